@@ -1,0 +1,52 @@
+//! The types of the manager's REST API, version 1, as JSON.
+//!
+//! Paths, field names and zero values are Propeller 0.5's, so that its clients keep working. Fields
+//! that are ours alone are marked so in their documentation.
+
+mod proplet;
+mod task;
+
+pub use proplet::{History, Proplet, PropletMetrics, PropletMetricsPage, PropletPage};
+pub use proplet::{CpuMetrics, MemoryMetrics, Metadata};
+pub use task::{
+    Attempt, Limits, Results, Started, Stopped, Task, TaskMetrics, TaskMetricsPage, TaskPage,
+    TaskRequest, TaskState, TaskUsage, ZERO_TIME, time_text,
+};
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// `GET /health`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Health {
+    /// `pass`, `warn` (no broker) or `fail` (no store).
+    pub status: String,
+    /// Version of the manager.
+    pub version: String,
+    /// Commit it was built from, if known.
+    pub commit: String,
+    /// `manager service`.
+    pub description: String,
+    /// When it was built, if known.
+    pub build_time: String,
+    /// This instance.
+    pub instance_id: String,
+    /// Ours: whether the broker is connected.
+    pub broker_connected: bool,
+}
+
+/// An error, as RFC 9457 problem details that still carry upstream's `error`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Problem {
+    /// A URI reference that names the kind of problem: `about:blank` where the status says it all.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong and what to do.
+    pub detail: String,
+    /// The same as `detail`, where upstream's clients look for it.
+    pub error: String,
+}

@@ -1,0 +1,21 @@
+//! The nouns of Propeller and their state machines.
+//!
+//! Nothing here does I/O, reads a clock or draws randomness: time and chance arrive as arguments.
+//!
+//! - [`TaskId`], [`AttemptId`], [`PropletId`], [`Digest`]: names of things
+//! - [`task`]: what happens to a task, as a state machine
+//! - [`retry`]: how often and how soon a task is tried again
+//! - [`Limits`]: what a guest may use, and who said so
+//! - [`Lease`]: how long an attempt lives without a sign of life
+
+mod digest;
+mod id;
+mod lease;
+mod limits;
+pub mod retry;
+pub mod task;
+
+pub use digest::{Digest, DigestError};
+pub use id::{AttemptId, PropletId, PropletIdError, TaskId};
+pub use lease::Lease;
+pub use limits::{Bound, Limits, SetBy};

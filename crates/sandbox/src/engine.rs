@@ -1,0 +1,237 @@
+//! The port on wasmtime.
+//!
+//! ```text
+//!  run(job) ──► a task on our threads ──► cache ──► call ──► guest ──► Exit
+//!                  ▲ aborted when the        │        │         │
+//!                    caller's future drops   │        │         └ verdict, memory, output
+//!                                            │        └ values
+//!                                            └ code (compiled once per key)
+//! ```
+//!
+//! Guests run on threads of their own, so that a guest that computes cannot keep the caller's
+//! heartbeats waiting. The ticker makes every guest yield each 5 ms; a guest that has yielded
+//! can be timed out, aborted or followed by another one. What cannot be interrupted is one host
+//! call or one bulk instruction; a `memory.fill` of 256 MiB takes some tens of milliseconds.
+//!
+//! A compilation cannot be interrupted either. It has no time limit of its own, and a job that is
+//! dropped meanwhile leaves it to finish: it is shared, and its result is cached.
+
+mod cache;
+mod call;
+mod code;
+mod excerpt;
+mod guest;
+mod memory;
+mod output;
+mod threads;
+mod ticker;
+mod values;
+mod verdict;
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use propeller_model::{Bound, Limits, SetBy};
+use tokio::task::JoinSet;
+use wasmtime::{Engine, Linker};
+
+use crate::exit::Exit;
+use crate::job::{Job, ModuleKey};
+use crate::runtime::{RunError, Runtime};
+
+use cache::{Cache, Cell};
+use call::Call;
+use code::Code;
+use guest::Guest;
+use threads::Threads;
+use ticker::Ticker;
+
+/// What the operator decides about the engine, once per process.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineConfig {
+    /// The stack of every guest, at least 1. It is a property of the engine: a job with another
+    /// bound gets this one, and errors name this one.
+    pub stack_bytes_max: u64,
+    /// How much compiled code is kept for later jobs, by the size of its image.
+    pub cache_bytes_max: u64,
+    /// How many compiled modules are kept for later jobs.
+    pub cache_entries_max: usize,
+    /// How many threads guests share; 0 means 1.
+    pub threads: usize,
+}
+
+/// Why the runtime did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Wasmtime refuses its configuration on this machine.
+    #[error("cannot configure the WebAssembly engine")]
+    Engine(#[source] Box<dyn Error + Send + Sync>),
+    /// The operating system gives no threads.
+    #[error("cannot start the threads for guests")]
+    Threads(#[source] io::Error),
+}
+
+/// Runs jobs on wasmtime, each in a store of its own.
+///
+/// It owns its threads. Dropping it stops them without waiting, also from asynchronous code.
+pub struct WasmtimeRuntime {
+    threads: Threads,
+    host: Arc<Host>,
+}
+
+impl WasmtimeRuntime {
+    /// Starts the threads and prepares what all guests share.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] if this machine cannot run guests that way.
+    pub fn new(config: EngineConfig) -> Result<Self, StartError> {
+        Ok(Self {
+            threads: Threads::start(config.threads).map_err(StartError::Threads)?,
+            host: Arc::new(Host::new(config)?),
+        })
+    }
+
+    /// How many guests are running.
+    pub fn running(&self) -> usize {
+        self.host.ticker.guests()
+    }
+
+    /// How many modules have been compiled so far.
+    pub fn compilations(&self) -> u64 {
+        self.host.compilations.load(Ordering::Relaxed)
+    }
+}
+
+impl Runtime for WasmtimeRuntime {
+    fn run(&self, job: Job) -> Pin<Box<dyn Future<Output = Result<Exit, RunError>> + Send + '_>> {
+        Box::pin(async move {
+            // A set of one, because dropping a set aborts what is in it.
+            let mut tasks = JoinSet::new();
+            tasks.spawn_on(Arc::clone(&self.host).run(job), self.threads.handle());
+            match tasks.join_next().await {
+                Some(Ok(end)) => end,
+                Some(Err(failure)) if failure.is_panic() => {
+                    Err(RunError::Runtime(Arc::new(failure)))
+                }
+                Some(Err(_)) | None => Err(RunError::Stopped),
+            }
+        })
+    }
+}
+
+impl fmt::Debug for WasmtimeRuntime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WasmtimeRuntime")
+            .field("running", &self.running())
+            .field("compilations", &self.compilations())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What all guests share. Nothing in it remembers a guest but compiled code.
+struct Host {
+    engine: Engine,
+    linker: Linker<Guest>,
+    cache: Cache<Result<Code, RunError>>,
+    ticker: Ticker,
+    compilations: AtomicU64,
+    stack_bytes: u64,
+}
+
+impl Host {
+    fn new(config: EngineConfig) -> Result<Self, StartError> {
+        let refused = |error: wasmtime::Error| StartError::Engine(error.into_boxed_dyn_error());
+        let engine = code::engine(config.stack_bytes_max).map_err(refused)?;
+        Ok(Self {
+            linker: guest::linker(&engine).map_err(refused)?,
+            cache: Cache::new(config.cache_entries_max, config.cache_bytes_max),
+            ticker: Ticker::start(engine.clone()).map_err(StartError::Threads)?,
+            engine,
+            compilations: AtomicU64::new(0),
+            stack_bytes: config.stack_bytes_max,
+        })
+    }
+
+    async fn run(self: Arc<Self>, mut job: Job) -> Result<Exit, RunError> {
+        let arrived = Instant::now();
+        let (code, module_cached) = self.code(&job.key, &job.wasm).await;
+        let code = code?;
+        let waited = arrived.elapsed();
+
+        job.limits = self.enforced(job.limits);
+        let call = Call::resolve(code.module(), &job.entry, &job.args)?;
+        let _slot = self.ticker.enter();
+        let mut exit = guest::run(&self.engine, &code, &call, &job).await?;
+        exit.usage.module_cached = module_cached;
+        exit.usage.compile_us = if module_cached { 0 } else { micros(waited) };
+        Ok(exit)
+    }
+
+    /// The compiled module of `key`, and whether it was ready.
+    async fn code(
+        self: &Arc<Self>,
+        key: &ModuleKey,
+        wasm: &Bytes,
+    ) -> (Result<Code, RunError>, bool) {
+        let claim = self.cache.claim(key);
+        let ready = claim.cell.initialized();
+        if claim.first {
+            self.compile(key.clone(), wasm.clone(), Arc::clone(&claim.cell));
+        }
+        (claim.cell.wait().await.clone(), ready)
+    }
+
+    /// Fills `cell`, on a thread that no job owns: a job that is dropped while it waits does not
+    /// take the compilation away from the others. Whoever waits, waits on the cell; only a shutdown
+    /// leaves it empty, and that ends them too.
+    fn compile(self: &Arc<Self>, key: ModuleKey, wasm: Bytes, cell: Cell<Result<Code, RunError>>) {
+        let host = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            let compiled = host.compile_now(&wasm);
+            // A refusal is not kept: whoever sends bad bytes again pays for them again.
+            let bytes = compiled.as_ref().ok().map(Code::bytes);
+            host.cache.settle(&key, &cell, compiled, bytes);
+        });
+    }
+
+    /// Compiles on this thread. A compiler that panics has met a module that it cannot take, and
+    /// the jobs that wait have to learn of it; the panic itself is in the process's log.
+    fn compile_now(&self, wasm: &[u8]) -> Result<Code, RunError> {
+        self.compilations.fetch_add(1, Ordering::Relaxed);
+        let compile = || Code::compile(&self.engine, &self.linker, wasm);
+        panic::catch_unwind(AssertUnwindSafe(compile))
+            .unwrap_or_else(|_| Err(RunError::Runtime(Arc::new(CompilerPanicked))))
+    }
+
+    /// The limits as they hold here: the stack is the engine's, whatever the job asks for.
+    fn enforced(&self, limits: Limits) -> Limits {
+        if limits.stack_bytes.value == self.stack_bytes {
+            return limits;
+        }
+        let stack_bytes = Bound {
+            value: self.stack_bytes,
+            set_by: SetBy::Proplet,
+        };
+        Limits {
+            stack_bytes,
+            ..limits
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the compiler panicked")]
+struct CompilerPanicked;
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,113 @@
+//! From bytes to compiled code, and what the engine accepts.
+
+use std::num::NonZeroUsize;
+
+use wasmtime::{
+    Config, Engine, InstancePre, Linker, Module, UnknownImportError, WasmBacktraceDetails,
+};
+
+use super::excerpt::excerpt;
+use super::guest::Guest;
+use crate::runtime::RunError;
+
+/// What the host's own functions get of a guest's stack, beyond what the guest may use. Wasmtime's
+/// defaults leave them 1.5 MiB; untouched pages cost nothing.
+const HOST_STACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// How many functions a trap names. The innermost few tell the story.
+const BACKTRACE_FRAMES_MAX: NonZeroUsize = NonZeroUsize::new(8).expect("8 is not 0");
+
+/// How every binary module and every component begins.
+const MAGIC: &[u8] = b"\0asm";
+
+/// What follows [`MAGIC`] in a component; a module has another version and layer there.
+const COMPONENT_LAYER: &[u8] = &[1, 0];
+
+/// The engine that compiles and runs all guests.
+pub(super) fn engine(stack_bytes: u64) -> wasmtime::Result<Engine> {
+    let stack_bytes = usize::try_from(stack_bytes).unwrap_or(usize::MAX);
+    let mut config = Config::new();
+    config
+        .consume_fuel(true)
+        .epoch_interruption(true)
+        .max_wasm_stack(stack_bytes)
+        .async_stack_size(stack_bytes.saturating_add(HOST_STACK_BYTES))
+        .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES_MAX))
+        // Debug information is input from strangers; names are enough.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    features(&mut config);
+    Engine::new(&config)
+}
+
+/// What guests may be made of: what compilers for WASI preview 1 emit.
+fn features(config: &mut Config) {
+    config
+        .wasm_bulk_memory(true)
+        .wasm_extended_const(true)
+        .wasm_multi_memory(true)
+        .wasm_multi_value(true)
+        .wasm_reference_types(true)
+        .wasm_relaxed_simd(true)
+        .wasm_simd(true)
+        .wasm_tail_call(true)
+        // A shared memory grows past the limiter.
+        .wasm_threads(false)
+        // Preview 1 has pointers of 32 bits.
+        .wasm_memory64(false)
+        // A collected heap is a large attack surface that preview 1 programs have no need of.
+        .wasm_exceptions(false)
+        .wasm_function_references(false)
+        .wasm_gc(false);
+}
+
+/// A module that is compiled and linked, ready for any number of guests.
+#[derive(Clone)]
+pub(super) struct Code(InstancePre<Guest>);
+
+impl Code {
+    /// Compiles `wasm`, and checks that the host offers all it imports.
+    pub(super) fn compile(
+        engine: &Engine,
+        linker: &Linker<Guest>,
+        wasm: &[u8],
+    ) -> Result<Self, RunError> {
+        let version = wasm.strip_prefix(MAGIC).ok_or(RunError::NotWasm)?;
+        if version.get(2..4) == Some(COMPONENT_LAYER) {
+            return Err(RunError::Component);
+        }
+        // `from_binary` rather than `new`, which would also take text.
+        let module = Module::from_binary(engine, wasm).map_err(|error| invalid(&error))?;
+        let linked = linker.instantiate_pre(&module);
+        linked.map(Self).map_err(|error| unlinkable(&error))
+    }
+
+    pub(super) fn module(&self) -> &Module {
+        self.0.module()
+    }
+
+    pub(super) fn instantiation(&self) -> &InstancePre<Guest> {
+        &self.0
+    }
+
+    /// The size of the compiled image, which is nearly all that is kept of a module.
+    pub(super) fn bytes(&self) -> u64 {
+        let image = self.module().image_range();
+        (image.end.addr() - image.start.addr()) as u64
+    }
+}
+
+fn invalid(error: &wasmtime::Error) -> RunError {
+    RunError::Invalid {
+        reason: excerpt(&format!("{error:#}")),
+    }
+}
+
+fn unlinkable(error: &wasmtime::Error) -> RunError {
+    match error.downcast_ref::<UnknownImportError>() {
+        Some(import) => RunError::MissingImport {
+            module: excerpt(import.module()),
+            name: excerpt(import.name()),
+        },
+        None => invalid(error),
+    }
+}

@@ -1,0 +1,43 @@
+//! The threads that guests run on.
+
+use std::io;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+
+/// How many polls a thread makes before it looks at timers and at a shutdown. Every one, because
+/// the poll of a guest takes up to 5 ms: with tokio's 61 a wall clock could be 300 ms late.
+const EVENT_INTERVAL: u32 = 1;
+
+/// Owned threads. Dropping them stops them without waiting, which asynchronous code may do.
+pub(super) struct Threads(
+    /// `None` only while it is dropped.
+    Option<Runtime>,
+);
+
+impl Threads {
+    pub(super) fn start(count: usize) -> io::Result<Self> {
+        let count = count.max(1);
+        Builder::new_multi_thread()
+            .worker_threads(count)
+            // Only compilations block, and each of them already uses all cores.
+            .max_blocking_threads(count)
+            .thread_name("guest")
+            .event_interval(EVENT_INTERVAL)
+            .enable_time()
+            .build()
+            .map(|runtime| Self(Some(runtime)))
+    }
+
+    pub(super) fn handle(&self) -> &Handle {
+        let runtime = self.0.as_ref().expect("threads are taken only by drop");
+        runtime.handle()
+    }
+}
+
+impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

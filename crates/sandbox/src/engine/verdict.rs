@@ -1,0 +1,51 @@
+//! How a guest ended, judged by the error that ended it.
+
+use std::fmt::{Display, Write};
+use std::sync::Arc;
+
+use propeller_model::Limits;
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use super::excerpt::excerpt;
+use crate::exit::{Limit, LimitHit, Status};
+use crate::runtime::RunError;
+
+/// A limit that the host's own code found exceeded. It travels through wasmtime as the error that
+/// ends the guest.
+#[derive(Debug, thiserror::Error)]
+#[error("limit exceeded: {0}")]
+pub(super) struct Exceeded(pub(super) Limit);
+
+/// What `error` says about the guest; an error if it says nothing about the guest but something
+/// about the host.
+pub(super) fn status(error: wasmtime::Error, limits: &Limits) -> Result<Status, RunError> {
+    let hit = |limit| Ok(Status::LimitHit(LimitHit::new(limit, limits)));
+    if let Some(&Exceeded(limit)) = error.downcast_ref() {
+        return hit(limit);
+    }
+    if let Some(&I32Exit(code)) = error.downcast_ref() {
+        return Ok(Status::Exited(code));
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => hit(Limit::Fuel),
+        Some(Trap::StackOverflow) => hit(Limit::Stack),
+        Some(trap) => Ok(trapped(trap, &error)),
+        // An error with a backtrace left a function of the host that the guest had called.
+        None if error.is::<WasmBacktrace>() => Ok(trapped(error.root_cause(), &error)),
+        None => Err(RunError::Runtime(Arc::from(error.into_boxed_dyn_error()))),
+    }
+}
+
+fn trapped(reason: &dyn Display, error: &wasmtime::Error) -> Status {
+    let mut message = excerpt(&reason.to_string());
+    if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
+        for frame in backtrace.frames() {
+            let name = frame
+                .func_name()
+                .map_or_else(|| format!("function {}", frame.func_index()), excerpt);
+            write!(message, "\n    at {name}").expect("a string takes any text");
+        }
+    }
+    Status::Trapped { message }
+}

@@ -1,0 +1,50 @@
+//! What a runtime is asked to do.
+
+use bytes::Bytes;
+use propeller_model::{Digest, Limits};
+
+/// One run of one function of one module.
+#[derive(Clone, Debug)]
+pub struct Job {
+    /// Whose module it is, and which. Compiled code is shared by this key alone.
+    pub key: ModuleKey,
+    /// The module in its binary form. The caller has checked it against the digest of the key.
+    pub wasm: Bytes,
+    /// What the guest sees as its own name, `argv[0]`.
+    pub name: String,
+    /// Which function is called.
+    pub entry: Entry,
+    /// `argv[1..]` of a command; the parameters of any other function, as text.
+    pub args: Vec<String>,
+    /// Environment variables. Nothing else is in the guest's environment.
+    pub env: Vec<(String, String)>,
+    /// All that the guest can read from its standard input.
+    pub stdin: Bytes,
+    /// What the guest may use.
+    pub limits: Limits,
+}
+
+/// The identity of compiled code.
+///
+/// The tenant is part of it, so that nobody learns from a warm cache what others run.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ModuleKey {
+    /// Whose module it is.
+    pub tenant: String,
+    /// The digest of its bytes.
+    pub digest: Digest,
+}
+
+/// Which function of a module is called.
+///
+/// `_start` is a *command*: it takes its arguments from `argv` and ends with an exit code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// Exactly this export.
+    Named(String),
+    /// Nothing was named: the function called `hint`, else `_start`, else `main`, else `run`.
+    Default {
+        /// The name to try first; in Propeller the name of the task.
+        hint: String,
+    },
+}

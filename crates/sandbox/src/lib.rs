@@ -1,0 +1,26 @@
+//! Runs one WebAssembly module under limits, and reports how it ended.
+//!
+//! A [`Job`] goes in; an [`Exit`] comes out. A guest that traps or runs into a limit is an `Exit`
+//! too: the runtime did its work. A [`RunError`] means that the job cannot run as it was asked to.
+//!
+//! - [`job`]: the module, the entry point, the arguments, the limits
+//! - [`exit`]: how a guest ended, what it printed, what it used
+//! - [`runtime`]: the port, [`Runtime`], and its errors
+//! - [`engine`]: the port on wasmtime, [`WasmtimeRuntime`]
+//! - [`scripted`]: the port as a script, for the tests of whoever calls it
+//!
+//! Guests get arguments, environment, the three standard streams, clocks and randomness. They get
+//! no files and no network. Nothing is written to disk, neither modules nor compiled code; core
+//! dumps and swap are for whoever starts the process to turn off.
+
+pub mod engine;
+pub mod exit;
+pub mod job;
+pub mod runtime;
+pub mod scripted;
+
+pub use engine::{EngineConfig, StartError, WasmtimeRuntime};
+pub use exit::{Exit, Limit, LimitHit, Status, Usage};
+pub use job::{Entry, Job, ModuleKey};
+pub use runtime::{RunError, Runtime};
+pub use scripted::{Act, Scripted};

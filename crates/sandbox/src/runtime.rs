@@ -1,0 +1,107 @@
+//! The port: whatever can run a job.
+
+use std::error::Error;
+use std::fmt::Debug;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::exit::Exit;
+use crate::job::Job;
+
+/// Runs one job to its end. Dropping the future cancels the job.
+///
+/// A guest that traps or runs into a limit is an [`Exit`], not an error: the runtime worked.
+pub trait Runtime: Send + Sync + Debug {
+    /// Runs `job` to its end.
+    ///
+    /// # Errors
+    ///
+    /// The future gives a [`RunError`] if the job cannot run as it was asked to.
+    fn run(&self, job: Job) -> Pin<Box<dyn Future<Output = Result<Exit, RunError>> + Send + '_>>;
+}
+
+/// Why a job did not run.
+///
+/// What comes from the guest, such as names and compiler messages, is cut to a readable length.
+/// Errors clone because jobs that wait for one compilation share its failure.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The bytes are something else, perhaps still encrypted or WebAssembly text.
+    #[error("not a WebAssembly module: the bytes do not start with `\\0asm`")]
+    NotWasm,
+    /// The bytes are a component, not a core module.
+    #[error("components are not supported by this version")]
+    Component,
+    /// The bytes start like a module but are not one, for example because they are cut off.
+    #[error("invalid WebAssembly module: {reason}")]
+    Invalid {
+        /// What the compiler says, with the offset where it can tell.
+        reason: String,
+    },
+    /// There is no such function.
+    #[error("no function `{name}` is exported; exported functions: {}", listed(.exports))]
+    MissingExport {
+        /// The function that was asked for.
+        name: String,
+        /// Some functions that the module does export.
+        exports: Vec<String>,
+    },
+    /// The module needs something from its host that guests do not get.
+    #[error("import `{module}.{name}` is not offered to guests")]
+    MissingImport {
+        /// The first half of the import's name.
+        module: String,
+        /// The second half of the import's name.
+        name: String,
+    },
+    /// Too many or too few arguments.
+    #[error(
+        "function `{function}` takes {} arguments ({}), not {got}",
+        .expected.len(),
+        listed(.expected)
+    )]
+    ArgumentCount {
+        /// The function that was to be called.
+        function: String,
+        /// The types of its parameters.
+        expected: Vec<String>,
+        /// How many arguments there were.
+        got: usize,
+    },
+    /// An argument is not a text form of its parameter's type.
+    #[error("argument {} is not of type {expected}: `{got}`", .index + 1)]
+    ArgumentType {
+        /// Which argument, counted from 0.
+        index: usize,
+        /// The parameter's type.
+        expected: String,
+        /// The argument.
+        got: String,
+    },
+    /// The function takes or gives what has no text form.
+    #[error(
+        "function `{function}` has the signature {signature}; \
+         only i32, i64, f32 and f64 have a text form"
+    )]
+    UnsupportedSignature {
+        /// The function that was to be called.
+        function: String,
+        /// Its type.
+        signature: String,
+    },
+    /// The runtime was shut down.
+    #[error("the runtime stopped before the job ended")]
+    Stopped,
+    /// The host failed, for example because it has no memory left. The job may be tried again.
+    #[error("the WebAssembly runtime failed")]
+    Runtime(#[source] Arc<dyn Error + Send + Sync>),
+}
+
+/// Names in a message; "none" if there are none.
+fn listed(names: &[String]) -> String {
+    if names.is_empty() {
+        return "none".to_owned();
+    }
+    names.join(", ")
+}

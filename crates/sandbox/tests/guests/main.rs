@@ -1,0 +1,9 @@
+//! Guests, friendly and hostile, in one binary: modules are WebAssembly text in the tests.
+
+mod cache;
+mod calls;
+mod commands;
+mod conformance;
+mod limits;
+mod refusals;
+mod support;

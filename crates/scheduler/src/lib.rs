@@ -1,0 +1,152 @@
+//! Decides which proplet gets which task.
+//!
+//! [`plan`] looks at a [`Snapshot`] and returns [`Placement`]s, each with its reason. It changes
+//! nothing, asks nobody and has no memory: the same snapshot gives the same plan.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use propeller_model::{PropletId, TaskId};
+
+/// Everything the decision depends on.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// Tasks that wait for a proplet, in the order in which they queued.
+    pub tasks: Vec<Waiting>,
+    /// Proplets that could take one.
+    pub proplets: Vec<Candidate>,
+}
+
+/// A task that waits.
+#[derive(Debug, Clone)]
+pub struct Waiting {
+    /// The task.
+    pub task: TaskId,
+    /// 0 to 100; higher goes first.
+    pub priority: u8,
+    /// The only proplet that may have it.
+    pub pinned: Option<PropletId>,
+    /// Proplets that have rejected this run for a reason of their own.
+    pub excluded: Vec<PropletId>,
+}
+
+/// A proplet that is alive.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    /// The proplet.
+    pub proplet: PropletId,
+    /// How the manager can reach it.
+    pub link: Link,
+    /// How many more attempts it takes.
+    pub free: u32,
+    /// How many attempts it has.
+    pub busy: u32,
+}
+
+/// How the manager can reach a proplet, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Link {
+    /// An authenticated session.
+    Sealed,
+    /// Plain compatibility mode, allowed by the operator.
+    Plain,
+    /// It announced another key: it cannot open what it is sent, and will say so.
+    KeyMismatch,
+}
+
+/// One task to one proplet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// The task.
+    pub task: TaskId,
+    /// Its proplet.
+    pub proplet: PropletId,
+    /// Why this one.
+    pub reason: Reason,
+}
+
+/// Why a proplet was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// The task names it.
+    Pinned,
+    /// It has the best link and the least to do.
+    LeastBusy,
+    /// Nobody else is there.
+    LastResort,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pinned => "pinned",
+            Self::LeastBusy => "least busy",
+            Self::LastResort => "last resort",
+        })
+    }
+}
+
+/// Places as many waiting tasks as there is room for: higher priority first, then first come.
+#[must_use]
+pub fn plan(snapshot: &Snapshot) -> Vec<Placement> {
+    let mut room = Room::new(&snapshot.proplets);
+    let mut waiting: Vec<&Waiting> = snapshot.tasks.iter().collect();
+    waiting.sort_by_key(|task| std::cmp::Reverse(task.priority));
+    waiting
+        .into_iter()
+        .filter_map(|task| room.place(task))
+        .collect()
+}
+
+/// The candidates, with what this plan has already given them.
+struct Room<'a> {
+    candidates: Vec<Candidate>,
+    by_id: HashMap<&'a PropletId, usize>,
+}
+
+impl<'a> Room<'a> {
+    fn new(proplets: &'a [Candidate]) -> Self {
+        Self {
+            candidates: proplets.to_vec(),
+            by_id: proplets
+                .iter()
+                .enumerate()
+                .map(|(index, candidate)| (&candidate.proplet, index))
+                .collect(),
+        }
+    }
+
+    fn place(&mut self, waiting: &Waiting) -> Option<Placement> {
+        let index = match &waiting.pinned {
+            Some(proplet) => self.by_id.get(proplet).copied()?,
+            None => self.best(waiting)?,
+        };
+        let candidate = &mut self.candidates[index];
+        candidate.free = candidate.free.checked_sub(1)?;
+        candidate.busy += 1;
+        Some(Placement {
+            task: waiting.task,
+            proplet: candidate.proplet.clone(),
+            reason: match (&waiting.pinned, candidate.link) {
+                (Some(_), _) => Reason::Pinned,
+                (None, Link::KeyMismatch) => Reason::LastResort,
+                (None, Link::Sealed | Link::Plain) => Reason::LeastBusy,
+            },
+        })
+    }
+
+    /// The best link that anybody willing has, and among those with room the least busy.
+    ///
+    /// A full proplet with a better link is worth waiting for, so a worse link is taken only when
+    /// no willing candidate has a better one.
+    fn best(&self, waiting: &Waiting) -> Option<usize> {
+        let willing = |candidate: &&Candidate| !waiting.excluded.contains(&candidate.proplet);
+        let link = self.candidates.iter().filter(willing).map(|c| c.link).min()?;
+        self.candidates
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| c.link == link && c.free > 0 && willing(c))
+            .min_by_key(|(_, c)| c.busy)
+            .map(|(index, _)| index)
+    }
+}

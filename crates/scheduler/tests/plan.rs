@@ -1,0 +1,102 @@
+//! Plans as one-line scenarios.
+//!
+//! Proplets are `name:link:free:busy`, tasks are `number[:priority][@pinned][!excluded]`.
+
+use propeller_model::{PropletId, TaskId};
+use propeller_scheduler::{Candidate, Link, Snapshot, Waiting, plan};
+
+fn proplet(name: &str) -> PropletId {
+    name.parse().unwrap()
+}
+
+fn candidate(text: &str) -> Candidate {
+    let parts: Vec<&str> = text.split(':').collect();
+    Candidate {
+        proplet: proplet(parts[0]),
+        link: match parts[1] {
+            "sealed" => Link::Sealed,
+            "plain" => Link::Plain,
+            "mismatch" => Link::KeyMismatch,
+            other => panic!("no link {other}"),
+        },
+        free: parts[2].parse().unwrap(),
+        busy: parts[3].parse().unwrap(),
+    }
+}
+
+fn waiting(text: &str) -> Waiting {
+    let (text, excluded) = text.split_once('!').unwrap_or((text, ""));
+    let (text, pinned) = text.split_once('@').unwrap_or((text, ""));
+    let (number, priority) = text.split_once(':').unwrap_or((text, "50"));
+    Waiting {
+        task: TaskId(uuid::Uuid::from_u128(number.parse().unwrap())),
+        priority: priority.parse().unwrap(),
+        pinned: (!pinned.is_empty()).then(|| proplet(pinned)),
+        excluded: excluded.split(',').filter(|e| !e.is_empty()).map(proplet).collect(),
+    }
+}
+
+fn check(proplets: &str, tasks: &str, expected: &str) {
+    let snapshot = Snapshot {
+        tasks: tasks.split_whitespace().map(waiting).collect(),
+        proplets: proplets.split_whitespace().map(candidate).collect(),
+    };
+    let placements: Vec<String> = plan(&snapshot)
+        .iter()
+        .map(|p| format!("{}>{} ({})", p.task.0.as_u128(), p.proplet, p.reason))
+        .collect();
+    assert_eq!(placements.join(", "), expected);
+}
+
+#[test]
+fn tasks_spread_over_the_least_busy() {
+    check(
+        "a:sealed:2:0 b:sealed:2:1",
+        "1 2 3",
+        "1>a (least busy), 2>a (least busy), 3>b (least busy)",
+    );
+}
+
+#[test]
+fn what_finds_no_room_waits() {
+    check("a:sealed:1:0", "1 2", "1>a (least busy)");
+}
+
+#[test]
+fn higher_priority_goes_first_and_equals_keep_their_order() {
+    check(
+        "a:sealed:3:0",
+        "1:10 2:90 3:90 4:5",
+        "2>a (least busy), 3>a (least busy), 1>a (least busy)",
+    );
+}
+
+#[test]
+fn a_pinned_task_waits_for_its_proplet_and_blocks_nobody() {
+    check("a:sealed:1:0", "1@b 2@a", "2>a (pinned)");
+}
+
+#[test]
+fn a_pinned_task_is_sent_even_to_a_proplet_with_another_key() {
+    check("a:sealed:1:0 w:mismatch:1:0", "1@w", "1>w (pinned)");
+}
+
+#[test]
+fn a_full_proplet_with_a_session_is_worth_waiting_for() {
+    check("a:sealed:0:9 p:plain:9:0 w:mismatch:9:0", "1", "");
+}
+
+#[test]
+fn another_key_is_the_last_resort() {
+    check("w:mismatch:1:0", "1", "1>w (last resort)");
+}
+
+#[test]
+fn who_rejected_a_run_does_not_get_it_again() {
+    check("a:sealed:1:0 b:sealed:1:5", "1!a", "1>b (least busy)");
+}
+
+#[test]
+fn without_proplets_there_is_no_plan() {
+    check("", "1 2", "");
+}

@@ -1,0 +1,16 @@
+//! Layered configuration that knows where every value came from.
+//!
+//! A value is looked for in the flags, the environment, `.env`, `config.toml` and the defaults, in
+//! this order. Unknown keys are errors in files and warnings in the environment. Nothing here
+//! reads the environment or a file by itself: [`Sources::from_process`] does, once, for a program.
+
+mod dotenv;
+mod error;
+mod schema;
+mod sources;
+mod value;
+
+pub use error::{SettingError, SettingsError};
+pub use schema::{Key, Kind, Schema};
+pub use sources::Sources;
+pub use value::{Settings, Source};

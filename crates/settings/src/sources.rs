@@ -1,0 +1,82 @@
+//! Where values come from, read once.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::dotenv;
+use crate::error::SettingError;
+
+/// The raw layers of a configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Values given on the command line, by key name.
+    pub flags: BTreeMap<String, String>,
+    /// The environment.
+    pub environment: BTreeMap<String, String>,
+    /// `.env`.
+    pub dotenv: BTreeMap<String, String>,
+    /// `config.toml` and its path.
+    pub file: Option<(PathBuf, toml::Table)>,
+}
+
+impl Sources {
+    /// Reads the environment, `.env` in the working directory, and the configuration file:
+    /// `config` if it is given, else the file that `{PREFIX}_CONFIG_FILE` or `PROPELLER_CONFIG`
+    /// names, else `config.toml` if there is one.
+    ///
+    /// # Errors
+    /// A file that cannot be read or parsed.
+    #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn from_process(prefix: &str, config: Option<&Path>) -> Result<Self, SettingError> {
+        let environment: BTreeMap<String, String> = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let dotenv = read_dotenv(Path::new(".env"))?;
+        let named = [format!("{prefix}_CONFIG_FILE"), "PROPELLER_CONFIG".to_owned()]
+            .iter()
+            .find_map(|name| environment.get(name).or_else(|| dotenv.get(name)))
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from);
+        let explicit = config.map(Path::to_owned).or(named);
+        let file = match explicit {
+            Some(path) => Some(read_toml(path)?),
+            None if Path::new("config.toml").is_file() => Some(read_toml("config.toml".into())?),
+            None => None,
+        };
+        Ok(Self {
+            flags: BTreeMap::new(),
+            environment,
+            dotenv,
+            file,
+        })
+    }
+}
+
+fn read_dotenv(path: &Path) -> Result<BTreeMap<String, String>, SettingError> {
+    let wrong = |why: String| SettingError::File {
+        file: path.display().to_string(),
+        why,
+    };
+    if !path.is_file() {
+        return Ok(BTreeMap::new());
+    }
+    let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
+    dotenv::parse(&text)
+        .map(|pairs| pairs.into_iter().collect())
+        .map_err(|line| wrong(format!("line {line} is not NAME=value")))
+}
+
+fn read_toml(path: PathBuf) -> Result<(PathBuf, toml::Table), SettingError> {
+    let wrong = |why: String| SettingError::File {
+        file: path.display().to_string(),
+        why,
+    };
+    let text = std::fs::read_to_string(&path).map_err(|error| wrong(error.to_string()))?;
+    // The parser's own message quotes the line, which may hold a secret.
+    let table = text.parse().map_err(|error: toml::de::Error| {
+        let at = error.span().map_or(0, |span| span.start);
+        let line = text[..at.min(text.len())].lines().count().max(1);
+        wrong(format!("line {line}: {}", error.message()))
+    })?;
+    Ok((path, table))
+}

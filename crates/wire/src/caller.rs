@@ -1,0 +1,167 @@
+//! The proplet's end of the handshake: announces, then talks in the session it was given.
+
+use std::fmt;
+
+use propeller_envelope::Keyring;
+use propeller_model::PropletId;
+
+use crate::channel::Channel;
+use crate::frame::{Announce, Answer, Frame, Nonce, Reject, Sealed};
+use crate::message::{FromProplet, ToProplet, decode, encode};
+use crate::session::{Pair, Session, Side};
+
+/// Sessions that were offered and not yet used by the manager, newest last.
+const PENDING_MAX: usize = 4;
+
+/// The sessions of one proplet.
+pub struct Caller {
+    id: PropletId,
+    keys: Keyring,
+    announced: Option<Nonce>,
+    pending: Vec<Session>,
+    current: Option<Session>,
+}
+
+/// What a frame meant.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Heard {
+    /// A session is offered: say [`FromProplet::Hello`] with [`Caller::seal_hello`].
+    Offered,
+    /// The manager said something in the running session.
+    Said(ToProplet),
+    /// A manager asks who is here: announce yourself.
+    Solicited,
+    /// Sent to us under a key we do not have: send this reject frame.
+    Unopenable(Reject),
+    /// Nothing to act on. The text is for a debug log and a counter.
+    Dropped(&'static str),
+}
+
+impl Caller {
+    /// A proplet without a session.
+    #[must_use]
+    pub fn new(id: PropletId, keys: Keyring) -> Self {
+        Self {
+            id,
+            keys,
+            announced: None,
+            pending: Vec::new(),
+            current: None,
+        }
+    }
+
+    /// An announcement with `nonce`, which must be fresh.
+    ///
+    /// The running session stays in force until the new one is confirmed.
+    pub fn announce(&mut self, nonce: Nonce) -> Vec<u8> {
+        self.announced = Some(nonce);
+        Announce {
+            proplet: self.id.clone(),
+            key_id: self.keys.sealing().id(),
+            nonce,
+        }
+        .write()
+    }
+
+    /// Whether there is a confirmed session.
+    #[must_use]
+    pub fn is_connected(&self) -> bool {
+        self.current.is_some()
+    }
+
+    /// Seals a message in the running session, if there is one.
+    pub fn seal(&mut self, message: &FromProplet) -> Option<(Channel, Vec<u8>)> {
+        seal_in(self.current.as_mut()?, message)
+    }
+
+    /// Seals the first message of the session that was offered last.
+    pub fn seal_hello(&mut self, message: &FromProplet) -> Option<(Channel, Vec<u8>)> {
+        seal_in(self.pending.last_mut()?, message)
+    }
+
+    /// Takes a frame that came on `channel`.
+    pub fn receive(&mut self, channel: &Channel, bytes: &[u8]) -> Heard {
+        match Frame::read(bytes) {
+            Ok(Frame::Answer(answer)) => self.answered(answer),
+            Ok(Frame::Sealed(sealed)) => self.opened(channel, &sealed),
+            Ok(Frame::Solicit { .. }) => Heard::Solicited,
+            Ok(Frame::Announce(_) | Frame::Reject(_)) => Heard::Dropped("not meant for a proplet"),
+            Err(_) => Heard::Dropped("malformed frame"),
+        }
+    }
+
+    fn answered(&mut self, answer: Answer) -> Heard {
+        if answer.proplet != self.id || self.announced != Some(answer.proplet_nonce) {
+            return Heard::Dropped("answer to somebody or something else");
+        }
+        let Some(key) = self.keys.find(answer.key_id) else {
+            return Heard::Dropped("the manager uses a key that this proplet does not have");
+        };
+        let Some(pair) = answer.authenticate(key) else {
+            return Heard::Dropped("forged answer");
+        };
+        if self.knows(&pair) {
+            return Heard::Dropped("repeated answer");
+        }
+        if self.pending.len() == PENDING_MAX {
+            self.pending.remove(0);
+        }
+        self.pending.push(Session::new(key, pair, Side::Proplet));
+        Heard::Offered
+    }
+
+    fn knows(&self, pair: &Pair) -> bool {
+        let mut sessions = self.pending.iter().chain(&self.current);
+        sessions.any(|session| session.pair() == pair)
+    }
+
+    fn opened(&mut self, channel: &Channel, sealed: &Sealed<'_>) -> Heard {
+        if self.keys.find(sealed.key_id).is_none() {
+            return Heard::Unopenable(Reject {
+                proplet: self.id.clone(),
+                session: sealed.session,
+                counter: sealed.counter,
+            });
+        }
+        let offered = self.pending.iter().position(|s| s.id() == sealed.session);
+        let session = match offered {
+            Some(index) => &mut self.pending[index],
+            None => match &mut self.current {
+                Some(current) if current.id() == sealed.session => current,
+                _ => return Heard::Dropped("frame of an unknown session"),
+            },
+        };
+        let Ok(plain) = session.open(channel, sealed) else {
+            return Heard::Dropped("forged or repeated frame");
+        };
+        let message = decode(&plain);
+        if let Some(index) = offered {
+            self.current = Some(self.pending.swap_remove(index));
+            self.pending.clear();
+        }
+        message.map_or(Heard::Dropped("malformed message"), Heard::Said)
+    }
+}
+
+fn seal_in(session: &mut Session, message: &FromProplet) -> Option<(Channel, Vec<u8>)> {
+    let channel = match message {
+        FromProplet::Finished(_) | FromProplet::Refused(_) => Channel::Results,
+        FromProplet::Hello(_)
+        | FromProplet::Heartbeat(_)
+        | FromProplet::Started(_)
+        | FromProplet::Fetch(_)
+        | FromProplet::Goodbye => Channel::Alive,
+    };
+    let (frame, _) = session.seal(&channel, &encode(message)).ok()?;
+    Some((channel, frame))
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller")
+            .field("id", &self.id)
+            .field("current", &self.current)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,317 @@
+//! The messages, version 1. Their plaintext is postcard; the order of variants is the format.
+//!
+//! A changed message is a new variant at the end of its enum, never an edit of an old one.
+
+use propeller_model::{AttemptId, Digest};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
+
+/// Largest message, in bytes.
+pub const MESSAGE_LEN_MAX: usize = 1024 * 1024;
+/// Modules up to this size, sealed, ride in the start message.
+pub const INLINE_LEN_MAX: usize = 256 * 1024;
+/// Bytes in every piece of a module but the last.
+pub const PIECE_LEN: usize = 256 * 1024;
+/// Pieces that a proplet asks for at a time.
+pub const PIECES_IN_FLIGHT_MAX: u32 = 8;
+
+/// What a manager says to one proplet.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToProplet {
+    /// Answers a hello: the session is on.
+    Welcome(Welcome),
+    /// Run this.
+    Start(Start),
+    /// Stop that, if you still run it.
+    Stop(AttemptId),
+    /// Answers a heartbeat.
+    Beat(Beat),
+    /// Your report is stored, or no longer counts: forget it.
+    Settled(AttemptId),
+    /// A piece of a module's envelope.
+    Piece(Piece),
+    /// There is no such module.
+    NoModule(Digest),
+}
+
+/// See [`ToProplet::Welcome`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Welcome {
+    /// How long an attempt lives without a heartbeat, in milliseconds.
+    pub lease_ms: u32,
+}
+
+/// See [`ToProplet::Start`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// The attempt to make.
+    pub attempt: AttemptId,
+    /// Whose task it is.
+    pub tenant: String,
+    /// What the module is called, for the log: the uploaded file's name.
+    pub app_name: String,
+    /// The module to run.
+    pub module: Module,
+    /// [`Input`] in an envelope for this task.
+    pub input: ByteBuf,
+}
+
+/// A module, by name and perhaps with its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Module {
+    /// SHA-256 of the plain module.
+    pub digest: Digest,
+    /// Length of the envelope, in bytes.
+    pub sealed_len: u64,
+    /// The envelope, if it is small and the manager thinks that the proplet lacks it.
+    pub sealed: Option<ByteBuf>,
+}
+
+/// See [`ToProplet::Beat`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Beat {
+    /// The heartbeat that is answered.
+    pub number: u64,
+    /// Attempts that were named and no longer count: stop them.
+    pub void: Vec<AttemptId>,
+}
+
+/// See [`ToProplet::Piece`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Piece {
+    /// Of which module.
+    pub digest: Digest,
+    /// Which piece, from 0.
+    pub index: u32,
+    /// How many there are.
+    pub count: u32,
+    /// Its bytes.
+    pub bytes: ByteBuf,
+}
+
+/// What a proplet says to its manager.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromProplet {
+    /// First message of a session.
+    Hello(Hello),
+    /// I live, and these attempts too.
+    Heartbeat(Heartbeat),
+    /// The guest runs.
+    Started(AttemptId),
+    /// I do not make this attempt.
+    Refused(Refused),
+    /// The attempt has ended.
+    Finished(Report),
+    /// Send me these pieces of a module.
+    Fetch(Fetch),
+    /// I am about to leave: what I have not reported will not be done.
+    Goodbye,
+}
+
+/// See [`FromProplet::Hello`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// What the proplet is.
+    pub about: About,
+    /// Attempts it has: running, or ended and not yet acknowledged.
+    pub holds: Vec<AttemptId>,
+    /// How many attempts it takes at a time.
+    pub slots: u32,
+}
+
+/// What a proplet tells about itself, with upstream's field names.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct About {
+    /// Free text from the operator.
+    pub description: String,
+    /// Labels from the operator.
+    pub tags: Vec<String>,
+    /// Where it stands, from the operator.
+    pub location: String,
+    /// `linux`, …
+    pub os: String,
+    /// The machine's name.
+    pub hostname: String,
+    /// `x86_64`, …
+    pub cpu_arch: String,
+    /// Memory of the machine, in bytes.
+    pub total_memory_bytes: u64,
+    /// Version of the proplet.
+    pub proplet_version: String,
+    /// What runs the guests.
+    pub wasm_runtime: String,
+}
+
+/// See [`FromProplet::Heartbeat`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Counts up within a session.
+    pub number: u64,
+    /// Attempts it has: running, or ended and not yet acknowledged.
+    pub holds: Vec<AttemptId>,
+    /// How the process is doing.
+    pub vitals: Vitals,
+}
+
+/// Measurements of the proplet's own process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vitals {
+    /// CPU time in user mode, in milliseconds.
+    pub cpu_user_ms: u64,
+    /// CPU time in the kernel, in milliseconds.
+    pub cpu_system_ms: u64,
+    /// Resident memory, in bytes.
+    pub rss_bytes: u64,
+}
+
+/// See [`FromProplet::Refused`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Why.
+    pub reason: Refusal,
+    /// In words, for people.
+    pub text: String,
+}
+
+/// Why a proplet does not make an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    /// All slots are taken.
+    Busy,
+    /// Too many reports wait for an acknowledgement.
+    OutboxFull,
+    /// The module or the input does not open with the proplet's keys.
+    Unopenable,
+    /// The module did not arrive.
+    NoModule,
+    /// The proplet's lease ran out and it stopped the guest.
+    LeaseLost,
+    /// The proplet is leaving.
+    Leaving,
+}
+
+/// See [`FromProplet::Finished`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// The attempt.
+    pub attempt: AttemptId,
+    /// Whether the guest ended well.
+    pub success: bool,
+    /// [`Output`] in an envelope for this attempt.
+    pub output: ByteBuf,
+    /// What it cost.
+    pub usage: Usage,
+}
+
+/// What an attempt cost, measured by the proplet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// From receiving the start until the guest was ready to be compiled, in microseconds:
+    /// fetching, opening and waiting for a free thread.
+    pub prepare_us: u64,
+    /// Compiling, 0 if the module was in the cache, in microseconds.
+    pub compile_us: u64,
+    /// From instantiation to the end, in microseconds.
+    pub run_us: u64,
+    /// Wasmtime fuel.
+    pub fuel: u64,
+    /// Peak of linear memory and tables, in bytes.
+    pub memory_peak_bytes: u64,
+}
+
+/// See [`FromProplet::Fetch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// The attempt it is for.
+    pub attempt: AttemptId,
+    /// Which module.
+    pub digest: Digest,
+    /// First piece, from 0.
+    pub first: u32,
+    /// How many, at most [`PIECES_IN_FLIGHT_MAX`].
+    pub count: u32,
+}
+
+/// What a task is given. Travels and rests in an envelope of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input {
+    /// The export to call, if the task names one.
+    pub invoke: Option<String>,
+    /// The task's name, which upstream uses to name the export.
+    pub task_name: String,
+    /// Arguments: typed values for an export, argv for a command.
+    pub args: Vec<String>,
+    /// Environment of the guest.
+    pub env: Vec<(String, String)>,
+    /// Standard input of the guest.
+    pub stdin: ByteBuf,
+    /// Limits that the task asks for.
+    pub limits: AskedLimits,
+}
+
+/// Limits that a task asks for; what it leaves out is the default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AskedLimits {
+    /// See `propeller_model::Limits`.
+    pub memory_bytes: Option<u64>,
+    /// See `propeller_model::Limits`.
+    pub fuel: Option<u64>,
+    /// See `propeller_model::Limits`.
+    pub wall_ms: Option<u64>,
+    /// Standard output, standard error and result, each.
+    pub output_bytes: Option<u64>,
+}
+
+/// What an attempt produced. Travels and rests in an envelope of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Output {
+    /// What the function returned, as text.
+    pub result: Option<String>,
+    /// Captured standard output.
+    pub stdout: ByteBuf,
+    /// Captured standard error.
+    pub stderr: ByteBuf,
+    /// Exit code of a command.
+    pub exit_code: Option<i32>,
+    /// Why it failed.
+    pub error: Option<String>,
+}
+
+/// Why bytes are not a message.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum MessageError {
+    /// Longer than [`MESSAGE_LEN_MAX`].
+    #[error("a message of {0} bytes is longer than 1 MiB")]
+    TooLong(usize),
+    /// Not the encoding of this type.
+    #[error("malformed message")]
+    Malformed(#[source] postcard::Error),
+    /// Bytes follow the message.
+    #[error("malformed message: bytes after its end")]
+    Trailing,
+}
+
+/// Encodes a message or a part of one.
+///
+/// # Panics
+/// Never: the types of this module can always be encoded.
+#[must_use]
+pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
+    postcard::to_allocvec(value).expect("these types can always be encoded")
+}
+
+/// Decodes a message or a part of one, and nothing but that.
+///
+/// # Errors
+/// See [`MessageError`].
+pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, MessageError> {
+    let (value, rest) = postcard::take_from_bytes(bytes).map_err(MessageError::Malformed)?;
+    if rest.is_empty() {
+        Ok(value)
+    } else {
+        Err(MessageError::Trailing)
+    }
+}

@@ -1,0 +1,228 @@
+//! Finds or installs the programs that tests talk to: a broker and a second implementation's Python.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::run;
+
+/// Where Debian puts servers; a person's PATH often lacks it.
+const SERVER_FOLDERS: [&str; 2] = ["/usr/sbin", "/usr/local/sbin"];
+
+/// Seconds to wait for another package installation, and for a silent mirror.
+const APT_OPTIONS: [&str; 6] = [
+    "-o",
+    "DPkg::Lock::Timeout=60",
+    "-o",
+    "Acquire::http::Timeout=30",
+    "-o",
+    "Acquire::Retries=1",
+];
+
+const MODULE: &str = "cryptography";
+
+/// What tests may use, and what they have to do without, each with the reason.
+pub(super) struct Provisions {
+    pub(super) mosquitto: Option<PathBuf>,
+    pub(super) python: Option<Python>,
+    pub(super) missing: Vec<String>,
+}
+
+/// An interpreter that can import what our second implementation needs.
+pub(super) struct Python {
+    pub(super) program: PathBuf,
+    /// Where the module lies if the interpreter does not know by itself.
+    pub(super) modules: Option<PathBuf>,
+}
+
+pub(super) fn install(target: &Path) -> Provisions {
+    let mut missing = Vec::new();
+    let mut keep = |name: &str, reason: String| missing.push(format!("{name}: {reason}"));
+    let mosquitto = mosquitto().map_err(|reason| keep("mosquitto", reason)).ok();
+    let python = python(target)
+        .map_err(|reason| keep("python3 with cryptography", reason))
+        .ok();
+    Provisions {
+        mosquitto,
+        python,
+        missing,
+    }
+}
+
+fn mosquitto() -> Result<PathBuf, String> {
+    let find = || run::find("mosquitto", &SERVER_FOLDERS);
+    if let Some(found) = find() {
+        return Ok(found);
+    }
+    apt(&["mosquitto"])?;
+    find().ok_or_else(|| "the package brought no program of that name".to_owned())
+}
+
+fn python(target: &Path) -> Result<Python, String> {
+    let venv = target.join("xtask-venv");
+    let modules = target.join("xtask-python");
+    let in_venv = venv.join("bin").join("python3");
+    let ready = known(&in_venv, &modules).into_iter().find(Python::works);
+    if let Some(python) = ready {
+        return Ok(python);
+    }
+    let without_apt = match run::find("python3", &[]) {
+        Some(_) => with_module(&venv, &modules),
+        None => Err("there is no python3".to_owned()),
+    };
+    without_apt.or_else(|first| {
+        apt(&["python3", "python3-venv", "python3-pip"])
+            .and_then(|()| with_module(&venv, &modules))
+            .map_err(|second| format!("{first}; {second}"))
+    })
+}
+
+/// The interpreters worth a try, those of earlier runs included.
+fn known(in_venv: &Path, modules: &Path) -> Vec<Python> {
+    let chosen = env::var_os(super::PYTHON).map(PathBuf::from);
+    let system = PathBuf::from("python3");
+    [chosen, Some(system.clone()), Some(in_venv.to_owned())]
+        .into_iter()
+        .flatten()
+        .map(|program| Python {
+            program,
+            modules: None,
+        })
+        .chain([Python {
+            program: system,
+            modules: Some(modules.to_owned()),
+        }])
+        .collect()
+}
+
+/// Fetches the module into a virtual environment, or beside one where none can be made.
+fn with_module(venv: &Path, modules: &Path) -> Result<Python, String> {
+    match in_venv(venv) {
+        Ok(python) => Ok(python),
+        Err(first) => beside(modules).map_err(|second| format!("{first}; {second}")),
+    }
+}
+
+fn in_venv(venv: &Path) -> Result<Python, String> {
+    println!("installing {MODULE} into a virtual environment");
+    let mut create = Command::new("python3");
+    create.args(["-m", "venv", "--clear"]).arg(venv);
+    run::output(create)?;
+    let program = venv.join("bin").join("python3");
+    pip(Command::new(&program), &[])?;
+    Python {
+        program,
+        modules: None,
+    }
+    .proven()
+}
+
+fn beside(modules: &Path) -> Result<Python, String> {
+    let place = modules.to_string_lossy();
+    let python = || Command::new("python3");
+    // Newer versions of pip insist on the flag, older ones do not know it.
+    pip(python(), &["--break-system-packages", "--target", &place])
+        .or_else(|_| pip(python(), &["--target", &place]))?;
+    Python {
+        program: PathBuf::from("python3"),
+        modules: Some(modules.to_owned()),
+    }
+    .proven()
+}
+
+fn pip(mut python: Command, args: &[&str]) -> Result<(), String> {
+    python.args(["-m", "pip", "install", "--quiet"]);
+    python.arg("--disable-pip-version-check");
+    python.args(args).arg(MODULE);
+    run::output(python).map(drop)
+}
+
+/// Installs Debian packages, refreshing the package lists only if that is needed.
+fn apt(packages: &[&str]) -> Result<(), String> {
+    let wanted = packages.join(" ");
+    if run::find("apt-get", &[]).is_none() {
+        return Err(format!(
+            "there is no apt-get here; install {wanted} by hand"
+        ));
+    }
+    if !is_root()? {
+        return Err(format!(
+            "only root may install packages; run `sudo apt-get install {wanted}`"
+        ));
+    }
+    println!("installing {wanted} with apt-get");
+    let install = || {
+        let mut command = apt_get("install");
+        command
+            .args(["-y", "--no-install-recommends"])
+            .args(packages);
+        run::output(command)
+    };
+    if install().is_ok() {
+        return Ok(());
+    }
+    run::output(apt_get("update"))?;
+    install().map(drop)
+}
+
+fn apt_get(verb: &str) -> Command {
+    let mut command = Command::new("apt-get");
+    command.args(APT_OPTIONS).arg(verb);
+    command.env("DEBIAN_FRONTEND", "noninteractive");
+    command
+}
+
+fn is_root() -> Result<bool, String> {
+    let mut id = Command::new("id");
+    id.arg("-u");
+    Ok(run::output(id)?.trim_ascii() == b"0")
+}
+
+impl Python {
+    fn works(&self) -> bool {
+        self.import().is_ok()
+    }
+
+    fn proven(self) -> Result<Self, String> {
+        self.import()?;
+        Ok(self)
+    }
+
+    fn import(&self) -> Result<(), String> {
+        let mut command = Command::new(&self.program);
+        // The compiled half of the module is what a wrong platform breaks.
+        command.args(["-c", "import cryptography.hazmat.primitives.ciphers.aead"]);
+        if let Some(modules) = &self.modules {
+            command.env("PYTHONPATH", modules);
+        }
+        run::output(command).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_interpreter_that_does_not_exist_does_not_work() {
+        let python = Python {
+            program: PathBuf::from("no-such-python-here"),
+            modules: None,
+        };
+        assert!(!python.works());
+    }
+
+    #[test]
+    fn the_systems_python_is_tried_before_one_of_ours() {
+        let candidates = known(Path::new("venv/bin/python3"), Path::new("modules"));
+        let programs: Vec<&Path> = candidates
+            .iter()
+            .map(|python| &*python.program)
+            .filter(|program| !program.is_absolute())
+            .collect();
+        let expected = ["python3", "venv/bin/python3", "python3"].map(Path::new);
+        assert!(programs.ends_with(&expected), "{programs:?}");
+    }
+}
