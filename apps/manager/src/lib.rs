@@ -1,1 +1,18 @@
-//! placeholder
+//! The manager: accepts tasks, remembers them, gives them to proplets and settles them.
+//!
+//! - [`config`]: its settings
+//! - [`http`]: the REST API
+//! - [`dispatch`]: the one thread that decides
+//! - [`store`]: SQLite
+//! - [`Manager`]: all of it, running
+
+pub mod clock;
+pub mod config;
+pub mod dispatch;
+pub mod http;
+pub mod metrics;
+mod service;
+pub mod store;
+
+pub use config::Config;
+pub use service::{Manager, StartError};

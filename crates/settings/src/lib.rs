@@ -7,6 +7,7 @@
 mod dotenv;
 mod error;
 mod schema;
+pub mod shared;
 mod sources;
 mod value;
 

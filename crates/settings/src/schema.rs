@@ -7,8 +7,10 @@ pub struct Schema {
     pub section: &'static str,
     /// What its environment variables start with, without the underscore.
     pub prefix: &'static str,
-    /// Its keys.
-    pub keys: &'static [Key],
+    /// The keys that only this service has.
+    pub own: &'static [Key],
+    /// The keys that it shares with others.
+    pub shared: &'static [Key],
 }
 
 /// One key.
@@ -45,12 +47,36 @@ pub enum Kind {
     Bytes,
 }
 
+impl Key {
+    /// A key, in one line of a table.
+    #[must_use]
+    pub const fn new(
+        name: &'static str,
+        aliases: &'static [&'static str],
+        kind: Kind,
+        default: Option<&'static str>,
+        help: &'static str,
+    ) -> Self {
+        Self {
+            name,
+            aliases,
+            kind,
+            default,
+            help,
+        }
+    }
+}
+
 impl Schema {
+    /// All keys, its own first.
+    pub fn keys(&self) -> impl Iterator<Item = &'static Key> + use<> {
+        self.own.iter().chain(self.shared)
+    }
+
     /// The key of this name or alias.
     #[must_use]
     pub fn find(&self, name: &str) -> Option<&'static Key> {
-        self.keys
-            .iter()
+        self.keys()
             .find(|key| key.name == name || key.aliases.contains(&name))
     }
 
@@ -74,7 +100,7 @@ impl Schema {
             "## `[{}]` and `{}_*`\n\n| variable | key | kind | default | meaning |\n|---|---|---|---|---|\n",
             self.section, self.prefix
         );
-        for key in self.keys {
+        for key in self.keys() {
             let aliases: String = key
                 .aliases
                 .iter()

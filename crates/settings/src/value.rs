@@ -61,7 +61,7 @@ impl Settings {
             errors: Vec::new(),
             warnings: Vec::new(),
         };
-        for key in schema.keys {
+        for key in schema.keys() {
             if let Some(value) = key.default {
                 settings.set(key, value.to_owned(), Source::Default);
             }
@@ -180,9 +180,9 @@ impl Settings {
     /// Every key with its value and source, for `config show`. Secrets are hidden.
     #[must_use]
     pub fn show(&self) -> String {
-        let width = self.schema.keys.iter().map(|k| k.name.len()).max().unwrap_or(0);
+        let width = self.schema.keys().map(|k| k.name.len()).max().unwrap_or(0);
         let mut out = format!("[{}]\n", self.schema.section);
-        for key in self.schema.keys {
+        for key in self.schema.keys() {
             let (value, source) = match self.values.get(key.name) {
                 None => ("(not set)".to_owned(), String::new()),
                 Some((value, source)) if key.kind == Kind::Secret && !value.is_empty() => {
@@ -282,7 +282,7 @@ impl Settings {
     }
 
     fn unknown(&mut self, file: &str, section: &str, key: &str) {
-        let near = self.schema.keys.iter().find(|k| is_near(k.name, key));
+        let near = self.schema.keys().find(|k| is_near(k.name, key));
         self.errors.push(SettingError::Unknown {
             file: file.to_owned(),
             section: section.to_owned(),

@@ -8,16 +8,21 @@ use propeller_model::PropletId;
 use crate::channel::Channel;
 use crate::frame::{Announce, Answer, Frame, Nonce, Reject, Sealed};
 use crate::message::{FromProplet, ToProplet, decode, encode};
-use crate::session::{Pair, Session, Side};
+use crate::session::{Session, Side};
 
 /// Sessions that were offered and not yet used by the manager, newest last.
 const PENDING_MAX: usize = 4;
+/// Answers to one announcement that are listened to: as many instances may serve a channel.
+const ANSWERS_MAX: usize = 4;
 
 /// The sessions of one proplet.
 pub struct Caller {
     id: PropletId,
     keys: Keyring,
     announced: Option<Nonce>,
+    /// The manager's halves that the announced one has met. A pair makes one session, ever, also
+    /// after that session is forgotten: its key must not meet a counter twice.
+    answered: Vec<Nonce>,
     pending: Vec<Session>,
     current: Option<Session>,
 }
@@ -46,6 +51,7 @@ impl Caller {
             id,
             keys,
             announced: None,
+            answered: Vec::new(),
             pending: Vec::new(),
             current: None,
         }
@@ -55,7 +61,9 @@ impl Caller {
     ///
     /// The running session stays in force until the new one is confirmed.
     pub fn announce(&mut self, nonce: Nonce) -> Vec<u8> {
-        self.announced = Some(nonce);
+        if self.announced.replace(nonce) != Some(nonce) {
+            self.answered.clear();
+        }
         Announce {
             proplet: self.id.clone(),
             key_id: self.keys.sealing().id(),
@@ -101,19 +109,18 @@ impl Caller {
         let Some(pair) = answer.authenticate(key) else {
             return Heard::Dropped("forged answer");
         };
-        if self.knows(&pair) {
+        if self.answered.contains(&pair.manager_nonce) {
             return Heard::Dropped("repeated answer");
         }
+        if self.answered.len() == ANSWERS_MAX {
+            return Heard::Dropped("too many answers to one announcement");
+        }
+        self.answered.push(pair.manager_nonce);
         if self.pending.len() == PENDING_MAX {
             self.pending.remove(0);
         }
         self.pending.push(Session::new(key, pair, Side::Proplet));
         Heard::Offered
-    }
-
-    fn knows(&self, pair: &Pair) -> bool {
-        let mut sessions = self.pending.iter().chain(&self.current);
-        sessions.any(|session| session.pair() == pair)
     }
 
     fn opened(&mut self, channel: &Channel, sealed: &Sealed<'_>) -> Heard {

@@ -12,7 +12,7 @@ const KIND_SOLICIT: u8 = 4;
 const KIND_REJECT: u8 = 5;
 
 /// Largest frame anybody sends or reads, in bytes: a message and its surroundings.
-pub const FRAME_LEN_MAX: usize = 1024 * 1024 + 1024;
+pub const FRAME_LEN_MAX: usize = 4 * 1024 * 1024 + 1024;
 /// Bytes that authenticate a sealed frame.
 pub const TAG_LEN: usize = 16;
 

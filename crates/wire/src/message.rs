@@ -6,8 +6,8 @@ use propeller_model::{AttemptId, Digest};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
-/// Largest message, in bytes.
-pub const MESSAGE_LEN_MAX: usize = 1024 * 1024;
+/// Largest message, in bytes: three outputs of 1 MiB and what surrounds them.
+pub const MESSAGE_LEN_MAX: usize = 4 * 1024 * 1024;
 /// Modules up to this size, sealed, ride in the start message.
 pub const INLINE_LEN_MAX: usize = 256 * 1024;
 /// Bytes in every piece of a module but the last.
@@ -284,7 +284,7 @@ pub struct Output {
 #[non_exhaustive]
 pub enum MessageError {
     /// Longer than [`MESSAGE_LEN_MAX`].
-    #[error("a message of {0} bytes is longer than 1 MiB")]
+    #[error("a message of {0} bytes is longer than 4 MiB")]
     TooLong(usize),
     /// Not the encoding of this type.
     #[error("malformed message")]
@@ -308,6 +308,9 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
 /// # Errors
 /// See [`MessageError`].
 pub fn decode<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, MessageError> {
+    if bytes.len() > MESSAGE_LEN_MAX {
+        return Err(MessageError::TooLong(bytes.len()));
+    }
     let (value, rest) = postcard::take_from_bytes(bytes).map_err(MessageError::Malformed)?;
     if rest.is_empty() {
         Ok(value)

@@ -109,7 +109,8 @@ pub fn connect(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Offline,
-    Connected,
+    /// Which connection this is: the sender may be busy while one ends and the next begins.
+    Connected(u64),
     Subscribed,
     Closed,
 }
@@ -125,10 +126,17 @@ struct Sender {
 
 impl Sender {
     async fn run(mut self) {
+        let mut subscribed_in = 0;
         loop {
             let phase = *self.phases.borrow_and_update();
-            if phase == Phase::Closed {
-                break;
+            match phase {
+                Phase::Closed => break,
+                Phase::Connected(connection) if connection != subscribed_in => {
+                    subscribed_in = connection;
+                    self.subscribe().await;
+                    continue;
+                }
+                Phase::Offline | Phase::Connected(_) | Phase::Subscribed => {}
             }
             tokio::select! {
                 biased;
@@ -136,7 +144,6 @@ impl Sender {
                     if changed.is_err() {
                         return;
                     }
-                    self.entered_phase().await;
                 }
                 frame = self.from_end.recv(), if phase == Phase::Subscribed => {
                     let Some(frame) = frame else { break };
@@ -152,11 +159,7 @@ impl Sender {
         }
     }
 
-    /// Subscribes on a new connection.
-    async fn entered_phase(&self) {
-        if *self.phases.borrow() != Phase::Connected {
-            return;
-        }
+    async fn subscribe(&self) {
         for channel in self.listen.channels() {
             let topic = self.base.topic(&channel);
             if let Err(error) = self.client.subscribe(topic, self.qos).await {
@@ -188,6 +191,7 @@ impl Receiver {
     async fn run(mut self) {
         let mut pause = RECONNECT_MIN;
         let mut confirmed = 0;
+        let mut connection = 0;
         let to_end = self.to_end.clone();
         loop {
             let event = tokio::select! {
@@ -199,7 +203,8 @@ impl Receiver {
                     info!(broker = %self.broker, "connected to broker");
                     pause = RECONNECT_MIN;
                     confirmed = 0;
-                    self.phase.send_replace(Phase::Connected);
+                    connection += 1;
+                    self.phase.send_replace(Phase::Connected(connection));
                 }
                 Ok(Event::Incoming(Packet::SubAck(ack))) => {
                     confirmed += self.confirmed(&ack);
@@ -209,7 +214,10 @@ impl Receiver {
                 Ok(_) => {}
                 Err(error) => {
                     self.lost(&error).await;
-                    tokio::time::sleep(pause).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = to_end.closed() => return self.close().await,
+                    }
                     pause = (pause * 2).min(RECONNECT_MAX);
                 }
             }
@@ -245,7 +253,8 @@ impl Receiver {
     }
 
     async fn subscribed(&mut self, confirmed: usize) {
-        if *self.phase.borrow() == Phase::Connected && confirmed >= self.subscriptions {
+        let is_waiting = matches!(*self.phase.borrow(), Phase::Connected(_));
+        if is_waiting && confirmed >= self.subscriptions {
             self.phase.send_replace(Phase::Subscribed);
             self.tell(Incoming::Up).await;
         }

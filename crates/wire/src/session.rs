@@ -121,7 +121,7 @@ impl Session {
         let tag = self
             .sending
             .seal_in_place_separate_tag(nonce(counter), aead::Aad::from(aad), &mut frame[start..])
-            .expect("a message is at most 1 MiB");
+            .expect("a message is at most 4 MiB");
         frame.extend_from_slice(tag.as_ref());
         Ok((frame, counter))
     }

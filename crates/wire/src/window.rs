@@ -14,7 +14,12 @@ pub(crate) struct Window {
 
 impl Window {
     /// Whether `counter` is new. Says nothing about later calls: see [`Window::mark`].
+    ///
+    /// The last counter never is: nobody sends it, and there is no `next` after it.
     pub(crate) fn is_new(&self, counter: u64) -> bool {
+        if counter == u64::MAX {
+            return false;
+        }
         if counter >= self.next {
             return true;
         }
@@ -58,6 +63,16 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+
+    #[test]
+    fn the_last_counter_is_never_new_and_the_one_before_it_is_new_once() {
+        let mut window = Window::default();
+        assert!(!window.is_new(u64::MAX));
+        assert!(window.is_new(u64::MAX - 1));
+        window.mark(u64::MAX - 1);
+        assert!(!window.is_new(u64::MAX - 1));
+        assert!(!window.is_new(0));
+    }
 
     #[test]
     fn repeats_and_the_too_old_are_seen_and_the_rest_is_new() {

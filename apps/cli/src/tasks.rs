@@ -1,0 +1,84 @@
+//! Verbs about tasks.
+
+mod create;
+mod lifecycle;
+mod list;
+mod metrics;
+mod results;
+mod spec;
+mod update;
+mod upload;
+mod view;
+mod wait;
+
+pub use create::Create;
+pub use lifecycle::Ids;
+pub use list::List;
+pub use metrics::Metrics;
+pub use update::Update;
+pub use upload::Upload;
+pub use wait::Wait;
+
+use clap::{Args, Subcommand};
+use propeller_api::TaskState;
+
+use crate::Session;
+use crate::error::{CliError, Exit};
+
+/// What to do with tasks.
+#[derive(Debug, Subcommand)]
+pub enum TaskVerb {
+    /// Create a task, and upload its module, start it and wait for it if you like
+    Create(Box<Create>),
+    /// List tasks, newest first
+    List(List),
+    /// Show one task and its attempts
+    View(Id),
+    /// Change what a task is to do; what you do not mention stays
+    Update(Box<Update>),
+    /// Delete tasks
+    Delete(Ids),
+    /// Start a task, also again
+    Start(Id),
+    /// Stop a task
+    Stop(Id),
+    /// Print what a task produced, byte for byte
+    Results(Id),
+    /// Give a task its module
+    Upload(Upload),
+    /// Wait until a task has ended, and print what it produced
+    Wait(Wait),
+    /// Show what the attempts at a task cost
+    Metrics(Metrics),
+}
+
+/// One task.
+#[derive(Debug, Args)]
+pub struct Id {
+    /// Id of the task
+    id: String,
+}
+
+pub(crate) async fn run(verb: TaskVerb, session: &mut Session<'_, '_>) -> Result<Exit, CliError> {
+    match verb {
+        TaskVerb::Create(args) => create::run(*args, session).await,
+        TaskVerb::List(args) => list::run(args, session).await,
+        TaskVerb::View(Id { id }) => view::run(&id, session).await,
+        TaskVerb::Update(args) => update::run(*args, session).await,
+        TaskVerb::Delete(args) => lifecycle::delete(args, session).await,
+        TaskVerb::Start(Id { id }) => lifecycle::start(&id, session).await,
+        TaskVerb::Stop(Id { id }) => lifecycle::stop(&id, session).await,
+        TaskVerb::Results(Id { id }) => results::run(&id, session).await,
+        TaskVerb::Upload(args) => upload::run(args, session).await,
+        TaskVerb::Wait(args) => wait::run(args, session).await,
+        TaskVerb::Metrics(args) => metrics::run(args, session).await,
+    }
+}
+
+/// The state that a number from the manager means.
+fn state_of(id: &str, state: u8) -> Result<TaskState, CliError> {
+    TaskState::from_number(state).ok_or_else(|| CliError::UnknownState {
+        id: id.to_owned(),
+        state,
+    })
+}

@@ -1,0 +1,127 @@
+//! The only place that writes to the terminal.
+
+use std::fmt;
+use std::io::Write;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use propeller_sdk::Reply;
+
+use crate::error::{CliError, Exit, Explanation};
+use crate::json::pretty;
+use crate::table::visible;
+
+/// From this size on, an upload shows a progress bar; less is over before one can read it.
+const PROGRESS_BYTES_MIN: u64 = 1_000_000;
+
+const PROGRESS_STYLE: &str = "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta}";
+
+/// Where results and messages go: results to one stream, everything else to the other.
+pub struct Ui<'a> {
+    out: &'a mut (dyn Write + Send),
+    err: &'a mut (dyn Write + Send),
+    interactive: bool,
+}
+
+impl<'a> Ui<'a> {
+    /// Results go to `out`, messages to `err`. Progress is drawn on the process's standard error,
+    /// if `interactive` says that somebody is looking at it.
+    pub fn new(
+        out: &'a mut (dyn Write + Send),
+        err: &'a mut (dyn Write + Send),
+        interactive: bool,
+    ) -> Self {
+        Self {
+            out,
+            err,
+            interactive,
+        }
+    }
+
+    /// Writes bytes as they are.
+    pub(crate) fn raw(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        self.out.write_all(bytes).map_err(CliError::Output)
+    }
+
+    /// Writes text whose variable parts are [`visible`].
+    pub(crate) fn text(&mut self, text: &str) -> Result<(), CliError> {
+        self.raw(text.as_bytes())
+    }
+
+    /// Writes a sentence.
+    pub(crate) fn say(&mut self, sentence: &str) -> Result<(), CliError> {
+        let line = format!("{}\n", visible(sentence));
+        self.text(&line)
+    }
+
+    /// Writes what the manager said.
+    pub(crate) fn json<T>(&mut self, reply: &Reply<T>) -> Result<(), CliError> {
+        self.text(&pretty(reply.json()))
+    }
+
+    pub(crate) fn flush(&mut self) -> Result<(), CliError> {
+        self.out.flush().map_err(CliError::Output)
+    }
+
+    /// Writes a sentence that is no result.
+    pub(crate) fn note(&mut self, sentence: &str) {
+        self.message(&format!("{}\n", visible(sentence)));
+    }
+
+    /// Writes bytes that are no result as they are.
+    pub(crate) fn raw_note(&mut self, bytes: &[u8]) {
+        // If standard error is gone there is nobody left to tell.
+        self.err.write_all(bytes).ok();
+    }
+
+    /// Says what went wrong, why, and what to do.
+    pub(crate) fn fail(&mut self, explanation: &Explanation) -> Exit {
+        let Explanation {
+            message,
+            causes,
+            hint,
+            exit,
+        } = explanation;
+        let mut text = format!("error: {}\n", paragraphs(message));
+        for (number, cause) in causes.iter().enumerate() {
+            text.push_str(&format!("  {}: {}\n", number + 1, paragraphs(cause)));
+        }
+        if let Some(hint) = hint {
+            text.push_str(&format!("hint: {}\n", visible(hint)));
+        }
+        self.message(&text);
+        *exit
+    }
+
+    fn message(&mut self, text: &str) {
+        self.raw_note(text.as_bytes());
+    }
+
+    /// A bar that shows how much of `total` bytes is done, where one is of use.
+    pub(crate) fn progress(&self, total: u64, message: String) -> ProgressBar {
+        if !self.interactive || total < PROGRESS_BYTES_MIN {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
+        match ProgressStyle::with_template(PROGRESS_STYLE) {
+            Ok(style) => bar.with_style(style).with_message(message),
+            Err(_) => bar,
+        }
+    }
+}
+
+impl fmt::Debug for Ui<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ui")
+            .field("interactive", &self.interactive)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A text of several lines, those after the first indented.
+fn paragraphs(text: &str) -> String {
+    text.trim_end()
+        .lines()
+        .map(visible)
+        .collect::<Vec<_>>()
+        .join("\n       ")
+}

@@ -1,0 +1,145 @@
+//! What people and programs see.
+
+use propeller_cli::Exit;
+
+use crate::support::{answer, run};
+
+const ID: &str = "01997c7e-0000-7000-8000-000000000001";
+const OTHER: &str = "01997c7e-0000-7000-8000-000000000002";
+const PROPLET: &str = "5f0c1f9e-3a77-4d0c-9b1e-5d3b1a2c4e6f";
+
+/// Runs a command line and shows everything it printed.
+fn shown(args: &[&str], json: &str) -> String {
+    run(args, &[answer(200, json)]).0.transcript()
+}
+
+fn tasks() -> String {
+    format!(
+        r#"{{"offset":0,"limit":2,"total":3,"tasks":[
+            {{"id":"{ID}","name":"add","state":3,"proplet_id":"{PROPLET}","created_at":"2026-01-02T03:04:05Z"}},
+            {{"id":"{OTHER}","name":"evil\u001b[2J","state":0,"created_at":"2026-01-02T03:04:06.5Z"}}]}}"#
+    )
+}
+
+#[test]
+fn a_list_of_tasks() {
+    insta::assert_snapshot!(shown(&["tasks", "list", "-l", "2"], &tasks()));
+}
+
+#[test]
+fn an_empty_list_of_tasks() {
+    let empty = r#"{"offset":0,"limit":10,"total":0,"tasks":[]}"#;
+    insta::assert_snapshot!(shown(&["tasks", "list"], empty));
+}
+
+#[test]
+fn json_is_the_managers_own_also_what_this_client_does_not_know() {
+    let json = r#"{"offset":0,"total":0,"new":{"z":1.50,"a":[]},"tasks":[],"limit":10}"#;
+    insta::assert_snapshot!(shown(&["tasks", "list", "--json"], json));
+}
+
+#[test]
+fn one_task_with_all_there_is_to_know() {
+    let json = format!(
+        r#"{{"id":"{ID}","name":"add","kind":"standard","state":4,"cli_args":["--invoke","add"],
+        "inputs":["1","2"],"env":{{"A":"b","C":""}},"proplet_id":"{PROPLET}","error":"out of fuel\nafter 10",
+        "start_time":"2026-01-02T03:04:05Z","finish_time":"2026-01-02T03:04:06Z",
+        "created_at":"2026-01-02T03:04:04Z","updated_at":"2026-01-02T03:04:06Z",
+        "next_run":"0001-01-01T00:00:00Z","priority":50,"metadata":{{"team":"x","n":1}},
+        "invoke":"add","app_name":"add.wasm","module":"sha256:00","protection":"shared-key",
+        "limits":{{"memory_bytes":67108864,"fuel":10,"wall_ms":1500}},"exit_code":3,
+        "attempts":[
+          {{"number":1,"proplet_id":"{PROPLET}","reason":"free","assigned_at":"2026-01-02T03:04:05Z",
+            "ended_at":"2026-01-02T03:04:06Z","outcome":"failed",
+            "usage":{{"prepare_us":1,"compile_us":2,"run_us":1234,"fuel":10,"memory_peak_bytes":65536}}}},
+          {{"number":2,"proplet_id":"{PROPLET}","reason":"free","assigned_at":"2026-01-02T03:04:07Z"}}]}}"#
+    );
+    insta::assert_snapshot!(shown(&["tasks", "view", ID], &json));
+}
+
+#[test]
+fn a_new_task_shows_no_times_that_have_not_been() {
+    let json = format!(
+        r#"{{"id":"{ID}","name":"add","state":0,"start_time":"0001-01-01T00:00:00Z","created_at":"2026-01-02T03:04:04Z"}}"#
+    );
+    insta::assert_snapshot!(shown(&["tasks", "view", ID], &json));
+}
+
+#[test]
+fn measurements_of_a_task() {
+    let json = format!(
+        r#"{{"offset":0,"limit":10,"total":1,"metrics":[{{"task_id":"{ID}","proplet_id":"{PROPLET}",
+        "metrics":{{"prepare_us":90,"compile_us":12000,"run_us":2500000,"fuel":123456789,"memory_peak_bytes":1114112}},
+        "timestamp":"2026-01-02T03:04:06Z"}}]}}"#
+    );
+    insta::assert_snapshot!(shown(&["tasks", "metrics", ID], &json));
+}
+
+#[test]
+fn a_list_of_proplets() {
+    let json = format!(
+        r#"{{"offset":0,"limit":10,"total":2,"proplets":[
+        {{"id":"{PROPLET}","name":"edge","task_count":2,"alive":true,"last_alive_at":"2026-01-02T03:04:05Z",
+          "metadata":{{}},"link":"sealed","slots":4}},
+        {{"id":"old","name":"old","task_count":0,"alive":false,"metadata":{{}},"link":"plain","slots":1}}]}}"#
+    );
+    insta::assert_snapshot!(shown(&["proplets", "list"], &json));
+}
+
+#[test]
+fn one_proplet() {
+    let json = format!(
+        r#"{{"id":"{PROPLET}","name":"edge","task_count":2,"alive":true,"last_alive_at":"2026-01-02T03:04:05Z",
+        "metadata":{{"tags":["a","b"],"os":"linux","cpu_arch":"x86_64","total_memory_bytes":8589934592,
+        "proplet_version":"0.1.0","wasm_runtime":"wasmtime"}},"link":"sealed","slots":4}}"#
+    );
+    insta::assert_snapshot!(shown(&["proplets", "view", PROPLET], &json));
+}
+
+#[test]
+fn measurements_and_history_of_a_proplet() {
+    let metrics = format!(
+        r#"{{"offset":0,"limit":10,"total":1,"metrics":[{{"proplet_id":"{PROPLET}","namespace":"default",
+        "timestamp":"2026-01-02T03:04:06Z","cpu_metrics":{{"user_seconds":1.5,"system_seconds":0.25,"percent":12.34}},
+        "memory_metrics":{{"rss_bytes":33554432}}}}]}}"#
+    );
+    let history = r#"{"offset":0,"limit":1,"total":10,"history":["2026-01-02T03:04:06Z"]}"#;
+    insta::assert_snapshot!(format!(
+        "{}\n{}",
+        shown(&["proplets", "metrics", PROPLET], &metrics),
+        shown(&["proplets", "alive-history", PROPLET, "-l", "1"], history)
+    ));
+}
+
+#[test]
+fn health() {
+    let json = |status: &str, broker: bool| {
+        format!(
+            r#"{{"status":"{status}","version":"0.1.0","commit":"abc","description":"manager service",
+            "build_time":"","instance_id":"m1","broker_connected":{broker}}}"#
+        )
+    };
+    let pass = run(&["health"], &[answer(200, &json("pass", true))]).0;
+    let fail = run(&["health"], &[answer(503, &json("fail", false))]).0;
+    assert_eq!((pass.exit, fail.exit), (Exit::Success, Exit::Failure));
+    insta::assert_snapshot!(format!("{}\n{}", pass.transcript(), fail.transcript()));
+}
+
+#[test]
+fn output_is_printed_byte_for_byte() {
+    let json = r#"{"results":null,"state":3,"stdout_base64":"AP8K","stderr":"note\n"}"#;
+    let (ran, _) = run(&["tasks", "results", ID], &[answer(200, json)]);
+    assert_eq!(
+        (ran.exit, ran.out, ran.err.as_str()),
+        (Exit::Success, vec![0, 255, 10], "note\n")
+    );
+}
+
+#[test]
+fn what_a_function_returned_is_a_line() {
+    let line = ["tasks", "results", ID];
+    let (text, _) = run(&line, &[answer(200, r#"{"results":"3","state":3}"#)]);
+    let (object, _) = run(&line, &[answer(200, r#"{"results":{"a":1},"state":3}"#)]);
+    assert_eq!(text.out, b"3\n");
+    assert_eq!(object.out, b"{\n  \"a\": 1\n}\n");
+}

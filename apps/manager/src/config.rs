@@ -1,0 +1,172 @@
+//! The manager's settings.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use propeller_envelope::Keyring;
+use propeller_model::PropletId;
+use propeller_model::retry::Policy;
+use propeller_settings::{Key, Kind, Schema, Settings, SettingsError, shared};
+use propeller_wire::mqtt::Options;
+use zeroize::Zeroizing;
+
+use crate::dispatch::Rules;
+
+/// Every setting of the manager.
+pub const SCHEMA: Schema = Schema {
+    section: "manager",
+    prefix: "MANAGER",
+    shared: shared::KEYS,
+    own: &[
+        Key::new("log_level", &[], Kind::Text, Some("info"), "What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `info,propeller_wire=debug`."),
+        Key::new("http_host", &[], Kind::Text, Some("127.0.0.1"), "Address of the REST API. Anything but loopback needs a token and TLS."),
+        Key::new("http_port", &[], Kind::Number, Some("7070"), "Port of the REST API; 0 takes a free one."),
+        Key::new("http_server_cert", &[], Kind::Path, None, "Certificate chain of the REST API, PEM; turns TLS on."),
+        Key::new("http_server_key", &[], Kind::Path, None, "Key of that certificate, PEM."),
+        Key::new("http_token", &[], Kind::Secret, None, "Bearer token that every request must carry, at least 16 characters."),
+        Key::new("http_behind_tls_proxy", &[], Kind::Flag, Some("false"), "Says that something in front of the REST API speaks TLS, so that it may leave loopback without."),
+        Key::new("upload_max", &[], Kind::Bytes, Some("100MiB"), "Largest module that is accepted, as upstream."),
+        Key::new("storage_type", &[], Kind::Text, Some("sqlite"), "Only `sqlite` in this version."),
+        Key::new("data_dir", &[], Kind::Path, Some("propeller-data/manager"), "Where the manager keeps its database and blobs."),
+        Key::new("lease", &[], Kind::Duration, Some("30s"), "How long an attempt lives without a sign of life: three heartbeats."),
+        Key::new("attempts_max", &[], Kind::Number, Some("3"), "How often a task is tried before it fails."),
+        Key::new("retry_backoff", &[], Kind::Duration, Some("500ms"), "Pause before the second attempt; it doubles with every further one, up to a minute."),
+        Key::new("retention", &[], Kind::Duration, Some("7d"), "How long finished tasks and unused modules are kept."),
+        Key::new("allow_plaintext_proplets", &[], Kind::Flag, Some("false"), "Also serve upstream's proplets, without any encryption."),
+    ],
+};
+
+/// How a manager runs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Log filter.
+    pub log_level: String,
+    /// The REST API.
+    pub http: Http,
+    /// The broker.
+    pub mqtt: Options,
+    /// Workload keys.
+    pub keys: Keyring,
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// What the dispatcher goes by.
+    pub rules: Rules,
+}
+
+/// How the REST API is served.
+#[derive(Debug, Clone)]
+pub struct Http {
+    /// Address; loopback unless the operator says otherwise.
+    pub host: IpAddr,
+    /// Port; 0 takes a free one.
+    pub port: u16,
+    /// Certificate chain and key.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Bearer token.
+    pub token: Option<Token>,
+    /// Largest module, in bytes.
+    pub upload_max: u64,
+}
+
+/// A bearer token, which is never shown.
+#[derive(Clone)]
+pub struct Token(pub(crate) Zeroizing<String>);
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Token")
+    }
+}
+
+impl Token {
+    /// Shortest token that is accepted.
+    const LEN_MIN: usize = 16;
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, at once.
+    pub fn from_settings(mut settings: Settings) -> Result<Self, SettingsError> {
+        let config = Self {
+            log_level: settings.text("log_level").unwrap_or("info").to_owned(),
+            http: http(&mut settings),
+            mqtt: shared::mqtt(&mut settings, "manager"),
+            keys: shared::keys(&mut settings),
+            data_dir: settings.path("data_dir").unwrap_or_default(),
+            rules: rules(&mut settings),
+        };
+        if settings.text("storage_type") != Some("sqlite") {
+            let why = "not supported by this version: only `sqlite` is";
+            settings.invalid("storage_type", why.to_owned());
+        }
+        settings.finish(config)
+    }
+}
+
+fn http(settings: &mut Settings) -> Http {
+    let host = settings
+        .parse("http_host", |text| match text {
+            "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
+            text => text.parse::<IpAddr>().map_err(|_| "write an IP address"),
+        })
+        .unwrap_or(IpAddr::from([127, 0, 0, 1]));
+    let port = settings.number("http_port", 0, u64::from(u16::MAX));
+    let tls = match (settings.path("http_server_cert"), settings.path("http_server_key")) {
+        (Some(cert), Some(key)) => Some((cert, key)),
+        (None, None) => None,
+        _ => {
+            let why = "a certificate and its key must be given together";
+            settings.invalid("http_server_cert", why.to_owned());
+            None
+        }
+    };
+    let token = settings.text("http_token").map(|text| Token(Zeroizing::new(text.to_owned())));
+    if token.as_ref().is_some_and(|t| t.0.len() < Token::LEN_MIN) {
+        let why = "at least 16 characters; make one with `openssl rand -hex 32`";
+        settings.invalid("http_token", why.to_owned());
+    }
+    let protected = tls.is_some() || settings.flag("http_behind_tls_proxy");
+    if !host.is_loopback() && (token.is_none() || !protected) {
+        let why = "beyond loopback the API needs MANAGER_HTTP_TOKEN, and TLS \
+                   (MANAGER_HTTP_SERVER_CERT and _KEY) or MANAGER_HTTP_BEHIND_TLS_PROXY=true";
+        settings.invalid("http_host", why.to_owned());
+    }
+    Http {
+        host,
+        port: u16::try_from(port).unwrap_or(0),
+        tls,
+        token,
+        upload_max: settings.bytes("upload_max"),
+    }
+}
+
+fn rules(settings: &mut Settings) -> Rules {
+    /// Below it heartbeats would be most of what happens.
+    const LEASE_MIN: Duration = Duration::from_millis(500);
+    let lease = settings.duration("lease");
+    if lease < LEASE_MIN {
+        settings.invalid("lease", "at least 500ms".to_owned());
+    }
+    let attempts_max = settings.number("attempts_max", 1, 100);
+    Rules {
+        tenant: "default".to_owned(),
+        lease,
+        retry: Policy {
+            attempts_max: u32::try_from(attempts_max).unwrap_or(1),
+            backoff: settings.duration("retry_backoff"),
+            backoff_max: Duration::from_secs(60),
+        },
+        retention: settings.duration("retention"),
+        allow_plaintext: settings.flag("allow_plaintext_proplets"),
+    }
+}
+
+/// A name for this instance: new at every start, so that every start has its own sessions.
+#[must_use]
+pub fn instance() -> PropletId {
+    let name = format!("manager-{}", uuid::Uuid::now_v7().simple());
+    name.parse().expect("letters, digits and a dash")
+}

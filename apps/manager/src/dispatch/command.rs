@@ -1,0 +1,111 @@
+//! What people and programs ask of the dispatcher through the REST API.
+
+use propeller_model::{Digest, PropletId, TaskId};
+use tokio::sync::oneshot;
+
+use super::Member;
+use crate::store::module::Module;
+use crate::store::task::Task;
+use crate::store::Blob;
+
+/// A request.
+#[derive(Debug)]
+pub enum Command {
+    /// Remember a task, and perhaps start it at once.
+    Create {
+        /// The task, in its first state.
+        task: Task,
+        /// Its module, if it is new.
+        module: Option<Module>,
+        /// Whether to start it in the same commit.
+        start: bool,
+    },
+    /// Change what its owner may change.
+    Update {
+        /// Which task.
+        task: TaskId,
+        /// What to change.
+        change: Change,
+    },
+    /// Start or restart it.
+    Start(TaskId),
+    /// Stop it.
+    Stop(TaskId),
+    /// Forget it, stopping it first.
+    Delete(TaskId),
+    /// Tell when it is settled.
+    Watch {
+        /// Which task.
+        task: TaskId,
+        /// Fires once, at once if it is settled already.
+        settled: std::sync::Mutex<Option<oneshot::Sender<()>>>,
+    },
+    /// Who is there?
+    Fleet,
+    /// Forget a proplet that has nothing to do.
+    ForgetProplet(PropletId),
+}
+
+/// What to change about a task; what is left out stays.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// What its owner calls it.
+    pub name: Option<String>,
+    /// What its module is called.
+    pub app_name: Option<String>,
+    /// 0 to 100.
+    pub priority: Option<u8>,
+    /// The only proplet that may have it, or anyone.
+    pub pinned: Option<Option<PropletId>>,
+    /// Labels, as JSON.
+    pub metadata: Option<String>,
+    /// Its sealed input.
+    pub input: Option<Blob>,
+    /// Its module, new or known.
+    pub module: Option<NewModule>,
+}
+
+/// A module that a task gets.
+#[derive(Debug)]
+pub enum NewModule {
+    /// Its envelope is here.
+    Sealed(Module),
+    /// The store should have it.
+    Known(Digest),
+}
+
+/// What comes of a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// It was done.
+    Done,
+    /// Who is there.
+    Fleet(Vec<Member>),
+}
+
+/// Why a request was refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// There is no such task.
+    #[error("task {0} not found")]
+    NoTask(TaskId),
+    /// There is no such proplet.
+    #[error("proplet {0} not found")]
+    NoProplet(PropletId),
+    /// There is no such module.
+    #[error("module {0} not found: upload it first")]
+    NoModule(Digest),
+    /// It cannot be done in this state.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// Too much is going on.
+    #[error("{0}")]
+    Busy(&'static str),
+    /// The disk is full.
+    #[error("the manager's disk is full: nothing was accepted; free some space and try again")]
+    DiskFull,
+    /// The store failed; the log says how.
+    #[error("the manager's store failed: nothing was accepted; its log says why")]
+    Store,
+}

@@ -1,0 +1,237 @@
+//! Who is there, as far as the manager knows.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use propeller_model::{AttemptId, Digest, PropletId};
+use propeller_scheduler::{Candidate, Link};
+use propeller_wire::frame::SessionId;
+use propeller_wire::message::{About, Vitals};
+use rusqlite::Connection;
+
+use super::leases::Leases;
+use super::Moment;
+use crate::store::StoreError;
+use crate::store::proplet::{Known, proplet_list, proplet_upsert};
+
+/// Signs of life that are kept, as upstream does.
+const HISTORY_MAX: usize = 10;
+/// Measurements that are kept: a quarter of an hour at the default interval.
+const VITALS_MAX: usize = 100;
+/// Frames to a stranger whose rejection we would recognise.
+const LETTERS_MAX: usize = 64;
+/// Attempts that a proplet without a session, or in plain mode, gets at a time.
+const SLOTS_WITHOUT_SESSION: u32 = 8;
+/// Proplets that are remembered. Forged announcements can fill this and nothing else.
+const MEMBERS_MAX: usize = 4096;
+
+/// All proplets.
+#[derive(Debug, Default)]
+pub struct Fleet {
+    members: BTreeMap<PropletId, Member>,
+}
+
+/// One proplet.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its id.
+    pub id: PropletId,
+    /// What it told about itself.
+    pub about: About,
+    /// Attempts it takes at a time.
+    pub slots: u32,
+    /// Attempts it has.
+    pub busy: u32,
+    /// How it is reached, if it was heard from since the manager started.
+    pub link: Option<Link>,
+    /// Whether it was heard from within a lease.
+    pub alive: bool,
+    /// When it was last heard from, for people.
+    pub heard_ms: i64,
+    /// Signs of life, newest first, for people.
+    pub history: VecDeque<i64>,
+    /// Measurements, newest first.
+    pub vitals: VecDeque<(i64, Vitals)>,
+    /// Whether it ever had a session: then it is never served in plain again.
+    pub(super) ever_sealed: bool,
+    /// Modules that it has got in this session.
+    pub(super) delivered: HashSet<Digest>,
+    /// Frames it may not be able to open, oldest first.
+    pub(super) letters: VecDeque<(SessionId, u64, AttemptId)>,
+    heard: Option<Instant>,
+    unsaved: bool,
+}
+
+impl Fleet {
+    /// Takes over what the store remembers.
+    pub(super) fn remember(&mut self, db: &Connection) -> Result<(), StoreError> {
+        for known in proplet_list(db)? {
+            let mut member = Member::new(known.id.clone());
+            member.about = read_about(&known.about);
+            member.slots = known.slots;
+            member.ever_sealed = known.sealed;
+            member.heard_ms = known.heard_ms;
+            member.unsaved = false;
+            self.members.insert(known.id, member);
+        }
+        Ok(())
+    }
+
+    /// The proplet, made if it is new. `None` if there are too many to remember another one.
+    pub(super) fn member(&mut self, id: &PropletId) -> Option<&mut Member> {
+        if !self.members.contains_key(id) && self.members.len() >= MEMBERS_MAX {
+            return None;
+        }
+        let member = self
+            .members
+            .entry(id.clone())
+            .or_insert_with(|| Member::new(id.clone()));
+        Some(member)
+    }
+
+    pub(super) fn find(&self, id: &PropletId) -> Option<&Member> {
+        self.members.get(id)
+    }
+
+    pub(super) fn find_mut(&mut self, id: &PropletId) -> Option<&mut Member> {
+        self.members.get_mut(id)
+    }
+
+    pub(super) fn forget(&mut self, id: &PropletId) {
+        self.members.remove(id);
+    }
+
+    /// Everybody who is alive and has room.
+    pub(super) fn candidates(
+        &self,
+        now: Instant,
+        window: Duration,
+        leases: &Leases,
+    ) -> Vec<Candidate> {
+        self.members
+            .values()
+            .filter(|member| member.is_alive(now, window))
+            .filter_map(|member| {
+                let busy = leases.busy(&member.id);
+                Some(Candidate {
+                    proplet: member.id.clone(),
+                    link: member.link?,
+                    free: member.slots.saturating_sub(busy),
+                    busy,
+                })
+            })
+            .collect()
+    }
+
+    /// Everybody, as of now.
+    pub(super) fn list(&self, now: Instant, window: Duration, leases: &Leases) -> Vec<Member> {
+        self.members
+            .values()
+            .map(|member| Member {
+                busy: leases.busy(&member.id),
+                alive: member.is_alive(now, window),
+                ..member.clone()
+            })
+            .collect()
+    }
+
+    /// Writes what has changed. Signs of life alone are worth one commit in a while, not each.
+    pub(super) fn save(&mut self, db: &Connection) -> Result<(), StoreError> {
+        for member in self.members.values_mut().filter(|member| member.unsaved) {
+            member.save(db)?;
+        }
+        Ok(())
+    }
+}
+
+impl Member {
+    fn new(id: PropletId) -> Self {
+        Self {
+            id,
+            about: About::default(),
+            slots: SLOTS_WITHOUT_SESSION,
+            busy: 0,
+            link: None,
+            alive: false,
+            heard_ms: 0,
+            history: VecDeque::new(),
+            vitals: VecDeque::new(),
+            ever_sealed: false,
+            delivered: HashSet::new(),
+            letters: VecDeque::new(),
+            heard: None,
+            unsaved: true,
+        }
+    }
+
+    /// A sign of life.
+    pub(super) fn hear(&mut self, moment: Moment) {
+        self.heard = Some(moment.now);
+        self.heard_ms = moment.ms;
+        self.unsaved = true;
+    }
+
+    /// A sign of life that belongs into the history: a heartbeat, not every message.
+    pub(super) fn beat(&mut self, moment: Moment) {
+        self.hear(moment);
+        self.history.push_front(moment.ms);
+        self.history.truncate(HISTORY_MAX);
+    }
+
+    pub(super) fn measure(&mut self, moment: Moment, vitals: Vitals) {
+        self.vitals.push_front((moment.ms, vitals));
+        self.vitals.truncate(VITALS_MAX);
+    }
+
+    /// It has left, or its last will says so.
+    pub(super) fn leave(&mut self) {
+        self.heard = None;
+    }
+
+    pub(super) fn save(&mut self, db: &Connection) -> Result<(), StoreError> {
+        proplet_upsert(
+            db,
+            &Known {
+                id: self.id.clone(),
+                about: write_about(&self.about),
+                sealed: self.ever_sealed,
+                slots: self.slots,
+                heard_ms: self.heard_ms,
+            },
+        )?;
+        self.unsaved = false;
+        Ok(())
+    }
+
+    /// Remembers which frame carried an attempt to a proplet that may not be able to open it.
+    pub(super) fn remember_letter(&mut self, session: SessionId, counter: u64, attempt: AttemptId) {
+        if self.letters.len() == LETTERS_MAX {
+            self.letters.pop_front();
+        }
+        self.letters.push_back((session, counter, attempt));
+    }
+
+    /// The attempt that a frame carried.
+    pub(super) fn take_letter(&mut self, session: SessionId, counter: u64) -> Option<AttemptId> {
+        let position = self
+            .letters
+            .iter()
+            .position(|(s, c, _)| *s == session && *c == counter)?;
+        self.letters.remove(position).map(|(_, _, attempt)| attempt)
+    }
+
+    fn is_alive(&self, now: Instant, window: Duration) -> bool {
+        self.heard
+            .is_some_and(|heard| now.saturating_duration_since(heard) < window)
+    }
+}
+
+/// `About` has no JSON form of its own: the API's metadata has the same fields.
+fn write_about(about: &About) -> String {
+    serde_json::to_string(about).expect("it has nothing that JSON lacks")
+}
+
+/// A record of an older version tells less; what it does not tell is empty.
+fn read_about(json: &str) -> About {
+    serde_json::from_str(json).unwrap_or_default()
+}

@@ -1,0 +1,147 @@
+//! Asks the scheduler and carries out its plan.
+
+use propeller_model::task::Event;
+use propeller_model::{AttemptId, PropletId};
+use propeller_scheduler::{Link, Placement, Snapshot, plan};
+use propeller_wire::Channel;
+use propeller_wire::message::{INLINE_LEN_MAX, Module, Start};
+use rusqlite::Connection;
+use serde_bytes::ByteBuf;
+
+use super::{Effect, Mind, Moment};
+use crate::store::attempt::attempt_insert;
+use crate::store::module::module_find;
+use crate::store::task::{
+    Task, task_find, task_protection_set, task_state_set, task_waiting,
+};
+use crate::store::{Blobs, StoreError};
+
+/// Placements in one transaction: a burst is spread over several commits.
+const PLACEMENTS_MAX: usize = 256;
+
+impl Mind {
+    /// Gives waiting tasks to proplets with room.
+    pub(super) fn place(
+        &mut self,
+        db: &Connection,
+        blobs: &Blobs,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        if self.waiting == 0 {
+            return Ok(());
+        }
+        let proplets = self
+            .fleet
+            .candidates(moment.now, self.rules.lease, &self.leases);
+        let room: usize = proplets.iter().map(|c| c.free as usize).sum();
+        if room == 0 {
+            return Ok(());
+        }
+        let ids: Vec<&PropletId> = proplets
+            .iter()
+            .filter(|c| c.free > 0)
+            .map(|c| &c.proplet)
+            .collect();
+        let tasks = task_waiting(db, moment.ms, &ids, room.min(PLACEMENTS_MAX))?;
+        for placement in plan(&Snapshot { tasks, proplets }) {
+            self.assign(db, blobs, placement, moment, effects)?;
+        }
+        Ok(())
+    }
+
+    fn assign(
+        &mut self,
+        db: &Connection,
+        blobs: &Blobs,
+        placement: Placement,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        let Placement {
+            task: id,
+            proplet,
+            reason,
+        } = placement;
+        let Some(task) = task_find(db, id)? else {
+            return Ok(());
+        };
+        let Ok((state, _)) = task
+            .state
+            .on(Event::Assign(proplet.clone()), &self.rules.retry)
+        else {
+            return Ok(());
+        };
+        let attempt = AttemptId {
+            task: id,
+            number: state.attempts(),
+        };
+        task_state_set(db, id, &state, moment.ms, 0)?;
+        attempt_insert(db, attempt, &proplet, &reason.to_string(), moment.ms)?;
+        let link = self.fleet.find(&proplet).and_then(|member| member.link);
+        let label = match link {
+            Some(Link::Plain) => "plain",
+            _ => "shared-key",
+        };
+        if task.protection != label {
+            task_protection_set(db, id, label)?;
+        }
+        self.waiting = self.waiting.saturating_sub(1);
+        self.leases
+            .grant(attempt, proplet.clone(), moment.now, self.rules.lease);
+        self.metrics.assigned.inc();
+        if link == Some(Link::Plain) {
+            let frame = self.plain_start(db, blobs, attempt, &proplet, &task)?;
+            effects.push(Effect::Publish(Channel::Start, frame));
+        } else {
+            let start = self.sealed_start(db, blobs, attempt, &proplet, task)?;
+            effects.push(Effect::Start(proplet.clone(), Box::new(start)));
+        }
+        effects.push(Effect::Leg(attempt, proplet, "assigned"));
+        Ok(())
+    }
+
+    fn sealed_start(
+        &mut self,
+        db: &Connection,
+        blobs: &Blobs,
+        attempt: AttemptId,
+        proplet: &PropletId,
+        task: Task,
+    ) -> Result<Start, StoreError> {
+        let digest = task
+            .module
+            .ok_or(StoreError::Row("a queued task without a module"))?;
+        let module =
+            module_find(db, digest)?.ok_or(StoreError::Row("a task whose module is gone"))?;
+        let delivered = self
+            .fleet
+            .find(proplet)
+            .is_some_and(|member| member.delivered.contains(&digest));
+        let fits = module.sealed_len <= INLINE_LEN_MAX as u64;
+        let sealed = if fits && !delivered {
+            if let Some(member) = self.fleet.find_mut(proplet)
+                && member.link == Some(Link::Sealed)
+            {
+                member.delivered.insert(digest);
+            }
+            Some(ByteBuf::from(blobs.read(module.sealed)?))
+        } else {
+            None
+        };
+        let input = task
+            .input
+            .ok_or(StoreError::Row("a task without its input"))?;
+        Ok(Start {
+            attempt,
+            tenant: self.rules.tenant.clone(),
+            app_name: task.app_name,
+            module: Module {
+                digest,
+                sealed_len: module.sealed_len,
+                sealed,
+            },
+            input: ByteBuf::from(blobs.read(input)?),
+        })
+    }
+}

@@ -1,0 +1,226 @@
+//! Plain compatibility mode: upstream's proplets, in upstream's JSON.
+//!
+//! Off unless the operator turns it on. An id that ever had a session is never served in plain
+//! again, so that a broker cannot talk a proplet out of its encryption.
+
+use aws_lc_rs::digest;
+use propeller_envelope::{Context, open, seal};
+use propeller_model::{AttemptId, PropletId};
+use propeller_scheduler::Link;
+use propeller_wire::message::{About, Input as TaskInput, Output, decode, encode};
+use propeller_wire::upstream::{self, Alive, Create, Metadata, Results, Start, Stop};
+use propeller_wire::Channel;
+use rusqlite::Connection;
+use tracing::{debug, info};
+use uuid::Uuid;
+
+use super::settle::kept;
+use super::{Effect, Input, Mind, Moment};
+use crate::store::attempt::Ended;
+use crate::store::module::module_find;
+use crate::store::task::Task;
+use crate::store::{Blobs, StoreError};
+
+impl Mind {
+    /// What an upstream proplet says, if plain mode is on.
+    pub(super) fn read_plain(&self, channel: &Channel, bytes: &[u8]) -> Option<Input> {
+        if !self.rules.allow_plaintext {
+            self.metrics.dropped("plain message, and plain mode is off");
+            return None;
+        }
+        let input = match channel {
+            Channel::Create => upstream::read::<Create>(bytes).ok().and_then(|create| {
+                let proplet = create.proplet_id.parse().ok()?;
+                Some(Input::PlainCreate(proplet, Box::new(create.metadata)))
+            }),
+            Channel::Alive => upstream::read::<Alive>(bytes).ok().and_then(|alive| {
+                let proplet = alive.proplet_id.parse().ok()?;
+                Some(Input::PlainAlive(proplet, alive.status != "offline"))
+            }),
+            Channel::Results => upstream::read::<Results>(bytes)
+                .ok()
+                .map(|results| Input::PlainResults(Box::new(results))),
+            _ => None,
+        };
+        if input.is_none() {
+            debug!("malformed plain message dropped");
+            self.metrics.dropped("malformed plain message");
+        }
+        input
+    }
+
+    pub(super) fn plain_create(
+        &mut self,
+        proplet: &PropletId,
+        metadata: &Metadata,
+        moment: Moment,
+    ) {
+        let Some(member) = self.fleet.member(proplet) else {
+            return;
+        };
+        if member.ever_sealed {
+            self.metrics.dropped("plain announcement of a sealed proplet");
+            return;
+        }
+        info!(proplet = %proplet, "proplet without encryption connected");
+        member.link = Some(Link::Plain);
+        member.about = about(metadata);
+        member.beat(moment);
+    }
+
+    /// A beat renews every lease of that proplet, because upstream's beats name no attempts.
+    pub(super) fn plain_alive(&mut self, proplet: &PropletId, alive: bool, moment: Moment) {
+        let Some(member) = self.fleet.member(proplet) else {
+            return;
+        };
+        if member.ever_sealed {
+            self.metrics.dropped("plain beat of a sealed proplet");
+            return;
+        }
+        if !alive {
+            member.leave();
+            return;
+        }
+        member.link = Some(Link::Plain);
+        member.beat(moment);
+        let term = self.rules.lease;
+        for attempt in self.leases.of(proplet) {
+            self.leases.renew(attempt, proplet, moment.now, term);
+        }
+    }
+
+    pub(super) fn plain_results(
+        &mut self,
+        db: &Connection,
+        blobs: &Blobs,
+        results: &Results,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        let proplet = results.proplet_id.parse::<PropletId>();
+        let held = proplet.ok().filter(|p| self.is_plain(p)).and_then(|p| {
+            let attempt = self.leases.find(&p, |a| attempt_uuid(a).to_string() == results.task_id)?;
+            Some((p, attempt))
+        });
+        let Some((proplet, attempt)) = held else {
+            self.metrics.stale_reports.inc();
+            return Ok(());
+        };
+        let failure = results.failure();
+        let output = Output {
+            result: Some(results.text()),
+            error: failure.map(ToOwned::to_owned),
+            ..Output::default()
+        };
+        let context = Context::Result {
+            tenant: &self.rules.tenant,
+            task: *attempt.task.0.as_bytes(),
+            attempt: attempt.number,
+            proplet: proplet.as_str(),
+        };
+        let sealed = seal(&self.keys, &context, &encode(&output))
+            .map_err(|_| StoreError::Row("no randomness to seal a result with"))?;
+        let output = kept(blobs, sealed)?;
+        let success = failure.is_none();
+        let ended = Ended {
+            outcome: if success { "completed" } else { "failed" },
+            output: Some(&output),
+            usage: None,
+            now_ms: moment.ms,
+        };
+        self.settle(db, &proplet, attempt, success, &ended, moment, effects)
+    }
+
+    /// Upstream's start message: the module and its input in clear, for an attempt.
+    pub(super) fn plain_start(
+        &self,
+        db: &Connection,
+        blobs: &Blobs,
+        attempt: AttemptId,
+        proplet: &PropletId,
+        task: &Task,
+    ) -> Result<Vec<u8>, StoreError> {
+        const UNOPENABLE: StoreError =
+            StoreError::Row("an envelope that the manager's keys do not open");
+        let digest = task
+            .module
+            .ok_or(StoreError::Row("a queued task without a module"))?;
+        let module =
+            module_find(db, digest)?.ok_or(StoreError::Row("a task whose module is gone"))?;
+        let tenant = self.rules.tenant.as_str();
+        let context = Context::Module {
+            tenant,
+            digest: digest.0,
+        };
+        let wasm =
+            open(&self.keys, &context, &blobs.read(module.sealed)?).map_err(|_| UNOPENABLE)?;
+        let context = Context::Input {
+            tenant,
+            task: *task.id.0.as_bytes(),
+        };
+        let input = task
+            .input
+            .clone()
+            .ok_or(StoreError::Row("a task without its input"))?;
+        let input = open(&self.keys, &context, &blobs.read(input)?).map_err(|_| UNOPENABLE)?;
+        let input: TaskInput = decode(&input).map_err(|_| UNOPENABLE)?;
+        Ok(upstream::write(&Start {
+            id: attempt_uuid(attempt).to_string(),
+            // Upstream's proplet calls the export that the task is named after.
+            name: input.invoke.unwrap_or(input.task_name),
+            file: Some(data_encoding::BASE64.encode(&wasm)),
+            inputs: (!input.args.is_empty()).then_some(input.args),
+            env: (!input.env.is_empty()).then(|| input.env.into_iter().collect()),
+            proplet_id: Some(proplet.to_string()),
+            ..Start::default()
+        }))
+    }
+}
+
+/// Upstream's stop message.
+pub(super) fn stop(attempt: AttemptId, proplet: &PropletId) -> Vec<u8> {
+    upstream::write(&Stop {
+        id: attempt_uuid(attempt).to_string(),
+        broadcast: false,
+        proplet_id: Some(proplet.to_string()),
+    })
+}
+
+/// The id by which upstream knows an attempt: a UUIDv8 made from the task and the number, so that
+/// a result says which attempt it belongs to.
+fn attempt_uuid(attempt: AttemptId) -> Uuid {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(b"propeller attempt v1");
+    context.update(attempt.task.0.as_bytes());
+    context.update(&attempt.number.to_be_bytes());
+    let hash = context.finish();
+    let bytes = hash.as_ref()[..16].try_into().expect("a digest is longer");
+    uuid::Builder::from_custom_bytes(bytes).into_uuid()
+}
+
+fn about(metadata: &Metadata) -> About {
+    let Metadata {
+        description,
+        tags,
+        location,
+        ip: _,
+        environment: _,
+        os,
+        hostname,
+        cpu_arch,
+        total_memory_bytes,
+        proplet_version,
+        wasm_runtime,
+    } = metadata.clone();
+    About {
+        description,
+        tags,
+        location,
+        os,
+        hostname,
+        cpu_arch,
+        total_memory_bytes,
+        proplet_version,
+        wasm_runtime,
+    }
+}

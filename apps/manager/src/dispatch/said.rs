@@ -1,0 +1,228 @@
+//! What proplets say in their sessions.
+
+use propeller_model::task::{Event, Retry};
+use propeller_model::{AttemptId, PropletId};
+use propeller_scheduler::Link;
+use propeller_wire::message::{
+    Beat, Fetch, FromProplet, Heartbeat, Hello, PIECE_LEN, PIECES_IN_FLIGHT_MAX, Piece, Refusal,
+    Refused, ToProplet, Welcome,
+};
+use rusqlite::Connection;
+use serde_bytes::ByteBuf;
+use tracing::info;
+
+use super::settle::Setback;
+use super::{Effect, Mind, Moment};
+use crate::store::module::module_find;
+use crate::store::task::{task_find, task_state_set};
+use crate::store::{Blobs, StoreError};
+
+impl Mind {
+    pub(super) fn said(
+        &mut self,
+        db: &Connection,
+        blobs: &Blobs,
+        proplet: &PropletId,
+        message: &FromProplet,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        if let Some(member) = self.fleet.find_mut(proplet) {
+            member.hear(moment);
+        }
+        match message {
+            FromProplet::Hello(hello) => self.hello(db, proplet, hello, moment, effects),
+            FromProplet::Heartbeat(beat) => {
+                self.heartbeat(proplet, beat, moment, effects);
+                Ok(())
+            }
+            FromProplet::Started(attempt) => self.started(db, proplet, *attempt, moment, effects),
+            FromProplet::Refused(refused) => self.refused(db, proplet, refused, moment, effects),
+            FromProplet::Finished(report) => {
+                self.finished(db, blobs, proplet, report, moment, effects)
+            }
+            FromProplet::Fetch(fetch) => Self::fetch(db, blobs, proplet, *fetch, effects),
+            FromProplet::Goodbye => self.goodbye(db, proplet, moment, effects),
+        }
+    }
+
+    /// A session begins. What the proplet was given and does not hold will not be done.
+    fn hello(
+        &mut self,
+        db: &Connection,
+        proplet: &PropletId,
+        hello: &Hello,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        let Some(member) = self.fleet.member(proplet) else {
+            self.metrics.dropped("too many proplets");
+            return Ok(());
+        };
+        info!(proplet = %proplet, slots = hello.slots, holds = hello.holds.len(), "proplet connected");
+        member.about = hello.about.clone();
+        member.slots = hello.slots;
+        member.link = Some(Link::Sealed);
+        member.ever_sealed = true;
+        member.delivered.clear();
+        member.letters.clear();
+        member.beat(moment);
+        member.save(db)?;
+        let lease_ms = u32::try_from(self.rules.lease.as_millis()).unwrap_or(u32::MAX);
+        let welcome = ToProplet::Welcome(Welcome { lease_ms });
+        effects.push(Effect::Say(proplet.clone(), welcome));
+        for attempt in self.leases.of(proplet) {
+            if !hello.holds.contains(&attempt) {
+                let setback = Setback {
+                    why: "the proplet was restarted or never got it".to_owned(),
+                    retry: Retry::MayHelp,
+                    exclude: false,
+                };
+                self.undone(db, attempt, &setback, moment, effects)?;
+            }
+        }
+        let void = self.renew(proplet, &hello.holds, moment);
+        effects.extend(void.into_iter().map(|attempt| {
+            Effect::Say(proplet.clone(), ToProplet::Stop(attempt))
+        }));
+        Ok(())
+    }
+
+    fn heartbeat(
+        &mut self,
+        proplet: &PropletId,
+        beat: &Heartbeat,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
+        if let Some(member) = self.fleet.find_mut(proplet) {
+            member.beat(moment);
+            member.measure(moment, beat.vitals);
+        }
+        let void = self.renew(proplet, &beat.holds, moment);
+        let answer = ToProplet::Beat(Beat {
+            number: beat.number,
+            void,
+        });
+        effects.push(Effect::Say(proplet.clone(), answer));
+    }
+
+    /// Renews what is named; returns what no longer counts.
+    fn renew(
+        &mut self,
+        proplet: &PropletId,
+        holds: &[AttemptId],
+        moment: Moment,
+    ) -> Vec<AttemptId> {
+        let term = self.rules.lease;
+        holds
+            .iter()
+            .copied()
+            .filter(|attempt| !self.leases.renew(*attempt, proplet, moment.now, term))
+            .collect()
+    }
+
+    fn started(
+        &mut self,
+        db: &Connection,
+        proplet: &PropletId,
+        attempt: AttemptId,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        if self.leases.holder(attempt) != Some(proplet) {
+            return Ok(());
+        }
+        let event = Event::Started {
+            number: attempt.number,
+        };
+        let Some(task) = task_find(db, attempt.task)? else {
+            return Ok(());
+        };
+        if let Ok((state, _)) = task.state.on(event, &self.rules.retry) {
+            task_state_set(db, attempt.task, &state, moment.ms, 0)?;
+            effects.push(Effect::Leg(attempt, proplet.clone(), "running"));
+        }
+        Ok(())
+    }
+
+    fn refused(
+        &mut self,
+        db: &Connection,
+        proplet: &PropletId,
+        refused: &Refused,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        let attempt = refused.attempt;
+        effects.push(Effect::Say(proplet.clone(), ToProplet::Settled(attempt)));
+        if self.leases.holder(attempt) != Some(proplet) {
+            self.metrics.stale_reports.inc();
+            return Ok(());
+        }
+        let (retry, exclude) = match refused.reason {
+            Refusal::Busy | Refusal::OutboxFull | Refusal::LeaseLost => (Retry::MayHelp, false),
+            Refusal::Leaving | Refusal::NoModule => (Retry::MayHelp, true),
+            Refusal::Unopenable => (Retry::IsPointless, true),
+        };
+        let setback = Setback {
+            why: refused.text.clone(),
+            retry,
+            exclude,
+        };
+        self.undone(db, attempt, &setback, moment, effects)
+    }
+
+    /// Sends the pieces of a module that a proplet asks for, from where they stand.
+    fn fetch(
+        db: &Connection,
+        blobs: &Blobs,
+        proplet: &PropletId,
+        fetch: Fetch,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        let say = |message| Effect::Say(proplet.clone(), message);
+        let Some(module) = module_find(db, fetch.digest)? else {
+            effects.push(say(ToProplet::NoModule(fetch.digest)));
+            return Ok(());
+        };
+        let count = module.sealed_len.div_ceil(PIECE_LEN as u64);
+        let first = u64::from(fetch.first);
+        let wanted = u64::from(fetch.count.min(PIECES_IN_FLIGHT_MAX));
+        for index in first..first.saturating_add(wanted).min(count) {
+            let bytes = blobs.read_range(&module.sealed, index * PIECE_LEN as u64, PIECE_LEN)?;
+            let piece = Piece {
+                digest: fetch.digest,
+                index: u32::try_from(index).unwrap_or(u32::MAX),
+                count: u32::try_from(count).unwrap_or(u32::MAX),
+                bytes: ByteBuf::from(bytes),
+            };
+            effects.push(say(ToProplet::Piece(piece)));
+        }
+        Ok(())
+    }
+
+    /// A proplet leaves in peace: its attempts go on elsewhere at once.
+    fn goodbye(
+        &mut self,
+        db: &Connection,
+        proplet: &PropletId,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        info!(proplet = %proplet, "proplet says goodbye");
+        for attempt in self.leases.of(proplet) {
+            let setback = Setback {
+                why: "the proplet was shut down".to_owned(),
+                retry: Retry::MayHelp,
+                exclude: false,
+            };
+            self.undone(db, attempt, &setback, moment, effects)?;
+        }
+        if let Some(member) = self.fleet.find_mut(proplet) {
+            member.leave();
+            member.save(db)?;
+        }
+        Ok(())
+    }
+}

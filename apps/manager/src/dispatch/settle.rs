@@ -1,0 +1,239 @@
+//! Moves tasks from one state to the next and remembers how attempts ended.
+
+use propeller_model::task::{Effect as Next, Event, Rejected, Retry, State};
+use propeller_model::{AttemptId, PropletId, TaskId};
+use propeller_wire::Channel;
+use propeller_wire::message::{Report, ToProplet, Usage};
+use rusqlite::Connection;
+
+use super::{Effect, Mind, Moment};
+use crate::store::attempt::{Ended, attempt_end};
+use crate::store::task::{Task, task_find, task_run_begin, task_setback, task_state_set};
+use crate::store::{Blob, Blobs, StoreError};
+
+/// Why an attempt came to nothing.
+#[derive(Debug)]
+pub(super) struct Setback {
+    /// For the task's error, in words.
+    pub(super) why: String,
+    /// Whether another attempt may help.
+    pub(super) retry: Retry,
+    /// Whether the same proplet should not get it again in this run.
+    pub(super) exclude: bool,
+}
+
+impl Mind {
+    /// Settles a finished attempt. Whatever comes of it, the proplet may forget the report.
+    pub(super) fn finished(
+        &mut self,
+        db: &Connection,
+        blobs: &Blobs,
+        proplet: &PropletId,
+        report: &Report,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        let attempt = report.attempt;
+        effects.push(Effect::Say(proplet.clone(), ToProplet::Settled(attempt)));
+        if self.leases.holder(attempt) != Some(proplet) {
+            self.metrics.stale_reports.inc();
+            return Ok(());
+        }
+        let output = blobs.keep(report.output.to_vec())?;
+        let usage = usage_json(&report.usage);
+        let ended = Ended {
+            outcome: if report.success { "completed" } else { "failed" },
+            output: Some(&output),
+            usage: Some(&usage),
+            now_ms: moment.ms,
+        };
+        self.settle(db, proplet, attempt, report.success, &ended, moment, effects)
+    }
+
+    /// The common end of sealed and plain attempts.
+    #[allow(clippy::too_many_arguments, reason = "it is the one place where all of it meets")]
+    pub(super) fn settle(
+        &mut self,
+        db: &Connection,
+        proplet: &PropletId,
+        attempt: AttemptId,
+        success: bool,
+        ended: &Ended<'_>,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        let event = Event::Finished {
+            number: attempt.number,
+            success,
+        };
+        let Some(task) = task_find(db, attempt.task)? else {
+            return Ok(());
+        };
+        match task.state.on(event, &self.rules.retry) {
+            Ok((state, _)) => {
+                task_state_set(db, attempt.task, &state, moment.ms, 0)?;
+                attempt_end(db, attempt, ended)?;
+                self.leases.end(attempt.task);
+                self.metrics.settled(state.word());
+                effects.push(Effect::Leg(attempt, proplet.clone(), "done"));
+                effects.push(Effect::Settled(attempt.task));
+            }
+            Err(Rejected::Stale { .. } | Rejected::Impossible { .. } | _) => {
+                self.metrics.stale_reports.inc();
+            }
+        }
+        Ok(())
+    }
+
+    /// An attempt came to nothing: the task goes back to the queue, or fails.
+    pub(super) fn undone(
+        &mut self,
+        db: &Connection,
+        attempt: AttemptId,
+        setback: &Setback,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        let Some(task) = task_find(db, attempt.task)? else {
+            self.leases.end(attempt.task);
+            return Ok(());
+        };
+        let event = Event::Undone {
+            number: attempt.number,
+            retry: setback.retry,
+        };
+        let Ok((state, next)) = task.state.on(event, &self.rules.retry) else {
+            return Ok(());
+        };
+        let proplet = task.state.proplet();
+        let why = match proplet {
+            Some(proplet) => format!("attempt {} on {proplet}: {}", attempt.number, setback.why),
+            None => setback.why.clone(),
+        };
+        let exclude = proplet.filter(|_| setback.exclude);
+        task_setback(db, attempt.task, &why, exclude)?;
+        let ended = Ended {
+            outcome: &setback.why,
+            output: None,
+            usage: None,
+            now_ms: moment.ms,
+        };
+        attempt_end(db, attempt, &ended)?;
+        self.leases.end(attempt.task);
+        tracing::warn!(task = %attempt.task, attempt = attempt.number, why = %setback.why, next = state.word(), "attempt came to nothing");
+        let pause = match &state {
+            State::Queued { run } => self.rules.retry.pause(run.tries),
+            _ => std::time::Duration::ZERO,
+        };
+        let not_before = moment.ms + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2);
+        task_state_set(db, attempt.task, &state, moment.ms, not_before)?;
+        match next {
+            Next::Queue => self.waiting += 1,
+            _ => {
+                self.metrics.settled(state.word());
+                effects.push(Effect::Settled(attempt.task));
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts a task into the queue, as the beginning of a run.
+    pub(super) fn begin_run(
+        &mut self,
+        db: &Connection,
+        task: &Task,
+        moment: Moment,
+    ) -> Result<Result<(), Rejected>, StoreError> {
+        let state = match task.state.on(Event::Start, &self.rules.retry) {
+            Ok((state, _)) => state,
+            Err(rejected) => return Ok(Err(rejected)),
+        };
+        task_state_set(db, task.id, &state, moment.ms, 0)?;
+        task_run_begin(db, task.id, moment.ms)?;
+        self.waiting += 1;
+        Ok(Ok(()))
+    }
+
+    /// Ends a run because its owner wants it.
+    pub(super) fn stop(
+        &mut self,
+        db: &Connection,
+        task: &Task,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Result<(), Rejected>, StoreError> {
+        let (state, next) = match task.state.on(Event::Stop, &self.rules.retry) {
+            Ok(next) => next,
+            Err(rejected) => return Ok(Err(rejected)),
+        };
+        task_state_set(db, task.id, &state, moment.ms, 0)?;
+        if let Next::SendStop { number, proplet } = next {
+            let attempt = AttemptId {
+                task: task.id,
+                number,
+            };
+            let ended = Ended {
+                outcome: "stopped",
+                output: None,
+                usage: None,
+                now_ms: moment.ms,
+            };
+            attempt_end(db, attempt, &ended)?;
+            effects.extend(self.stop_effects(attempt, &proplet));
+            self.leases.end(task.id);
+        } else {
+            self.waiting = self.waiting.saturating_sub(1);
+        }
+        self.metrics.settled(state.word());
+        effects.push(Effect::Settled(task.id));
+        Ok(Ok(()))
+    }
+
+    /// How a proplet is told to stop: in its session, or in upstream's JSON.
+    fn stop_effects(&self, attempt: AttemptId, proplet: &PropletId) -> Vec<Effect> {
+        if self.is_plain(proplet) {
+            let frame = super::plain::stop(attempt, proplet);
+            vec![Effect::Publish(Channel::Stop, frame)]
+        } else {
+            vec![Effect::Say(proplet.clone(), ToProplet::Stop(attempt))]
+        }
+    }
+
+    /// Makes memory match the store.
+    pub(super) fn resync(
+        &mut self,
+        db: &Connection,
+        now: std::time::Instant,
+    ) -> Result<(), StoreError> {
+        let active = crate::store::attempt::attempts_active(db)?;
+        self.leases.resync(active, now, self.rules.lease);
+        self.waiting = crate::store::task::task_waiting_count(db)?;
+        Ok(())
+    }
+
+    /// The task, or why there is none.
+    pub(super) fn task(db: &Connection, id: TaskId) -> Result<Result<Task, super::Refusal>, StoreError> {
+        Ok(task_find(db, id)?.ok_or(super::Refusal::NoTask(id)))
+    }
+}
+
+/// An output that stands in a row or a file.
+pub(super) fn usage_json(usage: &Usage) -> String {
+    let Usage {
+        prepare_us,
+        compile_us,
+        run_us,
+        fuel,
+        memory_peak_bytes,
+    } = *usage;
+    serde_json::json!({
+        "prepare_us": prepare_us, "compile_us": compile_us, "run_us": run_us,
+        "fuel": fuel, "memory_peak_bytes": memory_peak_bytes,
+    })
+    .to_string()
+}
+
+/// What the store keeps of an output.
+pub(super) fn kept(blobs: &Blobs, sealed: Vec<u8>) -> Result<Blob, StoreError> {
+    blobs.keep(sealed)
+}

@@ -1,0 +1,106 @@
+//! The one place where a refusal becomes a status.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use propeller_api::Problem;
+
+use crate::dispatch::Refusal;
+use crate::store::StoreError;
+
+/// An error, as RFC 9457 problem details.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ApiError {
+    status: StatusCode,
+    detail: String,
+}
+
+impl ApiError {
+    /// An error with a status and a sentence.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+        }
+    }
+
+    /// 400: the request says something that cannot be.
+    pub fn invalid(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, detail)
+    }
+
+    /// 400: the request asks for something that this version cannot do.
+    #[must_use]
+    pub fn unsupported(field: &str) -> Self {
+        Self::invalid(format!("not supported by this version: {field}"))
+    }
+
+    /// 503: the manager is on its way out.
+    #[must_use]
+    pub fn shutting_down() -> Self {
+        let detail = "the manager is shutting down: try again soon";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    /// 500: our fault. The cause is in the log.
+    pub fn internal(what: &'static str) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, what)
+    }
+}
+
+impl From<Refusal> for ApiError {
+    fn from(refusal: Refusal) -> Self {
+        let status = match &refusal {
+            Refusal::NoTask(_) | Refusal::NoProplet(_) | Refusal::NoModule(_) => {
+                StatusCode::NOT_FOUND
+            }
+            Refusal::Conflict(_) => StatusCode::CONFLICT,
+            Refusal::Busy(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Refusal::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+            Refusal::Store => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self::new(status, refusal.to_string())
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        if error.is_full() {
+            return Refusal::DiskFull.into();
+        }
+        tracing::error!(error = %error, cause = ?error, "a request met a failing store");
+        Refusal::Store.into()
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let problem = Problem {
+            kind: "about:blank".to_owned(),
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            error: self.detail,
+        };
+        let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+        (self.status, kind, Json(problem)).into_response()
+    }
+}
+
+/// Upstream's parts that this version does not have are refused by name.
+pub(super) async fn no_route(uri: axum::http::Uri) -> ApiError {
+    const LATER: [&str; 3] = ["jobs", "workflows", "fl"];
+    let path = uri.path().trim_matches('/');
+    let first = path.split('/').next().unwrap_or_default();
+    if LATER.contains(&first) || path.ends_with("/invoke") {
+        let what = if LATER.contains(&first) { first } else { "invoke" };
+        let detail = format!("not supported by this version: {what}");
+        return ApiError::new(StatusCode::NOT_IMPLEMENTED, detail);
+    }
+    ApiError::new(StatusCode::NOT_FOUND, format!("no such path: {}", uri.path()))
+}
+
+pub(super) async fn no_method(method: axum::http::Method, uri: axum::http::Uri) -> ApiError {
+    let detail = format!("{method} is not possible on {}", uri.path());
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+}

@@ -1,0 +1,216 @@
+//! What clients send, parsed into what the dispatcher understands.
+
+use std::collections::BTreeMap;
+
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::http::{HeaderMap, StatusCode, header};
+use data_encoding::BASE64;
+use propeller_api::TaskRequest;
+use propeller_model::{Digest, PropletId, TaskId};
+use propeller_wire::message::{AskedLimits, Input};
+use serde::Deserialize;
+use serde_bytes::ByteBuf;
+
+use super::ApiError;
+
+/// Labels of a task, as JSON, in bytes: upstream's bound.
+const METADATA_LEN_MAX: usize = 1_048_576;
+/// What a guest is given, all in all, in bytes. It travels in one message.
+const INPUT_LEN_MAX: usize = 3 * 1024 * 1024;
+const NAME_LEN_MAX: usize = 256;
+
+/// `offset` and `limit`.
+#[derive(Debug, Deserialize)]
+pub(super) struct Paging {
+    offset: Option<String>,
+    limit: Option<String>,
+}
+
+impl Paging {
+    const LIMIT_MAX: u64 = 100;
+
+    /// Offset and limit, checked.
+    pub(super) fn read(&self) -> Result<(u64, u64), ApiError> {
+        let number = |text: &Option<String>, default, what: &str| match text {
+            None => Ok(default),
+            Some(text) => text.parse::<u64>().map_err(|_| {
+                ApiError::invalid(format!("invalid query parameter: {what} is a whole number"))
+            }),
+        };
+        let offset = number(&self.offset, 0, "offset")?;
+        let limit = number(&self.limit, Self::LIMIT_MAX, "limit")?;
+        if !(1..=Self::LIMIT_MAX).contains(&limit) {
+            return Err(ApiError::invalid("invalid limit size: 1 to 100"));
+        }
+        // SQLite counts in signed numbers.
+        let offset = offset.min(i64::MAX.unsigned_abs());
+        Ok((offset, limit))
+    }
+
+    /// The page of a list that is in memory.
+    pub(super) fn page<T>(&self, items: Vec<T>) -> Result<Page<T>, ApiError> {
+        let (offset, limit) = self.read()?;
+        let total = items.len() as u64;
+        let skip = usize::try_from(offset).unwrap_or(usize::MAX);
+        let take = usize::try_from(limit).unwrap_or(usize::MAX);
+        Ok(Page {
+            offset,
+            limit,
+            total,
+            items: items.into_iter().skip(skip).take(take).collect(),
+        })
+    }
+}
+
+/// Some of many items.
+pub(super) struct Page<T> {
+    pub(super) offset: u64,
+    pub(super) limit: u64,
+    pub(super) total: u64,
+    pub(super) items: Vec<T>,
+}
+
+/// The id of a task in a path.
+pub(super) fn task_id(text: &str) -> Result<TaskId, ApiError> {
+    text.parse()
+        .map_err(|_| ApiError::invalid("invalid path: a task id is a UUID"))
+}
+
+/// The id of a proplet in a path.
+pub(super) fn proplet_id(text: &str) -> Result<PropletId, ApiError> {
+    text.parse()
+        .map_err(|error: propeller_model::PropletIdError| ApiError::invalid(error.to_string()))
+}
+
+/// A task in a JSON body, if it asks for nothing that this version cannot do.
+pub(super) fn task_request(
+    headers: &HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<TaskRequest, ApiError> {
+    let is_json = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .is_some_and(|value| value.contains("application/json"));
+    if !is_json {
+        let detail = "unsupported content type: send application/json";
+        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
+    }
+    let body = body.map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
+    let request: TaskRequest = serde_json::from_slice(&body)
+        .map_err(|error| ApiError::invalid(format!("malformed JSON: {error}")))?;
+    match request.unsupported() {
+        Some(field) => Err(ApiError::unsupported(field)),
+        None => Ok(request),
+    }
+}
+
+/// A name, checked.
+pub(super) fn name(text: &str) -> Result<String, ApiError> {
+    if text.is_empty() || text.len() > NAME_LEN_MAX || text.chars().any(char::is_control) {
+        return Err(ApiError::invalid(
+            "something went wrong with the request: name is 1 to 256 printable characters",
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+/// A priority, checked.
+pub(super) fn priority(number: i64) -> Result<u8, ApiError> {
+    u8::try_from(number)
+        .ok()
+        .filter(|priority| *priority <= 100)
+        .ok_or_else(|| ApiError::invalid("priority is 0 to 100"))
+}
+
+/// The only proplet that may have a task; an empty text means anyone.
+pub(super) fn pinned(text: &str) -> Result<Option<PropletId>, ApiError> {
+    if text.is_empty() {
+        Ok(None)
+    } else {
+        proplet_id(text).map(Some)
+    }
+}
+
+/// Labels as JSON, checked.
+pub(super) fn metadata(
+    labels: &serde_json::Map<String, serde_json::Value>,
+) -> Result<String, ApiError> {
+    let json = serde_json::Value::from(labels.clone()).to_string();
+    if json.len() > METADATA_LEN_MAX {
+        return Err(ApiError::invalid("metadata is at most 1048576 bytes"));
+    }
+    Ok(json)
+}
+
+/// The digest of a module that is already there.
+pub(super) fn digest(text: &str) -> Result<Digest, ApiError> {
+    text.parse()
+        .map_err(|error: propeller_model::DigestError| ApiError::invalid(format!("module: {error}")))
+}
+
+/// Changes an input as a request says.
+pub(super) fn change_input(input: &mut Input, request: &TaskRequest) -> Result<(), ApiError> {
+    if let Some(name) = &request.name {
+        input.task_name.clone_from(name);
+    }
+    if let Some(inputs) = &request.inputs {
+        input.args.clone_from(inputs);
+    }
+    if let Some(env) = &request.env {
+        input.env = environment(env)?;
+    }
+    if let Some(stdin) = &request.stdin {
+        let bytes = BASE64
+            .decode(stdin.as_bytes())
+            .map_err(|_| ApiError::invalid("stdin is not standard base64"))?;
+        input.stdin = ByteBuf::from(bytes);
+    }
+    if let Some(limits) = request.limits {
+        input.limits = AskedLimits {
+            memory_bytes: limits.memory_bytes,
+            fuel: limits.fuel,
+            wall_ms: limits.wall_ms,
+            output_bytes: limits.output_bytes,
+        };
+    }
+    let flag = request.cli_args.as_deref().map(invoke_flag).transpose()?;
+    match (&request.invoke, flag.flatten()) {
+        (Some(named), Some(flag)) if *named != flag => {
+            return Err(ApiError::invalid("invoke and cli_args --invoke differ: set one of them"));
+        }
+        (Some(named), _) => input.invoke = Some(named.clone()).filter(|name| !name.is_empty()),
+        (None, Some(flag)) => input.invoke = Some(flag),
+        (None, None) => {}
+    }
+    let len = propeller_wire::message::encode(input).len();
+    if len > INPUT_LEN_MAX {
+        let detail = format!("inputs, environment and stdin are {len} bytes, at most {INPUT_LEN_MAX} are accepted");
+        return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
+    }
+    Ok(())
+}
+
+/// `cli_args` is a closed list: `--invoke NAME` and nothing else, because upstream passes it to a
+/// program on the host.
+fn invoke_flag(args: &[String]) -> Result<Option<String>, ApiError> {
+    match args {
+        [] => Ok(None),
+        [flag, name] if flag == "--invoke" => Ok(Some(name.clone())),
+        [one] if one.starts_with("--invoke=") => Ok(Some(one["--invoke=".len()..].to_owned())),
+        [first, ..] => Err(ApiError::unsupported(&format!("cli_args {first}"))),
+    }
+}
+
+fn environment(env: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, ApiError> {
+    env.iter()
+        .map(|(name, value)| {
+            if name.is_empty() || name.contains(['=', '\0']) || value.contains('\0') {
+                return Err(ApiError::invalid(
+                    "env: names are not empty and hold no `=`, and nothing holds a zero byte",
+                ));
+            }
+            Ok((name.clone(), value.clone()))
+        })
+        .collect()
+}

@@ -1,0 +1,393 @@
+//! Tasks: create, list, view, change, start, stop, delete, and what came of them.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use propeller_api::{
+    Problem, Results, Started, Stopped, Task, TaskMetrics, TaskMetricsPage, TaskPage, TaskRequest,
+    time_text,
+};
+use propeller_envelope::{Context, seal};
+use propeller_model::TaskId;
+use propeller_model::task::State as TaskState;
+use propeller_wire::message::{Input, encode};
+use rusqlite::types::Value;
+use serde::Deserialize;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::request::{
+    Paging, change_input, digest, metadata as labels_json, name, pinned, priority, task_id,
+    task_request,
+};
+use super::view::{Detail, Renderer, find, usage};
+use super::{Api, ApiError};
+use crate::clock::now_ms;
+use crate::dispatch::{Change, Command, NewModule};
+use crate::store::attempt::attempt_list;
+use crate::store::task::{Task as TaskRow, task_list};
+use crate::store::{Blob, Reader};
+
+/// Longest wait in one request: below what proxies cut off.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+const PRIORITY_DEFAULT: u8 = 50;
+/// Labels that a list can be filtered by at a time.
+const FILTER_MAX: usize = 16;
+
+/// `POST /tasks`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct CreateQuery {
+    /// Ours: start it in the same commit.
+    #[serde(default)]
+    start: bool,
+}
+
+/// `GET /tasks/{id}`.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct ViewQuery {
+    /// Ours: seconds to wait until the task is settled.
+    wait: Option<f64>,
+}
+
+/// Creates a task, and starts it if asked to.
+#[utoipa::path(post, path = "/tasks", tag = "tasks", request_body = TaskRequest,
+    params(("start" = Option<bool>, Query, description = "Ours: start it in the same commit")),
+    responses((status = 201, body = Task), (status = 400, body = Problem)))]
+pub(super) async fn create(
+    State(api): State<Api>,
+    Query(query): Query<CreateQuery>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Response, ApiError> {
+    let request = task_request(&headers, body)?;
+    let module = match (&request.file, &request.module) {
+        (Some(_), Some(_)) => return Err(ApiError::invalid("set either file or module, not both")),
+        (Some(file), None) if !file.is_empty() => Some(api.module_base64(file).await?),
+        (None, Some(known)) if !known.is_empty() => Some(NewModule::Known(digest(known)?)),
+        _ => None,
+    };
+    let id = TaskId(Uuid::now_v7());
+    let (module, known) = match module {
+        Some(NewModule::Sealed(module)) => (Some(module.digest), Some(module)),
+        Some(NewModule::Known(digest)) => (Some(digest), None),
+        None => (None, None),
+    };
+    let task = TaskRow {
+        module,
+        ..new_task(&api, id, &request)?
+    };
+    let shown = task.clone();
+    let command = Command::Create {
+        task,
+        module: known,
+        start: query.start,
+    };
+    api.ask(command).await?;
+    let task = created(&api, shown, query.start)?;
+    let location = [(header::LOCATION, format!("/tasks/{id}"))];
+    Ok((StatusCode::CREATED, location, Json(task)).into_response())
+}
+
+/// Tasks, newest first.
+#[utoipa::path(get, path = "/tasks", tag = "tasks",
+    params(("offset" = Option<u64>, Query), ("limit" = Option<u64>, Query, description = "1 to 100"),
+        ("metadata" = Option<String>, Query, description = "A JSON object: labels that must match")),
+    responses((status = 200, body = TaskPage), (status = 400, body = Problem)))]
+pub(super) async fn list(
+    State(api): State<Api>,
+    Query(paging): Query<Paging>,
+    Query(query): Query<Vec<(String, String)>>,
+) -> Result<Json<TaskPage>, ApiError> {
+    let (offset, limit) = paging.read()?;
+    let labels = filter(&query)?;
+    let renderer = api.renderer();
+    api.read(move |reader| {
+        let (rows, total) = reader.with(|db| task_list(db, offset, limit, &labels))?;
+        let tasks = rows
+            .into_iter()
+            .map(|row| renderer.render(reader, row, Detail::Brief))
+            .collect::<Result<_, _>>()?;
+        Ok(Json(TaskPage {
+            offset,
+            limit,
+            total,
+            tasks,
+        }))
+    })
+    .await
+}
+
+/// One task, at once or when it is settled.
+#[utoipa::path(get, path = "/tasks/{id}", tag = "tasks",
+    params(("id" = String, Path), ("wait" = Option<f64>, Query, description = "Ours: seconds to wait until the task is settled, at most 30")),
+    responses((status = 200, body = Task), (status = 404, body = Problem)))]
+pub(super) async fn view(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(query): Query<ViewQuery>,
+) -> Result<Json<Task>, ApiError> {
+    let id = task_id(&id)?;
+    if let Some(seconds) = query.wait {
+        let wait = Duration::try_from_secs_f64(seconds)
+            .map_err(|_| ApiError::invalid("wait is a number of seconds"))?;
+        settled(&api, id, wait.min(WAIT_MAX)).await?;
+    }
+    viewed(&api, id).await
+}
+
+/// Changes what is mentioned and keeps the rest.
+#[utoipa::path(put, path = "/tasks/{id}", tag = "tasks", request_body = TaskRequest,
+    params(("id" = String, Path)),
+    responses((status = 200, body = Task), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn update(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Task>, ApiError> {
+    let id = task_id(&id)?;
+    let request = task_request(&headers, body)?;
+    let module = match (&request.file, &request.module) {
+        (Some(_), Some(_)) => return Err(ApiError::invalid("set either file or module, not both")),
+        (Some(file), None) if !file.is_empty() => Some(api.module_base64(file).await?),
+        (None, Some(known)) if !known.is_empty() => Some(NewModule::Known(digest(known)?)),
+        _ => None,
+    };
+    let renderer = api.renderer();
+    let before = api
+        .read(move |reader| {
+            let row = find(reader, id)?;
+            match row.input {
+                Some(blob) => renderer.input(reader, id, blob),
+                None => Ok(Input::default()),
+            }
+        })
+        .await?;
+    let mut input = before.clone();
+    change_input(&mut input, &request)?;
+    let change = Change {
+        name: request.name.as_deref().map(name).transpose()?,
+        app_name: request.file_name.as_deref().map(name).transpose()?,
+        priority: request.priority.map(priority).transpose()?,
+        pinned: request.proplet_id.as_deref().map(pinned).transpose()?,
+        metadata: request.metadata.as_ref().map(labels_json).transpose()?,
+        input: (input != before).then(|| api.seal_input(id, &input)).transpose()?,
+        module,
+    };
+    api.ask(Command::Update { task: id, change }).await?;
+    viewed(&api, id).await
+}
+
+/// Forgets a task; one that is under way is stopped first.
+#[utoipa::path(delete, path = "/tasks/{id}", tag = "tasks", params(("id" = String, Path)),
+    responses((status = 204), (status = 404, body = Problem)))]
+pub(super) async fn delete(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    api.ask(Command::Delete(task_id(&id)?)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Starts a task, or starts it again.
+#[utoipa::path(post, path = "/tasks/{id}/start", tag = "tasks", params(("id" = String, Path)),
+    responses((status = 200, body = Started), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn start(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<Started>, ApiError> {
+    api.ask(Command::Start(task_id(&id)?)).await?;
+    Ok(Json(Started { started: true }))
+}
+
+/// Stops a task.
+#[utoipa::path(post, path = "/tasks/{id}/stop", tag = "tasks", params(("id" = String, Path)),
+    responses((status = 200, body = Stopped), (status = 404, body = Problem), (status = 409, body = Problem)))]
+pub(super) async fn stop(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+) -> Result<Json<Stopped>, ApiError> {
+    api.ask(Command::Stop(task_id(&id)?)).await?;
+    Ok(Json(Stopped { stopped: true }))
+}
+
+/// What the last run produced; never an empty body.
+#[utoipa::path(get, path = "/tasks/{id}/results", tag = "tasks",
+    params(("id" = String, Path), ("wait" = Option<f64>, Query, description = "Ours: seconds to wait until the task is settled, at most 30")),
+    responses((status = 200, body = Results), (status = 404, body = Problem)))]
+pub(super) async fn results(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(query): Query<ViewQuery>,
+) -> Result<Json<Results>, ApiError> {
+    let id = task_id(&id)?;
+    if let Some(seconds) = query.wait {
+        let wait = Duration::try_from_secs_f64(seconds)
+            .map_err(|_| ApiError::invalid("wait is a number of seconds"))?;
+        settled(&api, id, wait.min(WAIT_MAX)).await?;
+    }
+    let renderer = api.renderer();
+    api.read(move |reader| renderer.results(reader, id).map(Json)).await
+}
+
+/// What every attempt cost, newest first.
+#[utoipa::path(get, path = "/tasks/{id}/metrics", tag = "tasks",
+    params(("id" = String, Path), ("offset" = Option<u64>, Query), ("limit" = Option<u64>, Query)),
+    responses((status = 200, body = TaskMetricsPage), (status = 404, body = Problem)))]
+pub(super) async fn metrics(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<TaskMetricsPage>, ApiError> {
+    let id = task_id(&id)?;
+    api.read(move |reader| {
+        let items = measurements(reader, id)?;
+        let page = paging.page(items)?;
+        Ok(Json(TaskMetricsPage {
+            offset: page.offset,
+            limit: page.limit,
+            total: page.total,
+            metrics: page.items,
+        }))
+    })
+    .await
+}
+
+/// The task as it stands in the store.
+pub(super) async fn viewed(api: &Api, id: TaskId) -> Result<Json<Task>, ApiError> {
+    let renderer = api.renderer();
+    api.read(move |reader| renderer.task(reader, id).map(Json)).await
+}
+
+impl Api {
+    pub(super) fn renderer(&self) -> Renderer {
+        Renderer {
+            keys: self.shared.keys.clone(),
+            tenant: self.shared.tenant.clone(),
+        }
+    }
+
+    fn seal_input(&self, id: TaskId, input: &Input) -> Result<Blob, ApiError> {
+        let context = Context::Input {
+            tenant: &self.shared.tenant,
+            task: *id.0.as_bytes(),
+        };
+        let sealed = seal(&self.shared.keys, &context, &encode(input))
+            .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
+        Ok(self.shared.reader.blobs().keep(sealed)?)
+    }
+}
+
+/// A row for a task that nobody has yet.
+fn new_task(api: &Api, id: TaskId, request: &TaskRequest) -> Result<TaskRow, ApiError> {
+    let task_name = name(request.name.as_deref().unwrap_or_default())?;
+    let mut input = Input::default();
+    change_input(&mut input, request)?;
+    let now = now_ms();
+    Ok(TaskRow {
+        id,
+        app_name: match request.file_name.as_deref() {
+            Some(file) if !file.is_empty() => name(file)?,
+            _ => task_name.clone(),
+        },
+        name: task_name,
+        priority: match request.priority {
+            // Upstream takes 0 for "not set".
+            None | Some(0) => PRIORITY_DEFAULT,
+            Some(number) => priority(number)?,
+        },
+        pinned: pinned(request.proplet_id.as_deref().unwrap_or_default())?,
+        metadata: request.metadata.as_ref().map(labels_json).transpose()?,
+        module: None,
+        input: Some(api.seal_input(id, &input)?),
+        state: TaskState::NEW,
+        excluded: Vec::new(),
+        protection: String::new(),
+        error: String::new(),
+        created_ms: now,
+        updated_ms: now,
+        started_ms: None,
+        finished_ms: None,
+    })
+}
+
+/// What the client sees of a task that was just created: what it sent, without another read.
+fn created(api: &Api, row: TaskRow, started: bool) -> Result<Task, ApiError> {
+    let mut task = api
+        .renderer()
+        .render(&api.shared.reader, row, Detail::Brief)?;
+    if started {
+        task.state = propeller_api::TaskState::Scheduled as u8;
+        task.start_time.clone_from(&task.created_at);
+    }
+    Ok(task)
+}
+
+/// Waits until a task is settled or the time is up, whichever comes first.
+async fn settled(api: &Api, id: TaskId, wait: Duration) -> Result<(), ApiError> {
+    let (settled, done) = oneshot::channel();
+    let command = Command::Watch {
+        task: id,
+        settled: std::sync::Mutex::new(Some(settled)),
+    };
+    api.ask(command).await?;
+    // Whatever ends the wait, the caller looks at the store.
+    let _settled_or_not = tokio::time::timeout(wait, done).await;
+    Ok(())
+}
+
+fn measurements(reader: &Reader, id: TaskId) -> Result<Vec<TaskMetrics>, ApiError> {
+    find(reader, id)?;
+    let attempts = reader.with(|db| attempt_list(db, id))?;
+    let mut items: Vec<TaskMetrics> = attempts
+        .into_iter()
+        .filter_map(|attempt| {
+            Some(TaskMetrics {
+                task_id: id.to_string(),
+                proplet_id: attempt.proplet,
+                metrics: usage(attempt.usage.as_deref()?)?,
+                timestamp: time_text(attempt.ended_ms),
+            })
+        })
+        .collect();
+    items.reverse();
+    Ok(items)
+}
+
+/// The labels of a `metadata` parameter.
+fn filter(query: &[(String, String)]) -> Result<Vec<(String, Value)>, ApiError> {
+    let mut given = query.iter().filter(|(name, _)| name == "metadata");
+    let Some((_, json)) = given.next() else {
+        return Ok(Vec::new());
+    };
+    if given.next().is_some() {
+        return Err(ApiError::invalid("metadata may be given once: put all labels into one object"));
+    }
+    let wrong = || ApiError::invalid("metadata is a JSON object of texts, numbers or flags");
+    let labels: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(json).map_err(|_| wrong())?;
+    if labels.len() > FILTER_MAX {
+        return Err(ApiError::invalid("metadata filters by at most 16 labels"));
+    }
+    labels
+        .into_iter()
+        .map(|(name, value)| {
+            let value = match value {
+                serde_json::Value::String(text) => Value::Text(text),
+                serde_json::Value::Bool(flag) => Value::Integer(i64::from(flag)),
+                serde_json::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+                    (Some(whole), _) => Value::Integer(whole),
+                    (None, Some(real)) => Value::Real(real),
+                    (None, None) => return Err(wrong()),
+                },
+                _ => return Err(wrong()),
+            };
+            Ok((name, value))
+        })
+        .collect()
+}

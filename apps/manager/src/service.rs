@@ -1,0 +1,156 @@
+//! A manager, put together: store, dispatcher, broker link and REST API.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::thread::JoinHandle;
+
+use propeller_wire::link::Listen;
+use propeller_wire::mqtt::{self, ConnectError};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::info;
+
+use crate::config::{Config, instance};
+use crate::dispatch::{Dispatcher, TICK, WAKES_MAX, Wake};
+use crate::http::{Api, Bound, Parts, ServeError, Serving};
+use crate::metrics::Metrics;
+use crate::store::{Store, StoreError, remove_orphans};
+
+/// Why a manager does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The data directory.
+    #[error("cannot open the data directory")]
+    Store(#[from] StoreError),
+    /// The REST API.
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    /// The broker's options.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The dispatcher's thread.
+    #[error("cannot start a thread")]
+    Thread(#[source] std::io::Error),
+}
+
+/// A running manager.
+#[derive(Debug)]
+pub struct Manager {
+    address: SocketAddr,
+    url: String,
+    serving: Serving,
+    tasks: JoinSet<()>,
+    dispatcher: JoinHandle<()>,
+    wakes: mpsc::Sender<Wake>,
+}
+
+impl Manager {
+    /// Starts a manager. It answers requests when this returns, and connects to the broker in its
+    /// own time.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        let address = SocketAddr::new(config.http.host, config.http.port);
+        let bound = Bound::bind(address, config.http.tls.as_ref()).await?;
+        let store = Store::open(&config.data_dir)?;
+        let reader = store.reader();
+        reader.with(|db| remove_orphans(db, reader.blobs()))?;
+        let instance = instance();
+        let metrics = Arc::new(Metrics::default());
+        let broker_up = Arc::new(AtomicBool::new(false));
+        let (wakes, queue) = mpsc::channel(WAKES_MAX);
+        let (link, carry) = mqtt::connect(&config.mqtt, Listen::AsManager)?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(carry);
+        tasks.spawn(forward(link.incoming, wakes.clone()));
+        tasks.spawn(tick(wakes.clone()));
+        let dispatcher = Dispatcher::new(
+            store,
+            instance.clone(),
+            config.keys.clone(),
+            config.rules.clone(),
+            queue,
+            link.outgoing,
+            Arc::clone(&broker_up),
+            Arc::clone(&metrics),
+        )?;
+        let dispatcher = std::thread::Builder::new()
+            .name("dispatcher".to_owned())
+            .spawn(move || dispatcher.run())
+            .map_err(StartError::Thread)?;
+        let api = Api::new(Parts {
+            wakes: wakes.clone(),
+            reader,
+            keys: config.keys,
+            tenant: config.rules.tenant,
+            instance: instance.to_string(),
+            token: config.http.token,
+            loopback: config.http.host.is_loopback(),
+            upload_max: config.http.upload_max,
+            broker_up,
+            metrics,
+        });
+        let (address, url) = (bound.address(), bound.url());
+        info!(url = %url, data_dir = %config.data_dir.display(), "manager ready");
+        Ok(Self {
+            address,
+            url,
+            serving: bound.serve(api.router()),
+            tasks,
+            dispatcher,
+            wakes,
+        })
+    }
+
+    /// Where the REST API listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL of the REST API.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Stops in bounded time. Attempts go on: the next start gives each a full lease.
+    pub async fn stop(self) {
+        self.serving.stop().await;
+        drop(self.wakes);
+        let mut tasks = self.tasks;
+        tasks.shutdown().await;
+        let dispatcher = self.dispatcher;
+        // It ends when nobody can wake it any more, after its last commit.
+        let ended = tokio::task::spawn_blocking(move || dispatcher.join()).await;
+        if !matches!(ended, Ok(Ok(()))) {
+            tracing::error!("the dispatcher did not end well");
+        }
+        info!("manager stopped");
+    }
+}
+
+async fn forward(
+    mut incoming: mpsc::Receiver<propeller_wire::link::Incoming>,
+    wakes: mpsc::Sender<Wake>,
+) {
+    while let Some(frame) = incoming.recv().await {
+        if wakes.send(Wake::Link(frame)).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn tick(wakes: mpsc::Sender<Wake>) {
+    let mut interval = tokio::time::interval(TICK);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        if wakes.send(Wake::Tick).await.is_err() {
+            return;
+        }
+    }
+}

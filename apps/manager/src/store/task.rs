@@ -1,0 +1,320 @@
+//! Tasks.
+
+use propeller_model::task::State;
+use propeller_model::{Digest, PropletId, TaskId};
+use propeller_scheduler::Waiting;
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, params, params_from_iter};
+use uuid::Uuid;
+
+use super::row::{self, Columns};
+use super::{Blob, StoreError};
+
+/// A task as it is remembered.
+#[derive(Debug, Clone)]
+pub struct Task {
+    /// Its id.
+    pub id: TaskId,
+    /// What its owner calls it.
+    pub name: String,
+    /// What its module is called.
+    pub app_name: String,
+    /// 0 to 100.
+    pub priority: u8,
+    /// The only proplet that may have it.
+    pub pinned: Option<PropletId>,
+    /// Labels, as JSON.
+    pub metadata: Option<String>,
+    /// Its module.
+    pub module: Option<Digest>,
+    /// Its sealed input.
+    pub input: Option<Blob>,
+    /// Where it stands.
+    pub state: State,
+    /// Proplets that have refused this run.
+    pub excluded: Vec<PropletId>,
+    /// What was guaranteed for the last attempt.
+    pub protection: String,
+    /// Why the last run failed, in the manager's words.
+    pub error: String,
+    /// When it was created.
+    pub created_ms: i64,
+    /// When it last changed.
+    pub updated_ms: i64,
+    /// When the last run started.
+    pub started_ms: Option<i64>,
+    /// When the last run ended.
+    pub finished_ms: Option<i64>,
+}
+
+const COLUMNS: &str = "id, name, app_name, priority, pinned, metadata, module, input, input_file,
+     state, attempts, tries, proplet, excluded, protection, error, created_ms, updated_ms,
+     started_ms, finished_ms";
+
+/// Remembers a new task.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn task_insert(db: &Connection, task: &Task) -> Result<(), StoreError> {
+    let (input, file) = task.input.as_ref().map_or((None, None), Blob::columns);
+    let columns = row::columns(&task.state);
+    db.prepare_cached(
+        "INSERT INTO tasks (id, name, app_name, priority, pinned, metadata, module, input,
+         input_file, state, attempts, tries, proplet, not_before_ms, excluded, protection, error,
+         created_ms, updated_ms, started_ms)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '', '', '', ?14, ?14, ?15)",
+    )?
+    .execute(params![
+        task.id.0.as_bytes(),
+        task.name,
+        task.app_name,
+        task.priority,
+        task.pinned.as_ref().map(PropletId::as_str),
+        task.metadata,
+        task.module.map(|digest| digest.0),
+        input,
+        file,
+        columns.state,
+        columns.attempts,
+        columns.tries,
+        columns.proplet,
+        task.created_ms,
+        task.started_ms,
+    ])?;
+    Ok(())
+}
+
+/// Replaces what its owner may change.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn task_update(db: &Connection, task: &Task) -> Result<(), StoreError> {
+    let (input, file) = task.input.as_ref().map_or((None, None), Blob::columns);
+    db.prepare_cached(
+        "UPDATE tasks SET name = ?2, app_name = ?3, priority = ?4, pinned = ?5, metadata = ?6,
+         module = ?7, input = ?8, input_file = ?9, updated_ms = ?10 WHERE id = ?1",
+    )?
+    .execute(params![
+        task.id.0.as_bytes(),
+        task.name,
+        task.app_name,
+        task.priority,
+        task.pinned.as_ref().map(PropletId::as_str),
+        task.metadata,
+        task.module.map(|digest| digest.0),
+        input,
+        file,
+        task.updated_ms,
+    ])?;
+    Ok(())
+}
+
+/// Moves a task to its next state. A new run forgets how the last one failed.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn task_state_set(
+    db: &Connection,
+    id: TaskId,
+    state: &State,
+    now_ms: i64,
+    not_before_ms: i64,
+) -> Result<(), StoreError> {
+    let columns = row::columns(state);
+    let finished = matches!(state, State::Done { .. }).then_some(now_ms);
+    db.prepare_cached(
+        "UPDATE tasks SET state = ?2, attempts = ?3, tries = ?4, proplet = ?5, updated_ms = ?6,
+         not_before_ms = ?7, finished_ms = ?8 WHERE id = ?1",
+    )?
+    .execute(params![
+        id.0.as_bytes(),
+        columns.state,
+        columns.attempts,
+        columns.tries,
+        columns.proplet,
+        now_ms,
+        not_before_ms,
+        finished,
+    ])?;
+    Ok(())
+}
+
+/// Marks the start of a run.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn task_run_begin(db: &Connection, id: TaskId, now_ms: i64) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE tasks SET started_ms = ?2, error = '', excluded = '', protection = '' WHERE id = ?1",
+    )?
+    .execute(params![id.0.as_bytes(), now_ms])?;
+    Ok(())
+}
+
+/// Adds a reason to why the run fails, and perhaps a proplet that should not get it again.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn task_setback(
+    db: &Connection,
+    id: TaskId,
+    error: &str,
+    exclude: Option<&PropletId>,
+) -> Result<(), StoreError> {
+    db.prepare_cached(
+        "UPDATE tasks SET error = CASE error WHEN '' THEN ?2 ELSE error || char(10) || ?2 END,
+         excluded = excluded || ?3 WHERE id = ?1",
+    )?
+    .execute(params![
+        id.0.as_bytes(),
+        error,
+        exclude.map_or_else(String::new, |proplet| format!("{proplet},")),
+    ])?;
+    Ok(())
+}
+
+/// Says what was guaranteed for the current attempt.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn task_protection_set(db: &Connection, id: TaskId, label: &str) -> Result<(), StoreError> {
+    db.prepare_cached("UPDATE tasks SET protection = ?2 WHERE id = ?1")?
+        .execute(params![id.0.as_bytes(), label])?;
+    Ok(())
+}
+
+/// A task by its id.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn task_find(db: &Connection, id: TaskId) -> Result<Option<Task>, StoreError> {
+    let mut statement =
+        db.prepare_cached(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?1"))?;
+    let mut rows = statement.query([id.0.as_bytes()])?;
+    rows.next()?.map(task).transpose()
+}
+
+/// A page of tasks, newest first, with the number of all that match.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn task_list(
+    db: &Connection,
+    offset: u64,
+    limit: u64,
+    labels: &[(String, Value)],
+) -> Result<(Vec<Task>, u64), StoreError> {
+    // Keys travel as JSON paths in parameters, so that no label is ever part of the statement.
+    let filter: String = labels
+        .iter()
+        .enumerate()
+        .map(|(i, _)| {
+            format!(" AND json_extract(metadata, ?{}) = ?{}", 2 * i + 1, 2 * i + 2)
+        })
+        .collect();
+    let parameters: Vec<Value> = labels
+        .iter()
+        .flat_map(|(key, value)| [Value::Text(json_path(key)), value.clone()])
+        .collect();
+    let total = db.query_row(
+        &format!("SELECT count(*) FROM tasks WHERE 1{filter}"),
+        params_from_iter(&parameters),
+        |row| row.get(0),
+    )?;
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM tasks WHERE 1{filter} ORDER BY id DESC LIMIT {limit} OFFSET {offset}"
+    ))?;
+    let mut rows = statement.query(params_from_iter(&parameters))?;
+    let mut tasks = Vec::new();
+    while let Some(row) = rows.next()? {
+        tasks.push(task(row)?);
+    }
+    Ok((tasks, total))
+}
+
+/// Tasks that wait for a proplet and may have one of `proplets`, in the order of their turn.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn task_waiting(
+    db: &Connection,
+    now_ms: i64,
+    proplets: &[&PropletId],
+    limit: usize,
+) -> Result<Vec<Waiting>, StoreError> {
+    let alive: Vec<&str> = proplets.iter().map(|proplet| proplet.as_str()).collect();
+    let alive = serde_json::to_string(&alive).expect("texts are JSON");
+    let mut statement = db.prepare_cached(
+        "SELECT id, priority, pinned, excluded FROM tasks
+         WHERE state = 1 AND not_before_ms <= ?1
+         AND (pinned IS NULL OR pinned IN (SELECT value FROM json_each(?2)))
+         ORDER BY priority DESC, id LIMIT ?3",
+    )?;
+    let mut rows = statement.query(params![now_ms, alive, limit])?;
+    let mut waiting = Vec::new();
+    while let Some(row) = rows.next()? {
+        waiting.push(Waiting {
+            task: TaskId(Uuid::from_bytes(row.get(0)?)),
+            priority: row.get(1)?,
+            pinned: pinned(row.get(2)?)?,
+            excluded: proplet_ids(&row.get::<_, String>(3)?)?,
+        });
+    }
+    Ok(waiting)
+}
+
+/// How many tasks wait, and when the next pause ends, if all that wait are pausing.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn task_waiting_count(db: &Connection) -> Result<u64, StoreError> {
+    let mut statement = db.prepare_cached("SELECT count(*) FROM tasks WHERE state = 1")?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
+fn task(row: &Row<'_>) -> Result<Task, StoreError> {
+    let columns = Columns {
+        state: row.get(9)?,
+        attempts: row.get(10)?,
+        tries: row.get(11)?,
+        proplet: row.get(12)?,
+    };
+    Ok(Task {
+        id: TaskId(Uuid::from_bytes(row.get(0)?)),
+        name: row.get(1)?,
+        app_name: row.get(2)?,
+        priority: row.get(3)?,
+        pinned: pinned(row.get(4)?)?,
+        metadata: row.get(5)?,
+        module: row.get::<_, Option<[u8; 32]>>(6)?.map(Digest),
+        input: Blob::from_columns(row.get(7)?, row.get(8)?),
+        state: row::state(columns)?,
+        excluded: proplet_ids(&row.get::<_, String>(13)?)?,
+        protection: row.get(14)?,
+        error: row.get(15)?,
+        created_ms: row.get(16)?,
+        updated_ms: row.get(17)?,
+        started_ms: row.get(18)?,
+        finished_ms: row.get(19)?,
+    })
+}
+
+pub(super) fn pinned(text: Option<String>) -> Result<Option<PropletId>, StoreError> {
+    text.map(|text| text.parse())
+        .transpose()
+        .map_err(|_| StoreError::Row("a proplet id that is none"))
+}
+
+fn proplet_ids(text: &str) -> Result<Vec<PropletId>, StoreError> {
+    text.split(',')
+        .filter(|id| !id.is_empty())
+        .map(|id| id.parse())
+        .collect::<Result<_, _>>()
+        .map_err(|_| StoreError::Row("a proplet id that is none"))
+}
+
+/// The JSON path of a key, whatever characters it has.
+fn json_path(key: &str) -> String {
+    let quoted = serde_json::Value::from(key).to_string();
+    format!("$.{quoted}")
+}

@@ -1,0 +1,161 @@
+"""One encoded message for every variant, written by hand with postcard's rules.
+
+https://postcard.jamesmunns.com/wire-format: integers wider than a byte are LEB128 varints, signed
+ones zigzag first; bytes, texts and sequences have their length in front; an option is a byte 0 or
+1; a variant is the varint of its place; structures and arrays of fixed length are their parts.
+The order of variants and fields is that of crates/wire/src/message.rs.
+"""
+
+import hashlib
+
+
+def varint(value):
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out + bytes([value]))
+
+
+def zigzag(value):
+    return varint(2 * value if value >= 0 else -2 * value - 1)
+
+
+def blob(data):
+    data = data.encode() if isinstance(data, str) else data
+    return varint(len(data)) + data
+
+
+def seq(parts):
+    return varint(len(parts)) + b"".join(parts)
+
+
+def option(part):
+    return b"\0" if part is None else b"\1" + part
+
+
+def flag(value):
+    return b"\1" if value else b"\0"
+
+
+def variant(place, *parts):
+    return varint(place) + b"".join(parts)
+
+
+def attempt(number):
+    """The task's 16 bytes, as a byte string, and the attempt's number."""
+    return blob(hashlib.sha256(b"task").digest()[:16]) + varint(number)
+
+
+def digest(label):
+    return hashlib.sha256(label).digest()
+
+
+# ToProplet
+
+
+def module(sealed):
+    return digest(b"module") + varint(300) + option(None if sealed is None else blob(sealed))
+
+
+def start(sealed):
+    input_ = blob(b"sealed input")
+    return variant(1, attempt(3), blob("acme"), blob("add.wasm"), module(sealed), input_)
+
+
+def to_proplet():
+    yield "welcome", variant(0, varint(30_000)), "A welcome with a lease of 30 s."
+    yield "start-inline", start(b"sealed module"), "A start with its module."
+    yield "start-fetch", start(None), "A start whose module must be fetched."
+    yield "stop", variant(2, attempt(3)), "A stop."
+    beat = variant(3, varint(300), seq([attempt(1), attempt(2)]))
+    yield "beat", beat, "A beat that voids two attempts."
+    yield "settled", variant(4, attempt(2**32 - 1)), "The attempt's number is the largest."
+    piece = variant(5, digest(b"module"), varint(1), varint(2), blob(b"piece"))
+    yield "piece", piece, "The second piece of two."
+    yield "no-module", variant(6, digest(b"module")), "There is no such module."
+
+
+# FromProplet
+
+
+def about():
+    texts = [blob("a box"), seq([blob("gpu"), blob("arm")]), blob("cellar"), blob("linux")]
+    texts += [blob("box-7"), blob("x86_64"), varint(2**40), blob("0.1.0"), blob("wasmtime 48")]
+    return b"".join(texts)
+
+
+def from_proplet():
+    hello = variant(0, about(), seq([attempt(1)]), varint(8))
+    yield "hello", hello, "A hello of a proplet that holds one attempt."
+    vitals = varint(1000) + varint(200) + varint(2**33)
+    heartbeat = variant(1, varint(300), seq([attempt(1), attempt(2)]), vitals)
+    yield "heartbeat", heartbeat, "A heartbeat that names two attempts."
+    yield "started", variant(2, attempt(1)), "The guest runs."
+    reasons = ["busy", "outbox-full", "unopenable", "no-module", "lease-lost", "leaving"]
+    for place, reason in enumerate(reasons):
+        refused = variant(3, attempt(1), variant(place), blob("in words"))
+        yield f"refused-{reason}", refused, f"Refused: {reason.replace('-', ' ')}."
+    for success in (True, False):
+        usage = b"".join(varint(n) for n in (1, 2**7, 2**14, 2**64 - 1, 65536))
+        report = variant(4, attempt(1), flag(success), blob(b"sealed output"), usage)
+        word = "well" if success else "badly"
+        yield f"finished-{word}", report, f"A report of a guest that ended {word}."
+    fetch = variant(5, attempt(1), digest(b"module"), varint(8), varint(8))
+    yield "fetch", fetch, "The second eight pieces are asked for."
+    yield "goodbye", variant(6), "A goodbye."
+
+
+# Input and Output
+
+
+def inputs():
+    limits = b"".join(option(varint(n)) for n in (2**26, 10**9, 60_000, 2**20))
+    args, env = seq([blob("1"), blob("2")]), seq([blob("LANG") + blob("C")])
+    full = option(blob("add")) + blob("sum") + args + env + blob(b"stdin") + limits
+    yield "full", full, "Everything is there."
+    yield "empty", b"\0" * 9, "Everything is left out."
+
+
+def outputs():
+    full = option(blob("42")) + blob(b"out") + blob(b"err\xff") + option(zigzag(-1))
+    yield "full", full + option(blob("trap: unreachable")), "Everything is there."
+    yield "empty", b"\0" * 5, "Everything is left out."
+    largest = option(None) + blob(b"") + blob(b"") + option(zigzag(2**31 - 1)) + option(None)
+    yield "exit-code-largest", largest, "The exit code is the largest."
+
+
+def right():
+    """(vector, type, bytes, comment) of every message that decodes."""
+    groups = [("ToProplet", "to-proplet", to_proplet), ("FromProplet", "from-proplet", from_proplet)]
+    groups += [("Input", "input", inputs), ("Output", "output", outputs)]
+    for kind, prefix, group in groups:
+        for name, plain, comment in group():
+            yield f"message-{prefix}-{name}", kind, plain, comment
+
+
+def wrong():
+    """(vector, type, bytes, comment) of every message that does not."""
+    stop = variant(2, attempt(3))
+    cases = [("empty", "ToProplet", b"", "There are no bytes.")]
+    cases += [("variant-to-proplet", "ToProplet", variant(7), "There is no variant 7.")]
+    cases += [("variant-from-proplet", "FromProplet", variant(7), "There is no variant 7.")]
+    cases += [("trailing", "ToProplet", stop + b"\0", "A zero byte follows the message.")]
+    cases += [("cut", "ToProplet", stop[:-1], "The attempt's number is missing.")]
+    short = variant(2, blob(bytes(15)), varint(1))
+    cases += [("task-short", "ToProplet", short, "The task's id has 15 bytes.")]
+    wide = variant(2, blob(bytes(16)), varint(2**32))
+    cases += [("number-wide", "ToProplet", wide, "The attempt's number has 33 bits.")]
+    refused = variant(3, attempt(1), variant(6), blob(""))
+    cases += [("refusal", "FromProplet", refused, "There is no refusal 6.")]
+    text = variant(3, attempt(1), variant(0), blob(b"\xff"))
+    cases += [("utf8", "FromProplet", text, "The text is not UTF-8.")]
+    flag_2 = variant(4, attempt(1), b"\2", blob(b""), b"\0" * 5)
+    cases += [("flag", "FromProplet", flag_2, "The flag is 2.")]
+    cases += [("option", "Output", b"\2" + bytes(4), "The option is 2.")]
+    huge = variant(3, varint(1), varint(2**60))
+    cases += [("count-huge", "ToProplet", huge, "A list says that it has 2^60 entries.")]
+    huge = variant(5, digest(b"module"), varint(0), varint(1), varint(2**60))
+    cases += [("length-huge", "ToProplet", huge, "A byte string says that it has 2^60 bytes.")]
+    for name, kind, plain, comment in cases:
+        yield f"message-malformed-{name}", kind, plain, comment

@@ -1,0 +1,214 @@
+//! The messages that the message vectors encode, as values.
+
+use std::fmt::Debug;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use propeller_model::{AttemptId, Digest, TaskId};
+use propeller_wire::message::{
+    About, AskedLimits, Beat, Fetch, FromProplet, Heartbeat, Hello, Input, Module, Output, Piece,
+    Refusal, Refused, Report, Start, ToProplet, Usage, Vitals, Welcome, decode, encode,
+};
+use serde::{Serialize, de::DeserializeOwned};
+use serde_bytes::ByteBuf;
+use uuid::Uuid;
+
+use crate::file::File;
+
+/// The names of all vectors of messages that decode, without `message-`.
+pub(crate) fn names() -> Vec<String> {
+    let to = to_proplet().into_iter().map(|m| to_proplet_name(&m));
+    let from = from_proplet().into_iter().map(|m| from_proplet_name(&m));
+    let parts = inputs().map(|(name, _)| format!("input-{name}")).into_iter();
+    let parts = parts.chain(outputs().map(|(name, _)| format!("output-{name}")));
+    to.chain(from).chain(parts).collect()
+}
+
+pub(crate) fn check(file: &File) {
+    let expected = file.name.strip_prefix("message-").unwrap();
+    match file.field("type") {
+        "ToProplet" => check_as(file, named(to_proplet(), to_proplet_name), expected),
+        "FromProplet" => check_as(file, named(from_proplet(), from_proplet_name), expected),
+        "Input" => check_as(file, inputs().map(|(n, v)| (format!("input-{n}"), v)), expected),
+        "Output" => check_as(file, outputs().map(|(n, v)| (format!("output-{n}"), v)), expected),
+        other => panic!("no message type {other}"),
+    }
+}
+
+fn named<T>(values: Vec<T>, name: fn(&T) -> String) -> Vec<(String, T)> {
+    values.into_iter().map(|value| (name(&value), value)).collect()
+}
+
+fn check_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(
+    file: &File,
+    samples: impl IntoIterator<Item = (String, T)>,
+    expected: &str,
+) {
+    let [body] = &*file.bodies else { panic!("one body") };
+    let decoded = decode::<T>(body);
+    if file.field("expect") == "malformed" {
+        assert!(decoded.is_err(), "{decoded:?}");
+        return;
+    }
+    let decoded = decoded.unwrap();
+    assert_eq!(encode(&decoded), *body);
+    let (_, sample) = samples.into_iter().find(|(name, _)| name == expected).unwrap();
+    assert_eq!(decoded, sample);
+}
+
+/// A new variant does not compile until it has a name here, and fails until it has a vector.
+fn to_proplet_name(message: &ToProplet) -> String {
+    let name = match message {
+        ToProplet::Welcome(_) => "welcome",
+        ToProplet::Start(start) if start.module.sealed.is_some() => "start-inline",
+        ToProplet::Start(_) => "start-fetch",
+        ToProplet::Stop(_) => "stop",
+        ToProplet::Beat(_) => "beat",
+        ToProplet::Settled(_) => "settled",
+        ToProplet::Piece(_) => "piece",
+        ToProplet::NoModule(_) => "no-module",
+    };
+    format!("to-proplet-{name}")
+}
+
+/// See [`to_proplet_name`].
+fn from_proplet_name(message: &FromProplet) -> String {
+    let name = match message {
+        FromProplet::Hello(_) => "hello",
+        FromProplet::Heartbeat(_) => "heartbeat",
+        FromProplet::Started(_) => "started",
+        FromProplet::Refused(refused) => match refused.reason {
+            Refusal::Busy => "refused-busy",
+            Refusal::OutboxFull => "refused-outbox-full",
+            Refusal::Unopenable => "refused-unopenable",
+            Refusal::NoModule => "refused-no-module",
+            Refusal::LeaseLost => "refused-lease-lost",
+            Refusal::Leaving => "refused-leaving",
+        },
+        FromProplet::Finished(report) if report.success => "finished-well",
+        FromProplet::Finished(_) => "finished-badly",
+        FromProplet::Fetch(_) => "fetch",
+        FromProplet::Goodbye => "goodbye",
+    };
+    format!("from-proplet-{name}")
+}
+
+fn attempt(number: u32) -> AttemptId {
+    let hash = digest(&SHA256, b"task");
+    let task = Uuid::from_bytes(hash.as_ref()[..16].try_into().unwrap());
+    AttemptId { task: TaskId(task), number }
+}
+
+fn module_digest() -> Digest {
+    Digest(digest(&SHA256, b"module").as_ref().try_into().unwrap())
+}
+
+fn to_proplet() -> Vec<ToProplet> {
+    let start = |sealed: Option<&[u8]>| {
+        ToProplet::Start(Start {
+            attempt: attempt(3),
+            tenant: "acme".to_owned(),
+            app_name: "add.wasm".to_owned(),
+            module: Module {
+                digest: module_digest(),
+                sealed_len: 300,
+                sealed: sealed.map(ByteBuf::from),
+            },
+            input: ByteBuf::from(b"sealed input"),
+        })
+    };
+    vec![
+        ToProplet::Welcome(Welcome { lease_ms: 30_000 }),
+        start(Some(b"sealed module")),
+        start(None),
+        ToProplet::Stop(attempt(3)),
+        ToProplet::Beat(Beat { number: 300, void: vec![attempt(1), attempt(2)] }),
+        ToProplet::Settled(attempt(u32::MAX)),
+        ToProplet::Piece(Piece {
+            digest: module_digest(),
+            index: 1,
+            count: 2,
+            bytes: ByteBuf::from(b"piece"),
+        }),
+        ToProplet::NoModule(module_digest()),
+    ]
+}
+
+fn about() -> About {
+    About {
+        description: "a box".to_owned(),
+        tags: vec!["gpu".to_owned(), "arm".to_owned()],
+        location: "cellar".to_owned(),
+        os: "linux".to_owned(),
+        hostname: "box-7".to_owned(),
+        cpu_arch: "x86_64".to_owned(),
+        total_memory_bytes: 1 << 40,
+        proplet_version: "0.1.0".to_owned(),
+        wasm_runtime: "wasmtime 48".to_owned(),
+    }
+}
+
+fn from_proplet() -> Vec<FromProplet> {
+    let refused = |reason| {
+        FromProplet::Refused(Refused { attempt: attempt(1), reason, text: "in words".to_owned() })
+    };
+    let finished = |success| {
+        FromProplet::Finished(Report {
+            attempt: attempt(1),
+            success,
+            output: ByteBuf::from(b"sealed output"),
+            usage: Usage {
+                prepare_us: 1,
+                compile_us: 1 << 7,
+                run_us: 1 << 14,
+                fuel: u64::MAX,
+                memory_peak_bytes: 65536,
+            },
+        })
+    };
+    let vitals = Vitals { cpu_user_ms: 1000, cpu_system_ms: 200, rss_bytes: 1 << 33 };
+    let holds = vec![attempt(1), attempt(2)];
+    vec![
+        FromProplet::Hello(Hello { about: about(), holds: vec![attempt(1)], slots: 8 }),
+        FromProplet::Heartbeat(Heartbeat { number: 300, holds, vitals }),
+        FromProplet::Started(attempt(1)),
+        refused(Refusal::Busy),
+        refused(Refusal::OutboxFull),
+        refused(Refusal::Unopenable),
+        refused(Refusal::NoModule),
+        refused(Refusal::LeaseLost),
+        refused(Refusal::Leaving),
+        finished(true),
+        finished(false),
+        FromProplet::Fetch(Fetch { attempt: attempt(1), digest: module_digest(), first: 8, count: 8 }),
+        FromProplet::Goodbye,
+    ]
+}
+
+fn inputs() -> [(&'static str, Input); 2] {
+    let full = Input {
+        invoke: Some("add".to_owned()),
+        task_name: "sum".to_owned(),
+        args: vec!["1".to_owned(), "2".to_owned()],
+        env: vec![("LANG".to_owned(), "C".to_owned())],
+        stdin: ByteBuf::from(b"stdin"),
+        limits: AskedLimits {
+            memory_bytes: Some(1 << 26),
+            fuel: Some(1_000_000_000),
+            wall_ms: Some(60_000),
+            output_bytes: Some(1 << 20),
+        },
+    };
+    [("full", full), ("empty", Input::default())]
+}
+
+fn outputs() -> [(&'static str, Output); 3] {
+    let full = Output {
+        result: Some("42".to_owned()),
+        stdout: ByteBuf::from(b"out"),
+        stderr: ByteBuf::from(b"err\xff"),
+        exit_code: Some(-1),
+        error: Some("trap: unreachable".to_owned()),
+    };
+    let largest = Output { exit_code: Some(i32::MAX), ..Output::default() };
+    [("full", full), ("empty", Output::default()), ("exit-code-largest", largest)]
+}
