@@ -177,7 +177,7 @@ fn ended(id: &str, state: TaskState, why: &str) -> String {
 /// For a broken connection the innermost cause alone: the layers around it only repeat that the
 /// connection is broken.
 fn client_causes(error: &ClientError) -> Vec<String> {
-    let chain = std::iter::successors(error.source(), |error| (*error).source());
+    let chain = std::iter::successors(error.source(), |&error| error.source());
     let mut causes: Vec<_> = chain.map(ToString::to_string).collect();
     if matches!(
         error,
@@ -238,7 +238,7 @@ fn refused_hint(status: u16, program: &str, noun: Noun) -> Option<String> {
 }
 
 fn unreachable_hint(error: &(dyn Error + 'static)) -> &'static str {
-    for layer in std::iter::successors(Some(error), |error| beneath(*error)) {
+    for layer in std::iter::successors(Some(error), |&error| beneath(error)) {
         if let Some(error) = layer.downcast_ref::<io::Error>()
             && error.kind() == io::ErrorKind::ConnectionRefused
         {
@@ -246,7 +246,7 @@ fn unreachable_hint(error: &(dyn Error + 'static)) -> &'static str {
         }
         match layer.downcast_ref::<rustls::Error>() {
             Some(rustls::Error::InvalidCertificate(_)) => {
-                return "if you trust its certificate, name its authority with --ca-cert FILE";
+                return BAD_CERTIFICATE;
             }
             Some(_) => return "does the manager speak https? check --manager-url",
             None => {}
@@ -254,6 +254,12 @@ fn unreachable_hint(error: &(dyn Error + 'static)) -> &'static str {
     }
     "check --manager-url or PROPELLER_MANAGER_URL"
 }
+
+/// `openssl req -x509` makes authorities unless it is told otherwise, and an authority is not
+/// accepted as a server. Which of these it is, the cause says.
+const BAD_CERTIFICATE: &str = "if you trust the manager's certificate, pass it or its authority \
+    with --ca-cert FILE; it must be a server's (CA:FALSE), valid today, and for the name in \
+    --manager-url";
 
 /// The error below this one. An I/O error made from another does not name that one as its source,
 /// but that one's source.

@@ -121,7 +121,8 @@ pub async fn run(
         }
         verb => ask(verb, connection, &name, ui).await,
     };
-    match done.and_then(|exit| ui.flush().map(|()| exit)) {
+    let flushed = ui.flush();
+    match done.and_then(|exit| flushed.map(|()| exit)) {
         Ok(exit) => exit,
         // Whoever read our output has seen enough.
         Err(error) if error.is_broken_pipe() => Exit::Success,

@@ -1,1 +1,21 @@
-//! placeholder
+//! The proplet: opens modules in memory, runs them, reports, and trusts the broker with nothing.
+//!
+//! - [`config`]: its settings
+//! - [`work`]: one attempt, from sealed input to sealed output
+//! - [`outbox`]: reports that nobody has acknowledged yet
+//! - [`Proplet`]: all of it, running
+
+mod cache;
+pub mod config;
+mod fetch;
+pub mod log;
+pub mod outbox;
+mod plain;
+mod said;
+mod service;
+mod vitals;
+pub mod work;
+mod worker;
+
+pub use config::Config;
+pub use service::{Proplet, StartError};

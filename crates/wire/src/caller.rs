@@ -37,6 +37,8 @@ pub enum Heard {
     Said(ToProplet),
     /// A manager asks who is here: announce yourself.
     Solicited,
+    /// A manager that does not have our key answered with one that we do not have.
+    OtherKey,
     /// Sent to us under a key we do not have: send this reject frame.
     Unopenable(Reject),
     /// Nothing to act on. The text is for a debug log and a counter.
@@ -104,7 +106,7 @@ impl Caller {
             return Heard::Dropped("answer to somebody or something else");
         }
         let Some(key) = self.keys.find(answer.key_id) else {
-            return Heard::Dropped("the manager uses a key that this proplet does not have");
+            return Heard::OtherKey;
         };
         let Some(pair) = answer.authenticate(key) else {
             return Heard::Dropped("forged answer");

@@ -140,7 +140,7 @@ struct Upstream {
 }
 
 impl Spec {
-    /// The request that these flags mean. Reads standard input's file.
+    /// The request that these flags mean. Reads what the guest is to read.
     pub(crate) fn into_request(self, name: Option<String>) -> Result<TaskRequest, CliError> {
         let Self {
             inputs,

@@ -81,9 +81,8 @@ impl Module {
         session: &mut Session<'_, '_>,
     ) -> Result<Reply<Task>, ClientError> {
         let Self { path, file, len } = self;
-        let name = path
-            .file_name()
-            .map_or_else(String::new, |name| lossy(name));
+        let name = path.file_name().map(OsStr::to_string_lossy);
+        let name = name.unwrap_or_default().into_owned();
         let bar = session.ui.progress(len, name.clone());
         let watched = bar.clone();
         let upload = propeller_sdk::Upload::from_reader(name, file, len)
@@ -92,8 +91,4 @@ impl Module {
         bar.finish_and_clear();
         sent
     }
-}
-
-fn lossy(name: &OsStr) -> String {
-    name.to_string_lossy().into_owned()
 }

@@ -87,11 +87,10 @@ fn read_request(stream: &mut TcpStream) -> String {
 }
 
 fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
-    let fields = head.lines().filter_map(|line| line.split_once(": "));
+    let mut fields = head.lines().filter_map(|line| line.split_once(": "));
     fields
-        .filter(|(key, _)| key.eq_ignore_ascii_case(name))
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
         .map(|(_, value)| value)
-        .next()
 }
 
 fn write_answer(stream: &mut TcpStream, status: u16, json: &str) {
@@ -137,7 +136,6 @@ pub(crate) fn run_at(url: &str, args: &[&str]) -> Ran {
         .build()
         .expect("a runtime can be built");
     let run = propeller_cli::run(cli.verb, &cli.connection, Cli::command(), &mut ui);
-    eprintln!("SIZE {}", std::mem::size_of_val(&run));
     let exit = runtime.block_on(run);
     let err = String::from_utf8(err)
         .expect("messages are text")

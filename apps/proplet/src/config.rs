@@ -1,0 +1,144 @@
+//! The proplet's settings.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use propeller_envelope::Keyring;
+use propeller_model::PropletId;
+use propeller_sandbox::EngineConfig;
+use propeller_settings::{Key, Kind, Schema, Settings, SettingsError, shared};
+use propeller_wire::mqtt::Options;
+
+use crate::work::Ceilings;
+
+/// Every setting of the proplet.
+pub const SCHEMA: Schema = Schema {
+    section: "proplet",
+    prefix: "PROPLET",
+    shared: shared::KEYS,
+    own: &[
+        Key::new("log_level", &[], Kind::Text, Some("info"), "What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `info,propeller_wire=debug`."),
+        Key::new("id", &["instance_id"], Kind::Text, None, "The proplet's id: 1 to 64 letters, digits, dots, dashes or underscores. Without one, `client_id`; without that, a name that is made at the first start and kept in `data_dir`."),
+        Key::new("data_dir", &[], Kind::Path, Some("propeller-data/proplet"), "Where reports wait, sealed, when nobody acknowledges them."),
+        Key::new("liveliness_interval", &[], Kind::Duration, Some("10s"), "Interval of heartbeats, as upstream; never more than a third of the manager's lease."),
+        Key::new("max_tasks", &[], Kind::Number, Some("64"), "Attempts that it takes at a time; the processor's cores share them."),
+        Key::new("max_memory", &[], Kind::Bytes, Some("1GiB"), "Most memory of one guest, whatever its task asks for."),
+        Key::new("max_fuel", &[], Kind::Number, Some("1000000000000"), "Most fuel of one guest, whatever its task asks for."),
+        Key::new("max_wall", &[], Kind::Duration, Some("1h"), "Longest time of one guest, whatever its task asks for."),
+        Key::new("threads", &[], Kind::Number, Some("0"), "Threads that run guests; 0 takes one for each core."),
+        Key::new("code_cache", &[], Kind::Bytes, Some("256MiB"), "Memory for compiled modules."),
+        Key::new("description", &[], Kind::Text, Some(""), "Free text that is shown with the proplet."),
+        Key::new("tags", &[], Kind::Text, Some(""), "Labels that are shown with the proplet, separated by commas."),
+        Key::new("location", &[], Kind::Text, Some(""), "Where the proplet stands, for people."),
+        Key::new("plaintext", &[], Kind::Flag, Some("false"), "Speak upstream's JSON, without any encryption, to an upstream manager."),
+        Key::new("external_wasm_runtime", &[], Kind::Path, None, "Not supported by this version: must be empty."),
+    ],
+};
+
+/// How a proplet runs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Log filter.
+    pub log_level: String,
+    /// Its id, if it was given one.
+    pub id: Option<PropletId>,
+    /// The broker.
+    pub mqtt: Options,
+    /// Workload keys; `None` in plain mode, which has no use for one.
+    pub keys: Option<Keyring>,
+    /// Where reports wait.
+    pub data_dir: PathBuf,
+    /// Interval of heartbeats.
+    pub heartbeat: Duration,
+    /// Attempts at a time.
+    pub slots: u32,
+    /// What no task may exceed.
+    pub ceilings: Ceilings,
+    /// The engine.
+    pub engine: EngineConfig,
+    /// What its operator says about it.
+    pub about: Words,
+}
+
+/// What the operator says about a proplet.
+#[derive(Debug, Clone, Default)]
+pub struct Words {
+    /// Free text.
+    pub description: String,
+    /// Labels.
+    pub tags: Vec<String>,
+    /// Where it stands.
+    pub location: String,
+}
+
+/// Modules that are kept compiled. Each is at least a page of code.
+const CODE_CACHE_ENTRIES_MAX: usize = 1024;
+/// The guest's stack: the default of the limits, which is also the ceiling.
+const STACK_BYTES: u64 = 1024 * 1024;
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, at once.
+    pub fn from_settings(mut settings: Settings) -> Result<Self, SettingsError> {
+        let s = &mut settings;
+        if s.path("external_wasm_runtime").is_some() {
+            let why = "not supported by this version: guests run in-process in Wasmtime";
+            s.invalid("external_wasm_runtime", why.to_owned());
+        }
+        let id = match s.text("id") {
+            Some(_) => s.parse("id", str::parse),
+            None => s.parse("client_id", str::parse),
+        };
+        let plaintext = s.flag("plaintext");
+        let heartbeat = s.duration("liveliness_interval");
+        if heartbeat.is_zero() {
+            s.invalid("liveliness_interval", "more than 0".to_owned());
+        }
+        let config = Self {
+            log_level: s.text("log_level").unwrap_or("info").to_owned(),
+            id,
+            mqtt: shared::mqtt(s, "proplet"),
+            keys: if plaintext { None } else { Some(shared::keys(s)) },
+            data_dir: s.path("data_dir").unwrap_or_default(),
+            heartbeat,
+            slots: u32::try_from(s.number("max_tasks", 1, 4096)).unwrap_or(1),
+            ceilings: Ceilings {
+                memory_bytes: s.bytes("max_memory"),
+                fuel: s.number("max_fuel", 1, u64::MAX),
+                wall: s.duration("max_wall"),
+            },
+            engine: engine(s),
+            about: words(s),
+        };
+        settings.finish(config)
+    }
+}
+
+fn engine(settings: &mut Settings) -> EngineConfig {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = match settings.number("threads", 0, 1024) {
+        0 => cores,
+        threads => usize::try_from(threads).unwrap_or(cores),
+    };
+    EngineConfig {
+        stack_bytes_max: STACK_BYTES,
+        cache_bytes_max: settings.bytes("code_cache"),
+        cache_entries_max: CODE_CACHE_ENTRIES_MAX,
+        threads,
+    }
+}
+
+fn words(settings: &Settings) -> Words {
+    let text = |name| settings.text(name).unwrap_or_default().to_owned();
+    Words {
+        description: text("description"),
+        tags: text("tags")
+            .split(',')
+            .map(|tag| tag.trim().to_owned())
+            .filter(|tag| !tag.is_empty())
+            .collect(),
+        location: text("location"),
+    }
+}

@@ -1,0 +1,241 @@
+//! Plain compatibility mode: a proplet for upstream's manager, in upstream's JSON.
+//!
+//! Nothing here is sealed, acknowledged or fenced by anything but the id that the manager chose,
+//! because upstream has nothing of the kind.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use data_encoding::BASE64;
+use propeller_model::{Digest, PropletId};
+use propeller_sandbox::{ModuleKey, Runtime};
+use propeller_wire::Channel;
+use propeller_wire::link::{Incoming, Link, Outgoing};
+use propeller_wire::message::{About, Input, Output};
+use propeller_wire::upstream::{self, Alive, Create, Metadata, Results, Start, Stop};
+use serde_bytes::ByteBuf;
+use tokio::sync::oneshot;
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::{info, warn};
+
+use crate::work::{Ceilings, job, judge};
+
+/// A proplet that speaks upstream's JSON.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    pub(crate) id: PropletId,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) ceilings: Ceilings,
+    pub(crate) about: About,
+    pub(crate) slots: u32,
+    pub(crate) heartbeat: Duration,
+    pub(crate) link: Link,
+    pub(crate) running: HashMap<String, AbortHandle>,
+    pub(crate) tasks: JoinSet<Results>,
+}
+
+impl Plain {
+    pub(crate) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+        let mut beat = tokio::time::interval(self.heartbeat);
+        beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                incoming = self.link.incoming.recv() => match incoming {
+                    Some(Incoming::Up) => self.announce(),
+                    Some(Incoming::Down) => {}
+                    Some(Incoming::Frame { channel, bytes }) => self.frame(&channel, &bytes),
+                    None => return,
+                },
+                Some(ended) = self.tasks.join_next() => {
+                    if let Ok(results) = ended {
+                        self.ended(&results);
+                    }
+                }
+                _ = beat.tick() => self.alive(),
+                _ = &mut stop => return,
+            }
+        }
+    }
+
+    /// Discovery, and a beat at once: upstream's manager wants two signs of life.
+    fn announce(&self) {
+        let About {
+            description,
+            tags,
+            location,
+            os,
+            hostname,
+            cpu_arch,
+            total_memory_bytes,
+            proplet_version,
+            wasm_runtime,
+        } = self.about.clone();
+        let create = Create {
+            proplet_id: self.id.to_string(),
+            namespace: "default".to_owned(),
+            metadata: Metadata {
+                description,
+                tags,
+                location,
+                ip: String::new(),
+                environment: "binary".to_owned(),
+                os,
+                hostname,
+                cpu_arch,
+                total_memory_bytes,
+                proplet_version,
+                wasm_runtime,
+            },
+        };
+        self.send(Channel::Create, upstream::write(&create));
+        self.alive();
+    }
+
+    fn alive(&self) {
+        let alive = Alive {
+            proplet_id: self.id.to_string(),
+            status: "alive".to_owned(),
+            namespace: "default".to_owned(),
+        };
+        self.send(Channel::Alive, upstream::write(&alive));
+    }
+
+    fn frame(&mut self, channel: &Channel, bytes: &[u8]) {
+        match channel {
+            Channel::Start => match upstream::read::<Start>(bytes) {
+                Ok(start) => self.start(start),
+                Err(error) => warn!(error = %error, "start message dropped"),
+            },
+            Channel::Stop => match upstream::read::<Stop>(bytes) {
+                Ok(stop) => self.stop(&stop),
+                Err(error) => warn!(error = %error, "stop message dropped"),
+            },
+            _ => {}
+        }
+    }
+
+    fn start(&mut self, start: Start) {
+        let for_another = start
+            .proplet_id
+            .as_deref()
+            .is_some_and(|id| !id.is_empty() && id != self.id.as_str());
+        if (for_another && !start.broadcast) || self.running.contains_key(&start.id) {
+            return;
+        }
+        info!(id = %start.id, app_name = %start.name, "Received start command");
+        let id = start.id.clone();
+        match self.prepare(start) {
+            Ok(task) => {
+                let handle = self.tasks.spawn(task);
+                self.running.insert(id, handle);
+            }
+            Err(why) => self.results(&failed(&self.id, &id, why)),
+        }
+    }
+
+    /// The run of a start message, if it can be run.
+    fn prepare(
+        &self,
+        start: Start,
+    ) -> Result<impl Future<Output = Results> + Send + use<>, String> {
+        if self.running.len() >= self.slots as usize {
+            return Err("all slots of the proplet are taken".to_owned());
+        }
+        let start = start.supported().map_err(|error| error.to_string())?;
+        let file = start.file.as_deref().filter(|file| !file.is_empty());
+        let file = file.ok_or("the start message has no file")?;
+        let wasm = BASE64
+            .decode(file.as_bytes())
+            .map_err(|_| "the file is not standard base64")?;
+        let hash = digest::digest(&digest::SHA256, &wasm);
+        let key = ModuleKey {
+            tenant: "plain".to_owned(),
+            digest: Digest(hash.as_ref().try_into().map_err(|_| "no digest")?),
+        };
+        let input = Input {
+            invoke: invoke_flag(start.cli_args.as_deref().unwrap_or_default())?,
+            task_name: start.name.clone(),
+            args: start.inputs.unwrap_or_default(),
+            env: start.env.unwrap_or_default().into_iter().collect(),
+            stdin: ByteBuf::new(),
+            limits: propeller_wire::message::AskedLimits::default(),
+        };
+        let job = job(&self.ceilings, key, Bytes::from(wasm), &start.name, input);
+        let runtime = Arc::clone(&self.runtime);
+        let proplet_id = self.id.to_string();
+        Ok(async move {
+            let (_, output, _) = judge(runtime.run(job).await);
+            Results {
+                task_id: start.id,
+                proplet_id,
+                results: text(&output).into(),
+                error: output.error,
+            }
+        })
+    }
+
+    fn stop(&mut self, stop: &Stop) {
+        let for_another = stop
+            .proplet_id
+            .as_deref()
+            .is_some_and(|id| !id.is_empty() && id != self.id.as_str());
+        if for_another && !stop.broadcast {
+            return;
+        }
+        if let Some(handle) = self.running.remove(&stop.id) {
+            handle.abort();
+            info!(id = %stop.id, "stopped app");
+        }
+    }
+
+    fn ended(&mut self, results: &Results) {
+        if self.running.remove(&results.task_id).is_some() {
+            info!(id = %results.task_id, "Finished running app");
+            self.results(results);
+        }
+    }
+
+    fn results(&self, results: &Results) {
+        self.send(Channel::Results, upstream::write(results));
+    }
+
+    fn send(&self, channel: Channel, bytes: Vec<u8>) {
+        let frame = Outgoing {
+            channel,
+            bytes: Bytes::from(bytes),
+        };
+        if self.link.outgoing.try_send(frame).is_err() {
+            warn!("outgoing queue full, message dropped");
+        }
+    }
+}
+
+/// What upstream's results carry: the value of a function, else the output of a command.
+fn text(output: &Output) -> String {
+    match &output.result {
+        Some(result) => result.clone(),
+        None => String::from_utf8_lossy(&output.stdout).into_owned(),
+    }
+}
+
+fn failed(proplet: &PropletId, id: &str, why: String) -> Results {
+    warn!(id, error = %why, "app refused");
+    Results {
+        task_id: id.to_owned(),
+        proplet_id: proplet.to_string(),
+        results: String::new().into(),
+        error: Some(why),
+    }
+}
+
+/// `cli_args` is a closed list: it is never passed on to anything.
+fn invoke_flag(args: &[String]) -> Result<Option<String>, String> {
+    match args {
+        [] => Ok(None),
+        [flag, name] if flag == "--invoke" => Ok(Some(name.clone())),
+        [first, ..] => Err(format!("not supported by this version: cli_args {first}")),
+    }
+}

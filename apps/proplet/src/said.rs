@@ -1,0 +1,96 @@
+//! What the manager says in the session.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use propeller_model::Lease;
+use propeller_wire::message::{Refusal, Start, ToProplet, Welcome};
+use tracing::{debug, info};
+
+use crate::worker::Worker;
+
+impl Worker {
+    pub(crate) fn said(&mut self, message: ToProplet) {
+        match message {
+            ToProplet::Welcome(welcome) => self.welcome(welcome),
+            ToProplet::Start(start) => self.start(start),
+            ToProplet::Stop(attempt) => self.stop(attempt),
+            ToProplet::Beat(beat) => {
+                self.beat_answered = self.beat_answered.max(beat.number);
+                if beat.number == self.beats {
+                    // From when it was sent: the manager cannot have renewed anything earlier.
+                    self.lifeline = Some(Lease::grant(self.beat_sent, self.lease));
+                }
+                for attempt in beat.void {
+                    self.stop(attempt);
+                }
+            }
+            ToProplet::Settled(attempt) => self.outbox.acknowledge(attempt),
+            ToProplet::Piece(piece) => {
+                let progress = self.fetches.take(piece, Instant::now());
+                self.progress(progress);
+            }
+            ToProplet::NoModule(digest) => {
+                for start in self.fetches.give_up(digest) {
+                    let text = "the manager does not have the module any more";
+                    self.refuse(start.attempt, Refusal::NoModule, text);
+                }
+            }
+        }
+    }
+
+    /// The session is on: what is not acknowledged is reported in it.
+    fn welcome(&mut self, welcome: Welcome) {
+        info!(lease_ms = welcome.lease_ms, "connected to manager");
+        let now = Instant::now();
+        self.lease = Duration::from_millis(u64::from(welcome.lease_ms));
+        self.lifeline = Some(Lease::grant(now, self.lease));
+        self.beats = 0;
+        self.beat_answered = 0;
+        self.beat_sent = now;
+        self.connected();
+        self.outbox.forget_sent();
+        self.report();
+    }
+
+    fn start(&mut self, start: Start) {
+        let attempt = start.attempt;
+        if self.running.contains_key(&attempt) || self.fetches.attempts().any(|a| a == attempt) {
+            debug!(id = %attempt.task, "start repeated");
+            return;
+        }
+        if self.outbox.holds(attempt) {
+            self.report();
+            return;
+        }
+        info!(
+            id = %attempt.task,
+            attempt = attempt.number,
+            app_name = %start.app_name,
+            "Received start command"
+        );
+        if self.busy() >= self.slots as usize {
+            return self.refuse(attempt, Refusal::Busy, "all slots of the proplet are taken");
+        }
+        if self.outbox.is_full() {
+            let text = "too many reports of the proplet wait for an acknowledgement";
+            return self.refuse(attempt, Refusal::OutboxFull, text);
+        }
+        let mut start = start;
+        let digest = start.module.digest;
+        if let Some(sealed) = start.module.sealed.take() {
+            self.modules.insert(digest, Bytes::from(sealed.into_vec()));
+        }
+        if let Some(sealed) = self.modules.get(digest) {
+            return self.begin(start, sealed);
+        }
+        match self.fetches.begin(start, Instant::now()) {
+            Ok(Some(fetch)) => self.ask(fetch),
+            Ok(None) => {}
+            Err(_) => {
+                let text = "too many modules are on their way, or the module is too large";
+                self.refuse(attempt, Refusal::Busy, text);
+            }
+        }
+    }
+}

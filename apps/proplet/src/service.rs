@@ -1,0 +1,171 @@
+//! A proplet, put together: runtime, link and loop.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use propeller_envelope::Keyring;
+use propeller_model::PropletId;
+use propeller_sandbox::{Runtime, WasmtimeRuntime};
+use propeller_wire::link::{Link, Listen};
+use propeller_wire::mqtt::{self, ConnectError};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tracing::info;
+
+use crate::config::Config;
+use crate::outbox::OutboxError;
+use crate::plain::Plain;
+use crate::vitals::about;
+use crate::work::Bench;
+use crate::worker::{Parts, Worker};
+
+/// How long a proplet may take to say goodbye.
+const LEAVE_MAX: Duration = Duration::from_secs(3);
+
+/// Why a proplet does not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The engine.
+    #[error("cannot start the WebAssembly engine")]
+    Sandbox(#[from] propeller_sandbox::StartError),
+    /// The broker's options.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// The outbox.
+    #[error(transparent)]
+    Outbox(#[from] OutboxError),
+    /// The data directory.
+    #[error("cannot use the data directory {0}")]
+    Data(String, #[source] std::io::Error),
+}
+
+/// A running proplet.
+#[derive(Debug)]
+pub struct Proplet {
+    id: PropletId,
+    stop: oneshot::Sender<()>,
+    tasks: JoinSet<()>,
+}
+
+impl Proplet {
+    /// Starts a proplet. It connects to the broker and its manager in its own time.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start(config: Config) -> Result<Self, StartError> {
+        let runtime: Arc<dyn Runtime> = Arc::new(WasmtimeRuntime::new(config.engine)?);
+        Self::start_with(config, runtime)
+    }
+
+    /// Starts a proplet with another runtime than Wasmtime.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub fn start_with(config: Config, runtime: Arc<dyn Runtime>) -> Result<Self, StartError> {
+        let id = identity(&config)?;
+        let (link, carry) = mqtt::connect(&config.mqtt, Listen::AsProplet(id.clone()))?;
+        let mut tasks = JoinSet::new();
+        tasks.spawn(carry);
+        let (stop, stopped) = oneshot::channel();
+        info!(proplet = %id, broker = %config.mqtt.address, "proplet starts");
+        match config.keys.clone() {
+            Some(keys) => {
+                let worker = sealed(&config, id.clone(), keys, runtime, link)?;
+                tasks.spawn(worker.run(stopped));
+            }
+            None => {
+                tracing::warn!("plain mode: nothing that this proplet says or hears is encrypted");
+                let plain = plain(&config, id.clone(), runtime, link);
+                tasks.spawn(plain.run(stopped));
+            }
+        }
+        Ok(Self { id, stop, tasks })
+    }
+
+    /// The proplet's id.
+    #[must_use]
+    pub fn id(&self) -> &PropletId {
+        &self.id
+    }
+
+    /// Stops in bounded time: guests are stopped, the manager is told, reports are written down.
+    pub async fn stop(self) {
+        let Self {
+            stop, mut tasks, ..
+        } = self;
+        drop(stop);
+        let left = async { while tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(LEAVE_MAX, left).await.is_err() {
+            tasks.shutdown().await;
+        }
+        info!("proplet stopped");
+    }
+
+    /// Ends at once, as if the process had been killed. For tests of what survives that.
+    pub async fn kill(self) {
+        let mut tasks = self.tasks;
+        tasks.shutdown().await;
+    }
+}
+
+fn sealed(
+    config: &Config,
+    id: PropletId,
+    keys: Keyring,
+    runtime: Arc<dyn Runtime>,
+    link: Link,
+) -> Result<Worker, StartError> {
+    let parts = Parts {
+        bench: Bench {
+            proplet: id,
+            keys: keys.clone(),
+            runtime,
+            ceilings: config.ceilings,
+        },
+        keys,
+        about: about(&config.about),
+        slots: config.slots,
+        heartbeat: config.heartbeat,
+        link,
+    };
+    Ok(Worker::new(parts, &config.data_dir.join("outbox"))?)
+}
+
+fn plain(config: &Config, id: PropletId, runtime: Arc<dyn Runtime>, link: Link) -> Plain {
+    Plain {
+        id,
+        runtime,
+        ceilings: config.ceilings,
+        about: about(&config.about),
+        slots: config.slots,
+        heartbeat: config.heartbeat,
+        link,
+        running: std::collections::HashMap::new(),
+        tasks: JoinSet::new(),
+    }
+}
+
+/// The configured id, or the one that an earlier start made and kept.
+fn identity(config: &Config) -> Result<PropletId, StartError> {
+    if let Some(id) = &config.id {
+        return Ok(id.clone());
+    }
+    let path = config.data_dir.join("id");
+    kept_identity(&path).map_err(|cause| StartError::Data(config.data_dir.display().to_string(), cause))
+}
+
+fn kept_identity(path: &Path) -> std::io::Result<PropletId> {
+    if let Ok(text) = std::fs::read_to_string(path)
+        && let Ok(id) = text.trim().parse()
+    {
+        return Ok(id);
+    }
+    let name = format!("proplet-{}", uuid::Uuid::now_v7().simple());
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    std::fs::write(path, &name)?;
+    Ok(name.parse().expect("letters, digits and a dash"))
+}

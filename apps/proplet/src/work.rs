@@ -1,0 +1,282 @@
+//! One attempt, from sealed module and input to sealed output. Plaintext is in memory only.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use aws_lc_rs::digest;
+use bytes::Bytes;
+use propeller_envelope::{Context, Keyring, open, seal};
+use propeller_model::{Limits, PropletId};
+use propeller_sandbox::{Entry, Exit, Job, ModuleKey, RunError, Runtime, Status};
+use propeller_wire::message::{
+    AskedLimits, Input, Output, Refusal, Refused, Report, Start, Usage, decode, encode,
+};
+use serde_bytes::ByteBuf;
+use tracing::{error, info};
+
+/// Modules that are opened without leaving the thread: a millisecond's work.
+const QUICK_LEN_MAX: usize = 256 * 1024;
+/// Most of each output, so that all of them fit into one message.
+const OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
+/// Longest error text, in bytes.
+const ERROR_LEN_MAX: usize = 16 * 1024;
+
+/// What no task may exceed on this proplet.
+#[derive(Debug, Clone, Copy)]
+pub struct Ceilings {
+    /// Memory of one guest, in bytes.
+    pub memory_bytes: u64,
+    /// Fuel of one guest.
+    pub fuel: u64,
+    /// Time of one guest.
+    pub wall: Duration,
+}
+
+/// What every attempt on this proplet shares.
+#[derive(Debug, Clone)]
+pub struct Bench {
+    /// The proplet.
+    pub proplet: PropletId,
+    /// Its keys.
+    pub keys: Keyring,
+    /// What runs guests.
+    pub runtime: Arc<dyn Runtime>,
+    /// What no task may exceed.
+    pub ceilings: Ceilings,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub enum Worked {
+    /// The guest ran, or could not be run: either way the task is settled.
+    Report(Report),
+    /// The attempt was not made.
+    Refused(Refused),
+}
+
+/// Makes one attempt. Dropping the future stops the guest.
+pub async fn work(bench: Bench, start: Start, sealed: Bytes, received: Instant) -> Worked {
+    let attempt = start.attempt;
+    let opened = open_both(&bench, &start, sealed).await;
+    let Some((wasm, input)) = opened else {
+        error!(
+            id = %attempt.task,
+            app_name = %start.app_name,
+            error = "cipher: message authentication failed",
+            "Failed to decrypt workload"
+        );
+        return Worked::Refused(Refused {
+            attempt,
+            reason: Refusal::Unopenable,
+            text: "Failed to decrypt workload: cipher: message authentication failed".to_owned(),
+        });
+    };
+    let key = ModuleKey {
+        tenant: start.tenant.clone(),
+        digest: start.module.digest,
+    };
+    let job = job(&bench.ceilings, key, wasm, &start.app_name, input);
+    let prepared = micros(received.elapsed());
+    let ran = bench.runtime.run(job).await;
+    let (success, output, mut usage) = judge(ran);
+    // What the sandbox does not count as compiling or running was waiting for a free thread.
+    usage.prepare_us = prepared.max(
+        micros(received.elapsed())
+            .saturating_sub(usage.compile_us)
+            .saturating_sub(usage.run_us),
+    );
+    match &output.error {
+        None => info!(id = %attempt.task, attempt = attempt.number, "Finished running app"),
+        Some(error) => {
+            info!(id = %attempt.task, attempt = attempt.number, error = %first_line(error), "app failed");
+        }
+    }
+    match seal_output(&bench, &start, &output) {
+        Some(output) => Worked::Report(Report {
+            attempt,
+            success,
+            output: ByteBuf::from(output),
+            usage,
+        }),
+        None => Worked::Refused(Refused {
+            attempt,
+            reason: Refusal::Busy,
+            text: "the proplet has no randomness to seal the result with".to_owned(),
+        }),
+    }
+}
+
+/// A job for the sandbox.
+pub(crate) fn job(
+    ceilings: &Ceilings,
+    key: ModuleKey,
+    wasm: Bytes,
+    app_name: &str,
+    input: Input,
+) -> Job {
+    let Input {
+        invoke,
+        task_name,
+        args,
+        env,
+        stdin,
+        limits: asked,
+    } = input;
+    Job {
+        key,
+        wasm,
+        name: app_name.to_owned(),
+        entry: match invoke {
+            Some(name) => Entry::Named(name),
+            None => Entry::Default { hint: task_name },
+        },
+        args,
+        env,
+        stdin: Bytes::from(stdin.into_vec()),
+        limits: limits(ceilings, &asked),
+    }
+}
+
+/// What a run comes to: whether the guest ended well, what it said, what it cost.
+pub(crate) fn judge(ran: Result<Exit, RunError>) -> (bool, Output, Usage) {
+    match ran {
+        Ok(exit) => {
+            let usage = Usage {
+                prepare_us: 0,
+                compile_us: exit.usage.compile_us,
+                run_us: exit.usage.wall_us,
+                fuel: exit.usage.fuel,
+                memory_peak_bytes: exit.usage.memory_peak_bytes,
+            };
+            let (success, exit_code, error) = verdict(&exit.status, &exit.stderr);
+            let output = Output {
+                result: exit.result,
+                stdout: ByteBuf::from(exit.stdout),
+                stderr: ByteBuf::from(exit.stderr),
+                exit_code,
+                error: error.map(bounded),
+            };
+            (success, output, usage)
+        }
+        Err(error) => {
+            let output = Output {
+                error: Some(bounded(chain(&error))),
+                ..Output::default()
+            };
+            (false, output, Usage::default())
+        }
+    }
+}
+
+fn verdict(status: &Status, stderr: &[u8]) -> (bool, Option<i32>, Option<String>) {
+    match status {
+        Status::Returned => (true, None, None),
+        Status::Exited(0) => (true, Some(0), None),
+        Status::Exited(code) => {
+            let said = String::from_utf8_lossy(stderr);
+            let said = said.trim();
+            let error = if said.is_empty() {
+                format!("exit code {code}")
+            } else {
+                format!("exit code {code}: {said}")
+            };
+            (false, Some(*code), Some(error))
+        }
+        Status::Trapped { message } => (false, None, Some(message.clone())),
+        Status::LimitHit(hit) => (false, None, Some(hit.to_string())),
+    }
+}
+
+fn limits(ceilings: &Ceilings, asked: &AskedLimits) -> Limits {
+    let default = Limits::default();
+    let wall_ms = u64::try_from(ceilings.wall.as_millis()).unwrap_or(u64::MAX);
+    let output = |bound: propeller_model::Bound| {
+        bound
+            .or_task(asked.output_bytes)
+            .capped(Some(OUTPUT_BYTES_MAX))
+    };
+    Limits {
+        memory_bytes: default
+            .memory_bytes
+            .or_task(asked.memory_bytes)
+            .capped(Some(ceilings.memory_bytes)),
+        fuel: default.fuel.or_task(asked.fuel).capped(Some(ceilings.fuel)),
+        wall_ms: default.wall_ms.or_task(asked.wall_ms).capped(Some(wall_ms)),
+        stack_bytes: default.stack_bytes,
+        stdout_bytes: output(default.stdout_bytes),
+        stderr_bytes: output(default.stderr_bytes),
+        result_bytes: output(default.result_bytes),
+    }
+}
+
+/// The module, checked against its digest, and the input; `None` if either does not open.
+async fn open_both(bench: &Bench, start: &Start, sealed: Bytes) -> Option<(Bytes, Input)> {
+    let context = Context::Input {
+        tenant: &start.tenant,
+        task: *start.attempt.task.0.as_bytes(),
+    };
+    let input = open(&bench.keys, &context, &start.input).ok()?;
+    let input = decode(&input).ok()?;
+    let keys = bench.keys.clone();
+    let tenant = start.tenant.clone();
+    let digest = start.module.digest;
+    let open_module = move || {
+        let context = Context::Module {
+            tenant: &tenant,
+            digest: digest.0,
+        };
+        let mut wasm = open(&keys, &context, &sealed).ok()?;
+        let hash = digest::digest(&digest::SHA256, &wasm);
+        // Taken out of its zeroising wrapper: from here on the sandbox owns it.
+        (hash.as_ref() == digest.0).then(|| Bytes::from(std::mem::take(&mut *wasm)))
+    };
+    let wasm = if start.module.sealed_len <= QUICK_LEN_MAX as u64 {
+        open_module()
+    } else {
+        tokio::task::spawn_blocking(open_module).await.ok()?
+    };
+    Some((wasm?, input))
+}
+
+fn seal_output(bench: &Bench, start: &Start, output: &Output) -> Option<Vec<u8>> {
+    let context = Context::Result {
+        tenant: &start.tenant,
+        task: *start.attempt.task.0.as_bytes(),
+        attempt: start.attempt.number,
+        proplet: bench.proplet.as_str(),
+    };
+    seal(&bench.keys, &context, &encode(output)).ok()
+}
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+fn bounded(mut text: String) -> String {
+    if text.len() > ERROR_LEN_MAX {
+        let end = (0..=ERROR_LEN_MAX)
+            .rev()
+            .find(|at| text.is_char_boundary(*at))
+            .unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+    }
+    text
+}
+
+/// The log is a line per event, and a guest must not write further ones into it.
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

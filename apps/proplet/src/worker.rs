@@ -1,0 +1,378 @@
+//! The proplet's loop: one task owns the session, the running attempts and the outbox.
+//!
+//! ```text
+//!            Start                whole module            ended
+//!   manager ──────▶ (fetching) ──────────────▶ running ─────────▶ outbox ──▶ manager
+//!                                                 │                  ▲           │
+//!                                                 └── Stop, lease over┘  Settled ─┘
+//! ```
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use propeller_envelope::Keyring;
+use propeller_model::{AttemptId, Lease};
+use propeller_wire::link::{Incoming, Link, Outgoing};
+use propeller_wire::message::{
+    About, Fetch, FromProplet, Heartbeat, Hello, Refusal, Refused, Start,
+};
+use propeller_wire::{Caller, Channel, Heard};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinSet};
+use tracing::{debug, error, info, warn};
+
+use crate::cache::Modules;
+use crate::fetch::{Fetches, Progress};
+use crate::outbox::{Outbox, OutboxError};
+use crate::vitals::vitals;
+use crate::work::{Bench, Worked, work};
+
+/// How often late things are looked at.
+const TICK: Duration = Duration::from_millis(200);
+/// First pause between announcements; it doubles up to the heartbeat's interval.
+const ANNOUNCE_MIN: Duration = Duration::from_millis(500);
+/// How long an attempt runs before the manager is told: most are over by then, and their report
+/// says all of it.
+const TELL_AFTER: Duration = Duration::from_millis(25);
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    pub(crate) bench: Bench,
+    pub(crate) caller: Caller,
+    pub(crate) about: About,
+    pub(crate) slots: u32,
+    pub(crate) heartbeat: Duration,
+    outgoing: mpsc::Sender<Outgoing>,
+    incoming: mpsc::Receiver<Incoming>,
+    pub(crate) running: HashMap<AttemptId, AbortHandle>,
+    attempts: JoinSet<(AttemptId, Worked)>,
+    long: mpsc::Sender<AttemptId>,
+    long_ones: mpsc::Receiver<AttemptId>,
+    pub(crate) fetches: Fetches,
+    pub(crate) modules: Modules,
+    pub(crate) outbox: Outbox,
+    pub(crate) lease: Duration,
+    /// Runs out if the manager answers no heartbeat.
+    pub(crate) lifeline: Option<Lease>,
+    pub(crate) beats: u64,
+    pub(crate) beat_sent: Instant,
+    pub(crate) beat_answered: u64,
+    announce_at: Option<Instant>,
+    announce_pause: Duration,
+}
+
+/// What a [`Worker`] is made from.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) bench: Bench,
+    pub(crate) keys: Keyring,
+    pub(crate) about: About,
+    pub(crate) slots: u32,
+    pub(crate) heartbeat: Duration,
+    pub(crate) link: Link,
+}
+
+impl Worker {
+    pub(crate) fn new(parts: Parts, outbox: &Path) -> Result<Self, OutboxError> {
+        let Parts {
+            bench,
+            keys,
+            about,
+            slots,
+            heartbeat,
+            link,
+        } = parts;
+        let now = Instant::now();
+        let (long, long_ones) = mpsc::channel(slots as usize);
+        Ok(Self {
+            caller: Caller::new(bench.proplet.clone(), keys.clone()),
+            outbox: Outbox::open(outbox, bench.proplet.clone(), keys, now)?,
+            bench,
+            about,
+            slots,
+            heartbeat,
+            outgoing: link.outgoing,
+            incoming: link.incoming,
+            running: HashMap::new(),
+            attempts: JoinSet::new(),
+            long,
+            long_ones,
+            fetches: Fetches::default(),
+            modules: Modules::default(),
+            lease: heartbeat * 3,
+            lifeline: None,
+            beats: 0,
+            beat_sent: now,
+            beat_answered: 0,
+            announce_at: None,
+            announce_pause: ANNOUNCE_MIN,
+        })
+    }
+
+    /// Runs until `stop` fires, then says goodbye and writes down what is not acknowledged.
+    pub(crate) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                incoming = self.incoming.recv() => match incoming {
+                    Some(incoming) => self.incoming(incoming),
+                    None => break,
+                },
+                Some(ended) = self.attempts.join_next() => {
+                    if let Ok((attempt, worked)) = ended {
+                        self.ended(attempt, worked);
+                    }
+                }
+                Some(attempt) = self.long_ones.recv() => {
+                    if self.running.contains_key(&attempt) {
+                        self.say(&FromProplet::Started(attempt));
+                    }
+                }
+                _ = tick.tick() => self.tick(),
+                _ = &mut stop => break,
+            }
+        }
+        self.leave();
+    }
+
+    /// Says something in the running session. Without one it is lost, as any message may be.
+    pub(crate) fn say(&mut self, message: &FromProplet) {
+        if let Some((channel, frame)) = self.caller.seal(message) {
+            self.send(channel, frame);
+        }
+    }
+
+    /// Every attempt that this proplet has, in whatever stage.
+    pub(crate) fn holds(&self) -> Vec<AttemptId> {
+        let mut holds: Vec<AttemptId> = self.running.keys().copied().collect();
+        holds.extend(self.fetches.attempts());
+        holds.extend(self.outbox.attempts());
+        holds
+    }
+
+    /// How many attempts are under way.
+    pub(crate) fn busy(&self) -> usize {
+        self.running.len() + self.fetches.attempts().count()
+    }
+
+    pub(crate) fn refuse(&mut self, attempt: AttemptId, reason: Refusal, text: &str) {
+        info!(id = %attempt.task, attempt = attempt.number, reason = text, "refused");
+        self.say(&FromProplet::Refused(Refused {
+            attempt,
+            reason,
+            text: text.to_owned(),
+        }));
+    }
+
+    /// Asks for pieces of a module.
+    pub(crate) fn ask(&mut self, fetch: Fetch) {
+        self.say(&FromProplet::Fetch(fetch));
+    }
+
+    /// Runs an attempt whose module is here.
+    pub(crate) fn begin(&mut self, start: Start, sealed: Bytes) {
+        let attempt = start.attempt;
+        let bench = self.bench.clone();
+        let long = self.long.clone();
+        let received = Instant::now();
+        let handle = self.attempts.spawn(async move {
+            let run = work(bench, start, sealed, received);
+            tokio::pin!(run);
+            let worked = match tokio::time::timeout(TELL_AFTER, &mut run).await {
+                Ok(worked) => worked,
+                Err(_) => {
+                    // A full queue means that the manager learns it from the report.
+                    let _told = long.try_send(attempt);
+                    run.await
+                }
+            };
+            (attempt, worked)
+        });
+        self.running.insert(attempt, handle);
+    }
+
+    /// Stops an attempt, whatever stage it is in.
+    pub(crate) fn stop(&mut self, attempt: AttemptId) {
+        let was_running = self.running.remove(&attempt).map(|handle| handle.abort());
+        if was_running.is_some() || self.fetches.stop(attempt) {
+            info!(id = %attempt.task, attempt = attempt.number, "stopped app");
+        }
+        self.outbox.acknowledge(attempt);
+    }
+
+    /// What a piece of a module led to.
+    pub(crate) fn progress(&mut self, progress: Progress) {
+        match progress {
+            Progress::None => {}
+            Progress::Ask(fetch) => self.ask(fetch),
+            Progress::Whole(sealed, starts) => {
+                if let Some(start) = starts.first() {
+                    self.modules.insert(start.module.digest, sealed.clone());
+                }
+                for start in starts {
+                    self.begin(start, sealed.clone());
+                }
+            }
+        }
+    }
+
+    fn ended(&mut self, attempt: AttemptId, worked: Worked) {
+        if self.running.remove(&attempt).is_none() {
+            return;
+        }
+        match worked {
+            Worked::Report(report) => {
+                self.outbox.put(report, Instant::now());
+                self.report();
+            }
+            Worked::Refused(refused) => self.say(&FromProplet::Refused(refused)),
+        }
+    }
+
+    /// Sends what waits in the outbox.
+    pub(crate) fn report(&mut self) {
+        if !self.caller.is_connected() {
+            return;
+        }
+        for message in self.outbox.due(Instant::now()) {
+            self.say(&message);
+        }
+    }
+
+    fn incoming(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Up => {
+                self.announce_pause = ANNOUNCE_MIN;
+                self.announce();
+            }
+            Incoming::Down => warn!("the broker is gone; running attempts go on"),
+            Incoming::Frame { channel, bytes } => match self.caller.receive(&channel, &bytes) {
+                Heard::Offered => self.hello(),
+                Heard::Said(message) => self.said(message),
+                Heard::Solicited => self.announce(),
+                Heard::OtherKey => {
+                    warn!("the manager uses another workload key: PROPLET_WORKLOAD_KEY and MANAGER_WORKLOAD_KEY must be the same");
+                }
+                Heard::Unopenable(reject) => {
+                    error!(
+                        error = "cipher: message authentication failed",
+                        "Failed to decrypt workload"
+                    );
+                    self.send(Channel::Create, reject.write());
+                }
+                Heard::Dropped(why) => debug!(why, "frame dropped"),
+                _ => {}
+            },
+        }
+    }
+
+    /// Announces with a fresh nonce, and again after a while if nobody answers.
+    pub(crate) fn announce(&mut self) {
+        let mut nonce = [0; 32];
+        if aws_lc_rs::rand::fill(&mut nonce).is_err() {
+            error!("the system has no randomness: cannot announce");
+            return;
+        }
+        let frame = self.caller.announce(nonce);
+        self.send(Channel::Create, frame);
+        self.announce_at = Some(Instant::now() + self.announce_pause);
+        self.announce_pause = (self.announce_pause * 2).min(self.heartbeat);
+    }
+
+    /// The session is confirmed: no more announcements until it fails.
+    pub(crate) fn connected(&mut self) {
+        self.announce_at = None;
+        self.announce_pause = ANNOUNCE_MIN;
+    }
+
+    fn hello(&mut self) {
+        let hello = FromProplet::Hello(Hello {
+            about: self.about.clone(),
+            holds: self.holds(),
+            slots: self.slots,
+        });
+        if let Some((channel, frame)) = self.caller.seal_hello(&hello) {
+            self.send(channel, frame);
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = Instant::now();
+        let (asks, hopeless) = self.fetches.tick(now);
+        for fetch in asks {
+            self.ask(fetch);
+        }
+        for digest in hopeless {
+            for start in self.fetches.give_up(digest) {
+                self.refuse(start.attempt, Refusal::NoModule, "the module did not arrive");
+            }
+        }
+        if self.lifeline.is_some_and(|lease| lease.is_over(now)) {
+            self.lifeline = None;
+            self.stop_all("no answer from the manager within the lease");
+        }
+        if self.caller.is_connected() && now.duration_since(self.beat_sent) >= self.interval() {
+            self.beat(now);
+        }
+        if self.announce_at.is_some_and(|at| now >= at) {
+            self.announce();
+        }
+        self.report();
+        self.outbox.spill(now, false);
+    }
+
+    /// Heartbeats are a third of a lease apart, so that two may be lost.
+    pub(crate) fn interval(&self) -> Duration {
+        self.heartbeat.min(self.lease / 3)
+    }
+
+    fn beat(&mut self, now: Instant) {
+        // Two in a row without an answer: the manager may have been restarted.
+        if self.beats >= self.beat_answered + 2 && self.announce_at.is_none() {
+            self.announce();
+        }
+        self.beats += 1;
+        self.beat_sent = now;
+        let heartbeat = FromProplet::Heartbeat(Heartbeat {
+            number: self.beats,
+            holds: self.holds(),
+            vitals: vitals(),
+        });
+        self.say(&heartbeat);
+    }
+
+    pub(crate) fn stop_all(&mut self, why: &str) {
+        if !self.running.is_empty() {
+            warn!(attempts = self.running.len(), why, "stopping all apps");
+        }
+        for (_, handle) in self.running.drain() {
+            handle.abort();
+        }
+        let waiting: Vec<AttemptId> = self.fetches.attempts().collect();
+        for attempt in waiting {
+            self.fetches.stop(attempt);
+        }
+    }
+
+    fn leave(&mut self) {
+        self.stop_all("the proplet is shutting down");
+        self.report();
+        self.say(&FromProplet::Goodbye);
+        self.outbox.spill(Instant::now(), true);
+    }
+
+    /// Frames are hints: when the queue is full, one is dropped.
+    fn send(&self, channel: Channel, frame: Vec<u8>) {
+        let frame = Outgoing {
+            channel,
+            bytes: Bytes::from(frame),
+        };
+        if self.outgoing.try_send(frame).is_err() {
+            debug!("outgoing queue full, frame dropped");
+        }
+    }
+}
