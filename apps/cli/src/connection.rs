@@ -89,6 +89,19 @@ impl Connection {
         })?)
     }
 
+    /// A client for another manager than the one that is meant, with the same token and trust.
+    ///
+    /// # Errors
+    ///
+    /// In words, what cannot be used.
+    pub fn client_of(&self, url: &str) -> Result<Client, String> {
+        let other = Self {
+            manager_url: url.to_owned(),
+            ..self.clone()
+        };
+        other.client().map_err(|error| error.to_string())
+    }
+
     fn token(&self) -> Result<Option<Token>, CliError> {
         let text = match (&self.token_file, &self.token) {
             (Some(path), _) => std::fs::read_to_string(path).map_err(|source| CliError::Read {

@@ -1,1 +1,83 @@
-fn main() {}
+//! `propeller`: everything in one binary.
+
+use std::io::{self, IsTerminal};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use propeller::{demo, print, run, services, up};
+use propeller_cli::{Connection, Ui};
+
+/// Run WebAssembly workloads on machines and brokers you do not control
+#[derive(Debug, Parser)]
+#[command(name = "propeller", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(flatten)]
+    connection: Connection,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run an encrypted task through the whole path, on this machine, and show what happened
+    Demo(demo::Args),
+    /// Run one module through the encrypted path and print its result
+    Run(run::Args),
+    /// Start broker, manager and one proplet, and keep them running
+    Up(up::Args),
+    /// Start the manager
+    Manager(services::Args),
+    /// Start a proplet
+    Proplet(services::Args),
+    /// Start the embedded MQTT broker
+    Broker(services::Args),
+    /// Print a document that is generated from the code
+    #[command(hide = true)]
+    Print(print::Args),
+    #[command(flatten)]
+    Client(propeller_cli::Verb),
+}
+
+fn main() -> ExitCode {
+    // The first thing: whoever uses TLS later finds one provider, and the same one.
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        return ExitCode::FAILURE;
+    }
+    let cli = Cli::parse();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => {
+            let code = runtime.block_on(dispatch(cli));
+            // A reader of standard input may be blocked for good: nobody waits for it.
+            runtime.shutdown_background();
+            code
+        }
+        Err(_) => ExitCode::FAILURE,
+    }
+}
+
+async fn dispatch(cli: Cli) -> ExitCode {
+    let Cli { connection, verb } = cli;
+    match verb {
+        Verb::Demo(args) => demo::demo(&args, connection.json).await,
+        Verb::Run(args) => run::run(args, &connection).await,
+        Verb::Up(args) => up::up(&args).await,
+        Verb::Manager(args) => services::manager(&args).await,
+        Verb::Proplet(args) => services::proplet(&args).await,
+        Verb::Broker(args) => services::broker(&args).await,
+        Verb::Print(args) => print::print(&args, Cli::command()),
+        Verb::Client(verb) => {
+            let (mut out, mut err) = (io::stdout(), io::stderr());
+            let interactive = io::stderr().is_terminal();
+            let mut ui = Ui::new(&mut out, &mut err, interactive);
+            propeller_cli::run(verb, &connection, Cli::command(), &mut ui)
+                .await
+                .into()
+        }
+    }
+}

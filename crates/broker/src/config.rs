@@ -78,7 +78,12 @@ pub(crate) fn of(options: &Options) -> Result<BrokerConfig, StartError> {
     let messages = options.queued_messages_max;
     within("message queue limit", messages, 1, QUEUED_MESSAGES_MAX)?;
     let queued_bytes = options.queued_bytes_max;
-    within("byte queue limit", queued_bytes, packet_len_max, QUEUED_BYTES_MAX)?;
+    within(
+        "byte queue limit",
+        queued_bytes,
+        packet_len_max,
+        QUEUED_BYTES_MAX,
+    )?;
 
     let mut config = BrokerConfig::new()
         .with_bind_address(options.listen)

@@ -37,11 +37,21 @@ impl AuthProvider for Gate {
         Box::pin(ready(Ok(result)))
     }
 
-    fn authorize_publish<'a>(&'a self, _: &str, _: Option<&'a str>, topic: &'a str) -> Answer<'a, bool> {
+    fn authorize_publish<'a>(
+        &'a self,
+        _: &str,
+        _: Option<&'a str>,
+        topic: &'a str,
+    ) -> Answer<'a, bool> {
         Box::pin(ready(is_below_m(topic)))
     }
 
-    fn authorize_subscribe<'a>(&'a self, _: &str, _: Option<&'a str>, filter: &'a str) -> Answer<'a, bool> {
+    fn authorize_subscribe<'a>(
+        &'a self,
+        _: &str,
+        _: Option<&'a str>,
+        filter: &'a str,
+    ) -> Answer<'a, bool> {
         Box::pin(ready(is_below_m(filter)))
     }
 }
@@ -67,8 +77,21 @@ mod tests {
         }
         let long = format!("m/{}", "x".repeat(TOPIC_LEN_MAX));
         for bad in [
-            "", "m", "m/", "#", "+", "+/x", "+/#", "/m/x", "mm/x", "M/x", "secret/#",
-            "$SYS/#", "$share/group/m/x", "$share/group/#", long.as_str(),
+            "",
+            "m",
+            "m/",
+            "#",
+            "+",
+            "+/x",
+            "+/#",
+            "/m/x",
+            "mm/x",
+            "M/x",
+            "secret/#",
+            "$SYS/#",
+            "$share/group/m/x",
+            "$share/group/#",
+            long.as_str(),
         ] {
             assert!(!is_below_m(bad), "{bad}");
         }

@@ -8,7 +8,9 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! let broker = propeller_broker::start(propeller_broker::Options::new(([127, 0, 0, 1], 0).into())).await?;
+//! use propeller_broker::{Options, start};
+//!
+//! let broker = start(Options::new(([127, 0, 0, 1], 0).into())).await?;
 //! println!("mqtt://{}", broker.address());
 //! broker.stop().await;
 //! # Ok(())
@@ -93,7 +95,7 @@ pub async fn start(options: Options) -> Result<Broker, StartError> {
         return Err(StartError::NoTlsProvider);
     }
     let config = config::of(&options)?;
-    let broker = MqttBroker::with_config(config)
+    let broker = Box::pin(MqttBroker::with_config(config))
         .await
         .map_err(|cause| not_listening(options.listen, cause))?;
     let mut broker = broker.with_auth_provider(Arc::new(gate::Gate));

@@ -20,7 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 fn options(listen: SocketAddr) -> Options {
     static PROVIDER: Once = Once::new();
     PROVIDER.call_once(|| {
-        rustls::crypto::aws_lc_rs::default_provider().install_default().unwrap();
+        rustls::crypto::aws_lc_rs::default_provider()
+            .install_default()
+            .unwrap();
     });
     Options::new(listen)
 }
@@ -41,7 +43,9 @@ impl Client {
         mqtt.set_incoming_packet_size_limit(IncomingPacketSizeLimit::Unlimited);
         let (client, events) = AsyncClient::builder(mqtt).capacity(10).build();
         let mut client = Self { client, events };
-        client.until(|p| matches!(p, Packet::ConnAck(_)).then_some(())).await;
+        client
+            .until(|p| matches!(p, Packet::ConnAck(_)).then_some(()))
+            .await;
         client
     }
 
@@ -59,7 +63,10 @@ impl Client {
     }
 
     async fn subscribe(&mut self, filter: &str) -> SubscribeReasonCode {
-        self.client.subscribe(filter, QoS::AtLeastOnce).await.unwrap();
+        self.client
+            .subscribe(filter, QoS::AtLeastOnce)
+            .await
+            .unwrap();
         self.until(|p| match p {
             Packet::SubAck(ack) => Some(ack.return_codes[0]),
             _ => None,
@@ -106,12 +113,18 @@ async fn two_clients_exchange_messages() {
     assert_eq!(ann.subscribe("m/d/c/ch/to/ann").await, granted);
     assert_eq!(ben.subscribe("m/+/c/ch/#").await, granted);
     let large = vec![7; 5_000_000];
-    assert_eq!(ann.publish("m/d/c/ch/to/ben", large.clone()).await, PubAckReason::Success);
+    assert_eq!(
+        ann.publish("m/d/c/ch/to/ben", large.clone()).await,
+        PubAckReason::Success
+    );
     assert_eq!(ben.message().await, large);
     ben.publish("m/d/c/ch/to/ann", b"thanks".to_vec()).await;
     assert_eq!(ann.message().await, b"thanks");
     broker.stop().await;
-    assert!(!Path::new("mqtt_storage").exists(), "the broker wrote to the disk");
+    assert!(
+        !Path::new("mqtt_storage").exists(),
+        "the broker wrote to the disk"
+    );
 }
 
 #[tokio::test]
@@ -122,10 +135,19 @@ async fn a_filter_or_topic_that_may_leave_m_is_refused() {
         let code = client.subscribe(filter).await;
         assert_eq!(code, SubscribeReasonCode::NotAuthorized, "{filter}");
     }
-    assert_eq!(client.publish("secret/x", b"x".to_vec()).await, PubAckReason::NotAuthorized);
+    assert_eq!(
+        client.publish("secret/x", b"x".to_vec()).await,
+        PubAckReason::NotAuthorized
+    );
     let long = format!("m/{}", "x".repeat(300));
-    assert_eq!(client.publish(&long, b"x".to_vec()).await, PubAckReason::NotAuthorized);
-    assert_eq!(client.publish("m/x", b"x".to_vec()).await, PubAckReason::Success);
+    assert_eq!(
+        client.publish(&long, b"x".to_vec()).await,
+        PubAckReason::NotAuthorized
+    );
+    assert_eq!(
+        client.publish("m/x", b"x".to_vec()).await,
+        PubAckReason::Success
+    );
     broker.stop().await;
 }
 
@@ -191,6 +213,8 @@ async fn a_port_in_use_is_named() {
 #[tokio::test]
 async fn an_address_of_somebody_else_is_refused() {
     // TEST-NET-1 of RFC 5737 belongs to no machine.
-    let error = start(options("192.0.2.1:0".parse().unwrap())).await.unwrap_err();
+    let error = start(options("192.0.2.1:0".parse().unwrap()))
+        .await
+        .unwrap_err();
     assert_eq!(error.to_string(), "cannot listen on 192.0.2.1:0");
 }

@@ -212,6 +212,7 @@ impl Receiver {
                 }
                 Ok(Event::Incoming(Packet::Publish(publish))) => self.arrived(publish).await,
                 Ok(_) => {}
+                Err(_) if to_end.is_closed() => return,
                 Err(error) => {
                     self.lost(&error).await;
                     tokio::select! {

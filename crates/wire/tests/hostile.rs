@@ -85,7 +85,9 @@ impl World {
     }
 
     fn sealed(&mut self, frame: &[u8]) {
-        let Ok(Frame::Sealed(sealed)) = Frame::read(frame) else { panic!("sealed") };
+        let Ok(Frame::Sealed(sealed)) = Frame::read(frame) else {
+            panic!("sealed")
+        };
         let place = (sealed.sender, sealed.session, sealed.counter);
         assert!(self.counters.insert(place.clone()), "{place:?} twice");
     }
@@ -114,10 +116,14 @@ impl World {
     fn desk_says(&mut self) {
         self.said += 1;
         self.sealed_by_desk.insert(self.said);
-        let message = ToProplet::Beat(Beat { number: self.said, void: vec![] });
+        let message = ToProplet::Beat(Beat {
+            number: self.said,
+            void: vec![],
+        });
         if let Some(letter) = self.desk.seal(&edge(), &message) {
             self.sealed(&letter.frame);
-            self.captured.push((letter.channel.clone(), letter.frame.clone()));
+            self.captured
+                .push((letter.channel.clone(), letter.frame.clone()));
             self.to_caller.push((letter.channel, letter.frame));
         }
     }
@@ -125,13 +131,21 @@ impl World {
     fn desk_receives(&mut self, (channel, frame): &Post) {
         let nonce = nonce(&mut self.rng);
         match self.desk.receive(channel, frame, nonce) {
-            Received::Announced { proplet, answer, .. } if proplet == edge() => {
+            Received::Announced {
+                proplet, answer, ..
+            } if proplet == edge() => {
                 let post = (Channel::StartTo(edge()), answer);
                 self.captured.push(post.clone());
                 self.to_caller.push(post);
             }
-            Received::Said { message: FromProplet::Heartbeat(Heartbeat { number, .. }), .. } => {
-                assert!(self.sealed_by_caller.remove(&number), "{number} was not said, or twice");
+            Received::Said {
+                message: FromProplet::Heartbeat(Heartbeat { number, .. }),
+                ..
+            } => {
+                assert!(
+                    self.sealed_by_caller.remove(&number),
+                    "{number} was not said, or twice"
+                );
                 self.opened += 1;
                 self.desk_says();
             }
@@ -149,12 +163,15 @@ impl World {
                 self.caller_sends(post);
             }
             Heard::Said(ToProplet::Beat(Beat { number, .. })) => {
-                assert!(self.sealed_by_desk.remove(&number), "{number} was not said, or twice");
+                assert!(
+                    self.sealed_by_desk.remove(&number),
+                    "{number} was not said, or twice"
+                );
                 self.opened += 1;
             }
             Heard::Solicited => self.caller_announces(),
             Heard::Unopenable(reject) => self.to_desk.push((Channel::Create, reject.write())),
-            Heard::Dropped(_) => {}
+            Heard::Dropped(_) | Heard::OtherKey => {}
             other => panic!("{other:?}"),
         }
     }
@@ -177,7 +194,11 @@ impl World {
 
     /// Takes any frame that is under way and does something to it.
     fn carry(&mut self) {
-        let queue = if self.rng.bool() { &mut self.to_desk } else { &mut self.to_caller };
+        let queue = if self.rng.bool() {
+            &mut self.to_desk
+        } else {
+            &mut self.to_caller
+        };
         if queue.is_empty() {
             return;
         }
@@ -217,22 +238,42 @@ impl World {
 
     fn any_channel(&mut self) -> Channel {
         let channels = [
-            Channel::Create, Channel::Alive, Channel::Results, Channel::Start,
-            Channel::StartTo(edge()), Channel::Stop, Channel::StopTo(edge()),
+            Channel::Create,
+            Channel::Alive,
+            Channel::Results,
+            Channel::Start,
+            Channel::StartTo(edge()),
+            Channel::Stop,
+            Channel::StopTo(edge()),
         ];
         self.rng.choice(channels).unwrap()
     }
 
     /// What a broker can make up from what it has seen, without the key.
     fn forged(&mut self) -> Post {
-        let seen = self.rng.choice(&self.captured).map_or_else(Vec::new, |post| post.1.clone());
+        let seen = self
+            .rng
+            .choice(&self.captured)
+            .map_or_else(Vec::new, |post| post.1.clone());
         let nonce = nonce(&mut self.rng);
-        let key_id = if self.rng.bool() { key().id() } else { KeyId([9; 8]) };
+        let key_id = if self.rng.bool() {
+            key().id()
+        } else {
+            KeyId([9; 8])
+        };
         let frame = match (self.rng.u8(0..5), Frame::read(&seen)) {
-            (0, _) => Announce { proplet: edge(), key_id, nonce }.write(),
-            (1, Ok(Frame::Sealed(sealed))) => {
-                Reject { proplet: edge(), session: sealed.session, counter: sealed.counter }.write()
+            (0, _) => Announce {
+                proplet: edge(),
+                key_id,
+                nonce,
             }
+            .write(),
+            (1, Ok(Frame::Sealed(sealed))) => Reject {
+                proplet: edge(),
+                session: sealed.session,
+                counter: sealed.counter,
+            }
+            .write(),
             (2, Ok(Frame::Announce(announce))) => {
                 let pair = Pair {
                     manager: "manager-1".parse().unwrap(),
@@ -286,5 +327,8 @@ fn a_hostile_broker_costs_time_and_nothing_else() {
         opened += world.opened;
         world.peace();
     }
-    assert!(opened > 10_000, "only {opened} messages got through: the test tests nothing");
+    assert!(
+        opened > 10_000,
+        "only {opened} messages got through: the test tests nothing"
+    );
 }

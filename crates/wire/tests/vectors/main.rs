@@ -24,7 +24,11 @@ fn text(bytes: &[u8]) -> String {
 /// The kind and the fields of a frame, as its vector shows them.
 fn shown(frame: &Frame<'_>) -> (&'static str, Value) {
     match frame {
-        Frame::Announce(Announce { proplet, key_id, nonce }) => (
+        Frame::Announce(Announce {
+            proplet,
+            key_id,
+            nonce,
+        }) => (
             "announce",
             json!({"proplet": proplet, "key_id": text(&key_id.0), "nonce": text(nonce)}),
         ),
@@ -45,7 +49,11 @@ fn shown(frame: &Frame<'_>) -> (&'static str, Value) {
             }),
         ),
         Frame::Solicit { manager } => ("solicit", json!({"manager": manager})),
-        Frame::Reject(Reject { proplet, session, counter }) => (
+        Frame::Reject(Reject {
+            proplet,
+            session,
+            counter,
+        }) => (
             "reject",
             json!({"proplet": proplet, "session": text(&session.0), "counter": counter.to_string()}),
         ),
@@ -64,7 +72,9 @@ fn written(frame: &Frame<'_>) -> Vec<u8> {
 }
 
 fn check_frame(file: &File) {
-    let [body] = &*file.bodies else { panic!("one body") };
+    let [body] = &*file.bodies else {
+        panic!("one body")
+    };
     match Frame::read(body) {
         Ok(frame) => {
             let (kind, fields) = shown(&frame);
@@ -84,9 +94,13 @@ fn check_frame(file: &File) {
 }
 
 fn check_answer(file: &File) {
-    let [body] = &*file.bodies else { panic!("one body") };
+    let [body] = &*file.bodies else {
+        panic!("one body")
+    };
     let key = key(file);
-    let Ok(Frame::Answer(answer)) = Frame::read(body) else { panic!("no answer") };
+    let Ok(Frame::Answer(answer)) = Frame::read(body) else {
+        panic!("no answer")
+    };
     match answer.authenticate(&key) {
         Some(pair) => {
             assert_eq!(file.field("expect"), "ok");
@@ -111,7 +125,9 @@ fn check_session(file: &File) {
     for (index, (step, body)) in steps.iter().zip(&file.bodies).enumerate() {
         let step: Value = serde_json::from_str(step).unwrap();
         let channel = channel(step["topic"].as_u64().unwrap(), &pair.proplet);
-        let Ok(Frame::Sealed(sealed)) = Frame::read(body) else { panic!("no sealed frame") };
+        let Ok(Frame::Sealed(sealed)) = Frame::read(body) else {
+            panic!("no sealed frame")
+        };
         let opened = match reader.open(&channel, &sealed) {
             Ok(plain) => {
                 assert_eq!(Some(text(&plain).as_str()), step["plain"].as_str());
@@ -214,13 +230,21 @@ fn the_independent_implementation_agrees_with_the_files() {
         .arg(folder())
         .output()
         .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
 
 fn skipped(reason: &str) {
     if let Some(path) = std::env::var_os("PROPELLER_TEST_SKIPS") {
         let name = std::thread::current().name().unwrap_or("?").to_owned();
-        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .unwrap();
         writeln!(file, "SKIPPED {name}: {reason}").unwrap();
     }
 }

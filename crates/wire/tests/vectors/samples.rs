@@ -18,7 +18,9 @@ use crate::file::File;
 pub(crate) fn names() -> Vec<String> {
     let to = to_proplet().into_iter().map(|m| to_proplet_name(&m));
     let from = from_proplet().into_iter().map(|m| from_proplet_name(&m));
-    let parts = inputs().map(|(name, _)| format!("input-{name}")).into_iter();
+    let parts = inputs()
+        .map(|(name, _)| format!("input-{name}"))
+        .into_iter();
     let parts = parts.chain(outputs().map(|(name, _)| format!("output-{name}")));
     to.chain(from).chain(parts).collect()
 }
@@ -28,14 +30,25 @@ pub(crate) fn check(file: &File) {
     match file.field("type") {
         "ToProplet" => check_as(file, named(to_proplet(), to_proplet_name), expected),
         "FromProplet" => check_as(file, named(from_proplet(), from_proplet_name), expected),
-        "Input" => check_as(file, inputs().map(|(n, v)| (format!("input-{n}"), v)), expected),
-        "Output" => check_as(file, outputs().map(|(n, v)| (format!("output-{n}"), v)), expected),
+        "Input" => check_as(
+            file,
+            inputs().map(|(n, v)| (format!("input-{n}"), v)),
+            expected,
+        ),
+        "Output" => check_as(
+            file,
+            outputs().map(|(n, v)| (format!("output-{n}"), v)),
+            expected,
+        ),
         other => panic!("no message type {other}"),
     }
 }
 
 fn named<T>(values: Vec<T>, name: fn(&T) -> String) -> Vec<(String, T)> {
-    values.into_iter().map(|value| (name(&value), value)).collect()
+    values
+        .into_iter()
+        .map(|value| (name(&value), value))
+        .collect()
 }
 
 fn check_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(
@@ -43,7 +56,9 @@ fn check_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(
     samples: impl IntoIterator<Item = (String, T)>,
     expected: &str,
 ) {
-    let [body] = &*file.bodies else { panic!("one body") };
+    let [body] = &*file.bodies else {
+        panic!("one body")
+    };
     let decoded = decode::<T>(body);
     if file.field("expect") == "malformed" {
         assert!(decoded.is_err(), "{decoded:?}");
@@ -51,7 +66,10 @@ fn check_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(
     }
     let decoded = decoded.unwrap();
     assert_eq!(encode(&decoded), *body);
-    let (_, sample) = samples.into_iter().find(|(name, _)| name == expected).unwrap();
+    let (_, sample) = samples
+        .into_iter()
+        .find(|(name, _)| name == expected)
+        .unwrap();
     assert_eq!(decoded, sample);
 }
 
@@ -95,7 +113,10 @@ fn from_proplet_name(message: &FromProplet) -> String {
 fn attempt(number: u32) -> AttemptId {
     let hash = digest(&SHA256, b"task");
     let task = Uuid::from_bytes(hash.as_ref()[..16].try_into().unwrap());
-    AttemptId { task: TaskId(task), number }
+    AttemptId {
+        task: TaskId(task),
+        number,
+    }
 }
 
 fn module_digest() -> Digest {
@@ -121,7 +142,10 @@ fn to_proplet() -> Vec<ToProplet> {
         start(Some(b"sealed module")),
         start(None),
         ToProplet::Stop(attempt(3)),
-        ToProplet::Beat(Beat { number: 300, void: vec![attempt(1), attempt(2)] }),
+        ToProplet::Beat(Beat {
+            number: 300,
+            void: vec![attempt(1), attempt(2)],
+        }),
         ToProplet::Settled(attempt(u32::MAX)),
         ToProplet::Piece(Piece {
             digest: module_digest(),
@@ -149,7 +173,11 @@ fn about() -> About {
 
 fn from_proplet() -> Vec<FromProplet> {
     let refused = |reason| {
-        FromProplet::Refused(Refused { attempt: attempt(1), reason, text: "in words".to_owned() })
+        FromProplet::Refused(Refused {
+            attempt: attempt(1),
+            reason,
+            text: "in words".to_owned(),
+        })
     };
     let finished = |success| {
         FromProplet::Finished(Report {
@@ -165,11 +193,23 @@ fn from_proplet() -> Vec<FromProplet> {
             },
         })
     };
-    let vitals = Vitals { cpu_user_ms: 1000, cpu_system_ms: 200, rss_bytes: 1 << 33 };
+    let vitals = Vitals {
+        cpu_user_ms: 1000,
+        cpu_system_ms: 200,
+        rss_bytes: 1 << 33,
+    };
     let holds = vec![attempt(1), attempt(2)];
     vec![
-        FromProplet::Hello(Hello { about: about(), holds: vec![attempt(1)], slots: 8 }),
-        FromProplet::Heartbeat(Heartbeat { number: 300, holds, vitals }),
+        FromProplet::Hello(Hello {
+            about: about(),
+            holds: vec![attempt(1)],
+            slots: 8,
+        }),
+        FromProplet::Heartbeat(Heartbeat {
+            number: 300,
+            holds,
+            vitals,
+        }),
         FromProplet::Started(attempt(1)),
         refused(Refusal::Busy),
         refused(Refusal::OutboxFull),
@@ -179,7 +219,12 @@ fn from_proplet() -> Vec<FromProplet> {
         refused(Refusal::Leaving),
         finished(true),
         finished(false),
-        FromProplet::Fetch(Fetch { attempt: attempt(1), digest: module_digest(), first: 8, count: 8 }),
+        FromProplet::Fetch(Fetch {
+            attempt: attempt(1),
+            digest: module_digest(),
+            first: 8,
+            count: 8,
+        }),
         FromProplet::Goodbye,
     ]
 }
@@ -209,6 +254,13 @@ fn outputs() -> [(&'static str, Output); 3] {
         exit_code: Some(-1),
         error: Some("trap: unreachable".to_owned()),
     };
-    let largest = Output { exit_code: Some(i32::MAX), ..Output::default() };
-    [("full", full), ("empty", Output::default()), ("exit-code-largest", largest)]
+    let largest = Output {
+        exit_code: Some(i32::MAX),
+        ..Output::default()
+    };
+    [
+        ("full", full),
+        ("empty", Output::default()),
+        ("exit-code-largest", largest),
+    ]
 }

@@ -1,0 +1,291 @@
+//! `propeller run`: one module through the whole encrypted path, and its result on stdout.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use data_encoding::BASE64;
+use propeller_api::{Results, Task, TaskRequest, TaskState};
+use propeller_broker::Broker;
+use propeller_cli::Connection;
+use propeller_envelope::WorkloadKey;
+use propeller_manager::Manager;
+use propeller_proplet::Proplet;
+use propeller_sdk::{Client, ClientError, ClientOptions, Upload};
+
+use crate::stack::{Part, Scratch, StackError, broker, chain};
+
+/// Our own failure: nothing was run, or nobody knows how it ended.
+const EXIT_OURS: u8 = 125;
+/// The module cannot be run, trapped or hit a limit.
+const EXIT_CANNOT_RUN: u8 = 126;
+/// The file is not there.
+const EXIT_NOT_FOUND: u8 = 127;
+/// Modules up to this size ride in the request that creates the task.
+const INLINE_LEN_MAX: usize = 1024 * 1024;
+
+/// What to run.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The module: a .wasm file
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+    /// Call this export instead of starting the module as a command
+    #[arg(long, value_name = "NAME")]
+    invoke: Option<String>,
+    /// Standard input of the guest: a file, or - for ours
+    #[arg(long, value_name = "FILE")]
+    stdin: Option<PathBuf>,
+    /// Environment of the guest
+    #[arg(long = "env", value_name = "K=V", value_parser = pair)]
+    env: Vec<(String, String)>,
+    /// Let a running manager do it, instead of everything in this process
+    #[arg(long, value_name = "URL")]
+    manager: Option<String>,
+    /// Arguments: typed values for an export, argv for a command
+    #[arg(last = true, value_name = "ARGS")]
+    args: Vec<String>,
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("write NAME=VALUE".to_owned()),
+    }
+}
+
+/// Why there is no result.
+#[derive(Debug, thiserror::Error)]
+enum RunError {
+    #[error("cannot read {}", .0.display())]
+    File(PathBuf, #[source] io::Error),
+    #[error("cannot make a temporary directory")]
+    Scratch(#[source] io::Error),
+    #[error(transparent)]
+    Stack(#[from] StackError),
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("the system has no randomness")]
+    Random(#[from] propeller_envelope::RandomError),
+    #[error("the manager sent output that is not base64")]
+    Output,
+    #[error("cannot write the result")]
+    Write(#[source] io::Error),
+    #[error("{0}")]
+    Setup(String),
+}
+
+/// Runs a module and ends with the guest's exit code; 125 to 127 are ours.
+pub async fn run(args: Args, connection: &Connection) -> ExitCode {
+    match try_run(&args, connection).await {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            say(&format!("error: {}", chain(&error)));
+            match error {
+                RunError::File(_, cause) if cause.kind() == io::ErrorKind::NotFound => {
+                    ExitCode::from(EXIT_NOT_FOUND)
+                }
+                _ => ExitCode::from(EXIT_OURS),
+            }
+        }
+    }
+}
+
+async fn try_run(args: &Args, connection: &Connection) -> Result<u8, RunError> {
+    let begun = Instant::now();
+    let wasm = std::fs::read(&args.file).map_err(|e| RunError::File(args.file.clone(), e))?;
+    let stdin = args.stdin.as_deref().map(read_stdin).transpose()?;
+    let embedded = match &args.manager {
+        Some(_) => None,
+        None => Some(Embedded::start().await?),
+    };
+    let client = client(args, connection, embedded.as_ref())?;
+    if let Some(embedded) = &embedded {
+        embedded.wait(&client).await?;
+        say("started broker, manager and proplet in this process");
+    }
+    let ran = submit(args, &client, wasm, stdin, begun).await;
+    if let Some(embedded) = embedded {
+        embedded.stop().await;
+    }
+    let (task, results) = ran?;
+    show(&task, &results, connection.json)
+}
+
+async fn submit(
+    args: &Args,
+    client: &Client,
+    wasm: Vec<u8>,
+    stdin: Option<Vec<u8>>,
+    begun: Instant,
+) -> Result<(Task, Results), RunError> {
+    let file_name = args
+        .file
+        .file_name()
+        .map_or_else(|| "module.wasm".to_owned(), |name| name.to_string_lossy().into_owned());
+    let inline = wasm.len() <= INLINE_LEN_MAX;
+    let request = TaskRequest {
+        name: Some(file_name.trim_end_matches(".wasm").to_owned()),
+        file_name: Some(file_name.clone()),
+        file: inline.then(|| BASE64.encode(&wasm)),
+        inputs: (!args.args.is_empty()).then(|| args.args.clone()),
+        env: (!args.env.is_empty()).then(|| args.env.iter().cloned().collect::<BTreeMap<_, _>>()),
+        invoke: args.invoke.clone(),
+        stdin: stdin.map(|bytes| BASE64.encode(&bytes)),
+        ..TaskRequest::default()
+    };
+    say(&format!("submitting {file_name} ({} bytes)", wasm.len()));
+    let id = client.task_create(&request, inline).await?.id.clone();
+    if !inline {
+        let upload = Upload::from_bytes(file_name, Bytes::from(wasm));
+        client.task_upload(&id, upload).await?;
+        client.task_start(&id).await?;
+    }
+    let task = client.task_wait(&id, None).await?.into_value();
+    let results = client.task_results(&id).await?.into_value();
+    let attempt = task.attempts.last();
+    let on = attempt.map_or("nobody", |attempt| attempt.proplet_id.as_str());
+    say(&format!(
+        "{} on {on}, {}, {} ms in all",
+        TaskState::from_number(task.state).map_or("ended", TaskState::word),
+        task.protection,
+        begun.elapsed().as_millis()
+    ));
+    Ok((task, results))
+}
+
+/// Prints the result alone on stdout; what the guest said on stderr goes there.
+fn show(task: &Task, results: &Results, json: bool) -> Result<u8, RunError> {
+    let mut out = io::stdout().lock();
+    let stdout = BASE64
+        .decode(results.stdout_base64.as_bytes())
+        .map_err(|_| RunError::Output)?;
+    if json {
+        let value = serde_json::json!({"task": task, "results": results});
+        writeln!(out, "{value:#}").map_err(RunError::Write)?;
+    } else {
+        io::stderr()
+            .write_all(results.stderr.as_bytes())
+            .map_err(RunError::Write)?;
+        out.write_all(&stdout).map_err(RunError::Write)?;
+        if let (true, Some(text)) = (results.exit_code.is_none(), results.results.as_str())
+            && text.as_bytes() != stdout
+        {
+            writeln!(out, "{text}").map_err(RunError::Write)?;
+        }
+    }
+    out.flush().map_err(RunError::Write)?;
+    if task.state == TaskState::Completed as u8 {
+        return Ok(0);
+    }
+    match results.exit_code {
+        Some(code) => Ok(u8::try_from(code).unwrap_or(EXIT_CANNOT_RUN)),
+        None => {
+            say(&format!("error: {}", results.error));
+            Ok(EXIT_CANNOT_RUN)
+        }
+    }
+}
+
+fn read_stdin(path: &Path) -> Result<Vec<u8>, RunError> {
+    let wrong = |cause| RunError::File(path.to_owned(), cause);
+    if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        io::stdin().lock().read_to_end(&mut bytes).map_err(wrong)?;
+        return Ok(bytes);
+    }
+    std::fs::read(path).map_err(wrong)
+}
+
+fn client(
+    args: &Args,
+    connection: &Connection,
+    embedded: Option<&Embedded>,
+) -> Result<Client, RunError> {
+    match (embedded, &args.manager) {
+        (Some(embedded), _) => Ok(local_client(embedded.manager.url())?),
+        (None, Some(url)) => connection.client_of(url).map_err(RunError::Setup),
+        (None, None) => Ok(local_client(&connection.manager_url)?),
+    }
+}
+
+/// A client of a manager in this process.
+pub(crate) fn local_client(url: &str) -> Result<Client, ClientError> {
+    /// Everything is on loopback: a request that takes longer will not be answered.
+    const TIMEOUT: Duration = Duration::from_secs(30);
+    Client::new(ClientOptions {
+        base_url: url.to_owned(),
+        token: None,
+        ca_cert: None,
+        insecure_skip_verify: false,
+        timeout: TIMEOUT,
+    })
+}
+
+/// Waits until `count` proplets are there.
+pub(crate) async fn wait_for_proplets(client: &Client, count: usize) -> Result<(), ClientError> {
+    /// Connecting takes milliseconds; whoever is not there by then is not coming.
+    const PATIENCE: Duration = Duration::from_secs(10);
+    const LOOK: Duration = Duration::from_millis(2);
+    let begun = Instant::now();
+    loop {
+        let page = propeller_sdk::Page {
+            offset: 0,
+            limit: 100,
+        };
+        let list = client
+            .proplet_list(page, Some(propeller_sdk::PropletStatus::Active))
+            .await?;
+        if list.proplets.len() >= count || begun.elapsed() > PATIENCE {
+            return Ok(());
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Everything in this process, with a key that nobody else ever sees.
+struct Embedded {
+    broker: Broker,
+    manager: Manager,
+    proplet: Proplet,
+    _scratch: Scratch,
+}
+
+impl Embedded {
+    async fn start() -> Result<Self, RunError> {
+        let scratch = Scratch::new().map_err(RunError::Scratch)?;
+        let key = WorkloadKey::generate()?;
+        let broker = broker().await?;
+        let manager = Part::new(broker.address(), &scratch.path("manager"))
+            .key(&key)
+            .manager()
+            .await?;
+        let proplet = Part::new(broker.address(), &scratch.path("proplet"))
+            .key(&key)
+            .proplet("embedded")?;
+        Ok(Self {
+            broker,
+            manager,
+            proplet,
+            _scratch: scratch,
+        })
+    }
+
+    async fn wait(&self, client: &Client) -> Result<(), RunError> {
+        Ok(wait_for_proplets(client, 1).await?)
+    }
+
+    async fn stop(self) {
+        self.proplet.stop().await;
+        self.manager.stop().await;
+        self.broker.stop().await;
+    }
+}
+
+#[allow(clippy::print_stderr, reason = "progress is for whoever watches")]
+fn say(text: &str) {
+    eprintln!("{text}");
+}

@@ -1,0 +1,179 @@
+//! Each part as a process of its own: settings, log, start, wait for a signal, stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use propeller_broker::Options;
+use propeller_manager::Manager;
+use propeller_proplet::{Proplet, log};
+use propeller_settings::{Key, Kind, Schema, Settings, Sources};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::stack::chain;
+
+/// Every setting of the embedded broker.
+pub const BROKER_SCHEMA: Schema = Schema {
+    section: "broker",
+    prefix: "BROKER",
+    shared: &[],
+    own: &[
+        Key::new("log_level", &[], Kind::Text, Some("info"), "What is logged: `error`, `warn`, `info`, `debug`, or a filter."),
+        Key::new("listen", &[], Kind::Text, Some("127.0.0.1:1883"), "Address and port. It has no authentication: on anything but loopback, put a broker of your own in its place."),
+        Key::new("clients_max", &[], Kind::Number, Some("10000"), "Clients at a time."),
+        Key::new("max_packet_size", &[], Kind::Bytes, Some("12MiB"), "Largest packet to accept."),
+    ],
+};
+
+/// How a service is started.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The configuration file, instead of config.toml in the working directory
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Look at the configuration
+    #[command(subcommand)]
+    Config(ConfigVerb),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigVerb {
+    /// Print every setting with its value and where it came from; secrets are hidden
+    Show,
+}
+
+/// Runs the manager until it is told to stop.
+pub async fn manager(args: &Args) -> ExitCode {
+    ended(serve_manager(args).await)
+}
+
+/// Runs a proplet until it is told to stop.
+pub async fn proplet(args: &Args) -> ExitCode {
+    ended(serve_proplet(args).await)
+}
+
+/// Runs the broker until it is told to stop.
+pub async fn broker(args: &Args) -> ExitCode {
+    ended(serve_broker(args).await)
+}
+
+async fn serve_manager(args: &Args) -> Result<(), String> {
+    let Some(settings) = settings(args, propeller_manager::config::SCHEMA)? else {
+        return Ok(());
+    };
+    let warnings = settings.warnings.clone();
+    let config = propeller_manager::Config::from_settings(settings).map_err(|e| e.to_string())?;
+    log::start(&config.log_level)?;
+    warn(&warnings);
+    let manager = Manager::start(config).await.map_err(|e| chain(&e))?;
+    stop_signal().await?;
+    manager.stop().await;
+    Ok(())
+}
+
+async fn serve_proplet(args: &Args) -> Result<(), String> {
+    let Some(settings) = settings(args, propeller_proplet::config::SCHEMA)? else {
+        return Ok(());
+    };
+    let warnings = settings.warnings.clone();
+    let config = propeller_proplet::Config::from_settings(settings).map_err(|e| e.to_string())?;
+    log::start(&config.log_level)?;
+    warn(&warnings);
+    let proplet = Proplet::start(config).map_err(|e| chain(&e))?;
+    stop_signal().await?;
+    proplet.stop().await;
+    Ok(())
+}
+
+async fn serve_broker(args: &Args) -> Result<(), String> {
+    let Some(mut settings) = settings(args, BROKER_SCHEMA)? else {
+        return Ok(());
+    };
+    let filter = settings.text("log_level").unwrap_or("info").to_owned();
+    let warnings = settings.warnings.clone();
+    let options = broker_options(&mut settings);
+    let options = settings.finish(options).map_err(|e| e.to_string())?;
+    log::start(&filter)?;
+    warn(&warnings);
+    let broker = propeller_broker::start(options).await.map_err(|e| chain(&e))?;
+    tracing::info!(address = %broker.address(), "broker ready");
+    stop_signal().await?;
+    broker.stop().await;
+    Ok(())
+}
+
+/// The options of the embedded broker.
+pub fn broker_options(settings: &mut Settings) -> Options {
+    let listen = settings
+        .parse("listen", |text| {
+            text.parse::<SocketAddr>()
+                .map_err(|_| "write ADDRESS:PORT, such as 127.0.0.1:1883")
+        })
+        .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 1883)));
+    let clients = settings.number("clients_max", 1, propeller_broker::CLIENTS_MAX as u64);
+    let packet = settings.bytes("max_packet_size");
+    Options {
+        clients_max: usize::try_from(clients).unwrap_or(1),
+        packet_len_max: u32::try_from(packet).unwrap_or(u32::MAX),
+        ..Options::new(listen)
+    }
+}
+
+/// The settings of a service, or nothing if they were only to be shown.
+fn settings(args: &Args, schema: Schema) -> Result<Option<Settings>, String> {
+    let sources =
+        Sources::from_process(schema.prefix, args.config.as_deref()).map_err(|e| e.to_string())?;
+    let section = section(&sources, schema);
+    let settings = Settings::load(schema, &section, &sources);
+    if let Some(Verb::Config(ConfigVerb::Show)) = args.verb {
+        show(&settings.show());
+        return Ok(None);
+    }
+    Ok(Some(settings))
+}
+
+/// The section of `config.toml`: upstream lets a proplet choose among several.
+pub(crate) fn section(sources: &Sources, schema: Schema) -> String {
+    let variable = format!("{}_CONFIG_SECTION", schema.prefix);
+    let named = sources.environment.get(&variable);
+    let named = named.filter(|section| !section.is_empty());
+    named.map_or(schema.section, String::as_str).to_owned()
+}
+
+pub(crate) fn warn(warnings: &[String]) {
+    for warning in warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM.
+pub(crate) async fn stop_signal() -> Result<(), String> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(|e| e.to_string()),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[allow(clippy::print_stdout, reason = "this is what the command is for")]
+pub(crate) fn show(text: &str) {
+    print!("{text}");
+}
+
+#[allow(clippy::print_stderr, reason = "logging may not have started")]
+pub(crate) fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The brokers that a link is tried on: our own, and mosquitto if the machine has it.
+
+use std::fs;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use propeller_broker::{Options, PACKET_LEN_MAX, StartError};
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::TcpListener;
+use tokio::process::{Child, ChildStderr, Command};
+
+/// Others may take a port between looking for a free one and using it.
+const PORT_TRIES: usize = 20;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Embedded { packet_len_max: u32 },
+    Mosquitto,
+}
+
+pub(crate) const EMBEDDED: Kind = Kind::Embedded {
+    packet_len_max: PACKET_LEN_MAX,
+};
+
+/// A broker that runs. Dropping it kills it.
+pub(crate) struct Broker {
+    pub(crate) address: SocketAddr,
+    kind: Kind,
+    running: Running,
+}
+
+enum Running {
+    Embedded(propeller_broker::Broker),
+    Mosquitto(Box<Mosquitto>),
+}
+
+struct Mosquitto {
+    child: Child,
+    _config: TempDir,
+    _log: BufReader<ChildStderr>,
+}
+
+impl Broker {
+    /// Starts a broker on any port, or says why there is none.
+    pub(crate) async fn start(kind: Kind) -> Option<Self> {
+        if kind == Kind::Mosquitto && mosquitto().is_none() {
+            skipped("no mosquitto: install it, or name it with PROPELLER_TEST_MOSQUITTO");
+            return None;
+        }
+        for _ in 0..PORT_TRIES {
+            let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let address = free.local_addr().unwrap();
+            drop(free);
+            if let Some(running) = run(kind, address).await {
+                return Some(Self {
+                    address,
+                    kind,
+                    running,
+                });
+            }
+        }
+        panic!("{PORT_TRIES} free ports were taken by others");
+    }
+
+    /// Ends it, without a goodbye if that is possible.
+    pub(crate) async fn kill(self) -> Grave {
+        match self.running {
+            Running::Embedded(broker) => broker.stop().await,
+            Running::Mosquitto(mut mosquitto) => mosquitto.child.kill().await.unwrap(),
+        }
+        Grave {
+            kind: self.kind,
+            address: self.address,
+        }
+    }
+}
+
+/// Where a broker was.
+pub(crate) struct Grave {
+    kind: Kind,
+    address: SocketAddr,
+}
+
+impl Grave {
+    pub(crate) async fn revive(self) -> Broker {
+        let running = run(self.kind, self.address)
+            .await
+            .expect("nobody else took the port");
+        Broker {
+            address: self.address,
+            kind: self.kind,
+            running,
+        }
+    }
+}
+
+/// Starts a broker at `address`, unless that is taken.
+async fn run(kind: Kind, address: SocketAddr) -> Option<Running> {
+    match kind {
+        Kind::Embedded { packet_len_max } => {
+            let options = Options {
+                packet_len_max,
+                ..Options::new(address)
+            };
+            match propeller_broker::start(options).await {
+                Ok(broker) => Some(Running::Embedded(broker)),
+                Err(StartError::PortInUse { .. }) => None,
+                Err(error) => panic!("{error:?}"),
+            }
+        }
+        Kind::Mosquitto => run_mosquitto(address)
+            .await
+            .map(Box::new)
+            .map(Running::Mosquitto),
+    }
+}
+
+async fn run_mosquitto(address: SocketAddr) -> Option<Mosquitto> {
+    let config = tempfile::tempdir().unwrap();
+    let path = config.path().join("mosquitto.conf");
+    let text = format!(
+        "listener {} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\npersistence false\n\
+         log_dest stderr\nlog_type information\nlog_type error\nconnection_messages false\n",
+        address.port()
+    );
+    fs::write(&path, text).unwrap();
+    let mut child = Command::new(mosquitto().unwrap())
+        .arg("-c")
+        .arg(path)
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while log.read_line(&mut line).await.unwrap() > 0 {
+        if line.contains("running") {
+            return Some(Mosquitto {
+                child,
+                _config: config,
+                _log: log,
+            });
+        }
+        assert!(!line.contains("Unknown"), "{line}");
+        line.clear();
+    }
+    None
+}
+
+fn mosquitto() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("PROPELLER_TEST_MOSQUITTO") {
+        return Some(PathBuf::from(path));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders = std::env::split_paths(&path).collect::<Vec<_>>();
+    let folders = folders
+        .iter()
+        .map(PathBuf::as_path)
+        .chain([Path::new("/usr/sbin")]);
+    folders
+        .map(|folder| folder.join("mosquitto"))
+        .find(|path| path.is_file())
+}
+
+fn skipped(reason: &str) {
+    if let Some(path) = std::env::var_os("PROPELLER_TEST_SKIPS") {
+        let name = std::thread::current().name().unwrap_or("?").to_owned();
+        let mut file = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .unwrap();
+        writeln!(file, "SKIPPED {name}: {reason}").unwrap();
+    }
+}
