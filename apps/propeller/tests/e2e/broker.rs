@@ -1,0 +1,122 @@
+//! The same path over Debian's mosquitto, and what a hostile broker achieves.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::support::{World, client, guest, ready, request, run, setup, skipped, state, until};
+
+struct Mosquitto(Child);
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+fn binary() -> Option<PathBuf> {
+    std::env::var_os("PROPELLER_TEST_MOSQUITTO")
+        .map(PathBuf::from)
+        .or_else(|| Some(PathBuf::from("/usr/sbin/mosquitto")))
+        .filter(|path| path.exists())
+}
+
+fn start(folder: &Path) -> Option<(Mosquitto, SocketAddr)> {
+    let binary = binary()?;
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap();
+    drop(free);
+    std::fs::create_dir_all(folder).unwrap();
+    let config = folder.join("mosquitto.conf");
+    let text = format!(
+        "listener {} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\npersistence false\nuser root\n",
+        address.port()
+    );
+    std::fs::write(&config, text).unwrap();
+    let child = Command::new(binary)
+        .arg("-c")
+        .arg(&config)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    Some((Mosquitto(child), address))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_run_over_mosquitto_and_survive_its_restart() {
+    setup();
+    let scratch = propeller::stack::Scratch::new().unwrap();
+    let Some((mosquitto, address)) = start(&scratch.path("m")) else {
+        return skipped("mosquitto is not installed");
+    };
+    let world = World::on(address);
+    let manager = world.manager().await;
+    let _proplet = world.proplet("p1");
+    let client = client(manager.url());
+    ready(&client, 1).await;
+    let hello = request("hello", &guest("hello.wasm"));
+    assert_eq!(state(&run(&client, &hello).await), "completed");
+    // A module that needs several pieces.
+    let thumbnail = request("thumbnail", &guest("thumbnail.wasm"));
+    let task = run(&client, &thumbnail).await;
+    assert!(task.error.contains("exit code 1"), "{}", task.error);
+    drop(mosquitto);
+    until("the manager notices", async || {
+        !client.health().await.unwrap().broker_connected
+    })
+    .await;
+    let id = client.task_create(&hello, true).await.unwrap().id.clone();
+    let again = Command::new(binary().unwrap())
+        .arg("-c")
+        .arg(scratch.path("m/mosquitto.conf"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let _again = Mosquitto(again);
+    let task = crate::support::wait(&client, &id).await;
+    assert_eq!(state(&task), "completed", "{}", task.error);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proplet_with_another_key_opens_nothing_and_the_task_says_why() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let other = propeller_envelope::WorkloadKey::generate().unwrap();
+    let _stranger = world.part("stranger").key(&other).proplet("stranger").unwrap();
+    let client = client(manager.url());
+    ready(&client, 1).await;
+    assert_eq!(client.proplet_view("stranger").await.unwrap().link, "key mismatch");
+    let task = run(&client, &request("hello", &guest("hello.wasm"))).await;
+    assert_eq!(state(&task), "failed");
+    assert!(task.error.contains("cipher: message authentication failed"), "{}", task.error);
+    assert_eq!(task.attempts.len(), 1);
+    let _friend = world.proplet("friend");
+    ready(&client, 2).await;
+    let task = run(&client, &request("hello", &guest("hello.wasm"))).await;
+    assert_eq!((state(&task), task.proplet_id.as_str()), ("completed", "friend"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proplet_with_the_next_key_joins_during_a_rotation() {
+    let world = World::new().await;
+    let next = propeller_envelope::WorkloadKey::generate().unwrap();
+    let manager = world
+        .manager_part()
+        .with("workload_keys_open", next.to_hex().as_str())
+        .manager()
+        .await
+        .unwrap();
+    let _rotated = world
+        .part("rotated")
+        .key(&next)
+        .with("workload_keys_open", world.key.to_hex().as_str())
+        .proplet("rotated")
+        .unwrap();
+    let client = client(manager.url());
+    ready(&client, 1).await;
+    let task = run(&client, &request("hello", &guest("hello.wasm"))).await;
+    assert_eq!(state(&task), "completed", "{}", task.error);
+}

@@ -1,0 +1,88 @@
+//! The program as people type it.
+
+use std::process::{Command, Output, Stdio};
+
+use crate::support::guest_path;
+
+fn propeller(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_propeller"))
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn run(guest: &str, args: &[&str]) -> (i32, String, String) {
+    let path = guest_path(guest).display().to_string();
+    let mut all = vec!["run", &path];
+    all.extend_from_slice(args);
+    let output = propeller(&all);
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+        String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+#[test]
+fn the_demo_holds_every_claim_and_says_so_in_json() {
+    let output = propeller(&["demo", "--json"]);
+    let story: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(0), "{story:#}");
+    assert_eq!(story["ok"], true);
+    assert_eq!(story["encrypted"]["broker"]["hits"], 0);
+    assert!(story["plain"]["broker"]["hits"].as_u64().unwrap() > 0);
+    assert_eq!(story["claims"].as_array().unwrap().len(), 6);
+    let text = propeller(&["demo"]);
+    assert!(String::from_utf8(text.stdout).unwrap().contains("Every claim held."));
+}
+
+#[test]
+fn run_prints_only_the_result_and_ends_with_the_guests_code() {
+    let (code, out, err) = run("add.wasm", &["--invoke", "add", "--", "2", "40"]);
+    assert_eq!((code, out.as_str()), (0, "42\n"), "{err}");
+    let (code, out, _) = run("hello.wasm", &["--env", "GREETING=Hi", "--", "Ada"]);
+    assert_eq!((code, out.as_str()), (0, "Hi from Propeller, Ada!\n"));
+    let words = guest_path("testdata/words.txt").display().to_string();
+    let (code, out, _) = run("wordcount.wasm", &["--stdin", &words]);
+    assert_eq!((code, out.as_str()), (0, "11 84 477\n"));
+    let (code, out, err) = run("wordcount.wasm", &["--", "--nope"]);
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+}
+
+#[test]
+fn run_keeps_125_to_127_for_what_is_not_the_guests() {
+    let (code, _, err) = run("nothing.wasm", &[]);
+    assert_eq!(code, 127, "{err}");
+    let (code, _, err) = run("README.md", &[]);
+    assert_eq!(code, 125, "{err}");
+    assert!(err.contains("not a WebAssembly module"), "{err}");
+    let (code, _, err) = run("add.wasm", &["--invoke", "sub"]);
+    assert_eq!(code, 126, "{err}");
+    let (code, _, err) = run("hello.wasm", &["--manager", "http://127.0.0.1:1"]);
+    assert_eq!(code, 125, "{err}");
+}
+
+#[test]
+fn config_show_says_where_a_value_comes_from_and_hides_secrets() {
+    let secret = "aa11".repeat(16);
+    let output = Command::new(env!("CARGO_BIN_EXE_propeller"))
+        .args(["manager", "config", "show"])
+        .env("MANAGER_WORKLOAD_KEY", &secret)
+        .env("MANAGER_HTTP_PORT", "7171")
+        .env("MANAGER_TENANT_ID", "acme")
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success());
+    assert!(!text.contains(&secret));
+    for (key, rest) in [
+        ("workload_key ", "(secret)  # environment"),
+        ("http_port ", "\"7171\"  # environment"),
+        ("domain_id ", "\"acme\"  # environment"),
+        ("lease ", "\"30s\"  # default"),
+    ] {
+        let line = text.lines().find(|line| line.starts_with(key)).unwrap();
+        assert!(line.ends_with(rest), "{line}");
+    }
+}

@@ -1,0 +1,15 @@
+//! The whole path, as users see it: real broker, real store, real guests.
+#![cfg(test)]
+
+mod bad_input;
+mod broker;
+mod cli;
+mod disk;
+mod limits;
+mod path;
+mod persistence;
+mod plain;
+mod processes;
+mod rest;
+mod support;
+mod survival;

@@ -1,0 +1,102 @@
+//! `propeller-bench`: measures what a user feels, and prints where it was measured.
+//!
+//! - [`e2e`]: which measurements there are, and in which order
+//! - [`latency`], [`throughput`], [`processes`], [`module`]: one measurement each
+//! - [`bed`], [`brokers`], [`http`], [`round`]: what they run on
+//! - [`environment`], [`samples`], [`report`]: what is printed
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark speaks to whoever started it"
+)]
+
+mod bed;
+mod brokers;
+mod e2e;
+mod environment;
+mod error;
+mod http;
+mod latency;
+mod module;
+mod processes;
+mod report;
+mod round;
+mod samples;
+mod throughput;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use propeller::stack::{Scratch, chain};
+
+use crate::e2e::Plan;
+use crate::environment::Environment;
+use crate::report::Report;
+
+/// Measures Propeller on this machine, over loopback
+#[derive(Debug, Parser)]
+#[command(name = "propeller-bench", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// The whole path of a task: latency, legs, throughput, start-up, memory, cold modules
+    E2e(e2e::Args),
+}
+
+fn main() -> ExitCode {
+    // The first thing: whoever uses TLS later finds one provider, and the same one.
+    if rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .is_err()
+    {
+        return ExitCode::FAILURE;
+    }
+    let Cli {
+        verb: Verb::E2e(args),
+    } = Cli::parse();
+    match e2e(&args) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures and prints. False if a task was lost or a measurement came to nothing.
+fn e2e(args: &e2e::Args) -> Result<bool, String> {
+    let plan = Plan::of(args);
+    throughput::raise_open_files(&plan)?;
+    let environment = gather()?;
+    if !args.json {
+        print!("{}", report::environment(&environment));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let report = runtime.block_on(async {
+        tokio::select! {
+            report = Box::pin(e2e::run(&plan, environment)) => Ok(report),
+            _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
+        }
+    });
+    runtime.shutdown_background();
+    let report: Report = report?;
+    if args.json {
+        println!("{}", report::json(&report));
+    } else {
+        print!("{}", report::text(&report));
+    }
+    Ok(report.is_good())
+}
+
+fn gather() -> Result<Environment, String> {
+    let scratch = Scratch::new().map_err(|error| format!("no temporary directory: {error}"))?;
+    Environment::gather(&scratch.path("")).map_err(|error| chain(&error))
+}
