@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
-use propeller_wire::link::Listen;
+use propeller_wire::link::{Link, Listen};
 use propeller_wire::mqtt::{self, ConnectError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -53,6 +53,20 @@ impl Manager {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let (link, carry) = mqtt::connect(&config.mqtt, Listen::AsManager)?;
+        Self::start_on(config, link, carry).await
+    }
+
+    /// Starts a manager on a link that somebody else has opened; `carry` is what the link needs to
+    /// be polled.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start_on(
+        config: Config,
+        link: Link,
+        carry: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Self, StartError> {
         let address = SocketAddr::new(config.http.host, config.http.port);
         let bound = Bound::bind(address, config.http.tls.as_ref()).await?;
         let store = Store::open(&config.data_dir)?;
@@ -62,7 +76,6 @@ impl Manager {
         let metrics = Arc::new(Metrics::default());
         let broker_up = Arc::new(AtomicBool::new(false));
         let (wakes, queue) = mpsc::channel(WAKES_MAX);
-        let (link, carry) = mqtt::connect(&config.mqtt, Listen::AsManager)?;
         let mut tasks = JoinSet::new();
         tasks.spawn(carry);
         tasks.spawn(forward(link.incoming, wakes.clone()));

@@ -89,14 +89,17 @@ impl Part {
     /// # Errors
     /// See [`StackError`].
     pub async fn manager(self) -> Result<Manager, StackError> {
-        let part = match self.flags.contains_key("http_port") {
-            true => self,
-            false => self.with("http_port", "0"),
-        };
-        let sources = part.sources();
+        Ok(Manager::start(self.manager_config()?).await?)
+    }
+
+    /// The configuration of a manager on a free port.
+    ///
+    /// # Errors
+    /// Settings that do not fit.
+    pub fn manager_config(self) -> Result<propeller_manager::Config, SettingsError> {
+        let sources = self.with("http_port", "0").sources();
         let settings = Settings::load(propeller_manager::config::SCHEMA, "manager", &sources);
-        let config = propeller_manager::Config::from_settings(settings)?;
-        Ok(Manager::start(config).await?)
+        propeller_manager::Config::from_settings(settings)
     }
 
     /// Starts a proplet with this id.
@@ -104,10 +107,17 @@ impl Part {
     /// # Errors
     /// See [`StackError`].
     pub fn proplet(self, id: &str) -> Result<Proplet, StackError> {
+        Ok(Proplet::start(self.proplet_config(id)?)?)
+    }
+
+    /// The configuration of a proplet with this id.
+    ///
+    /// # Errors
+    /// Settings that do not fit.
+    pub fn proplet_config(self, id: &str) -> Result<propeller_proplet::Config, SettingsError> {
         let sources = self.with("id", id).sources();
         let settings = Settings::load(propeller_proplet::config::SCHEMA, "proplet", &sources);
-        let config = propeller_proplet::Config::from_settings(settings)?;
-        Ok(Proplet::start(config)?)
+        propeller_proplet::Config::from_settings(settings)
     }
 
     fn sources(self) -> Sources {

@@ -56,16 +56,23 @@ impl Proplet {
     /// See [`StartError`].
     pub fn start(config: Config) -> Result<Self, StartError> {
         let runtime: Arc<dyn Runtime> = Arc::new(WasmtimeRuntime::new(config.engine)?);
-        Self::start_with(config, runtime)
+        let id = identity(&config)?;
+        let (link, carry) = mqtt::connect(&config.mqtt, Listen::AsProplet(id.clone()))?;
+        Self::start_on(config, id, runtime, link, carry)
     }
 
-    /// Starts a proplet with another runtime than Wasmtime.
+    /// Starts a proplet with a runtime and on a link of the caller's choice; `carry` is what the
+    /// link needs to be polled.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub fn start_with(config: Config, runtime: Arc<dyn Runtime>) -> Result<Self, StartError> {
-        let id = identity(&config)?;
-        let (link, carry) = mqtt::connect(&config.mqtt, Listen::AsProplet(id.clone()))?;
+    pub fn start_on(
+        config: Config,
+        id: PropletId,
+        runtime: Arc<dyn Runtime>,
+        link: Link,
+        carry: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<Self, StartError> {
         let mut tasks = JoinSet::new();
         tasks.spawn(carry);
         let (stop, stopped) = oneshot::channel();

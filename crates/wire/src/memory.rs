@@ -1,4 +1,4 @@
-//! A broker in memory for tests: drops, repeats and reorders frames, by seed.
+//! A broker in memory for tests: drops, repeats, reorders, replays and damages frames, by seed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,7 +15,14 @@ pub struct Faults {
     pub repeat_percent: u8,
     /// Frames that are held back until another one has overtaken them.
     pub delay_percent: u8,
+    /// Frames after which an old one is delivered once more.
+    pub replay_percent: u8,
+    /// Frames in which one bit is flipped.
+    pub flip_percent: u8,
 }
+
+/// Old frames that a hostile broker remembers.
+const REMEMBERED_MAX: usize = 256;
 
 /// The broker. Clones are the same broker.
 #[derive(Debug, Clone)]
@@ -29,6 +36,7 @@ struct State {
     chance: Chance,
     ends: Vec<(Listen, mpsc::Sender<Incoming>)>,
     held: Option<Outgoing>,
+    old: Vec<Outgoing>,
 }
 
 impl Hub {
@@ -41,6 +49,7 @@ impl Hub {
                 chance: Chance(seed),
                 ends: Vec::new(),
                 held: None,
+                old: Vec::new(),
             })),
         }
     }
@@ -64,7 +73,19 @@ impl Hub {
 }
 
 impl State {
-    fn carry(&mut self, frame: Outgoing) {
+    fn carry(&mut self, mut frame: Outgoing) {
+        self.remember(&frame);
+        if self.chance.hits(self.faults.replay_percent) {
+            let index = self.chance.below(self.old.len());
+            let old = self.old[index].clone();
+            self.deliver(&old);
+        }
+        if self.chance.hits(self.faults.flip_percent) && !frame.bytes.is_empty() {
+            let mut bytes = frame.bytes.to_vec();
+            let bit = self.chance.below(bytes.len() * 8);
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            frame.bytes = bytes.into();
+        }
         if self.chance.hits(self.faults.drop_percent) {
             return;
         }
@@ -78,6 +99,15 @@ impl State {
         self.deliver(&frame);
         if let Some(late) = self.held.take() {
             self.deliver(&late);
+        }
+    }
+
+    fn remember(&mut self, frame: &Outgoing) {
+        if self.old.len() < REMEMBERED_MAX {
+            self.old.push(frame.clone());
+        } else {
+            let index = self.chance.below(REMEMBERED_MAX);
+            self.old[index] = frame.clone();
         }
     }
 
@@ -105,11 +135,19 @@ struct Chance(u64);
 
 impl Chance {
     fn hits(&mut self, percent: u8) -> bool {
+        self.next() % 100 < u64::from(percent)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        usize::try_from(self.next() % bound as u64).expect("it is below the bound")
+    }
+
+    fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % 100 < u64::from(percent)
+        z ^ (z >> 31)
     }
 }
 

@@ -5,6 +5,7 @@ mod bad_input;
 mod broker;
 mod cli;
 mod disk;
+mod hostile;
 mod limits;
 mod path;
 mod persistence;

@@ -5,8 +5,8 @@ use propeller_wire::frame::{Announce, Reject, SessionId};
 use propeller_wire::{Channel, Heard, KeyMatch, Letter, Received};
 
 use crate::actors::{
-    announced, beat, caller, caller_drops, connect, desk, desk_drops, key, managers, name,
-    proplets, they_talk, to_edge,
+    announced, beat, caller, connect, desk, desk_drops, key, managers, name, proplets, they_talk,
+    to_edge,
 };
 
 #[test]
