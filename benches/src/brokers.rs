@@ -37,7 +37,10 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) enum Running {
     Embedded(Broker),
-    Mosquitto { address: SocketAddr, child: Child },
+    Mosquitto {
+        address: SocketAddr,
+        child: Box<Child>,
+    },
 }
 
 impl Running {
@@ -93,7 +96,9 @@ async fn start_mosquitto(scratch: &Scratch) -> Result<Running, BenchError> {
     let file = mosquitto().unwrap_or_else(|| PathBuf::from("mosquitto"));
     let mut child = spawn_mosquitto(&file, &config)?;
     loop {
-        let exited = child.try_wait().map_err(BenchError::io("watch mosquitto"))?;
+        let exited = child
+            .try_wait()
+            .map_err(BenchError::io("watch mosquitto"))?;
         if let Some(status) = exited {
             return Err(BenchError::Ended {
                 what: "mosquitto",
@@ -101,6 +106,7 @@ async fn start_mosquitto(scratch: &Scratch) -> Result<Running, BenchError> {
             });
         }
         if TcpStream::connect(address).await.is_ok() {
+            let child = Box::new(child);
             return Ok(Running::Mosquitto { address, child });
         }
         tokio::time::sleep(LOOK).await;

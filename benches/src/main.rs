@@ -3,7 +3,7 @@
 //! - [`e2e`]: which measurements there are, and in which order
 //! - [`latency`], [`throughput`], [`processes`], [`module`]: one measurement each
 //! - [`bed`], [`brokers`], [`http`], [`round`]: what they run on
-//! - [`environment`], [`samples`], [`report`]: what is printed
+//! - [`environment`], [`samples`], [`conclusion`], [`report`]: what is printed
 #![allow(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -12,6 +12,7 @@
 
 mod bed;
 mod brokers;
+mod conclusion;
 mod e2e;
 mod environment;
 mod error;

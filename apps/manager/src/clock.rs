@@ -9,5 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub fn now_ms() -> i64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
-        .map_or(0, |passed| i64::try_from(passed.as_millis()).unwrap_or(i64::MAX))
+        .map_or(0, |passed| {
+            i64::try_from(passed.as_millis()).unwrap_or(i64::MAX)
+        })
 }

@@ -19,21 +19,111 @@ pub const SCHEMA: Schema = Schema {
     prefix: "MANAGER",
     shared: shared::KEYS,
     own: &[
-        Key::new("log_level", &[], Kind::Text, Some("info"), "What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `info,propeller_wire=debug`."),
-        Key::new("http_host", &[], Kind::Text, Some("127.0.0.1"), "Address of the REST API. Anything but loopback needs a token and TLS."),
-        Key::new("http_port", &[], Kind::Number, Some("7070"), "Port of the REST API; 0 takes a free one."),
-        Key::new("http_server_cert", &[], Kind::Path, None, "Certificate chain of the REST API, PEM; turns TLS on."),
-        Key::new("http_server_key", &[], Kind::Path, None, "Key of that certificate, PEM."),
-        Key::new("http_token", &[], Kind::Secret, None, "Bearer token that every request must carry, at least 16 characters."),
-        Key::new("http_behind_tls_proxy", &[], Kind::Flag, Some("false"), "Says that something in front of the REST API speaks TLS, so that it may leave loopback without."),
-        Key::new("upload_max", &[], Kind::Bytes, Some("100MiB"), "Largest module that is accepted, as upstream."),
-        Key::new("storage_type", &[], Kind::Text, Some("sqlite"), "Only `sqlite` in this version."),
-        Key::new("data_dir", &[], Kind::Path, Some("propeller-data/manager"), "Where the manager keeps its database and blobs."),
-        Key::new("lease", &[], Kind::Duration, Some("30s"), "How long an attempt lives without a sign of life: three heartbeats."),
-        Key::new("attempts_max", &[], Kind::Number, Some("3"), "How often a task is tried before it fails."),
-        Key::new("retry_backoff", &[], Kind::Duration, Some("500ms"), "Pause before the second attempt; it doubles with every further one, up to a minute."),
-        Key::new("retention", &[], Kind::Duration, Some("7d"), "How long finished tasks and unused modules are kept."),
-        Key::new("allow_plaintext_proplets", &[], Kind::Flag, Some("false"), "Also serve upstream's proplets, without any encryption."),
+        Key::new(
+            "log_level",
+            &[],
+            Kind::Text,
+            Some("info"),
+            "What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `info,propeller_wire=debug`.",
+        ),
+        Key::new(
+            "http_host",
+            &[],
+            Kind::Text,
+            Some("127.0.0.1"),
+            "Address of the REST API. Anything but loopback needs a token and TLS.",
+        ),
+        Key::new(
+            "http_port",
+            &[],
+            Kind::Number,
+            Some("7070"),
+            "Port of the REST API; 0 takes a free one.",
+        ),
+        Key::new(
+            "http_server_cert",
+            &[],
+            Kind::Path,
+            None,
+            "Certificate chain of the REST API, PEM; turns TLS on.",
+        ),
+        Key::new(
+            "http_server_key",
+            &[],
+            Kind::Path,
+            None,
+            "Key of that certificate, PEM.",
+        ),
+        Key::new(
+            "http_token",
+            &[],
+            Kind::Secret,
+            None,
+            "Bearer token that every request must carry, at least 16 characters.",
+        ),
+        Key::new(
+            "http_behind_tls_proxy",
+            &[],
+            Kind::Flag,
+            Some("false"),
+            "Says that something in front of the REST API speaks TLS, so that it may leave loopback without.",
+        ),
+        Key::new(
+            "upload_max",
+            &[],
+            Kind::Bytes,
+            Some("100MiB"),
+            "Largest module that is accepted, as upstream.",
+        ),
+        Key::new(
+            "storage_type",
+            &[],
+            Kind::Text,
+            Some("sqlite"),
+            "Only `sqlite` in this version.",
+        ),
+        Key::new(
+            "data_dir",
+            &[],
+            Kind::Path,
+            Some("propeller-data/manager"),
+            "Where the manager keeps its database and blobs.",
+        ),
+        Key::new(
+            "lease",
+            &[],
+            Kind::Duration,
+            Some("30s"),
+            "How long an attempt lives without a sign of life: three heartbeats.",
+        ),
+        Key::new(
+            "attempts_max",
+            &[],
+            Kind::Number,
+            Some("3"),
+            "How often a task is tried before it fails.",
+        ),
+        Key::new(
+            "retry_backoff",
+            &[],
+            Kind::Duration,
+            Some("500ms"),
+            "Pause before the second attempt; it doubles with every further one, up to a minute.",
+        ),
+        Key::new(
+            "retention",
+            &[],
+            Kind::Duration,
+            Some("7d"),
+            "How long finished tasks and unused modules are kept.",
+        ),
+        Key::new(
+            "allow_plaintext_proplets",
+            &[],
+            Kind::Flag,
+            Some("false"),
+            "Also serve upstream's proplets, without any encryption.",
+        ),
     ],
 };
 
@@ -112,9 +202,12 @@ fn http(settings: &mut Settings) -> Http {
             "localhost" => Ok(IpAddr::from([127, 0, 0, 1])),
             text => text.parse::<IpAddr>().map_err(|_| "write an IP address"),
         })
-        .unwrap_or(IpAddr::from([127, 0, 0, 1]));
+        .unwrap_or_else(|| IpAddr::from([127, 0, 0, 1]));
     let port = settings.number("http_port", 0, u64::from(u16::MAX));
-    let tls = match (settings.path("http_server_cert"), settings.path("http_server_key")) {
+    let tls = match (
+        settings.path("http_server_cert"),
+        settings.path("http_server_key"),
+    ) {
         (Some(cert), Some(key)) => Some((cert, key)),
         (None, None) => None,
         _ => {
@@ -123,7 +216,9 @@ fn http(settings: &mut Settings) -> Http {
             None
         }
     };
-    let token = settings.text("http_token").map(|text| Token(Zeroizing::new(text.to_owned())));
+    let token = settings
+        .text("http_token")
+        .map(|text| Token(Zeroizing::new(text.to_owned())));
     if token.as_ref().is_some_and(|t| t.0.len() < Token::LEN_MIN) {
         let why = "at least 16 characters; make one with `openssl rand -hex 32`";
         settings.invalid("http_token", why.to_owned());

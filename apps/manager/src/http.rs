@@ -182,10 +182,24 @@ pub fn openapi() -> String {
             license(name = "Apache-2.0")
         ),
         paths(
-            tasks::list, tasks::create, tasks::view, tasks::update, tasks::delete, tasks::start,
-            tasks::stop, tasks::results, tasks::metrics, upload::upload, proplets::list,
-            proplets::view, proplets::delete, proplets::metrics, proplets::alive_history,
-            proplets::sdf, health::health, health::metrics
+            tasks::list,
+            tasks::create,
+            tasks::view,
+            tasks::update,
+            tasks::delete,
+            tasks::start,
+            tasks::stop,
+            tasks::results,
+            tasks::metrics,
+            upload::upload,
+            proplets::list,
+            proplets::view,
+            proplets::delete,
+            proplets::metrics,
+            proplets::alive_history,
+            proplets::sdf,
+            health::health,
+            health::metrics
         ),
         components(schemas(propeller_api::Problem))
     )]

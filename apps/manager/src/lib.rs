@@ -1,10 +1,10 @@
 //! The manager: accepts tasks, remembers them, gives them to proplets and settles them.
 //!
-//! - [`config`]: its settings
-//! - [`http`]: the REST API
-//! - [`dispatch`]: the one thread that decides
-//! - [`store`]: SQLite
-//! - [`Manager`]: all of it, running
+//! - [`config`] – its settings
+//! - [`http`] – the REST API
+//! - [`dispatch`] – the one thread that decides
+//! - [`store`] – SQLite
+//! - [`Manager`] – all of it, running
 
 pub mod clock;
 pub mod config;

@@ -68,12 +68,36 @@ impl Metrics {
     fn register(&mut self) {
         let registry = &mut self.registry;
         registry.register("tasks_submitted", "Tasks accepted", self.submitted.clone());
-        registry.register("attempts_assigned", "Attempts given to a proplet", self.assigned.clone());
-        registry.register("reports_stale", "Reports about attempts that no longer count", self.stale_reports.clone());
-        registry.register("store_failures", "Batches that the store did not take", self.store_failures.clone());
-        registry.register("tasks_settled", "Runs that ended, by outcome", self.settled.clone());
-        registry.register("frames_dropped", "Frames that came to nothing, by reason", self.dropped.clone());
-        registry.register("api_requests", "Requests, by method, path and status", self.requests.clone());
+        registry.register(
+            "attempts_assigned",
+            "Attempts given to a proplet",
+            self.assigned.clone(),
+        );
+        registry.register(
+            "reports_stale",
+            "Reports about attempts that no longer count",
+            self.stale_reports.clone(),
+        );
+        registry.register(
+            "store_failures",
+            "Batches that the store did not take",
+            self.store_failures.clone(),
+        );
+        registry.register(
+            "tasks_settled",
+            "Runs that ended, by outcome",
+            self.settled.clone(),
+        );
+        registry.register(
+            "frames_dropped",
+            "Frames that came to nothing, by reason",
+            self.dropped.clone(),
+        );
+        registry.register(
+            "api_requests",
+            "Requests, by method, path and status",
+            self.requests.clone(),
+        );
         registry.register("tasks_waiting", "Tasks in the queue", self.waiting.clone());
         registry.register("attempts_active", "Attempts under way", self.active.clone());
     }

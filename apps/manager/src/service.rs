@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
-use propeller_wire::link::{Link, Listen};
+use propeller_wire::link::{Carry, Link, Listen};
 use propeller_wire::mqtt::{self, ConnectError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -62,11 +62,7 @@ impl Manager {
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn start_on(
-        config: Config,
-        link: Link,
-        carry: impl Future<Output = ()> + Send + 'static,
-    ) -> Result<Self, StartError> {
+    pub async fn start_on(config: Config, link: Link, carry: Carry) -> Result<Self, StartError> {
         let address = SocketAddr::new(config.http.host, config.http.port);
         let bound = Bound::bind(address, config.http.tls.as_ref()).await?;
         let store = Store::open(&config.data_dir)?;

@@ -47,7 +47,9 @@ pub enum StoreError {
     #[error(transparent)]
     Locked(#[from] LockError),
     /// The database was written by a later version.
-    #[error("the database has schema {found}, this version knows up to {known}: use a newer manager")]
+    #[error(
+        "the database has schema {found}, this version knows up to {known}: use a newer manager"
+    )]
     Newer {
         /// The schema of the database.
         found: u32,
@@ -70,7 +72,9 @@ impl StoreError {
             Self::File { cause, .. } => {
                 matches!(
                     cause.kind(),
-                    io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+                    io::ErrorKind::StorageFull
+                        | io::ErrorKind::QuotaExceeded
+                        | io::ErrorKind::FileTooLarge
                 )
             }
             _ => false,

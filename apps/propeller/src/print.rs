@@ -68,7 +68,10 @@ fn describe(command: &mut Command, name: &str, out: &mut String) {
         return;
     }
     let help = command.clone().term_width(100).render_help().to_string();
-    out.push_str(&format!("\n## `{name}`\n\n```text\n{}\n```\n", help.trim_end()));
+    out.push_str(&format!(
+        "\n## `{name}`\n\n```text\n{}\n```\n",
+        help.trim_end()
+    ));
     for sub in command.get_subcommands_mut() {
         if sub.get_name() != "help" {
             let name = format!("{name} {}", sub.get_name());

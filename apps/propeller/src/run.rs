@@ -122,10 +122,10 @@ async fn submit(
     stdin: Option<Vec<u8>>,
     begun: Instant,
 ) -> Result<(Task, Results), RunError> {
-    let file_name = args
-        .file
-        .file_name()
-        .map_or_else(|| "module.wasm".to_owned(), |name| name.to_string_lossy().into_owned());
+    let file_name = args.file.file_name().map_or_else(
+        || "module.wasm".to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    );
     let inline = wasm.len() <= INLINE_LEN_MAX;
     let request = TaskRequest {
         name: Some(file_name.trim_end_matches(".wasm").to_owned()),

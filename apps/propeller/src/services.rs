@@ -19,10 +19,34 @@ pub const BROKER_SCHEMA: Schema = Schema {
     prefix: "BROKER",
     shared: &[],
     own: &[
-        Key::new("log_level", &[], Kind::Text, Some("info"), "What is logged: `error`, `warn`, `info`, `debug`, or a filter."),
-        Key::new("listen", &[], Kind::Text, Some("127.0.0.1:1883"), "Address and port. It has no authentication: on anything but loopback, put a broker of your own in its place."),
-        Key::new("clients_max", &[], Kind::Number, Some("10000"), "Clients at a time."),
-        Key::new("max_packet_size", &[], Kind::Bytes, Some("12MiB"), "Largest packet to accept."),
+        Key::new(
+            "log_level",
+            &[],
+            Kind::Text,
+            Some("info"),
+            "What is logged: `error`, `warn`, `info`, `debug`, or a filter.",
+        ),
+        Key::new(
+            "listen",
+            &[],
+            Kind::Text,
+            Some("127.0.0.1:1883"),
+            "Address and port. It has no authentication: on anything but loopback, put a broker of your own in its place.",
+        ),
+        Key::new(
+            "clients_max",
+            &[],
+            Kind::Number,
+            Some("10000"),
+            "Clients at a time.",
+        ),
+        Key::new(
+            "max_packet_size",
+            &[],
+            Kind::Bytes,
+            Some("12MiB"),
+            "Largest packet to accept.",
+        ),
     ],
 };
 
@@ -102,7 +126,9 @@ async fn serve_broker(args: &Args) -> Result<(), String> {
     let options = settings.finish(options).map_err(|e| e.to_string())?;
     log::start(&filter)?;
     warn(&warnings);
-    let broker = propeller_broker::start(options).await.map_err(|e| chain(&e))?;
+    let broker = propeller_broker::start(options)
+        .await
+        .map_err(|e| chain(&e))?;
     tracing::info!(address = %broker.address(), "broker ready");
     stop_signal().await?;
     broker.stop().await;
@@ -116,7 +142,7 @@ pub fn broker_options(settings: &mut Settings) -> Options {
             text.parse::<SocketAddr>()
                 .map_err(|_| "write ADDRESS:PORT, such as 127.0.0.1:1883")
         })
-        .unwrap_or(SocketAddr::from(([127, 0, 0, 1], 1883)));
+        .unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 1883)));
     let clients = settings.number("clients_max", 1, propeller_broker::CLIENTS_MAX as u64);
     let packet = settings.bytes("max_packet_size");
     Options {

@@ -10,9 +10,7 @@ use propeller_manager::Manager;
 use propeller_proplet::{Proplet, log};
 use propeller_settings::{Schema, Settings, Sources};
 
-use crate::services::{
-    BROKER_SCHEMA, broker_options, ended, section, show, stop_signal, warn,
-};
+use crate::services::{BROKER_SCHEMA, broker_options, ended, section, show, stop_signal, warn};
 use crate::stack::chain;
 
 /// How everything is started.
@@ -36,8 +34,18 @@ pub async fn up(args: &Args) -> ExitCode {
 
 async fn serve(args: &Args) -> Result<(), String> {
     let key_file = args.data_dir.join("workload.key");
-    let mut manager = load(args, propeller_manager::config::SCHEMA, "manager", &key_file)?;
-    let mut proplet = load(args, propeller_proplet::config::SCHEMA, "proplet", &key_file)?;
+    let mut manager = load(
+        args,
+        propeller_manager::config::SCHEMA,
+        "manager",
+        &key_file,
+    )?;
+    let mut proplet = load(
+        args,
+        propeller_proplet::config::SCHEMA,
+        "proplet",
+        &key_file,
+    )?;
     let mut broker = load(args, BROKER_SCHEMA, "broker", &key_file)?;
     let filter = manager.text("log_level").unwrap_or("info").to_owned();
     let mut warnings = std::mem::take(&mut manager.warnings);
@@ -56,11 +64,21 @@ async fn serve(args: &Args) -> Result<(), String> {
     let key_id = manager.keys.sealing().id().to_string();
     let broker = match &args.broker {
         Some(_) => None,
-        None => Some(propeller_broker::start(options).await.map_err(|e| chain(&e))?),
+        None => Some(
+            propeller_broker::start(options)
+                .await
+                .map_err(|e| chain(&e))?,
+        ),
     };
     let manager = Manager::start(manager).await.map_err(|e| chain(&e))?;
     let proplet = Proplet::start(proplet).map_err(|e| chain(&e))?;
-    show(&welcome(&manager, &proplet, &broker_address, &key_file, &key_id));
+    show(&welcome(
+        &manager,
+        &proplet,
+        &broker_address,
+        &key_file,
+        &key_id,
+    ));
     stop_signal().await?;
     stop(broker, manager, proplet).await;
     Ok(())
@@ -76,12 +94,7 @@ async fn stop(broker: Option<Broker>, manager: Manager, proplet: Proplet) {
 }
 
 /// The settings of one part. Only what nobody has set is taken from `up` itself.
-fn load(
-    args: &Args,
-    schema: Schema,
-    part: &str,
-    key_file: &Path,
-) -> Result<Settings, String> {
+fn load(args: &Args, schema: Schema, part: &str, key_file: &Path) -> Result<Settings, String> {
     let mut sources =
         Sources::from_process(schema.prefix, args.config.as_deref()).map_err(|e| e.to_string())?;
     let section = section(&sources, schema);
@@ -91,9 +104,16 @@ fn load(
             before.text("workload_key").is_some() || before.text("workload_key_file").is_some();
         if !has_key {
             make_key(key_file).map_err(|error| {
-                format!("cannot make the workload key {}: {error}", key_file.display())
+                format!(
+                    "cannot make the workload key {}: {error}",
+                    key_file.display()
+                )
             })?;
-            flag(&mut sources, "workload_key_file", key_file.display().to_string());
+            flag(
+                &mut sources,
+                "workload_key_file",
+                key_file.display().to_string(),
+            );
         }
         let folder = args.data_dir.join(part);
         flag(&mut sources, "data_dir", folder.display().to_string());

@@ -45,6 +45,10 @@ pub(crate) enum Progress {
 impl Fetches {
     /// Begins to fetch, or joins a fetch under way. `Err` gives the start back: too much is on its
     /// way, or the module is too large.
+    #[allow(
+        clippy::result_large_err,
+        reason = "the start message goes back to where it came from"
+    )]
     pub(crate) fn begin(&mut self, start: Start, now: Instant) -> Result<Option<Fetch>, Start> {
         let module = &start.module;
         let digest = module.digest;
@@ -166,7 +170,11 @@ impl Fetching {
 
     /// Whether everything up to the end of a window is there, so that the next one is due.
     fn window_is_in(&self) -> bool {
-        let there = self.pieces.iter().take_while(|piece| piece.is_some()).count();
+        let there = self
+            .pieces
+            .iter()
+            .take_while(|piece| piece.is_some())
+            .count();
         there > 0 && there.is_multiple_of(PIECES_IN_FLIGHT_MAX as usize)
     }
 

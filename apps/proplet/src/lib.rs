@@ -1,9 +1,9 @@
 //! The proplet: opens modules in memory, runs them, reports, and trusts the broker with nothing.
 //!
-//! - [`config`]: its settings
-//! - [`work`]: one attempt, from sealed input to sealed output
-//! - [`outbox`]: reports that nobody has acknowledged yet
-//! - [`Proplet`]: all of it, running
+//! - [`config`] – its settings
+//! - [`work`] – one attempt, from sealed input to sealed output
+//! - [`outbox`] – reports that nobody has acknowledged yet
+//! - [`Proplet`] – all of it, running
 
 mod cache;
 pub mod config;

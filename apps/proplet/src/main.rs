@@ -50,8 +50,8 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), String> {
-    let sources =
-        Sources::from_process("PROPLET", cli.config.as_deref()).map_err(|error| error.to_string())?;
+    let sources = Sources::from_process("PROPLET", cli.config.as_deref())
+        .map_err(|error| error.to_string())?;
     let section = sources
         .environment
         .get("PROPLET_CONFIG_SECTION")

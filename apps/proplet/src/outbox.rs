@@ -132,7 +132,9 @@ impl Outbox {
         self.entries
             .values_mut()
             .filter(|entry| {
-                entry.sent.is_none_or(|sent| now.saturating_duration_since(sent) >= RESEND_AFTER)
+                entry
+                    .sent
+                    .is_none_or(|sent| now.saturating_duration_since(sent) >= RESEND_AFTER)
             })
             .take(RESEND_MAX)
             .map(|entry| {
@@ -190,7 +192,9 @@ impl Outbox {
     /// Takes up one file. What does not open is left alone: it may be for a key that comes back.
     fn take_up(&mut self, path: &Path, now: Instant) {
         let stem = path.file_stem().and_then(|stem| stem.to_str());
-        let is_report = path.extension().is_some_and(|extension| extension == "report");
+        let is_report = path
+            .extension()
+            .is_some_and(|extension| extension == "report");
         let (Some(stem), true) = (stem, is_report) else {
             return;
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 use propeller_envelope::Keyring;
 use propeller_model::PropletId;
 use propeller_sandbox::{Runtime, WasmtimeRuntime};
-use propeller_wire::link::{Link, Listen};
+use propeller_wire::link::{Carry, Link, Listen};
 use propeller_wire::mqtt::{self, ConnectError};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
@@ -71,7 +71,7 @@ impl Proplet {
         id: PropletId,
         runtime: Arc<dyn Runtime>,
         link: Link,
-        carry: impl Future<Output = ()> + Send + 'static,
+        carry: Carry,
     ) -> Result<Self, StartError> {
         let mut tasks = JoinSet::new();
         tasks.spawn(carry);
@@ -160,7 +160,8 @@ fn identity(config: &Config) -> Result<PropletId, StartError> {
         return Ok(id.clone());
     }
     let path = config.data_dir.join("id");
-    kept_identity(&path).map_err(|cause| StartError::Data(config.data_dir.display().to_string(), cause))
+    kept_identity(&path)
+        .map_err(|cause| StartError::Data(config.data_dir.display().to_string(), cause))
 }
 
 fn kept_identity(path: &Path) -> std::io::Result<PropletId> {

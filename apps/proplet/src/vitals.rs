@@ -1,8 +1,8 @@
 //! What the proplet can say about its machine and its process, from `/proc`.
 
-use propeller_wire::message::{About, Vitals};
 use procfs::process::Process;
 use procfs::{Current, Meminfo, WithCurrentSystemInfo};
+use propeller_wire::message::{About, Vitals};
 
 use crate::config::Words;
 

@@ -255,7 +255,9 @@ impl Worker {
                 Heard::Said(message) => self.said(message),
                 Heard::Solicited => self.announce(),
                 Heard::OtherKey => {
-                    warn!("the manager uses another workload key: PROPLET_WORKLOAD_KEY and MANAGER_WORKLOAD_KEY must be the same");
+                    warn!(
+                        "the manager uses another workload key: PROPLET_WORKLOAD_KEY and MANAGER_WORKLOAD_KEY must be the same"
+                    );
                 }
                 Heard::Unopenable(reject) => {
                     error!(
@@ -308,7 +310,11 @@ impl Worker {
         }
         for digest in hopeless {
             for start in self.fetches.give_up(digest) {
-                self.refuse(start.attempt, Refusal::NoModule, "the module did not arrive");
+                self.refuse(
+                    start.attempt,
+                    Refusal::NoModule,
+                    "the module did not arrive",
+                );
             }
         }
         if self.lifeline.is_some_and(|lease| lease.is_over(now)) {

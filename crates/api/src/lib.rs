@@ -6,8 +6,8 @@
 mod proplet;
 mod task;
 
-pub use proplet::{History, Proplet, PropletMetrics, PropletMetricsPage, PropletPage};
 pub use proplet::{CpuMetrics, MemoryMetrics, Metadata};
+pub use proplet::{History, Proplet, PropletMetrics, PropletMetricsPage, PropletPage};
 pub use task::{
     Attempt, Limits, Results, Started, Stopped, Task, TaskMetrics, TaskMetricsPage, TaskPage,
     TaskRequest, TaskState, TaskUsage, ZERO_TIME, time_text,

@@ -300,17 +300,28 @@ impl TaskRequest {
         let text = |field: &Option<String>| field.as_deref().is_some_and(|t| !t.is_empty());
         let flag = |field: Option<bool>| field == Some(true);
         let fields = [
-            ("kind", text(&self.kind) && self.kind.as_deref() != Some("standard")),
+            (
+                "kind",
+                text(&self.kind) && self.kind.as_deref() != Some("standard"),
+            ),
             ("image_url", text(&self.image_url)),
             ("daemon", flag(self.daemon)),
             ("latent", flag(self.latent)),
             ("encrypted", flag(self.encrypted)),
             ("kbs_resource_path", text(&self.kbs_resource_path)),
-            ("depends_on", self.depends_on.as_ref().is_some_and(|d| !d.is_empty())),
+            (
+                "depends_on",
+                self.depends_on.as_ref().is_some_and(|d| !d.is_empty()),
+            ),
             ("run_if", text(&self.run_if)),
             ("workflow_id", text(&self.workflow_id)),
             ("job_id", text(&self.job_id)),
-            ("monitoring_profile", self.monitoring_profile.as_ref().is_some_and(|p| !p.is_null())),
+            (
+                "monitoring_profile",
+                self.monitoring_profile
+                    .as_ref()
+                    .is_some_and(|p| !p.is_null()),
+            ),
             ("mode", text(&self.mode)),
             ("schedule", text(&self.schedule)),
             ("is_recurring", flag(self.is_recurring)),

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Once;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Duration;
 
 use propeller_broker::{Broker, Options, StartError, start};
@@ -29,6 +30,20 @@ fn options(listen: SocketAddr) -> Options {
 
 async fn broker() -> Broker {
     start(options(([127, 0, 0, 1], 0).into())).await.unwrap()
+}
+
+/// A broker on a port that nobody else takes when it is free: systems choose ports from 32,768 on
+/// for whoever connects or does not care.
+async fn broker_on_a_quiet_port() -> Broker {
+    static NEXT_PORT: AtomicU16 = AtomicU16::new(22_000);
+    loop {
+        let address = ([127, 0, 0, 1], NEXT_PORT.fetch_add(1, Relaxed)).into();
+        match start(options(address)).await {
+            Ok(broker) => return broker,
+            Err(StartError::PortInUse { .. }) => {}
+            Err(error) => panic!("{error:?}"),
+        }
+    }
 }
 
 struct Client {
@@ -178,7 +193,7 @@ async fn whoever_sends_an_oversized_packet_is_disconnected_alone() {
 
 #[tokio::test]
 async fn stopping_disconnects_clients_and_frees_the_port() {
-    let broker = broker().await;
+    let broker = broker_on_a_quiet_port().await;
     let address = broker.address();
     let client = Client::connect(&broker, "ann").await;
     broker.stop().await;
@@ -190,7 +205,7 @@ async fn stopping_disconnects_clients_and_frees_the_port() {
 
 #[tokio::test]
 async fn dropping_is_stopping() {
-    let broker = broker().await;
+    let broker = broker_on_a_quiet_port().await;
     let address = broker.address();
     let client = Client::connect(&broker, "ann").await;
     drop(broker);

@@ -45,19 +45,25 @@ pub enum OpenError {
 #[non_exhaustive]
 pub enum WorkloadKeyError {
     /// Not 64 characters.
-    #[error("a workload key is 64 hexadecimal digits (32 bytes), got {got} characters; make one with `openssl rand -hex 32`")]
+    #[error(
+        "a workload key is 64 hexadecimal digits (32 bytes), got {got} characters; make one with `openssl rand -hex 32`"
+    )]
     Length {
         /// How many characters there were.
         got: usize,
     },
     /// A character that is not a hexadecimal digit.
-    #[error("a workload key is 64 hexadecimal digits, character {position} is not one; make one with `openssl rand -hex 32`")]
+    #[error(
+        "a workload key is 64 hexadecimal digits, character {position} is not one; make one with `openssl rand -hex 32`"
+    )]
     Digit {
         /// Position of the offending character, from 1.
         position: usize,
     },
     /// Every byte is the same, as in a placeholder.
-    #[error("a workload key must be random, this one repeats a single byte; make one with `openssl rand -hex 32`")]
+    #[error(
+        "a workload key must be random, this one repeats a single byte; make one with `openssl rand -hex 32`"
+    )]
     Placeholder,
     /// The same key is configured twice.
     #[error("the same workload key is configured twice, as key {key_id}")]

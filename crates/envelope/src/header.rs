@@ -90,7 +90,12 @@ impl<'a> Header<'a> {
             .iter()
             .filter_map(|stanza| stanza.unwrap(keys))
             .find(|content_key| {
-                hmac::verify(&mac_key(content_key, &context), self.authenticated, self.mac).is_ok()
+                hmac::verify(
+                    &mac_key(content_key, &context),
+                    self.authenticated,
+                    self.mac,
+                )
+                .is_ok()
             })
             .map(|content_key| PayloadKey::new(&content_key, &context, self.nonce_prefix))
             .ok_or(OpenError::NotOurs)

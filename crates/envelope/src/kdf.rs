@@ -4,11 +4,7 @@ use aws_lc_rs::hkdf;
 use zeroize::Zeroizing;
 
 /// `HKDF(ikm, salt, info, N)`; `info` is given in parts that are joined.
-pub(crate) fn hkdf<const N: usize>(
-    ikm: &[u8],
-    salt: &[u8],
-    info: &[&[u8]],
-) -> Zeroizing<[u8; N]> {
+pub(crate) fn hkdf<const N: usize>(ikm: &[u8], salt: &[u8], info: &[&[u8]]) -> Zeroizing<[u8; N]> {
     let mut out = Zeroizing::new([0; N]);
     hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
         .extract(ikm)

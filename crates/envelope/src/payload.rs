@@ -45,9 +45,8 @@ impl PayloadKey {
     /// Appends the sealed chunks of `plain` to `out`.
     pub(crate) fn seal(&self, plain: &[u8], out: &mut Vec<u8>) -> Result<(), SealError> {
         let chunks = plain.len().div_ceil(CHUNK_LEN).max(1);
-        let last = u32::try_from(chunks - 1).map_err(|_| SealError::TooLong {
-            bytes: plain.len(),
-        })?;
+        let last =
+            u32::try_from(chunks - 1).map_err(|_| SealError::TooLong { bytes: plain.len() })?;
         out.reserve(sealed_len(plain.len()));
         let mut rest = plain;
         for index in 0..=last {

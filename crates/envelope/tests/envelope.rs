@@ -42,7 +42,10 @@ fn a_cut_at_any_byte_is_found() {
     let keys = ring();
     let sealed = seal(&keys, &CONTEXT, b"forty-two").unwrap();
     for len in 0..sealed.len() {
-        assert!(open(&keys, &CONTEXT, &sealed[..len]).is_err(), "{len} bytes");
+        assert!(
+            open(&keys, &CONTEXT, &sealed[..len]).is_err(),
+            "{len} bytes"
+        );
     }
 }
 
@@ -58,12 +61,22 @@ fn whole_chunks_cannot_be_cut_repeated_swapped_or_appended() {
         ("middle cut", vec![chunks[0], chunks[2]]),
         ("swapped", vec![chunks[1], chunks[0], chunks[2]]),
         ("repeated", vec![chunks[0], chunks[0], chunks[1], chunks[2]]),
-        ("after the final one", vec![chunks[0], chunks[1], chunks[2], chunks[2]]),
-        ("a byte after the final one", vec![chunks[0], chunks[1], chunks[2], b"x"]),
+        (
+            "after the final one",
+            vec![chunks[0], chunks[1], chunks[2], chunks[2]],
+        ),
+        (
+            "a byte after the final one",
+            vec![chunks[0], chunks[1], chunks[2], b"x"],
+        ),
     ];
     for (what, chunks) in cases {
         let forged = [header, &chunks.concat()].concat();
-        assert_eq!(open(&keys, &CONTEXT, &forged), Err(OpenError::Payload), "{what}");
+        assert_eq!(
+            open(&keys, &CONTEXT, &forged),
+            Err(OpenError::Payload),
+            "{what}"
+        );
     }
 }
 
@@ -95,9 +108,18 @@ fn a_key_that_is_not_one_is_refused_without_repeating_it() {
         assert!(error.starts_with(expected), "{error}");
         assert!(text.is_empty() || !error.contains(text), "{error}");
     };
-    check("", "a workload key is 64 hexadecimal digits (32 bytes), got 0 characters");
-    check(&"ab".repeat(31), "a workload key is 64 hexadecimal digits (32 bytes), got 62 characters");
-    check(&format!("{}zz", "ab".repeat(31)), "a workload key is 64 hexadecimal digits, character 63");
+    check(
+        "",
+        "a workload key is 64 hexadecimal digits (32 bytes), got 0 characters",
+    );
+    check(
+        &"ab".repeat(31),
+        "a workload key is 64 hexadecimal digits (32 bytes), got 62 characters",
+    );
+    check(
+        &format!("{}zz", "ab".repeat(31)),
+        "a workload key is 64 hexadecimal digits, character 63",
+    );
     check(&"0".repeat(64), "a workload key must be random");
     let key = WorkloadKey::generate().unwrap();
     let again = WorkloadKey::from_hex(&format!(" {}\n", *key.to_hex())).unwrap();

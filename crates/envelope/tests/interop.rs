@@ -14,8 +14,7 @@ fn python(requests: &[Value]) -> Option<Vec<Value>> {
         skipped("no Python with the `cryptography` package: run the tests with `cargo xtask test`");
         return None;
     };
-    let script =
-        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/independent/envelope.py");
+    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/independent/envelope.py");
     let mut child = Command::new(python)
         .arg("-B")
         .arg(script)
@@ -30,13 +29,21 @@ fn python(requests: &[Value]) -> Option<Vec<Value>> {
     writer.join().unwrap();
     assert!(output.status.success());
     let text = String::from_utf8(output.stdout).unwrap();
-    Some(text.lines().map(|l| serde_json::from_str(l).unwrap()).collect())
+    Some(
+        text.lines()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect(),
+    )
 }
 
 fn skipped(reason: &str) {
     if let Some(path) = std::env::var_os("PROPELLER_TEST_SKIPS") {
         let name = std::thread::current().name().unwrap_or("?").to_owned();
-        let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path).unwrap();
+        let mut file = std::fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .unwrap();
         writeln!(file, "SKIPPED {name}: {reason}").unwrap();
     }
 }
@@ -76,7 +83,9 @@ fn what_python_seals_we_open() {
         .iter()
         .map(|plain| json!({"op": "seal", "key": *key.to_hex(), "context": context, "plain": hex(plain)}))
         .collect();
-    let Some(answers) = python(&requests) else { return };
+    let Some(answers) = python(&requests) else {
+        return;
+    };
     let ring = Keyring::new(key);
     for (plain, answer) in plains().iter().zip(&answers) {
         let sealed = answer["ok"].as_str().unwrap();
@@ -98,7 +107,12 @@ fn what_we_seal_python_opens() {
             json!({"op": "open", "keys": [*key.to_hex()], "context": context, "sealed": hex(&sealed)})
         })
         .collect();
-    let Some(answers) = python(&requests) else { return };
-    let opened: Vec<String> = answers.iter().map(|a| a["ok"].as_str().unwrap().to_owned()).collect();
+    let Some(answers) = python(&requests) else {
+        return;
+    };
+    let opened: Vec<String> = answers
+        .iter()
+        .map(|a| a["ok"].as_str().unwrap().to_owned())
+        .collect();
     assert_eq!(opened, plains().iter().map(|p| hex(p)).collect::<Vec<_>>());
 }

@@ -67,7 +67,9 @@ impl PropletId {
 
 /// Why a text is not a proplet id.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("a proplet id is 1 to 64 letters, digits, dots, dashes or underscores and starts with a letter or digit")]
+#[error(
+    "a proplet id is 1 to 64 letters, digits, dots, dashes or underscores and starts with a letter or digit"
+)]
 pub struct PropletIdError;
 
 impl TryFrom<String> for PropletId {
@@ -119,7 +121,17 @@ mod tests {
     #[test]
     fn ids_that_could_leave_their_topic_or_folder_are_refused() {
         let long = "x".repeat(65);
-        for bad in ["", "a/b", "#", "+", "..", ".hidden", "a b", "é", long.as_str()] {
+        for bad in [
+            "",
+            "a/b",
+            "#",
+            "+",
+            "..",
+            ".hidden",
+            "a b",
+            "é",
+            long.as_str(),
+        ] {
             assert_eq!(bad.parse::<PropletId>(), Err(PropletIdError), "{bad}");
         }
         for good in ["proplet-1", "0", "edge.lan_7", &"x".repeat(64)] {

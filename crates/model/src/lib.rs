@@ -2,11 +2,11 @@
 //!
 //! Nothing here does I/O, reads a clock or draws randomness: time and chance arrive as arguments.
 //!
-//! - [`TaskId`], [`AttemptId`], [`PropletId`], [`Digest`]: names of things
-//! - [`task`]: what happens to a task, as a state machine
-//! - [`retry`]: how often and how soon a task is tried again
-//! - [`Limits`]: what a guest may use, and who said so
-//! - [`Lease`]: how long an attempt lives without a sign of life
+//! - [`TaskId`], [`AttemptId`], [`PropletId`], [`Digest`] – names of things
+//! - [`task`] – what happens to a task, as a state machine
+//! - [`retry`] – how often and how soon a task is tried again
+//! - [`Limits`] – what a guest may use, and who said so
+//! - [`Lease`] – how long an attempt lives without a sign of life
 
 mod digest;
 mod id;

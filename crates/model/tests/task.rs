@@ -1,4 +1,5 @@
 //! The life of a task, told as one line per case, and 10,000 random lives.
+#![cfg(test)]
 
 use std::time::Duration;
 
@@ -158,20 +159,31 @@ fn ten_thousand_random_lives_keep_the_invariants() {
         let mut starts = 0;
         for _ in 0..rng.usize(1..40) {
             let number = rng.u32(0..6);
-            let word = ["start", "assign", "running", "ok", "fail", "lost", "reject", "stop"]
-                [rng.usize(0..8)];
+            let word = [
+                "start", "assign", "running", "ok", "fail", "lost", "reject", "stop",
+            ][rng.usize(0..8)];
             let before = state.clone();
             let Ok((next, effect)) = state.on(event(&format!("{word}:{number}")), &POLICY) else {
                 continue;
             };
             starts += u32::from(word == "start");
             settled += u32::from(matches!(next, State::Done { .. }));
-            assert!(settled <= starts, "seed {seed}: settled more often than started");
+            assert!(
+                settled <= starts,
+                "seed {seed}: settled more often than started"
+            );
             assert!(next.attempts() >= before.attempts(), "seed {seed}");
             let told = matches!(effect, Effect::SendStart { .. });
             assert_eq!(told, matches!(next, State::Assigned { .. }), "seed {seed}");
-            if let State::Done { outcome: Outcome::Completed, .. } = next {
-                assert!(before.proplet().is_some(), "seed {seed}: completed by nobody");
+            if let State::Done {
+                outcome: Outcome::Completed,
+                ..
+            } = next
+            {
+                assert!(
+                    before.proplet().is_some(),
+                    "seed {seed}: completed by nobody"
+                );
             }
             state = next;
         }

@@ -3,11 +3,11 @@
 //! A [`Job`] goes in; an [`Exit`] comes out. A guest that traps or runs into a limit is an `Exit`
 //! too: the runtime did its work. A [`RunError`] means that the job cannot run as it was asked to.
 //!
-//! - [`job`]: the module, the entry point, the arguments, the limits
-//! - [`exit`]: how a guest ended, what it printed, what it used
-//! - [`runtime`]: the port, [`Runtime`], and its errors
-//! - [`engine`]: the port on wasmtime, [`WasmtimeRuntime`]
-//! - [`scripted`]: the port as a script, for the tests of whoever calls it
+//! - [`job`] – the module, the entry point, the arguments, the limits
+//! - [`exit`] – how a guest ended, what it printed, what it used
+//! - [`runtime`] – the port, [`Runtime`], and its errors
+//! - [`engine`] – the port on wasmtime, [`WasmtimeRuntime`]
+//! - [`scripted`] – the port as a script, for the tests of whoever calls it
 //!
 //! Guests get arguments, environment, the three standard streams, clocks and randomness. They get
 //! no files and no network. Nothing is written to disk, neither modules nor compiled code; core

@@ -141,7 +141,12 @@ impl<'a> Room<'a> {
     /// no willing candidate has a better one.
     fn best(&self, waiting: &Waiting) -> Option<usize> {
         let willing = |candidate: &&Candidate| !waiting.excluded.contains(&candidate.proplet);
-        let link = self.candidates.iter().filter(willing).map(|c| c.link).min()?;
+        let link = self
+            .candidates
+            .iter()
+            .filter(willing)
+            .map(|c| c.link)
+            .min()?;
         self.candidates
             .iter()
             .enumerate()

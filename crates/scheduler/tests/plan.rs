@@ -1,6 +1,7 @@
 //! Plans as one-line scenarios.
 //!
 //! Proplets are `name:link:free:busy`, tasks are `number[:priority][@pinned][!excluded]`.
+#![cfg(test)]
 
 use propeller_model::{PropletId, TaskId};
 use propeller_scheduler::{Candidate, Link, Snapshot, Waiting, plan};
@@ -32,7 +33,11 @@ fn waiting(text: &str) -> Waiting {
         task: TaskId(uuid::Uuid::from_u128(number.parse().unwrap())),
         priority: priority.parse().unwrap(),
         pinned: (!pinned.is_empty()).then(|| proplet(pinned)),
-        excluded: excluded.split(',').filter(|e| !e.is_empty()).map(proplet).collect(),
+        excluded: excluded
+            .split(',')
+            .filter(|e| !e.is_empty())
+            .map(proplet)
+            .collect(),
     }
 }
 

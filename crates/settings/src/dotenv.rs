@@ -47,7 +47,12 @@ mod tests {
 
     #[test]
     fn a_line_that_is_no_pair_is_named() {
-        for (text, line) in [("A=1\nnonsense", 2), ("A B=1", 1), ("A=\"open", 1), ("=1", 1)] {
+        for (text, line) in [
+            ("A=1\nnonsense", 2),
+            ("A B=1", 1),
+            ("A=\"open", 1),
+            ("=1", 1),
+        ] {
             assert_eq!(parse(text), Err(line), "{text}");
         }
     }

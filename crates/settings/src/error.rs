@@ -42,7 +42,9 @@ pub enum SettingError {
         hint: String,
     },
     /// Two names of one thing, with different values.
-    #[error("{first} and {second} ({from}) are two names of one setting and differ: set one of them")]
+    #[error(
+        "{first} and {second} ({from}) are two names of one setting and differ: set one of them"
+    )]
     Contradiction {
         /// One name.
         first: String,

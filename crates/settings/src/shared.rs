@@ -10,28 +10,118 @@ use crate::value::Settings;
 
 /// The keys of these settings. A schema names them in [`crate::Schema::shared`].
 pub const KEYS: &[Key] = &[
-    Key::new("mqtt_address", &[], Kind::Text, Some("tcp://127.0.0.1:1883"), "The broker: `tcp://HOST[:PORT]`, or `mqtts://HOST[:PORT]` with TLS."),
-    Key::new("mqtt_qos", &[], Kind::Number, Some("1"), "MQTT quality of service, 0 to 2. Nothing relies on it; 2 costs two more round trips."),
-    Key::new("mqtt_keep_alive", &[], Kind::Duration, Some("30s"), "Interval of MQTT's own pings."),
-    Key::new("mqtt_max_packet_size", &[], Kind::Bytes, Some("10MiB"), "Largest packet to accept, as upstream's proplet."),
-    Key::new("mqtt_tls_ca_cert", &[], Kind::Path, None, "Roots to trust for the broker instead of the system's, PEM."),
-    Key::new("mqtt_tls_client_cert", &[], Kind::Path, None, "Certificate to show to the broker, PEM."),
-    Key::new("mqtt_tls_client_key", &[], Kind::Path, None, "Key of that certificate, PEM."),
-    Key::new("mqtt_tls_insecure_skip_verify", &[], Kind::Flag, Some("false"), "Accept any certificate from the broker."),
-    Key::new("domain_id", &["tenant_id"], Kind::Text, Some("default"), "Domain: the first name in every topic."),
-    Key::new("channel_id", &[], Kind::Text, Some("default"), "Channel: the second name in every topic."),
-    Key::new("client_id", &["entity_id"], Kind::Text, None, "MQTT client id and user name; without one the manager takes a new id at every start and no user name."),
-    Key::new("client_key", &["api_key"], Kind::Secret, None, "MQTT password."),
-    Key::new("workload_key", &[], Kind::Secret, None, "The shared workload key, 64 hexadecimal digits: `openssl rand -hex 32`."),
-    Key::new("workload_key_file", &[], Kind::Path, None, "A file that holds the workload key, instead of `workload_key`."),
-    Key::new("workload_keys_open", &[], Kind::Secret, None, "Further keys that still open what was sealed with them, separated by commas."),
+    Key::new(
+        "mqtt_address",
+        &[],
+        Kind::Text,
+        Some("tcp://127.0.0.1:1883"),
+        "The broker: `tcp://HOST[:PORT]`, or `mqtts://HOST[:PORT]` with TLS.",
+    ),
+    Key::new(
+        "mqtt_qos",
+        &[],
+        Kind::Number,
+        Some("1"),
+        "MQTT quality of service, 0 to 2. Nothing relies on it; 2 costs two more round trips.",
+    ),
+    Key::new(
+        "mqtt_keep_alive",
+        &[],
+        Kind::Duration,
+        Some("30s"),
+        "Interval of MQTT's own pings.",
+    ),
+    Key::new(
+        "mqtt_max_packet_size",
+        &[],
+        Kind::Bytes,
+        Some("10MiB"),
+        "Largest packet to accept, as upstream's proplet.",
+    ),
+    Key::new(
+        "mqtt_tls_ca_cert",
+        &[],
+        Kind::Path,
+        None,
+        "Roots to trust for the broker instead of the system's, PEM.",
+    ),
+    Key::new(
+        "mqtt_tls_client_cert",
+        &[],
+        Kind::Path,
+        None,
+        "Certificate to show to the broker, PEM.",
+    ),
+    Key::new(
+        "mqtt_tls_client_key",
+        &[],
+        Kind::Path,
+        None,
+        "Key of that certificate, PEM.",
+    ),
+    Key::new(
+        "mqtt_tls_insecure_skip_verify",
+        &[],
+        Kind::Flag,
+        Some("false"),
+        "Accept any certificate from the broker.",
+    ),
+    Key::new(
+        "domain_id",
+        &["tenant_id"],
+        Kind::Text,
+        Some("default"),
+        "Domain: the first name in every topic.",
+    ),
+    Key::new(
+        "channel_id",
+        &[],
+        Kind::Text,
+        Some("default"),
+        "Channel: the second name in every topic.",
+    ),
+    Key::new(
+        "client_id",
+        &["entity_id"],
+        Kind::Text,
+        None,
+        "MQTT client id and user name; without one the manager takes a new id at every start and no user name.",
+    ),
+    Key::new(
+        "client_key",
+        &["api_key"],
+        Kind::Secret,
+        None,
+        "MQTT password.",
+    ),
+    Key::new(
+        "workload_key",
+        &[],
+        Kind::Secret,
+        None,
+        "The shared workload key, 64 hexadecimal digits: `openssl rand -hex 32`.",
+    ),
+    Key::new(
+        "workload_key_file",
+        &[],
+        Kind::Path,
+        None,
+        "A file that holds the workload key, instead of `workload_key`.",
+    ),
+    Key::new(
+        "workload_keys_open",
+        &[],
+        Kind::Secret,
+        None,
+        "Further keys that still open what was sealed with them, separated by commas.",
+    ),
 ];
 
 /// The broker settings, which manager and proplet share.
 pub fn mqtt(settings: &mut Settings, role: &str) -> Options {
     let address = settings
         .parse("mqtt_address", str::parse::<Address>)
-        .unwrap_or(Address {
+        .unwrap_or_else(|| Address {
             scheme: Scheme::Plain,
             host: String::new(),
             port: 0,
@@ -47,8 +137,7 @@ pub fn mqtt(settings: &mut Settings, role: &str) -> Options {
         address,
         base,
         credentials: client_id.clone().map(|user| (user, password)),
-        client_id: client_id
-            .unwrap_or_else(|| format!("{role}-{}", uuid::Uuid::now_v7().simple())),
+        client_id: client_id.unwrap_or_else(|| format!("{role}-{}", uuid::Uuid::now_v7().simple())),
         tls: TlsFiles {
             ca_cert: settings.path("mqtt_tls_ca_cert"),
             client_cert: settings.path("mqtt_tls_client_cert"),
@@ -87,12 +176,12 @@ fn sealing_key(settings: &mut Settings) -> WorkloadKey {
             let why = "set either the key or its file, not both";
             settings.invalid("workload_key_file", why.to_owned());
         }
-        return from_file.unwrap_or(WorkloadKey::from_bytes([0; 32]));
+        return from_file.unwrap_or_else(|| WorkloadKey::from_bytes([0; 32]));
     }
     settings.required("workload_key");
     settings
         .parse("workload_key", WorkloadKey::from_hex)
-        .unwrap_or(WorkloadKey::from_bytes([0; 32]))
+        .unwrap_or_else(|| WorkloadKey::from_bytes([0; 32]))
 }
 
 /// A key file that others can read is no secret any more.
@@ -106,4 +195,3 @@ fn read_key_file(path: &str) -> Result<WorkloadKey, String> {
     let text = Zeroizing::new(std::fs::read_to_string(path).map_err(wrong)?);
     WorkloadKey::from_hex(&text).map_err(|error| format!("{path}: {error}"))
 }
-

@@ -26,17 +26,23 @@ impl Sources {
     ///
     /// # Errors
     /// A file that cannot be read or parsed.
-    #[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
     pub fn from_process(prefix: &str, config: Option<&Path>) -> Result<Self, SettingError> {
         let environment: BTreeMap<String, String> = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
             .collect();
         let dotenv = read_dotenv(Path::new(".env"))?;
-        let named = [format!("{prefix}_CONFIG_FILE"), "PROPELLER_CONFIG".to_owned()]
-            .iter()
-            .find_map(|name| environment.get(name).or_else(|| dotenv.get(name)))
-            .filter(|path| !path.is_empty())
-            .map(PathBuf::from);
+        let named = [
+            format!("{prefix}_CONFIG_FILE"),
+            "PROPELLER_CONFIG".to_owned(),
+        ]
+        .iter()
+        .find_map(|name| environment.get(name).or_else(|| dotenv.get(name)))
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from);
         let explicit = config.map(Path::to_owned).or(named);
         let file = match explicit {
             Some(path) => Some(read_toml(path)?),

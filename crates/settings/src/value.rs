@@ -200,7 +200,8 @@ impl Settings {
     }
 
     fn set(&mut self, key: &'static Key, value: String, source: Source) {
-        self.values.insert(key.name, (Zeroizing::new(value), source));
+        self.values
+            .insert(key.name, (Zeroizing::new(value), source));
     }
 
     fn take_file(&mut self, file: &str, section: &str, table: &toml::Table) {
@@ -314,12 +315,19 @@ fn is_near(a: &str, b: &str) -> bool {
     let same_start = a.iter().zip(&b).take_while(|(x, y)| x == y).count();
     let rest = |v: &[char]| v[same_start..].to_vec();
     let (a, b) = (rest(&a), rest(&b));
-    let same_end = a.iter().rev().zip(b.iter().rev()).take_while(|(x, y)| x == y).count();
+    let same_end = a
+        .iter()
+        .rev()
+        .zip(b.iter().rev())
+        .take_while(|(x, y)| x == y)
+        .count();
     a.len() - same_end <= 1 && b.len() - same_end <= 1
 }
 
 fn split_unit(text: &str) -> Option<(u64, &str)> {
-    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(digits);
     Some((number.parse().ok()?, unit.trim()))
 }

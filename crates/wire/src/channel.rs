@@ -45,7 +45,9 @@ pub struct Base(String);
 
 /// Why a domain or channel cannot be part of a topic.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` cannot be part of a topic: use 1 to 64 letters, digits, dots, dashes or underscores")]
+#[error(
+    "`{0}` cannot be part of a topic: use 1 to 64 letters, digits, dots, dashes or underscores"
+)]
 pub struct BaseError(String);
 
 impl Base {
@@ -125,14 +127,24 @@ mod tests {
             (Channel::Alive, "m/d/c/ch/control/proplet/alive"),
             (Channel::Results, "m/d/c/ch/control/proplet/results"),
             (Channel::Start, "m/d/c/ch/control/manager/start"),
-            (Channel::StartTo(edge.clone()), "m/d/c/ch/control/manager/start/edge-1"),
+            (
+                Channel::StartTo(edge.clone()),
+                "m/d/c/ch/control/manager/start/edge-1",
+            ),
             (Channel::Stop, "m/d/c/ch/control/manager/stop"),
-            (Channel::StopTo(edge), "m/d/c/ch/control/manager/stop/edge-1"),
+            (
+                Channel::StopTo(edge),
+                "m/d/c/ch/control/manager/stop/edge-1",
+            ),
         ] {
             assert_eq!(base.topic(&channel), topic);
             assert_eq!(base.channel(topic), Some(channel));
         }
-        for foreign in ["", "m/d/c/other/control/proplet/create", "m/d/c/ch/control/manager/start/a/b"] {
+        for foreign in [
+            "",
+            "m/d/c/other/control/proplet/create",
+            "m/d/c/ch/control/manager/start/a/b",
+        ] {
             assert_eq!(base.channel(foreign), None, "{foreign}");
         }
     }

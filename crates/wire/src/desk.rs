@@ -35,6 +35,10 @@ struct Peer {
 
 /// What a frame meant.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "it is taken apart where it is returned"
+)]
 #[non_exhaustive]
 pub enum Received {
     /// A proplet announced itself; send it `answer`.
@@ -134,7 +138,7 @@ impl Desk {
     /// offered and did not confirm.
     pub fn seal(&mut self, proplet: &PropletId, message: &ToProplet) -> Option<Letter> {
         let peer = self.peers.get_mut(proplet)?;
-        let session = peer.current.as_mut().or(peer.pending.last_mut())?;
+        let session = peer.current.as_mut().or_else(|| peer.pending.last_mut())?;
         let channel = match message {
             ToProplet::Stop(_) => Channel::StopTo(proplet.clone()),
             ToProplet::Welcome(_)
@@ -222,7 +226,9 @@ impl Desk {
 
     fn rejected(&self, reject: Reject) -> Received {
         match self.peers.get(&reject.proplet) {
-            Some(peer) if peer.current.is_none() && self.keys.find(peer.announced_key).is_none() => {
+            Some(peer)
+                if peer.current.is_none() && self.keys.find(peer.announced_key).is_none() =>
+            {
                 Received::Rejected {
                     proplet: reject.proplet,
                     session: reject.session,

@@ -261,7 +261,9 @@ impl<'a> Reader<'a> {
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], FrameError> {
         let bytes = self.take(N)?;
-        Ok(bytes.try_into().expect("take returns what it was asked for"))
+        Ok(bytes
+            .try_into()
+            .expect("take returns what it was asked for"))
     }
 
     fn id(&mut self) -> Result<PropletId, FrameError> {

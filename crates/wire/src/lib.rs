@@ -1,12 +1,12 @@
 //! What manager and proplet say to each other, how it is sealed and how it travels.
 //!
-//! - [`message`]: the messages, version 1
-//! - [`frame`]: the bytes on the broker
-//! - [`session`]: the keys and counters of one conversation
-//! - [`Desk`] and [`Caller`]: the two ends of the handshake, without I/O
-//! - [`Channel`]: topics
-//! - [`link`]: a connection as a pair of bounded queues; [`memory`] and [`mqtt`] make one
-//! - [`upstream`]: the JSON that Propeller 0.5 speaks, for plain compatibility mode
+//! - [`message`] – the messages, version 1
+//! - [`frame`] – the bytes on the broker
+//! - [`session`] – the keys and counters of one conversation
+//! - [`Desk`] and [`Caller`] – the two ends of the handshake, without I/O
+//! - [`Channel`] – topics
+//! - [`link`] – a connection as a pair of bounded queues; [`memory`] and [`mqtt`] make one
+//! - [`upstream`] – the JSON that Propeller 0.5 speaks, for plain compatibility mode
 //!
 //! The format is specified in `docs/formats/wire.md`.
 

@@ -3,6 +3,8 @@
 //! Whoever holds a [`Link`] never sees a topic or a socket. Frames are hints: a full queue, a
 //! broken connection or a hostile broker may lose any of them, and nothing but time is lost.
 
+use std::pin::Pin;
+
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -12,6 +14,9 @@ use crate::channel::Channel;
 pub const OUTGOING_MAX: usize = 8192;
 /// Frames that wait to be handled. When it is full, the connection is not read.
 pub const INCOMING_MAX: usize = 1024;
+
+/// What a link needs to be polled: it carries the frames until the link is dropped.
+pub type Carry = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A frame on its way out.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
 
-use crate::link::{INCOMING_MAX, Incoming, Link, Listen, OUTGOING_MAX, Outgoing};
+use crate::link::{Carry, INCOMING_MAX, Incoming, Link, Listen, OUTGOING_MAX, Outgoing};
 
 /// How badly a [`Hub`] behaves. Each figure is a chance in percent.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -55,7 +55,7 @@ impl Hub {
     }
 
     /// Connects one end. The returned future carries its frames until the link is dropped.
-    pub fn connect(&self, listen: Listen) -> (Link, impl Future<Output = ()> + Send + use<>) {
+    pub fn connect(&self, listen: Listen) -> (Link, Carry) {
         let (outgoing, mut from_end) = mpsc::channel(OUTGOING_MAX);
         let (to_end, incoming) = mpsc::channel(INCOMING_MAX);
         to_end
@@ -63,11 +63,11 @@ impl Hub {
             .expect("the queue is new and has room");
         let state = Arc::clone(&self.state);
         lock(&state).ends.push((listen, to_end));
-        let carry = async move {
+        let carry = Box::pin(async move {
             while let Some(frame) = from_end.recv().await {
                 lock(&state).carry(frame);
             }
-        };
+        });
         (Link { outgoing, incoming }, carry)
     }
 }

@@ -16,7 +16,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use crate::channel::Base;
-use crate::link::{INCOMING_MAX, Incoming, Link, Listen, OUTGOING_MAX, Outgoing};
+use crate::link::{Carry, INCOMING_MAX, Incoming, Link, Listen, OUTGOING_MAX, Outgoing};
 
 pub use address::{Address, AddressError, Scheme};
 pub use tls::{TlsError, TlsFiles};
@@ -67,10 +67,7 @@ pub enum ConnectError {
 ///
 /// # Errors
 /// Fails only on wrong options. An unreachable broker is tried again and again.
-pub fn connect(
-    options: &Options,
-    listen: Listen,
-) -> Result<(Link, impl Future<Output = ()> + Send + use<>), ConnectError> {
+pub fn connect(options: &Options, listen: Listen) -> Result<(Link, Carry), ConnectError> {
     let qos = match options.qos {
         0 => QoS::AtMostOnce,
         1 => QoS::AtLeastOnce,
@@ -99,9 +96,9 @@ pub fn connect(
         phase,
         subscriptions,
     };
-    let carry = async move {
+    let carry = Box::pin(async move {
         tokio::join!(sender.run(), receiver.run());
-    };
+    });
     Ok((Link { outgoing, incoming }, carry))
 }
 

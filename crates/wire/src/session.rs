@@ -106,7 +106,11 @@ impl Session {
     ///
     /// # Errors
     /// [`SessionError::Exhausted`] after 2⁶⁴ − 1 frames.
-    pub fn seal(&mut self, channel: &Channel, plain: &[u8]) -> Result<(Vec<u8>, u64), SessionError> {
+    pub fn seal(
+        &mut self,
+        channel: &Channel,
+        plain: &[u8],
+    ) -> Result<(Vec<u8>, u64), SessionError> {
         let counter = self.sent;
         self.sent = counter.checked_add(1).ok_or(SessionError::Exhausted)?;
         let sender = match self.side {
@@ -182,12 +186,7 @@ impl Answer {
     /// The pair that this answer completes, if its author holds `key`.
     #[must_use]
     pub fn authenticate(self, key: &WorkloadKey) -> Option<Pair> {
-        hmac::verify(
-            &answer_key(key),
-            &self.write_unauthenticated(),
-            &self.mac,
-        )
-        .ok()?;
+        hmac::verify(&answer_key(key), &self.write_unauthenticated(), &self.mac).ok()?;
         Some(Pair {
             manager: self.manager,
             proplet: self.proplet,
@@ -211,8 +210,8 @@ fn frame_key(key: &WorkloadKey, pair: &Pair, direction: u8) -> aead::LessSafeKey
     put_id(&mut names, &pair.proplet);
     let info: [&[u8]; 3] = [b"propeller wire v1 frame", &[direction], &names];
     let key = key.derive(&salt, &info);
-    let key = aead::UnboundKey::new(&aead::AES_256_GCM, key.as_slice())
-        .expect("the key is 32 bytes");
+    let key =
+        aead::UnboundKey::new(&aead::AES_256_GCM, key.as_slice()).expect("the key is 32 bytes");
     aead::LessSafeKey::new(key)
 }
 

@@ -90,7 +90,11 @@ mod tests {
                 };
                 let too_old = highest.is_some_and(|h: u64| h + 1 - counter.min(h) > LEN);
                 let expected = !seen.contains(&counter) && !too_old;
-                assert_eq!(window.is_new(counter), expected, "seed {seed} counter {counter}");
+                assert_eq!(
+                    window.is_new(counter),
+                    expected,
+                    "seed {seed} counter {counter}"
+                );
                 if expected {
                     window.mark(counter);
                     seen.insert(counter);

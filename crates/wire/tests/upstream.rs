@@ -40,7 +40,10 @@ fn a_start_message_of_upstreams_manager_is_understood_with_nulls_and_zero_values
         "encrypted": false, "some_later_field": 1,
     });
     let start: Start = read(sent.to_string().as_bytes()).unwrap();
-    assert_eq!((start.inputs.as_ref(), start.cli_args.as_ref()), (None, None));
+    assert_eq!(
+        (start.inputs.as_ref(), start.cli_args.as_ref()),
+        (None, None)
+    );
     assert!(start.supported().is_ok());
 }
 
@@ -62,7 +65,10 @@ fn what_this_version_cannot_run_is_refused_by_name() {
         sent[field] = set;
         let start: Start = read(sent.to_string().as_bytes()).unwrap();
         let error = start.supported().unwrap_err();
-        assert!(matches!(error, UpstreamError::Unsupported(name) if name == field), "{error}");
+        assert!(
+            matches!(error, UpstreamError::Unsupported(name) if name == field),
+            "{error}"
+        );
     }
 }
 
@@ -103,13 +109,37 @@ fn discovery_beats_and_last_wills_have_upstreams_shape() {
 fn results_are_read_in_every_form_upstream_sends() {
     let check = |sent: Value, text: &str, failure: Option<&str>| {
         let results: Results = read(sent.to_string().as_bytes()).unwrap();
-        assert_eq!((results.text().as_str(), results.failure()), (text, failure), "{sent}");
+        assert_eq!(
+            (results.text().as_str(), results.failure()),
+            (text, failure),
+            "{sent}"
+        );
     };
-    check(json!({"task_id": "t", "proplet_id": "p", "results": "42", "error": null}), "42", None);
-    check(json!({"task_id": "t", "proplet_id": "p", "results": "42", "error": ""}), "42", None);
-    check(json!({"task_id": "t", "proplet_id": "p", "results": "42"}), "42", None);
-    check(json!({"task_id": "t", "proplet_id": "p", "results": "", "error": "trap"}), "", Some("trap"));
-    check(json!({"task_id": "t", "results": {"round_id": "r"}, "error": null}), r#"{"round_id":"r"}"#, None);
+    check(
+        json!({"task_id": "t", "proplet_id": "p", "results": "42", "error": null}),
+        "42",
+        None,
+    );
+    check(
+        json!({"task_id": "t", "proplet_id": "p", "results": "42", "error": ""}),
+        "42",
+        None,
+    );
+    check(
+        json!({"task_id": "t", "proplet_id": "p", "results": "42"}),
+        "42",
+        None,
+    );
+    check(
+        json!({"task_id": "t", "proplet_id": "p", "results": "", "error": "trap"}),
+        "",
+        Some("trap"),
+    );
+    check(
+        json!({"task_id": "t", "results": {"round_id": "r"}, "error": null}),
+        r#"{"round_id":"r"}"#,
+        None,
+    );
     let ours = Results {
         task_id: "t".to_owned(),
         proplet_id: "p".to_owned(),
@@ -135,7 +165,14 @@ fn a_stop_message_names_the_attempt_and_whom_it_is_for() {
 
 #[test]
 fn what_is_not_their_json_is_an_error() {
-    for bad in ["", "{", "[]", r#"{"id":1,"name":"x"}"#, r#"{"name":"x"}"#, "PRPL\u{1}\u{3}"] {
+    for bad in [
+        "",
+        "{",
+        "[]",
+        r#"{"id":1,"name":"x"}"#,
+        r#"{"name":"x"}"#,
+        "PRPL\u{1}\u{3}",
+    ] {
         assert!(read::<Start>(bad.as_bytes()).is_err(), "{bad}");
     }
 }

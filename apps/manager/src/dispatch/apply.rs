@@ -19,6 +19,10 @@ use propeller_model::task::State;
 
 /// Something that happened, opened and parsed.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "a batch holds a few hundred for a moment"
+)]
 pub enum Input {
     /// Time has passed.
     Tick,
@@ -48,7 +52,9 @@ impl Input {
             Self::Said(..) => "message",
             Self::Announced(..) => "announcement",
             Self::Rejected(..) => "rejection",
-            Self::PlainCreate(..) | Self::PlainAlive(..) | Self::PlainResults(..) => "plain message",
+            Self::PlainCreate(..) | Self::PlainAlive(..) | Self::PlainResults(..) => {
+                "plain message"
+            }
         }
     }
 }
@@ -191,7 +197,8 @@ impl Mind {
                 self.undone(db, attempt, &setback, moment, effects)
             }
             None => {
-                self.metrics.dropped("reject of a frame that carried no attempt");
+                self.metrics
+                    .dropped("reject of a frame that carried no attempt");
                 Ok(())
             }
         }
@@ -241,9 +248,7 @@ impl Mind {
             }
             Command::Watch { task, settled } => Self::watch(db, *task, settled, effects),
             Command::Fleet => {
-                let list = self
-                    .fleet
-                    .list(moment.now, self.rules.lease, &self.leases);
+                let list = self.fleet.list(moment.now, self.rules.lease, &self.leases);
                 Ok(Ok(Answer::Fleet(list)))
             }
             Command::ForgetProplet(id) => self.forget_proplet(db, id),

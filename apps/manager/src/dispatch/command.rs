@@ -4,9 +4,9 @@ use propeller_model::{Digest, PropletId, TaskId};
 use tokio::sync::oneshot;
 
 use super::Member;
+use crate::store::Blob;
 use crate::store::module::Module;
 use crate::store::task::Task;
-use crate::store::Blob;
 
 /// A request.
 #[derive(Debug)]

@@ -63,12 +63,7 @@ impl Mind {
         self.publish(outgoing, Channel::Start, frame);
     }
 
-    fn say(
-        &mut self,
-        outgoing: &mpsc::Sender<Outgoing>,
-        proplet: &PropletId,
-        message: &ToProplet,
-    ) {
+    fn say(&mut self, outgoing: &mpsc::Sender<Outgoing>, proplet: &PropletId, message: &ToProplet) {
         if let Some(letter) = self.desk.seal(proplet, message) {
             self.publish(outgoing, letter.channel, letter.frame);
         }

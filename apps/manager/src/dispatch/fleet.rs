@@ -9,8 +9,8 @@ use propeller_wire::frame::SessionId;
 use propeller_wire::message::{About, Vitals};
 use rusqlite::Connection;
 
-use super::leases::Leases;
 use super::Moment;
+use super::leases::Leases;
 use crate::store::StoreError;
 use crate::store::proplet::{Known, proplet_list, proplet_upsert};
 

@@ -11,9 +11,7 @@ use serde_bytes::ByteBuf;
 use super::{Effect, Mind, Moment};
 use crate::store::attempt::attempt_insert;
 use crate::store::module::module_find;
-use crate::store::task::{
-    Task, task_find, task_protection_set, task_state_set, task_waiting,
-};
+use crate::store::task::{Task, task_find, task_protection_set, task_state_set, task_waiting};
 use crate::store::{Blobs, StoreError};
 
 /// Placements in one transaction: a burst is spread over several commits.

@@ -7,9 +7,9 @@ use aws_lc_rs::digest;
 use propeller_envelope::{Context, open, seal};
 use propeller_model::{AttemptId, PropletId};
 use propeller_scheduler::Link;
+use propeller_wire::Channel;
 use propeller_wire::message::{About, Input as TaskInput, Output, decode, encode};
 use propeller_wire::upstream::{self, Alive, Create, Metadata, Results, Start, Stop};
-use propeller_wire::Channel;
 use rusqlite::Connection;
 use tracing::{debug, info};
 use uuid::Uuid;
@@ -59,7 +59,8 @@ impl Mind {
             return;
         };
         if member.ever_sealed {
-            self.metrics.dropped("plain announcement of a sealed proplet");
+            self.metrics
+                .dropped("plain announcement of a sealed proplet");
             return;
         }
         info!(proplet = %proplet, "proplet without encryption connected");
@@ -99,7 +100,9 @@ impl Mind {
     ) -> Result<(), StoreError> {
         let proplet = results.proplet_id.parse::<PropletId>();
         let held = proplet.ok().filter(|p| self.is_plain(p)).and_then(|p| {
-            let attempt = self.leases.find(&p, |a| attempt_uuid(a).to_string() == results.task_id)?;
+            let attempt = self
+                .leases
+                .find(&p, |a| attempt_uuid(a).to_string() == results.task_id)?;
             Some((p, attempt))
         });
         let Some((proplet, attempt)) = held else {

@@ -82,9 +82,10 @@ impl Mind {
             }
         }
         let void = self.renew(proplet, &hello.holds, moment);
-        effects.extend(void.into_iter().map(|attempt| {
-            Effect::Say(proplet.clone(), ToProplet::Stop(attempt))
-        }));
+        effects.extend(
+            void.into_iter()
+                .map(|attempt| Effect::Say(proplet.clone(), ToProplet::Stop(attempt))),
+        );
         Ok(())
     }
 

@@ -42,16 +42,31 @@ impl Mind {
         let output = blobs.keep(report.output.to_vec())?;
         let usage = usage_json(&report.usage);
         let ended = Ended {
-            outcome: if report.success { "completed" } else { "failed" },
+            outcome: if report.success {
+                "completed"
+            } else {
+                "failed"
+            },
             output: Some(&output),
             usage: Some(&usage),
             now_ms: moment.ms,
         };
-        self.settle(db, proplet, attempt, report.success, &ended, moment, effects)
+        self.settle(
+            db,
+            proplet,
+            attempt,
+            report.success,
+            &ended,
+            moment,
+            effects,
+        )
     }
 
     /// The common end of sealed and plain attempts.
-    #[allow(clippy::too_many_arguments, reason = "it is the one place where all of it meets")]
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "it is the one place where all of it meets"
+    )]
     pub(super) fn settle(
         &mut self,
         db: &Connection,
@@ -212,7 +227,10 @@ impl Mind {
     }
 
     /// The task, or why there is none.
-    pub(super) fn task(db: &Connection, id: TaskId) -> Result<Result<Task, super::Refusal>, StoreError> {
+    pub(super) fn task(
+        db: &Connection,
+        id: TaskId,
+    ) -> Result<Result<Task, super::Refusal>, StoreError> {
         Ok(task_find(db, id)?.ok_or(super::Refusal::NoTask(id)))
     }
 }

@@ -93,11 +93,18 @@ pub(super) async fn no_route(uri: axum::http::Uri) -> ApiError {
     let path = uri.path().trim_matches('/');
     let first = path.split('/').next().unwrap_or_default();
     if LATER.contains(&first) || path.ends_with("/invoke") {
-        let what = if LATER.contains(&first) { first } else { "invoke" };
+        let what = if LATER.contains(&first) {
+            first
+        } else {
+            "invoke"
+        };
         let detail = format!("not supported by this version: {what}");
         return ApiError::new(StatusCode::NOT_IMPLEMENTED, detail);
     }
-    ApiError::new(StatusCode::NOT_FOUND, format!("no such path: {}", uri.path()))
+    ApiError::new(
+        StatusCode::NOT_FOUND,
+        format!("no such path: {}", uri.path()),
+    )
 }
 
 pub(super) async fn no_method(method: axum::http::Method, uri: axum::http::Uri) -> ApiError {

@@ -51,7 +51,11 @@ fn refuse(api: &Api, uri: &Uri, headers: &HeaderMap) -> Option<ApiError> {
 
 /// Host and Origin must name this machine: else a page could rebind a name to 127.0.0.1.
 fn is_local(uri: &Uri, headers: &HeaderMap) -> bool {
-    let text = |name| headers.get(name).map(|value: &header::HeaderValue| value.to_str());
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value: &header::HeaderValue| value.to_str())
+    };
     let host = match (uri.host(), text(header::HOST)) {
         (Some(host), _) => host,
         (None, Some(Ok(host))) => host,
@@ -84,10 +88,23 @@ mod tests {
 
     #[test]
     fn only_names_of_this_machine_are_local() {
-        for good in ["localhost", "localhost:7070", "127.0.0.1:1", "[::1]:7070", "127.9.9.9"] {
+        for good in [
+            "localhost",
+            "localhost:7070",
+            "127.0.0.1:1",
+            "[::1]:7070",
+            "127.9.9.9",
+        ] {
             assert!(names_this_machine(good), "{good}");
         }
-        for bad in ["", "evil.example", "localhost.evil.example", "127.0.0.1.evil", "[::2]", "10.0.0.1"] {
+        for bad in [
+            "",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil",
+            "[::2]",
+            "10.0.0.1",
+        ] {
             assert!(!names_this_machine(bad), "{bad}");
         }
     }

@@ -24,9 +24,13 @@ pub(super) async fn health(State(api): State<Api>) -> Response {
     let health = Health {
         status: word.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        commit: option_env!("PROPELLER_COMMIT").unwrap_or_default().to_owned(),
+        commit: option_env!("PROPELLER_COMMIT")
+            .unwrap_or_default()
+            .to_owned(),
         description: "manager service".to_owned(),
-        build_time: option_env!("PROPELLER_BUILD_TIME").unwrap_or_default().to_owned(),
+        build_time: option_env!("PROPELLER_BUILD_TIME")
+            .unwrap_or_default()
+            .to_owned(),
         instance_id: api.shared.instance.clone(),
         broker_connected,
     };

@@ -108,7 +108,11 @@ pub(super) async fn alive_history(
         offset: page.offset,
         limit: page.limit,
         total: page.total,
-        history: page.items.into_iter().map(|ms| time_text(Some(ms))).collect(),
+        history: page
+            .items
+            .into_iter()
+            .map(|ms| time_text(Some(ms)))
+            .collect(),
     }))
 }
 

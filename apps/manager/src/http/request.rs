@@ -96,7 +96,8 @@ pub(super) fn task_request(
         let detail = "unsupported content type: send application/json";
         return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
     }
-    let body = body.map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
+    let body =
+        body.map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
     let request: TaskRequest = serde_json::from_slice(&body)
         .map_err(|error| ApiError::invalid(format!("malformed JSON: {error}")))?;
     match request.unsupported() {
@@ -145,8 +146,9 @@ pub(super) fn metadata(
 
 /// The digest of a module that is already there.
 pub(super) fn digest(text: &str) -> Result<Digest, ApiError> {
-    text.parse()
-        .map_err(|error: propeller_model::DigestError| ApiError::invalid(format!("module: {error}")))
+    text.parse().map_err(|error: propeller_model::DigestError| {
+        ApiError::invalid(format!("module: {error}"))
+    })
 }
 
 /// Changes an input as a request says.
@@ -177,7 +179,9 @@ pub(super) fn change_input(input: &mut Input, request: &TaskRequest) -> Result<(
     let flag = request.cli_args.as_deref().map(invoke_flag).transpose()?;
     match (&request.invoke, flag.flatten()) {
         (Some(named), Some(flag)) if *named != flag => {
-            return Err(ApiError::invalid("invoke and cli_args --invoke differ: set one of them"));
+            return Err(ApiError::invalid(
+                "invoke and cli_args --invoke differ: set one of them",
+            ));
         }
         (Some(named), _) => input.invoke = Some(named.clone()).filter(|name| !name.is_empty()),
         (None, Some(flag)) => input.invoke = Some(flag),
@@ -185,7 +189,9 @@ pub(super) fn change_input(input: &mut Input, request: &TaskRequest) -> Result<(
     }
     let len = propeller_wire::message::encode(input).len();
     if len > INPUT_LEN_MAX {
-        let detail = format!("inputs, environment and stdin are {len} bytes, at most {INPUT_LEN_MAX} are accepted");
+        let detail = format!(
+            "inputs, environment and stdin are {len} bytes, at most {INPUT_LEN_MAX} are accepted"
+        );
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
     Ok(())

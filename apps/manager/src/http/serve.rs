@@ -33,7 +33,9 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 #[non_exhaustive]
 pub enum ServeError {
     /// The address is taken or not ours.
-    #[error("cannot listen on {address}: is another manager running? Choose another port with MANAGER_HTTP_PORT")]
+    #[error(
+        "cannot listen on {address}: is another manager running? Choose another port with MANAGER_HTTP_PORT"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,

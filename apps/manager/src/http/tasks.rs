@@ -176,7 +176,9 @@ pub(super) async fn update(
         priority: request.priority.map(priority).transpose()?,
         pinned: request.proplet_id.as_deref().map(pinned).transpose()?,
         metadata: request.metadata.as_ref().map(labels_json).transpose()?,
-        input: (input != before).then(|| api.seal_input(id, &input)).transpose()?,
+        input: (input != before)
+            .then(|| api.seal_input(id, &input))
+            .transpose()?,
         module,
     };
     api.ask(Command::Update { task: id, change }).await?;
@@ -232,7 +234,8 @@ pub(super) async fn results(
         settled(&api, id, wait.min(WAIT_MAX)).await?;
     }
     let renderer = api.renderer();
-    api.read(move |reader| renderer.results(reader, id).map(Json)).await
+    api.read(move |reader| renderer.results(reader, id).map(Json))
+        .await
 }
 
 /// What every attempt cost, newest first.
@@ -261,7 +264,8 @@ pub(super) async fn metrics(
 /// The task as it stands in the store.
 pub(super) async fn viewed(api: &Api, id: TaskId) -> Result<Json<Task>, ApiError> {
     let renderer = api.renderer();
-    api.read(move |reader| renderer.task(reader, id).map(Json)).await
+    api.read(move |reader| renderer.task(reader, id).map(Json))
+        .await
 }
 
 impl Api {
@@ -366,7 +370,9 @@ fn filter(query: &[(String, String)]) -> Result<Vec<(String, Value)>, ApiError> 
         return Ok(Vec::new());
     };
     if given.next().is_some() {
-        return Err(ApiError::invalid("metadata may be given once: put all labels into one object"));
+        return Err(ApiError::invalid(
+            "metadata may be given once: put all labels into one object",
+        ));
     }
     let wrong = || ApiError::invalid("metadata is a JSON object of texts, numbers or flags");
     let labels: serde_json::Map<String, serde_json::Value> =

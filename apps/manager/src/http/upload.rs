@@ -33,7 +33,10 @@ pub(super) async fn upload(
 ) -> Result<Json<Task>, ApiError> {
     let id = task_id(&id)?;
     let multipart = multipart.map_err(|rejection| {
-        let detail = format!("send multipart/form-data with a field `file`: {}", rejection.body_text());
+        let detail = format!(
+            "send multipart/form-data with a field `file`: {}",
+            rejection.body_text()
+        );
         ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     })?;
     let _slot = api
@@ -79,7 +82,11 @@ impl Api {
 
     fn sealed(&self, wasm: &[u8]) -> Result<NewModule, ApiError> {
         let hash = digest::digest(&digest::SHA256, wasm);
-        let digest = Digest(hash.as_ref().try_into().expect("a SHA-256 digest is 32 bytes"));
+        let digest = Digest(
+            hash.as_ref()
+                .try_into()
+                .expect("a SHA-256 digest is 32 bytes"),
+        );
         let shared = &self.shared;
         if shared.reader.with(|db| module_exists(db, digest))? {
             return Ok(NewModule::Known(digest));
@@ -108,9 +115,15 @@ async fn file(mut form: Multipart, max: u64) -> Result<(String, Bytes), ApiError
             continue;
         }
         let name = field.file_name().unwrap_or("module.wasm").to_owned();
-        let name = name.rsplit(['/', '\\']).next().unwrap_or_default().to_owned();
+        let name = name
+            .rsplit(['/', '\\'])
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         if !name.ends_with(".wasm") {
-            return Err(ApiError::invalid(format!("{name}: only .wasm files are accepted")));
+            return Err(ApiError::invalid(format!(
+                "{name}: only .wasm files are accepted"
+            )));
         }
         let mut bytes = BytesMut::new();
         while let Some(chunk) = field.chunk().await.map_err(unreadable)? {
@@ -132,8 +145,12 @@ fn check(wasm: &[u8]) -> Result<(), ApiError> {
     match wasm.split_at_checked(MAGIC.len()) {
         Some((MAGIC, rest)) if rest.starts_with(CORE) => Ok(()),
         Some((MAGIC, [_, _, 1, 0, ..])) => Err(ApiError::unsupported("components")),
-        Some((MAGIC, _)) => Err(ApiError::invalid("the file is cut off or has an unknown WebAssembly version")),
-        _ => Err(ApiError::invalid("not a WebAssembly module: it does not start with `\\0asm`")),
+        Some((MAGIC, _)) => Err(ApiError::invalid(
+            "the file is cut off or has an unknown WebAssembly version",
+        )),
+        _ => Err(ApiError::invalid(
+            "not a WebAssembly module: it does not start with `\\0asm`",
+        )),
     }
 }
 
@@ -157,7 +174,10 @@ fn too_large(max: u64) -> ApiError {
 }
 
 fn unreadable(error: MultipartError) -> ApiError {
-    ApiError::new(error.status(), format!("cannot read the form: {}", error.body_text()))
+    ApiError::new(
+        error.status(),
+        format!("cannot read the form: {}", error.body_text()),
+    )
 }
 
 #[cfg(test)]
@@ -178,7 +198,14 @@ mod tests {
     #[test]
     fn what_is_no_module_is_refused_at_the_door() {
         assert!(check(b"\0asm\x01\0\0\0").is_ok());
-        for bad in [&b""[..], b"\0as", b"\0asm", b"\0asm\x02\0\0\0", b"MZ......", b"\0asm\x0d\0\x01\0"] {
+        for bad in [
+            &b""[..],
+            b"\0as",
+            b"\0asm",
+            b"\0asm\x02\0\0\0",
+            b"MZ......",
+            b"\0asm\x0d\0\x01\0",
+        ] {
             assert!(check(bad).is_err(), "{bad:?}");
         }
     }

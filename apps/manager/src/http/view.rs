@@ -77,7 +77,10 @@ impl Renderer {
             env: input.env.into_iter().collect::<BTreeMap<_, _>>(),
             daemon: false,
             encrypted: false,
-            proplet_id: proplet.map(ToString::to_string).or(last).unwrap_or_default(),
+            proplet_id: proplet
+                .map(ToString::to_string)
+                .or(last)
+                .unwrap_or_default(),
             results: results_value(&output),
             error,
             start_time: time_text(row.started_ms),
@@ -86,10 +89,15 @@ impl Renderer {
             updated_at: time_text(Some(row.updated_ms)),
             next_run: ZERO_TIME.to_owned(),
             priority: row.priority,
-            metadata: row.metadata.and_then(|json| serde_json::from_str(&json).ok()),
+            metadata: row
+                .metadata
+                .and_then(|json| serde_json::from_str(&json).ok()),
             invoke: input.invoke.unwrap_or_default(),
             app_name: row.app_name,
-            module: row.module.map(|digest| digest.to_string()).unwrap_or_default(),
+            module: row
+                .module
+                .map(|digest| digest.to_string())
+                .unwrap_or_default(),
             protection: row.protection,
             limits: limits(&input.limits),
             attempts: attempts.into_iter().map(attempt).collect(),
@@ -229,7 +237,10 @@ fn api_state(state: &State) -> TaskState {
 
 /// A key was removed from the keyring too early, or the data directory was tampered with.
 fn unopenable(what: &'static str) -> ApiError {
-    tracing::error!(what, "an envelope of the store does not open with any workload key");
+    tracing::error!(
+        what,
+        "an envelope of the store does not open with any workload key"
+    );
     ApiError::internal(
         "something stored does not open with this manager's workload keys: \
          add the key it was sealed with to MANAGER_WORKLOAD_KEYS_OPEN",

@@ -46,8 +46,8 @@ pub struct Ended<'a> {
 /// # Errors
 /// See [`StoreError`].
 pub fn attempts_active(db: &Connection) -> Result<Vec<(AttemptId, PropletId)>, StoreError> {
-    let mut statement = db
-        .prepare_cached("SELECT id, attempts, proplet FROM tasks WHERE state IN (2, 3)")?;
+    let mut statement =
+        db.prepare_cached("SELECT id, attempts, proplet FROM tasks WHERE state IN (2, 3)")?;
     let mut rows = statement.query([])?;
     let mut active = Vec::new();
     while let Some(row) = rows.next()? {
@@ -152,4 +152,3 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         usage: row.get(8)?,
     })
 }
-

@@ -33,7 +33,7 @@ impl Blob {
     /// A blob from its two columns.
     #[must_use]
     pub fn from_columns(bytes: Option<Vec<u8>>, file: Option<String>) -> Option<Self> {
-        bytes.map(Self::Inline).or(file.map(Self::File))
+        bytes.map(Self::Inline).or_else(|| file.map(Self::File))
     }
 }
 
@@ -97,7 +97,9 @@ impl Blobs {
         use std::os::unix::fs::FileExt;
         match blob {
             Blob::Inline(bytes) => {
-                let start = usize::try_from(offset).unwrap_or(usize::MAX).min(bytes.len());
+                let start = usize::try_from(offset)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
                 let end = start.saturating_add(len).min(bytes.len());
                 Ok(bytes[start..end].to_vec())
             }

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum LockError {
     /// Another process has it.
-    #[error("{directory} is in use by another manager{holder}: stop it or choose another directory")]
+    #[error(
+        "{directory} is in use by another manager{holder}: stop it or choose another directory"
+    )]
     Taken {
         /// The directory.
         directory: PathBuf,

@@ -188,8 +188,7 @@ pub fn task_protection_set(db: &Connection, id: TaskId, label: &str) -> Result<(
 /// # Errors
 /// See [`StoreError`].
 pub fn task_find(db: &Connection, id: TaskId) -> Result<Option<Task>, StoreError> {
-    let mut statement =
-        db.prepare_cached(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?1"))?;
+    let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM tasks WHERE id = ?1"))?;
     let mut rows = statement.query([id.0.as_bytes()])?;
     rows.next()?.map(task).transpose()
 }
@@ -209,7 +208,11 @@ pub fn task_list(
         .iter()
         .enumerate()
         .map(|(i, _)| {
-            format!(" AND json_extract(metadata, ?{}) = ?{}", 2 * i + 1, 2 * i + 2)
+            format!(
+                " AND json_extract(metadata, ?{}) = ?{}",
+                2 * i + 1,
+                2 * i + 2
+            )
         })
         .collect();
     let parameters: Vec<Value> = labels

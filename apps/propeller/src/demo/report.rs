@@ -18,38 +18,94 @@ pub(super) fn text(story: &Story) -> String {
 
 fn write_text(story: &Story, out: &mut String) -> std::fmt::Result {
     let sealed = &story.sealed;
-    writeln!(out, "Propeller demo: an encrypted task across a broker that nobody has to trust\n")?;
-    writeln!(out, "1. Start broker, manager and three proplets on loopback             {}", ms(story.ready))?;
-    writeln!(out, "   workload key {} made for this run; proplet \"wrong-key\" has another one", story.key_id)?;
+    writeln!(
+        out,
+        "Propeller demo: an encrypted task across a broker that nobody has to trust\n"
+    )?;
+    writeln!(
+        out,
+        "1. Start broker, manager and three proplets on loopback             {}",
+        ms(story.ready)
+    )?;
+    writeln!(
+        out,
+        "   workload key {} made for this run; proplet \"wrong-key\" has another one",
+        story.key_id
+    )?;
     writeln!(out, "2. Seal")?;
-    writeln!(out, "   module hello.wasm: {} bytes, sealed {} bytes", story.module_len, story.sealed_len)?;
+    writeln!(
+        out,
+        "   module hello.wasm: {} bytes, sealed {} bytes",
+        story.module_len, story.sealed_len
+    )?;
     writeln!(out, "   input: {:?}", story.input)?;
-    writeln!(out, "3. Run                                                              {}", ms(sealed.round_trip))?;
+    writeln!(
+        out,
+        "3. Run                                                              {}",
+        ms(sealed.round_trip)
+    )?;
     describe(&sealed.task, out)?;
     writeln!(out, "   result: {:?}", sealed.result.trim_end())?;
-    writeln!(out, "4. What the broker carried, searched byte by byte for module, input and result")?;
-    writeln!(out, "   encrypted: {:>8} bytes, {} hits", sealed.seen.bytes, sealed.seen.hits)?;
-    writeln!(out, "   plain:     {:>8} bytes, {} hits (the same task in plain mode: the search does find)", story.plain.seen.bytes, story.plain.seen.hits)?;
-    writeln!(out, "5. The same task, pinned to the proplet with another key")?;
+    writeln!(
+        out,
+        "4. What the broker carried, searched byte by byte for module, input and result"
+    )?;
+    writeln!(
+        out,
+        "   encrypted: {:>8} bytes, {} hits",
+        sealed.seen.bytes, sealed.seen.hits
+    )?;
+    writeln!(
+        out,
+        "   plain:     {:>8} bytes, {} hits (the same task in plain mode: the search does find)",
+        story.plain.seen.bytes, story.plain.seen.hits
+    )?;
+    writeln!(
+        out,
+        "5. The same task, pinned to the proplet with another key"
+    )?;
     describe(&story.wrong_key, out)?;
     writeln!(out, "   error: {}", story.wrong_key.error)?;
     writeln!(out, "\nClaims")?;
     for claim in &story.claims {
-        writeln!(out, "   {}  {}", if claim.held { "held  " } else { "BROKEN" }, claim.claim)?;
+        writeln!(
+            out,
+            "   {}  {}",
+            if claim.held { "held  " } else { "BROKEN" },
+            claim.claim
+        )?;
     }
-    let verdict = if story.held() { "Every claim held." } else { "A claim did not hold." };
+    let verdict = if story.held() {
+        "Every claim held."
+    } else {
+        "A claim did not hold."
+    };
     writeln!(out, "\n{verdict} All in {}", ms(story.total).trim_start())
 }
 
 fn describe(task: &Task, out: &mut String) -> std::fmt::Result {
-    writeln!(out, "   task {}: {}, {}", task.id, word(task), task.protection)?;
+    writeln!(
+        out,
+        "   task {}: {}, {}",
+        task.id,
+        word(task),
+        task.protection
+    )?;
     for attempt in &task.attempts {
-        writeln!(out, "   attempt {} on {} ({})", attempt.number, attempt.proplet_id, attempt.reason)?;
+        writeln!(
+            out,
+            "   attempt {} on {} ({})",
+            attempt.number, attempt.proplet_id, attempt.reason
+        )?;
         if let Some(usage) = attempt.usage {
             writeln!(
                 out,
                 "   legs: open {} µs, compile {} µs, run {} µs; fuel {}, memory {} bytes",
-                usage.prepare_us, usage.compile_us, usage.run_us, usage.fuel, usage.memory_peak_bytes
+                usage.prepare_us,
+                usage.compile_us,
+                usage.run_us,
+                usage.fuel,
+                usage.memory_peak_bytes
             )?;
         }
     }

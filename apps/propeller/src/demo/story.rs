@@ -102,12 +102,30 @@ fn claims(story: &Story) -> Vec<Claim> {
     let completed = |task: &Task| task.state == TaskState::Completed as u8;
     let wrong = &story.wrong_key;
     [
-        ("the task completed with the right result", completed(&story.sealed.task) && story.sealed.result.trim() == expected),
-        ("the broker carried frames", story.sealed.seen.bytes > MODULE.len()),
-        ("no byte of module, input or result was readable on the way", story.sealed.seen.hits == 0),
-        ("the same tap finds them in plain mode", completed(&story.plain.task) && story.plain.seen.hits > 0),
-        ("a proplet with another key opens nothing", wrong.state == TaskState::Failed as u8 && wrong.error.contains(KEY_ERROR)),
-        ("and has run nothing", wrong.results.is_null() && wrong.attempts.iter().all(|a| a.usage.is_none())),
+        (
+            "the task completed with the right result",
+            completed(&story.sealed.task) && story.sealed.result.trim() == expected,
+        ),
+        (
+            "the broker carried frames",
+            story.sealed.seen.bytes > MODULE.len(),
+        ),
+        (
+            "no byte of module, input or result was readable on the way",
+            story.sealed.seen.hits == 0,
+        ),
+        (
+            "the same tap finds them in plain mode",
+            completed(&story.plain.task) && story.plain.seen.hits > 0,
+        ),
+        (
+            "a proplet with another key opens nothing",
+            wrong.state == TaskState::Failed as u8 && wrong.error.contains(KEY_ERROR),
+        ),
+        (
+            "and has run nothing",
+            wrong.results.is_null() && wrong.attempts.iter().all(|a| a.usage.is_none()),
+        ),
     ]
     .into_iter()
     .map(|(claim, held)| Claim { claim, held })
@@ -149,11 +167,7 @@ async fn sealed_run(
 }
 
 /// The same in plain mode, as upstream does it, so that the search is known to find.
-async fn plain_run(
-    scratch: &Scratch,
-    key: &WorkloadKey,
-    input: &str,
-) -> Result<Told, DemoError> {
+async fn plain_run(scratch: &Scratch, key: &WorkloadKey, input: &str) -> Result<Told, DemoError> {
     let broker = broker().await?;
     let tap = Tap::start(broker.address()).await?;
     let manager = Part::new(tap.address(), &scratch.path("plain-manager"))

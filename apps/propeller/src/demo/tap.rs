@@ -107,11 +107,7 @@ fn is_telling(window: &[u8]) -> bool {
     distinct.len() >= NEEDLE_LEN / 2
 }
 
-async fn accept(
-    listener: TcpListener,
-    target: SocketAddr,
-    streams: Arc<Mutex<Vec<Vec<u8>>>>,
-) {
+async fn accept(listener: TcpListener, target: SocketAddr, streams: Arc<Mutex<Vec<Vec<u8>>>>) {
     let mut connections = JoinSet::new();
     while let Ok((from, _)) = listener.accept().await {
         let streams = Arc::clone(&streams);

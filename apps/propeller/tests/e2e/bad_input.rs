@@ -18,7 +18,10 @@ async fn send(
     }
     let response = request.send().await.unwrap();
     let status = response.status().as_u16();
-    let kind = response.headers()["content-type"].to_str().unwrap().to_owned();
+    let kind = response.headers()["content-type"]
+        .to_str()
+        .unwrap()
+        .to_owned();
     let body: Value = response.json().await.unwrap();
     if status >= 400 {
         assert_eq!(kind, "application/problem+json");
@@ -40,21 +43,105 @@ async fn requests_that_make_no_sense_are_refused_with_a_reason() {
     let unknown = "/tasks/01a1f8e8-4f70-71e7-9924-7458af7c38f3";
     for (method, path, content_type, body, status, says) in [
         (POST, "/tasks", json, "{", 400, "malformed JSON"),
-        (POST, "/tasks", json, r#"{"nam":"x"}"#, 400, "unknown field `nam`"),
-        (POST, "/tasks", Some("text/plain"), "{}", 415, "application/json"),
+        (
+            POST,
+            "/tasks",
+            json,
+            r#"{"nam":"x"}"#,
+            400,
+            "unknown field `nam`",
+        ),
+        (
+            POST,
+            "/tasks",
+            Some("text/plain"),
+            "{}",
+            415,
+            "application/json",
+        ),
         (POST, "/tasks", json, "{}", 400, "name is 1 to 256"),
-        (POST, "/tasks", json, r#"{"name":"x","priority":101}"#, 400, "priority is 0 to 100"),
-        (POST, "/tasks", json, r#"{"name":"x","file":"?"}"#, 400, "base64"),
-        (POST, "/tasks", json, r#"{"name":"x","file":"TVo="}"#, 400, "not a WebAssembly module"),
-        (POST, "/tasks", json, r#"{"name":"x","file":"AGFzbQ=="}"#, 400, "cut off"),
-        (POST, "/tasks", json, r#"{"name":"x","file":"AGFzbQ0AAQA="}"#, 400, "components"),
-        (POST, "/tasks", json, r#"{"name":"x","proplet_id":"a/b"}"#, 400, "proplet id"),
-        (POST, "/tasks", json, r#"{"name":"x","module":"sha256:00"}"#, 400, "digest"),
-        (POST, "/tasks", json, r#"{"name":"x","cli_args":["--dir=/"]}"#, 400, "cli_args --dir=/"),
-        (POST, "/tasks", json, r#"{"name":"x","env":{"A=B":"c"}}"#, 400, "env"),
+        (
+            POST,
+            "/tasks",
+            json,
+            r#"{"name":"x","priority":101}"#,
+            400,
+            "priority is 0 to 100",
+        ),
+        (
+            POST,
+            "/tasks",
+            json,
+            r#"{"name":"x","file":"?"}"#,
+            400,
+            "base64",
+        ),
+        (
+            POST,
+            "/tasks",
+            json,
+            r#"{"name":"x","file":"TVo="}"#,
+            400,
+            "not a WebAssembly module",
+        ),
+        (
+            POST,
+            "/tasks",
+            json,
+            r#"{"name":"x","file":"AGFzbQ=="}"#,
+            400,
+            "cut off",
+        ),
+        (
+            POST,
+            "/tasks",
+            json,
+            r#"{"name":"x","file":"AGFzbQ0AAQA="}"#,
+            400,
+            "components",
+        ),
+        (
+            POST,
+            "/tasks",
+            json,
+            r#"{"name":"x","proplet_id":"a/b"}"#,
+            400,
+            "proplet id",
+        ),
+        (
+            POST,
+            "/tasks",
+            json,
+            r#"{"name":"x","module":"sha256:00"}"#,
+            400,
+            "digest",
+        ),
+        (
+            POST,
+            "/tasks",
+            json,
+            r#"{"name":"x","cli_args":["--dir=/"]}"#,
+            400,
+            "cli_args --dir=/",
+        ),
+        (
+            POST,
+            "/tasks",
+            json,
+            r#"{"name":"x","env":{"A=B":"c"}}"#,
+            400,
+            "env",
+        ),
         (GET, "/tasks/not-a-uuid", None, "", 400, "UUID"),
         (GET, unknown, None, "", 404, "not found"),
-        (POST, &format!("{unknown}/start"), None, "", 404, "not found"),
+        (
+            POST,
+            &format!("{unknown}/start"),
+            None,
+            "",
+            404,
+            "not found",
+        ),
         (POST, &format!("{unknown}/stop"), None, "", 404, "not found"),
         (GET, "/tasks?limit=0", None, "", 400, "limit"),
         (GET, "/tasks?limit=101", None, "", 400, "limit"),
@@ -63,8 +150,22 @@ async fn requests_that_make_no_sense_are_refused_with_a_reason() {
         (GET, "/proplets?status=sleepy", None, "", 400, "status"),
         (GET, "/proplets/nobody", None, "", 404, "nobody"),
         (GET, "/nowhere", None, "", 404, "/nowhere"),
-        (GET, "/jobs", None, "", 501, "not supported by this version: jobs"),
-        (POST, "/workflows/", None, "", 501, "not supported by this version: workflows"),
+        (
+            GET,
+            "/jobs",
+            None,
+            "",
+            501,
+            "not supported by this version: jobs",
+        ),
+        (
+            POST,
+            "/workflows/",
+            None,
+            "",
+            501,
+            "not supported by this version: workflows",
+        ),
         (reqwest::Method::PATCH, "/tasks", None, "", 405, "PATCH"),
     ] {
         let (got, body) = send(method.clone(), url(path), content_type, body.into()).await;
@@ -102,7 +203,10 @@ async fn what_this_version_cannot_do_is_refused_by_name_and_zero_values_are_not(
         let kind = Some("application/json");
         let (status, problem) = send(POST, url.clone(), kind, body(set)).await;
         assert_eq!(status, 400, "{field}");
-        assert_eq!(problem["error"], format!("not supported by this version: {field}"));
+        assert_eq!(
+            problem["error"],
+            format!("not supported by this version: {field}")
+        );
         let (status, problem) = send(POST, url.clone(), kind, body(zero)).await;
         assert_eq!(status, 201, "{field}: {problem}");
     }
@@ -114,7 +218,13 @@ async fn an_upload_over_the_limit_is_refused_and_the_limit_is_named() {
     let manager = world.manager().await;
     let client = client(manager.url());
     let id = client
-        .task_create(&TaskRequest { name: Some("big".to_owned()), ..TaskRequest::default() }, false)
+        .task_create(
+            &TaskRequest {
+                name: Some("big".to_owned()),
+                ..TaskRequest::default()
+            },
+            false,
+        )
         .await
         .unwrap()
         .id
@@ -154,11 +264,18 @@ async fn guests_that_cannot_run_fail_their_task_with_the_reason() {
         (with("x", &add, Some("add"), &["1", "two"]), "two"),
         (with("x", &needs, Some("main"), &[]), "magic"),
         (with("x", &traps, Some("main"), &[]), "unreachable"),
-        (with("wordcount", &guest("wordcount.wasm"), None, &["--nope"]), "exit code 2"),
+        (
+            with("wordcount", &guest("wordcount.wasm"), None, &["--nope"]),
+            "exit code 2",
+        ),
     ] {
         let task = run(&client, &request).await;
         assert_eq!(state(&task), "failed", "{says}");
         assert!(task.error.contains(says), "{says}: {}", task.error);
-        assert_eq!(task.attempts.len(), 1, "a guest's own failure is not tried again");
+        assert_eq!(
+            task.attempts.len(),
+            1,
+            "a guest's own failure is not tried again"
+        );
     }
 }

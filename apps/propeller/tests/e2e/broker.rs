@@ -85,18 +85,32 @@ async fn a_proplet_with_another_key_opens_nothing_and_the_task_says_why() {
     let world = World::new().await;
     let manager = world.manager().await;
     let other = propeller_envelope::WorkloadKey::generate().unwrap();
-    let _stranger = world.part("stranger").key(&other).proplet("stranger").unwrap();
+    let _stranger = world
+        .part("stranger")
+        .key(&other)
+        .proplet("stranger")
+        .unwrap();
     let client = client(manager.url());
     ready(&client, 1).await;
-    assert_eq!(client.proplet_view("stranger").await.unwrap().link, "key mismatch");
+    assert_eq!(
+        client.proplet_view("stranger").await.unwrap().link,
+        "key mismatch"
+    );
     let task = run(&client, &request("hello", &guest("hello.wasm"))).await;
     assert_eq!(state(&task), "failed");
-    assert!(task.error.contains("cipher: message authentication failed"), "{}", task.error);
+    assert!(
+        task.error.contains("cipher: message authentication failed"),
+        "{}",
+        task.error
+    );
     assert_eq!(task.attempts.len(), 1);
     let _friend = world.proplet("friend");
     ready(&client, 2).await;
     let task = run(&client, &request("hello", &guest("hello.wasm"))).await;
-    assert_eq!((state(&task), task.proplet_id.as_str()), ("completed", "friend"));
+    assert_eq!(
+        (state(&task), task.proplet_id.as_str()),
+        ("completed", "friend")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,7 +34,11 @@ fn the_demo_holds_every_claim_and_says_so_in_json() {
     assert!(story["plain"]["broker"]["hits"].as_u64().unwrap() > 0);
     assert_eq!(story["claims"].as_array().unwrap().len(), 6);
     let text = propeller(&["demo"]);
-    assert!(String::from_utf8(text.stdout).unwrap().contains("Every claim held."));
+    assert!(
+        String::from_utf8(text.stdout)
+            .unwrap()
+            .contains("Every claim held.")
+    );
 }
 
 #[test]

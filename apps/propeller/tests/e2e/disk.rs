@@ -12,7 +12,10 @@ async fn two_managers_on_one_directory_are_one_too_many() {
     let error = world.manager_part().manager().await.unwrap_err();
     let text = propeller::stack::chain(&error);
     assert!(text.contains("is in use by another manager"), "{text}");
-    assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
+    assert!(
+        text.contains(&format!("process {}", std::process::id())),
+        "{text}"
+    );
 }
 
 /// A small file system, gone when it is dropped.
@@ -32,7 +35,11 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(&self.0).output().unwrap();
+        Command::new("umount")
+            .arg("-l")
+            .arg(&self.0)
+            .output()
+            .unwrap();
     }
 }
 
@@ -62,9 +69,16 @@ async fn a_full_disk_is_a_clear_refusal_and_nothing_is_lost() {
         panic!("{refused}");
     };
     assert_eq!(problem.status, 507, "{}", problem.detail);
-    assert!(problem.detail.contains("disk is full"), "{}", problem.detail);
+    assert!(
+        problem.detail.contains("disk is full"),
+        "{}",
+        problem.detail
+    );
     for id in &accepted {
-        assert!(client.task_view(id).await.is_ok(), "{id} was accepted and is lost");
+        assert!(
+            client.task_view(id).await.is_ok(),
+            "{id} was accepted and is lost"
+        );
     }
     manager.stop().await;
 }

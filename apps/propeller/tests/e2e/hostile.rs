@@ -33,7 +33,9 @@ async fn story(seed: u64, runtime: Arc<dyn Runtime>) {
         .manager_config()
         .unwrap();
     let (link, carry) = hub.connect(Listen::AsManager);
-    let manager = propeller_manager::Manager::start_on(config, link, carry).await.unwrap();
+    let manager = propeller_manager::Manager::start_on(config, link, carry)
+        .await
+        .unwrap();
     let mut proplets = Vec::new();
     for name in ["p1", "p2"] {
         let id: PropletId = name.parse().unwrap();
@@ -54,13 +56,19 @@ async fn story(seed: u64, runtime: Arc<dyn Runtime>) {
             inputs: Some(vec![number.to_string(), "100".to_owned()]),
             ..request("sum", &guest("add.wasm"))
         };
-        ids.push((number, client.task_create(&add, true).await.unwrap().id.clone()));
+        ids.push((
+            number,
+            client.task_create(&add, true).await.unwrap().id.clone(),
+        ));
     }
     for (number, id) in ids {
         let task = wait(&client, &id).await;
         assert_eq!(state(&task), "completed", "seed {seed}: {}", task.error);
         assert_eq!(task.results, (number + 100).to_string(), "seed {seed}");
-        let completed = task.attempts.iter().filter(|a| a.outcome.as_deref() == Some("completed"));
+        let completed = task
+            .attempts
+            .iter()
+            .filter(|a| a.outcome.as_deref() == Some("completed"));
         assert_eq!(completed.count(), 1, "seed {seed}: settled once");
     }
 }

@@ -11,13 +11,10 @@ async fn every_limit_stops_its_guest_and_says_so() {
     let _proplet = world.proplet("p1");
     let client = client(manager.url());
     ready(&client, 1).await;
-    let bomb = wat(
-        r#"(module (memory 1) (func (export "main")
-             (loop (drop (memory.grow (i32.const 16))) (br 0))))"#,
-    );
+    let bomb = wat(r#"(module (memory 1) (func (export "main")
+             (loop (drop (memory.grow (i32.const 16))) (br 0))))"#);
     let deep = wat(r#"(module (func $f (export "main") (call $f)))"#);
-    let flood = wat(
-        r#"(module
+    let flood = wat(r#"(module
              (import "wasi_snapshot_preview1" "fd_write"
                (func $write (param i32 i32 i32 i32) (result i32)))
              (memory (export "memory") 1)
@@ -25,22 +22,59 @@ async fn every_limit_stops_its_guest_and_says_so() {
                (i32.store (i32.const 0) (i32.const 16))
                (i32.store (i32.const 4) (i32.const 4096))
                (loop (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
-                     (br 0))))"#,
-    );
+                     (br 0))))"#);
     let mib = 1024 * 1024;
     let none = Limits::default();
-    let fuel = Limits { fuel: Some(1_000_000), ..none };
-    let wall = Limits { fuel: Some(1_000_000_000_000), wall_ms: Some(200), ..none };
-    let memory = Limits { memory_bytes: Some(4 * mib), ..none };
-    let output = Limits { output_bytes: Some(10_000), ..none };
+    let fuel = Limits {
+        fuel: Some(1_000_000),
+        ..none
+    };
+    let wall = Limits {
+        fuel: Some(1_000_000_000_000),
+        wall_ms: Some(200),
+        ..none
+    };
+    let memory = Limits {
+        memory_bytes: Some(4 * mib),
+        ..none
+    };
+    let output = Limits {
+        output_bytes: Some(10_000),
+        ..none
+    };
     for (name, wasm, limits, says) in [
         ("main", endless(), fuel, "limit: fuel 1000000 (set by task)"),
-        ("main", endless(), none, "limit: fuel 1000000000 (set by default)"),
-        ("main", endless(), wall, "limit: wall clock 200 ms (set by task)"),
-        ("main", bomb.clone(), memory, "limit: memory 4194304 bytes (set by task)"),
-        ("main", bomb, none, "limit: memory 268435456 bytes (set by default)"),
+        (
+            "main",
+            endless(),
+            none,
+            "limit: fuel 1000000000 (set by default)",
+        ),
+        (
+            "main",
+            endless(),
+            wall,
+            "limit: wall clock 200 ms (set by task)",
+        ),
+        (
+            "main",
+            bomb.clone(),
+            memory,
+            "limit: memory 4194304 bytes (set by task)",
+        ),
+        (
+            "main",
+            bomb,
+            none,
+            "limit: memory 268435456 bytes (set by default)",
+        ),
         ("main", deep, none, "limit: stack 1048576 bytes"),
-        ("_start", flood, output, "limit: stdout 10000 bytes (set by task)"),
+        (
+            "_start",
+            flood,
+            output,
+            "limit: stdout 10000 bytes (set by task)",
+        ),
     ] {
         let request = TaskRequest {
             limits: Some(limits),

@@ -83,7 +83,12 @@ async fn a_finished_task_runs_again_and_its_attempts_count_on() {
 async fn a_running_task_is_stopped_and_its_slot_is_free_again() {
     let world = World::new().await;
     let manager = world.manager().await;
-    let _proplet = world.part("p1").with("max_tasks", "1").with("liveliness_interval", "300ms").proplet("p1").unwrap();
+    let _proplet = world
+        .part("p1")
+        .with("max_tasks", "1")
+        .with("liveliness_interval", "300ms")
+        .proplet("p1")
+        .unwrap();
     let client = client(manager.url());
     ready(&client, 1).await;
     let limits = propeller_api::Limits {
@@ -143,5 +148,8 @@ async fn a_task_that_nobody_can_take_waits_for_a_proplet() {
     assert_eq!(state(&client.task_view(&id).await.unwrap()), "scheduled");
     let _proplet = world.proplet("late");
     let task = wait(&client, &id).await;
-    assert_eq!((state(&task), task.proplet_id.as_str()), ("completed", "late"));
+    assert_eq!(
+        (state(&task), task.proplet_id.as_str()),
+        ("completed", "late")
+    );
 }

@@ -14,7 +14,11 @@ fn files(folder: &Path) -> Vec<PathBuf> {
         .unwrap()
         .flat_map(|entry| {
             let path = entry.unwrap().path();
-            if path.is_dir() { files(&path) } else { vec![path] }
+            if path.is_dir() {
+                files(&path)
+            } else {
+                vec![path]
+            }
         })
         .collect()
 }
@@ -23,9 +27,11 @@ fn contains(bytes: &[u8], needle: &str) -> bool {
     let encoded = BASE64.encode(needle.as_bytes());
     // The middle of the encoding, which does not depend on what stands around it.
     let middle = &encoded[4..encoded.len() - 4];
-    [needle, middle]
-        .iter()
-        .any(|text| bytes.windows(text.len()).any(|window| window == text.as_bytes()))
+    [needle, middle].iter().any(|text| {
+        bytes
+            .windows(text.len())
+            .any(|window| window == text.as_bytes())
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]

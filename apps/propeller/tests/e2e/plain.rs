@@ -26,7 +26,10 @@ async fn a_plain_proplet_runs_tasks_and_is_labelled_so() {
         ..request("add", &guest("add.wasm"))
     };
     let task = run(&client, &add).await;
-    assert_eq!((state(&task), task.results.as_str()), ("completed", Some("42")));
+    assert_eq!(
+        (state(&task), task.results.as_str()),
+        ("completed", Some("42"))
+    );
     assert_eq!(task.protection, "plain");
     let wrong = TaskRequest {
         inputs: Some(vec!["2".to_owned()]),
@@ -41,12 +44,18 @@ async fn a_plain_proplet_runs_tasks_and_is_labelled_so() {
 async fn without_leave_a_plain_proplet_is_not_even_seen() {
     let world = World::new().await;
     let manager = world.manager().await;
-    let _plain = world.part("plain").with("plaintext", "true").proplet("plain").unwrap();
+    let _plain = world
+        .part("plain")
+        .with("plaintext", "true")
+        .proplet("plain")
+        .unwrap();
     let _sealed = world.proplet("sealed");
     let client = client(manager.url());
     ready(&client, 1).await;
     until("the plain announcement is dropped", async || {
-        let metrics = reqwest::get(format!("{}/metrics", manager.url())).await.unwrap();
+        let metrics = reqwest::get(format!("{}/metrics", manager.url()))
+            .await
+            .unwrap();
         metrics.text().await.unwrap().contains("plain mode is off")
     })
     .await;
@@ -56,17 +65,29 @@ async fn without_leave_a_plain_proplet_is_not_even_seen() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_id_that_was_sealed_once_is_never_served_in_plain() {
     let world = World::new().await;
-    let part = world.manager_part().with("allow_plaintext_proplets", "true");
+    let part = world
+        .manager_part()
+        .with("allow_plaintext_proplets", "true");
     let manager = part.clone().manager().await.unwrap();
     let sealed = world.proplet("p1");
     ready(&client(manager.url()), 1).await;
     sealed.stop().await;
     manager.stop().await;
     let manager = part.manager().await.unwrap();
-    let _plain = world.part("other").with("plaintext", "true").proplet("p1").unwrap();
+    let _plain = world
+        .part("other")
+        .with("plaintext", "true")
+        .proplet("p1")
+        .unwrap();
     until("the plain announcement is dropped", async || {
-        let metrics = reqwest::get(format!("{}/metrics", manager.url())).await.unwrap();
-        metrics.text().await.unwrap().contains("of a sealed proplet")
+        let metrics = reqwest::get(format!("{}/metrics", manager.url()))
+            .await
+            .unwrap();
+        metrics
+            .text()
+            .await
+            .unwrap()
+            .contains("of a sealed proplet")
     })
     .await;
     let member = client(manager.url()).proplet_view("p1").await.unwrap();

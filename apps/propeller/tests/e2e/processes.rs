@@ -46,7 +46,11 @@ impl Process {
                 }
             });
         }
-        Self { child, lines, seen: Vec::new() }
+        Self {
+            child,
+            lines,
+            seen: Vec::new(),
+        }
     }
 
     /// Waits for a line with all of these texts.
@@ -90,7 +94,11 @@ impl Drop for Process {
 }
 
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -143,7 +151,11 @@ async fn a_manager_killed_at_any_moment_has_lost_nothing_it_acknowledged() {
     let mut manager = Process::start(&folder, &["manager"], &env);
     manager.expect(&["manager ready"]);
     let client = client(&url);
-    assert!(acknowledged.len() > 20, "only {} tasks were accepted", acknowledged.len());
+    assert!(
+        acknowledged.len() > 20,
+        "only {} tasks were accepted",
+        acknowledged.len()
+    );
     for (id, sum) in acknowledged {
         let task = wait(&client, &id).await;
         assert_eq!(state(&task), "completed", "{id}: {}", task.error);
@@ -156,7 +168,10 @@ async fn up_makes_its_key_once_stops_cleanly_and_resumes() {
     use std::os::unix::fs::PermissionsExt;
     let world = World::new().await;
     let folder = world.scratch.path("up");
-    let (port, mqtt) = (free_port().to_string(), format!("127.0.0.1:{}", free_port()));
+    let (port, mqtt) = (
+        free_port().to_string(),
+        format!("127.0.0.1:{}", free_port()),
+    );
     let broker = format!("tcp://{mqtt}");
     let env = [
         ("MANAGER_HTTP_PORT", port.as_str()),
@@ -191,7 +206,10 @@ async fn a_broken_key_stops_a_service_before_it_starts_and_is_not_repeated() {
     let world = World::new().await;
     let folder = world.scratch.path("cwd");
     let bad = "deadbeef-not-a-key";
-    for (service, variable) in [("manager", "MANAGER_WORKLOAD_KEY"), ("proplet", "PROPLET_WORKLOAD_KEY")] {
+    for (service, variable) in [
+        ("manager", "MANAGER_WORKLOAD_KEY"),
+        ("proplet", "PROPLET_WORKLOAD_KEY"),
+    ] {
         let mut process = Process::start(&folder, &[service], &[(variable, bad)]);
         let line = process.expect(&["error", variable, "64 hexadecimal digits"]);
         assert!(!line.contains(bad));
@@ -206,9 +224,13 @@ async fn the_story_of_the_seed_word_for_word() {
     let manager = world.manager().await;
     let broker = format!("tcp://{}", world.address);
     let key = world.key.to_hex();
-    let other = propeller_envelope::WorkloadKey::generate().unwrap().to_hex();
+    let other = propeller_envelope::WorkloadKey::generate()
+        .unwrap()
+        .to_hex();
     let folder = world.scratch.path("cwd");
-    let wasm = crate::support::guest_path("hello.wasm").display().to_string();
+    let wasm = crate::support::guest_path("hello.wasm")
+        .display()
+        .to_string();
     let client = client(manager.url());
     for (key, id) in [(key, "right"), (other, "wrong")] {
         let env = [
@@ -218,12 +240,22 @@ async fn the_story_of_the_seed_word_for_word() {
             ("PROPLET_DATA_DIR", id),
         ];
         let mut proplet = Process::start(&folder, &["proplet"], &env);
-        until("the proplet is there", async || client.proplet_view(id).await.is_ok_and(|p| p.alive)).await;
+        until("the proplet is there", async || {
+            client.proplet_view(id).await.is_ok_and(|p| p.alive)
+        })
+        .await;
         let cli = |args: &[&str]| {
             let mut all = vec!["-m", manager.url(), "--json"];
             all.extend_from_slice(args);
-            let output = Command::new(env!("CARGO_BIN_EXE_propeller")).args(all).output().unwrap();
-            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let output = Command::new(env!("CARGO_BIN_EXE_propeller"))
+                .args(all)
+                .output()
+                .unwrap();
+            assert!(
+                output.status.success(),
+                "{}",
+                String::from_utf8_lossy(&output.stderr)
+            );
             String::from_utf8(output.stdout).unwrap()
         };
         let created = cli(&["tasks", "create", "my-secure-task", "--file", &wasm]);
@@ -236,7 +268,10 @@ async fn the_story_of_the_seed_word_for_word() {
             proplet.expect(&["INFO", "Finished running app", &format!("id={task}")]);
             assert_eq!(state(&ended), "completed");
             proplet.terminate();
-            until("it has left", async || !client.proplet_view(id).await.unwrap().alive).await;
+            until("it has left", async || {
+                !client.proplet_view(id).await.unwrap().alive
+            })
+            .await;
         } else {
             proplet.expect(&[
                 "ERROR",
@@ -244,7 +279,11 @@ async fn the_story_of_the_seed_word_for_word() {
                 r#"error="cipher: message authentication failed""#,
             ]);
             assert_eq!(state(&ended), "failed");
-            assert!(ended.error.contains("cipher: message authentication failed"));
+            assert!(
+                ended
+                    .error
+                    .contains("cipher: message authentication failed")
+            );
             assert!(ended.attempts.iter().all(|attempt| attempt.usage.is_none()));
         }
     }

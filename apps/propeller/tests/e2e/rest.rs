@@ -20,7 +20,12 @@ async fn a_task_has_upstreams_fields_and_zero_values() {
         "updated_at": "0001-01-01T00:00:00Z", "next_run": "0001-01-01T00:00:00Z",
         "metadata": {"team": "a", "n": 1},
     });
-    let response = http.post(format!("{}/tasks/", manager.url())).json(&body).send().await.unwrap();
+    let response = http
+        .post(format!("{}/tasks/", manager.url()))
+        .json(&body)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(response.status(), 201);
     let location = response.headers()["location"].to_str().unwrap().to_owned();
     let task: Value = response.json().await.unwrap();
@@ -35,7 +40,11 @@ async fn a_task_has_upstreams_fields_and_zero_values() {
     let url = format!("{}{location}/results", manager.url());
     let results: Value = http.get(url).send().await.unwrap().json().await.unwrap();
     assert_eq!(results["results"], Value::Null);
-    for (filter, found) in [(r#"{"team":"a"}"#, 1), (r#"{"team":"b"}"#, 0), (r#"{"n":1,"team":"a"}"#, 1)] {
+    for (filter, found) in [
+        (r#"{"team":"a"}"#, 1),
+        (r#"{"team":"b"}"#, 0),
+        (r#"{"n":1,"team":"a"}"#, 1),
+    ] {
         let page: Value = http
             .get(format!("{}/tasks", manager.url()))
             .query(&[("metadata", filter)])
@@ -67,7 +76,10 @@ async fn a_change_keeps_what_it_does_not_mention() {
     };
     let after = client.task_update(&task.id, &change).await.unwrap();
     assert_eq!(after.name, "after");
-    assert_eq!((after.priority, &after.inputs, &after.env), (7, &task.inputs, &task.env));
+    assert_eq!(
+        (after.priority, &after.inputs, &after.env),
+        (7, &task.inputs, &task.env)
+    );
     assert_eq!(after.module, task.module);
 }
 
@@ -79,12 +91,18 @@ async fn proplets_show_who_they_are_and_how_they_are() {
     let client = client(manager.url());
     ready(&client, 1).await;
     let view = client.proplet_view("p1").await.unwrap();
-    assert_eq!((view.link.as_str(), view.alive, view.slots), ("sealed", true, 64));
+    assert_eq!(
+        (view.link.as_str(), view.alive, view.slots),
+        ("sealed", true, 64)
+    );
     assert_eq!(view.metadata.wasm_runtime, "wasmtime-internal");
     assert!(view.metadata.total_memory_bytes > 0);
     let sdf = client.proplet_sdf("p1").await.unwrap();
     assert_eq!(sdf["info"]["license"], "Apache-2.0");
-    let page = propeller_sdk::Page { offset: 0, limit: 10 };
+    let page = propeller_sdk::Page {
+        offset: 0,
+        limit: 10,
+    };
     crate::support::until("a measurement", async || {
         client.proplet_metrics("p1", page).await.unwrap().total > 0
     })
@@ -104,7 +122,8 @@ async fn a_web_page_cannot_use_a_manager_on_loopback() {
     let manager = world.manager().await;
     let http = reqwest::Client::new();
     let get = |name: &'static str, value: String| {
-        http.get(format!("{}/tasks", manager.url())).header(name, value)
+        http.get(format!("{}/tasks", manager.url()))
+            .header(name, value)
     };
     let port = manager.address().port();
     for (name, value, status) in [
@@ -124,7 +143,10 @@ async fn with_a_token_and_tls_only_holders_get_in() {
     let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let write = |name: &str, text: String| {
         let path = world.scratch.path(name);
-        std::fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+        std::fs::File::create(&path)
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
         path
     };
     let cert = write("cert.pem", key.cert.pem());
@@ -149,10 +171,18 @@ async fn with_a_token_and_tls_only_holders_get_in() {
         })
         .unwrap()
     };
-    let page = propeller_sdk::Page { offset: 0, limit: 10 };
+    let page = propeller_sdk::Page {
+        offset: 0,
+        limit: 10,
+    };
     assert!(client(None).health().await.is_ok(), "health needs no token");
     assert!(client(None).proplet_list(page, None).await.is_err());
-    assert!(client(Some("another-token-of-some")).proplet_list(page, None).await.is_err());
+    assert!(
+        client(Some("another-token-of-some"))
+            .proplet_list(page, None)
+            .await
+            .is_err()
+    );
     let right = client(Some("a-token-of-some-length"));
     assert!(right.proplet_list(page, None).await.is_ok());
 }
@@ -160,7 +190,12 @@ async fn with_a_token_and_tls_only_holders_get_in() {
 #[tokio::test(flavor = "multi_thread")]
 async fn beyond_loopback_a_manager_without_protection_does_not_start() {
     let world = World::new().await;
-    let error = world.manager_part().with("http_host", "0.0.0.0").manager().await.unwrap_err();
+    let error = world
+        .manager_part()
+        .with("http_host", "0.0.0.0")
+        .manager()
+        .await
+        .unwrap_err();
     let text = propeller::stack::chain(&error);
     assert!(text.contains("MANAGER_HTTP_TOKEN"), "{text}");
 }

@@ -140,7 +140,10 @@ pub(crate) async fn ready(client: &Client, proplets: usize) {
             limit: 100,
         };
         let list = client.proplet_list(page, None).await.unwrap();
-        let linked = list.proplets.iter().filter(|p| p.alive && p.link != "not heard from");
+        let linked = list
+            .proplets
+            .iter()
+            .filter(|p| p.alive && p.link != "not heard from");
         linked.count() >= proplets
     })
     .await;
@@ -153,7 +156,11 @@ pub(crate) async fn run(client: &Client, request: &TaskRequest) -> Task {
 }
 
 pub(crate) async fn wait(client: &Client, id: &str) -> Task {
-    client.task_wait(id, Some(PATIENCE)).await.unwrap().into_value()
+    client
+        .task_wait(id, Some(PATIENCE))
+        .await
+        .unwrap()
+        .into_value()
 }
 
 pub(crate) fn state(task: &Task) -> &'static str {
@@ -164,7 +171,10 @@ pub(crate) fn state(task: &Task) -> &'static str {
 pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     let begun = Instant::now();
     while !is_so().await {
-        assert!(begun.elapsed() < PATIENCE, "{what}: not within {PATIENCE:?}");
+        assert!(
+            begun.elapsed() < PATIENCE,
+            "{what}: not within {PATIENCE:?}"
+        );
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

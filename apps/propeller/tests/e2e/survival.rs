@@ -8,12 +8,10 @@ use crate::support::{
 
 /// A guest that takes a while: a loop of about a second, then an answer.
 fn slow() -> TaskRequest {
-    let wasm = wat(
-        r#"(module (func (export "main") (result i32) (local $i i64)
+    let wasm = wat(r#"(module (func (export "main") (result i32) (local $i i64)
              (loop (local.set $i (i64.add (local.get $i) (i64.const 1)))
                    (br_if 0 (i64.lt_u (local.get $i) (i64.const 300000000))))
-             (i32.const 7)))"#,
-    );
+             (i32.const 7)))"#);
     TaskRequest {
         limits: Some(Limits {
             fuel: Some(1_000_000_000_000),
@@ -36,14 +34,20 @@ async fn a_task_on_a_killed_proplet_finishes_on_another() {
     first.kill().await;
     let _second = world.proplet("p2");
     let task = wait(&client, &id).await;
-    assert_eq!((state(&task), task.results.as_str()), ("completed", Some("7")));
+    assert_eq!(
+        (state(&task), task.results.as_str()),
+        ("completed", Some("7"))
+    );
     let attempts: Vec<(u32, &str)> = task
         .attempts
         .iter()
         .map(|a| (a.number, a.proplet_id.as_str()))
         .collect();
     assert_eq!(attempts, [(1, "p1"), (2, "p2")]);
-    assert_eq!(task.attempts[0].outcome.as_deref(), Some("no sign of life within the lease"));
+    assert_eq!(
+        task.attempts[0].outcome.as_deref(),
+        Some("no sign of life within the lease")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,7 +63,10 @@ async fn a_proplet_that_leaves_in_peace_gives_its_task_back_at_once() {
     let _second = world.proplet("p2");
     let task = wait(&client, &id).await;
     assert_eq!(state(&task), "completed");
-    assert_eq!(task.attempts[0].outcome.as_deref(), Some("the proplet was shut down"));
+    assert_eq!(
+        task.attempts[0].outcome.as_deref(),
+        Some("the proplet was shut down")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,7 +82,10 @@ async fn restarting_the_manager_mid_task_kills_and_loses_nothing() {
     let manager = world.manager().await;
     let after = client(manager.url());
     let task = wait(&after, &id).await;
-    assert_eq!((state(&task), task.results.as_str()), ("completed", Some("7")));
+    assert_eq!(
+        (state(&task), task.results.as_str()),
+        ("completed", Some("7"))
+    );
     assert_eq!(task.attempts.len(), 1, "the attempt went on");
 }
 

@@ -110,7 +110,15 @@ mod tests {
             let address: Address = text.parse().unwrap();
             assert_eq!(address.to_string(), expected, "{text}");
         }
-        for bad in ["", "http://h", "tcp://", "h:x", "h:99999", "tcp://u@h", "[::1"] {
+        for bad in [
+            "",
+            "http://h",
+            "tcp://",
+            "h:x",
+            "h:99999",
+            "tcp://u@h",
+            "[::1",
+        ] {
             assert!(bad.parse::<Address>().is_err(), "{bad}");
         }
     }

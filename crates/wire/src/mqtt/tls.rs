@@ -82,10 +82,10 @@ impl TlsFiles {
         let system = rustls_native_certs::load_native_certs();
         let (added, _) = roots.add_parsable_certificates(system.certs);
         if added == 0 {
-            let cause = system.errors.first().map_or_else(
-                || "none found".to_owned(),
-                ToString::to_string,
-            );
+            let cause = system
+                .errors
+                .first()
+                .map_or_else(|| "none found".to_owned(), ToString::to_string);
             return Err(TlsError::NoRoots(io::Error::other(cause)));
         }
         Ok(roots)
@@ -113,7 +113,9 @@ mod danger {
     use std::sync::Arc;
 
     use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-    use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+    use rustls::crypto::{
+        CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature,
+    };
     use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
     use rustls::{DigitallySignedStruct, Error, SignatureScheme};
 
@@ -145,7 +147,12 @@ mod danger {
             cert: &CertificateDer<'_>,
             dss: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls12_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+            verify_tls12_signature(
+                message,
+                cert,
+                dss,
+                &self.0.signature_verification_algorithms,
+            )
         }
 
         fn verify_tls13_signature(
@@ -154,7 +161,12 @@ mod danger {
             cert: &CertificateDer<'_>,
             dss: &DigitallySignedStruct,
         ) -> Result<HandshakeSignatureValid, Error> {
-            verify_tls13_signature(message, cert, dss, &self.0.signature_verification_algorithms)
+            verify_tls13_signature(
+                message,
+                cert,
+                dss,
+                &self.0.signature_verification_algorithms,
+            )
         }
 
         fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

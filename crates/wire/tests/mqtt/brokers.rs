@@ -5,15 +5,18 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use propeller_broker::{Options, PACKET_LEN_MAX, StartError};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::net::TcpListener;
 use tokio::process::{Child, ChildStderr, Command};
 
-/// Others may take a port between looking for a free one and using it.
-const PORT_TRIES: usize = 20;
+/// Where the next broker is tried. Systems choose ports from 32,768 on for whoever connects or
+/// does not care; down here nobody takes the port of a broker that is away for a moment.
+static NEXT_PORT: AtomicU16 = AtomicU16::new(21_000);
+/// Some ports may be in use by something else.
+const PORT_TRIES: usize = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -51,9 +54,7 @@ impl Broker {
             return None;
         }
         for _ in 0..PORT_TRIES {
-            let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-            let address = free.local_addr().unwrap();
-            drop(free);
+            let address = ([127, 0, 0, 1], NEXT_PORT.fetch_add(1, Relaxed)).into();
             if let Some(running) = run(kind, address).await {
                 return Some(Self {
                     address,
@@ -62,7 +63,7 @@ impl Broker {
                 });
             }
         }
-        panic!("{PORT_TRIES} free ports were taken by others");
+        panic!("{PORT_TRIES} ports are in use");
     }
 
     /// Ends it, without a goodbye if that is possible.
