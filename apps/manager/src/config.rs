@@ -234,16 +234,28 @@ fn http(settings: &mut Settings) -> Http {
         port: u16::try_from(port).unwrap_or(0),
         tls,
         token,
-        upload_max: settings.bytes("upload_max"),
+        upload_max: upload_max(settings),
     }
+}
+
+fn upload_max(settings: &mut Settings) -> u64 {
+    /// What a proplet takes as a whole, with what sealing adds.
+    const MAX: u64 = 120 * 1024 * 1024;
+    let max = settings.bytes("upload_max");
+    if max == 0 || max > MAX {
+        settings.invalid("upload_max", "1 to 120MiB".to_owned());
+    }
+    max
 }
 
 fn rules(settings: &mut Settings) -> Rules {
     /// Below it heartbeats would be most of what happens.
     const LEASE_MIN: Duration = Duration::from_millis(500);
+    /// A task on a lost proplet waits this long.
+    const LEASE_MAX: Duration = Duration::from_secs(86_400);
     let lease = settings.duration("lease");
-    if lease < LEASE_MIN {
-        settings.invalid("lease", "at least 500ms".to_owned());
+    if !(LEASE_MIN..=LEASE_MAX).contains(&lease) {
+        settings.invalid("lease", "500ms to 1d".to_owned());
     }
     let attempts_max = settings.number("attempts_max", 1, 100);
     Rules {

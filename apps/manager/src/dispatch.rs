@@ -53,6 +53,8 @@ pub enum Wake {
     Command(Box<Command>, oneshot::Sender<Reply>),
     /// Time has passed.
     Tick,
+    /// Finish this batch and end. Clients may still hold connections, and nobody waits for them.
+    Stop,
 }
 
 /// What a command comes to.
@@ -81,6 +83,8 @@ pub struct Dispatcher {
     wakes: mpsc::Receiver<Wake>,
     outgoing: mpsc::Sender<Outgoing>,
     broker_up: Arc<AtomicBool>,
+    /// Memory is ahead of the store and could not be put right yet.
+    dirty: bool,
 }
 
 /// Everything in memory that decisions depend on.
@@ -94,6 +98,7 @@ pub(crate) struct Mind {
     waiters: waiters::Waiters,
     /// Tasks in the queue, as the store counts them.
     waiting: u64,
+    begun: Instant,
     swept: Instant,
     metrics: Arc<Metrics>,
 }
@@ -130,6 +135,7 @@ impl Dispatcher {
             leases: leases::Leases::default(),
             waiters: waiters::Waiters::default(),
             waiting: 0,
+            begun: Instant::now(),
             swept: Instant::now(),
             metrics,
             rules,
@@ -144,14 +150,19 @@ impl Dispatcher {
             wakes,
             outgoing,
             broker_up,
+            dirty: false,
         })
     }
 
-    /// Runs until nobody can wake it any more. Blocks: give it a thread of its own.
+    /// Runs until it is told to stop or nobody can wake it any more. Blocks: give it a thread of its own.
     pub fn run(mut self) {
         let mut batch = Vec::with_capacity(BATCH_MAX);
         while self.wakes.blocking_recv_many(&mut batch, BATCH_MAX) > 0 {
+            let last = batch.iter().any(|wake| matches!(wake, Wake::Stop));
             self.handle(batch.drain(..));
+            if last {
+                break;
+            }
         }
         debug!("dispatcher ends");
     }
@@ -161,6 +172,7 @@ impl Dispatcher {
         let mut replies = Vec::new();
         for wake in batch {
             let (input, reply) = match wake {
+                Wake::Stop => (None, None),
                 Wake::Tick => (Some(Input::Tick), None),
                 Wake::Command(command, reply) => (Some(Input::Command(command)), Some(reply)),
                 Wake::Link(incoming) => (self.read(incoming), None),
@@ -170,48 +182,58 @@ impl Dispatcher {
                 replies.push(reply);
             }
         }
-        match self.commit(&inputs) {
+        match self.commit(&inputs, Placing::Yes) {
             Ok((effects, answers)) => self.finish(effects, answers, &mut replies),
-            // One bad input must not take its neighbours with it.
-            Err(failed) if inputs.len() > 1 => {
+            // Neither a plan nor one bad input may take the others with it.
+            Err(failed) => {
                 debug!(error = %failed, inputs = inputs.len(), "batch failed, applying one by one");
                 for (input, reply) in inputs.iter().zip(&mut replies) {
                     self.handle_alone(input, reply);
-                }
-            }
-            Err(failed) => {
-                if let Some(input) = inputs.first() {
-                    self.refuse(&failed, input, &mut replies[0]);
                 }
             }
         }
     }
 
     fn handle_alone(&mut self, input: &Input, reply: &mut Option<oneshot::Sender<Reply>>) {
-        match self.commit(std::slice::from_ref(input)) {
+        match self.commit(std::slice::from_ref(input), Placing::No) {
             Ok((effects, answers)) => self.finish(effects, answers, std::slice::from_mut(reply)),
             Err(failed) => self.refuse(&failed, input, reply),
         }
     }
 
     /// Applies inputs and plans, in one transaction. On failure nothing has happened.
-    fn commit(&mut self, inputs: &[Input]) -> Result<(Vec<Effect>, Answers), StoreError> {
+    fn commit(
+        &mut self,
+        inputs: &[Input],
+        placing: Placing,
+    ) -> Result<(Vec<Effect>, Answers), StoreError> {
         let moment = Moment {
             now: Instant::now(),
             ms: now_ms(),
         };
-        let result = self.commit_at(inputs, moment);
+        if self.dirty {
+            self.resync(moment)?;
+        }
+        let result = self.commit_at(inputs, placing, moment);
         if result.is_err() {
             // Memory may be ahead of the store: the store is right.
-            let transaction = self.store.begin()?;
-            self.mind.resync(&transaction, moment.now)?;
+            self.dirty = true;
+            self.resync(moment)?;
         }
         result
+    }
+
+    fn resync(&mut self, moment: Moment) -> Result<(), StoreError> {
+        let transaction = self.store.begin()?;
+        self.mind.resync(&transaction, moment.now)?;
+        self.dirty = false;
+        Ok(())
     }
 
     fn commit_at(
         &mut self,
         inputs: &[Input],
+        placing: Placing,
         moment: Moment,
     ) -> Result<(Vec<Effect>, Answers), StoreError> {
         let blobs = self.store.blobs().clone();
@@ -224,8 +246,10 @@ impl Dispatcher {
                 .apply(&transaction, &blobs, input, moment, &mut effects)?;
             answers.push(answer);
         }
-        self.mind
-            .place(&transaction, &blobs, moment, &mut effects)?;
+        if placing == Placing::Yes {
+            self.mind
+                .place(&transaction, &blobs, moment, &mut effects)?;
+        }
         transaction.commit()?;
         Ok((effects, answers))
     }
@@ -285,3 +309,10 @@ impl Dispatcher {
 }
 
 type Answers = Vec<Option<Reply>>;
+
+/// Whether a batch ends with a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Placing {
+    Yes,
+    No,
+}

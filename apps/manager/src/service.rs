@@ -129,7 +129,9 @@ impl Manager {
     /// Stops in bounded time. Attempts go on: the next start gives each a full lease.
     pub async fn stop(self) {
         self.serving.stop().await;
-        drop(self.wakes);
+        if self.wakes.send(Wake::Stop).await.is_err() {
+            tracing::error!("the dispatcher has ended before its time");
+        }
         let mut tasks = self.tasks;
         tasks.shutdown().await;
         let dispatcher = self.dispatcher;

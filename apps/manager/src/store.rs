@@ -6,7 +6,6 @@
 
 pub mod attempt;
 mod blob;
-mod lock;
 mod migrate;
 pub mod module;
 pub mod proplet;
@@ -18,10 +17,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use propeller_settings::{DirectoryLock, LockError};
 use rusqlite::{Connection, OpenFlags, Transaction};
 
 pub use blob::{Blob, Blobs, INLINE_LEN_MAX};
-pub use lock::{DirectoryLock, LockError};
 pub use retention::{Swept, remove_orphans};
 
 /// Read connections that are kept open: more would only wait for two cores.
@@ -105,7 +104,7 @@ impl Store {
     /// # Errors
     /// See [`StoreError`].
     pub fn open(directory: &Path) -> Result<Self, StoreError> {
-        let lock = DirectoryLock::take(directory)?;
+        let lock = DirectoryLock::take(directory, "manager")?;
         let path = directory.join("manager.db");
         let mut writer = Connection::open(&path)?;
         restrict(&path)?;

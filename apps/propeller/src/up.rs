@@ -16,9 +16,10 @@ use crate::stack::chain;
 /// How everything is started.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Where everything is kept; the workload key is made here at the first start
-    #[arg(long, value_name = "DIR", default_value = "propeller-data")]
-    data_dir: PathBuf,
+    /// Where everything is kept [default: propeller-data]; the workload key is made here at the
+    /// first start
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Use this broker instead of the embedded one
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
@@ -33,30 +34,53 @@ pub async fn up(args: &Args) -> ExitCode {
 }
 
 async fn serve(args: &Args) -> Result<(), String> {
-    let key_file = args.data_dir.join("workload.key");
-    let mut manager = load(
-        args,
-        propeller_manager::config::SCHEMA,
-        "manager",
-        &key_file,
-    )?;
-    let mut proplet = load(
-        args,
-        propeller_proplet::config::SCHEMA,
-        "proplet",
-        &key_file,
-    )?;
-    let mut broker = load(args, BROKER_SCHEMA, "broker", &key_file)?;
-    let filter = manager.text("log_level").unwrap_or("info").to_owned();
-    let mut warnings = std::mem::take(&mut manager.warnings);
-    warnings.append(&mut proplet.warnings);
-    warnings.append(&mut broker.warnings);
+    let home = args
+        .data_dir
+        .clone()
+        .unwrap_or_else(|| PathBuf::from("propeller-data"));
+    let key_file = home.join("workload.key");
+    let mut broker = load(args, BROKER_SCHEMA, &[])?;
     let options = broker_options(&mut broker);
-    let options = broker.finish(options).map_err(|e| e.to_string())?;
     let broker_address = match &args.broker {
         Some(url) => url.clone(),
         None => format!("tcp://{}", options.listen),
     };
+    let given = |part: &str| {
+        [
+            (
+                "mqtt_address",
+                broker_address.clone(),
+                args.broker.is_some(),
+            ),
+            (
+                "data_dir",
+                home.join(part).display().to_string(),
+                args.data_dir.is_some(),
+            ),
+        ]
+    };
+    let manager = load(args, propeller_manager::config::SCHEMA, &given("manager"))?;
+    let proplet = load(args, propeller_proplet::config::SCHEMA, &given("proplet"))?;
+    let key = common_key(&manager, &proplet, &key_file)?;
+    let mut manager = with_key(
+        args,
+        manager,
+        propeller_manager::config::SCHEMA,
+        &given("manager"),
+        &key,
+    )?;
+    let mut proplet = with_key(
+        args,
+        proplet,
+        propeller_proplet::config::SCHEMA,
+        &given("proplet"),
+        &key,
+    )?;
+    let filter = manager.text("log_level").unwrap_or("info").to_owned();
+    let mut warnings = std::mem::take(&mut manager.warnings);
+    warnings.append(&mut proplet.warnings);
+    warnings.append(&mut broker.warnings);
+    let options = broker.finish(options).map_err(|e| e.to_string())?;
     let manager = propeller_manager::Config::from_settings(manager).map_err(|e| e.to_string())?;
     let proplet = propeller_proplet::Config::from_settings(proplet).map_err(|e| e.to_string())?;
     log::start(&filter)?;
@@ -93,39 +117,62 @@ async fn stop(broker: Option<Broker>, manager: Manager, proplet: Proplet) {
     }
 }
 
-/// The settings of one part. Only what nobody has set is taken from `up` itself.
-fn load(args: &Args, schema: Schema, part: &str, key_file: &Path) -> Result<Settings, String> {
+/// A value that `up` gives to a part: its name, the value, and whether it goes before what the
+/// environment or a file says.
+type Given = (&'static str, String, bool);
+
+/// The settings of one part, with what `up` gives to it.
+fn load(args: &Args, schema: Schema, given: &[Given]) -> Result<Settings, String> {
     let mut sources =
         Sources::from_process(schema.prefix, args.config.as_deref()).map_err(|e| e.to_string())?;
     let section = section(&sources, schema);
     let before = Settings::load(schema, &section, &sources);
-    if schema.section != BROKER_SCHEMA.section {
-        let has_key =
-            before.text("workload_key").is_some() || before.text("workload_key_file").is_some();
-        if !has_key {
-            make_key(key_file).map_err(|error| {
-                format!(
-                    "cannot make the workload key {}: {error}",
-                    key_file.display()
-                )
-            })?;
-            flag(
-                &mut sources,
-                "workload_key_file",
-                key_file.display().to_string(),
-            );
-        }
-        let folder = args.data_dir.join(part);
-        flag(&mut sources, "data_dir", folder.display().to_string());
-        if let Some(url) = &args.broker {
-            flag(&mut sources, "mqtt_address", url.clone());
+    for (name, value, first) in given {
+        if *first || !before.is_set(name) {
+            sources.flags.insert((*name).to_owned(), value.clone());
         }
     }
     Ok(Settings::load(schema, &section, &sources))
 }
 
-fn flag(sources: &mut Sources, name: &str, value: String) {
-    sources.flags.insert(name.to_owned(), value);
+/// The key that both parts use: the one that either was given, else the one in the file, which is
+/// made at the first start.
+fn common_key(
+    manager: &Settings,
+    proplet: &Settings,
+    key_file: &Path,
+) -> Result<(&'static str, String), String> {
+    for settings in [manager, proplet] {
+        for name in ["workload_key", "workload_key_file"] {
+            if let Some(value) = settings.text(name) {
+                return Ok((name, value.to_owned()));
+            }
+        }
+    }
+    make_key(key_file).map_err(|error| {
+        format!(
+            "cannot make the workload key {}: {error}",
+            key_file.display()
+        )
+    })?;
+    Ok(("workload_key_file", key_file.display().to_string()))
+}
+
+/// The settings of a part that has no key of its own yet.
+fn with_key(
+    args: &Args,
+    settings: Settings,
+    schema: Schema,
+    given: &[Given],
+    key: &(&'static str, String),
+) -> Result<Settings, String> {
+    if settings.is_set("workload_key") || settings.is_set("workload_key_file") {
+        return Ok(settings);
+    }
+    let (name, value) = key;
+    let mut given = given.to_vec();
+    given.push((name, value.clone(), true));
+    load(args, schema, &given)
 }
 
 /// Makes the workload key at the first start: complete and synced before it has its name.
@@ -149,7 +196,12 @@ fn make_key(path: &Path) -> io::Result<()> {
         .open(&aside)?;
     writeln!(file, "{}", key.to_hex().as_str())?;
     file.sync_all()?;
-    std::fs::rename(&aside, path)?;
+    // Not renamed: a key that another process has made in the meantime must win.
+    match std::fs::hard_link(&aside, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    std::fs::remove_file(&aside)?;
     std::fs::File::open(folder)?.sync_all()
 }
 

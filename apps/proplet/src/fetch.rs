@@ -13,6 +13,8 @@ const SEALED_LEN_MAX: u64 = 128 * 1024 * 1024;
 const FETCHES_MAX: usize = 8;
 /// How long to wait for a piece before asking again.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// The same, after it was asked for several times.
+const PATIENCE_LONG: Duration = Duration::from_secs(5);
 /// How long to wait for any piece before giving up.
 const PATIENCE_MAX: Duration = Duration::from_secs(20);
 
@@ -29,6 +31,7 @@ struct Fetching {
     missing: usize,
     asked: Instant,
     progress: Instant,
+    patience: Duration,
 }
 
 /// What a piece led to.
@@ -69,6 +72,7 @@ impl Fetches {
             missing: count,
             asked: now,
             progress: now,
+            patience: PATIENCE,
         };
         let ask = fetching.ask(digest, attempt);
         self.by_digest.insert(digest, fetching);
@@ -96,6 +100,7 @@ impl Fetches {
         *slot = Some(Bytes::from(piece.bytes.into_vec()));
         fetching.missing -= 1;
         fetching.progress = now;
+        fetching.patience = PATIENCE;
         if fetching.missing == 0 {
             let digest = piece.digest;
             return match self.by_digest.remove(&digest) {
@@ -139,7 +144,11 @@ impl Fetches {
         for (digest, fetching) in &mut self.by_digest {
             if now.saturating_duration_since(fetching.progress) > PATIENCE_MAX {
                 hopeless.push(*digest);
-            } else if now.saturating_duration_since(fetching.asked) > PATIENCE {
+            } else if now.saturating_duration_since(fetching.asked.max(fetching.progress))
+                > fetching.patience
+            {
+                // A slow link is slower for being asked twice.
+                fetching.patience = (fetching.patience * 2).min(PATIENCE_LONG);
                 fetching.asked = now;
                 let attempt = fetching.starts.first().map(|start| start.attempt);
                 asks.extend(attempt.and_then(|attempt| fetching.ask(*digest, attempt)));

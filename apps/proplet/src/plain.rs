@@ -41,10 +41,16 @@ impl Plain {
     pub(crate) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
         let mut beat = tokio::time::interval(self.heartbeat);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // Once: upstream takes an announcement for a new process.
+        let mut announced = false;
         loop {
             tokio::select! {
                 incoming = self.link.incoming.recv() => match incoming {
-                    Some(Incoming::Up) => self.announce(),
+                    Some(Incoming::Up) if announced => self.alive(),
+                    Some(Incoming::Up) => {
+                        announced = true;
+                        self.announce();
+                    }
                     Some(Incoming::Down) => {}
                     Some(Incoming::Frame { channel, bytes }) => self.frame(&channel, &bytes),
                     None => return,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use propeller_envelope::Keyring;
 use propeller_model::PropletId;
 use propeller_sandbox::{Runtime, WasmtimeRuntime};
+use propeller_settings::{DirectoryLock, LockError};
 use propeller_wire::link::{Carry, Link, Listen};
 use propeller_wire::mqtt::{self, ConnectError};
 use tokio::sync::oneshot;
@@ -36,6 +37,9 @@ pub enum StartError {
     /// The outbox.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
+    /// Another proplet has the data directory.
+    #[error(transparent)]
+    Locked(#[from] LockError),
     /// The data directory.
     #[error("cannot use the data directory {0}")]
     Data(String, #[source] std::io::Error),
@@ -47,6 +51,7 @@ pub struct Proplet {
     id: PropletId,
     stop: oneshot::Sender<()>,
     tasks: JoinSet<()>,
+    _lock: DirectoryLock,
 }
 
 impl Proplet {
@@ -56,9 +61,10 @@ impl Proplet {
     /// See [`StartError`].
     pub fn start(config: Config) -> Result<Self, StartError> {
         let runtime: Arc<dyn Runtime> = Arc::new(WasmtimeRuntime::new(config.engine)?);
+        let lock = DirectoryLock::take(&config.data_dir, "proplet")?;
         let id = identity(&config)?;
         let (link, carry) = mqtt::connect(&config.mqtt, Listen::AsProplet(id.clone()))?;
-        Self::start_on(config, id, runtime, link, carry)
+        Self::begin(config, id, runtime, link, carry, lock)
     }
 
     /// Starts a proplet with a runtime and on a link of the caller's choice; `carry` is what the
@@ -72,6 +78,18 @@ impl Proplet {
         runtime: Arc<dyn Runtime>,
         link: Link,
         carry: Carry,
+    ) -> Result<Self, StartError> {
+        let lock = DirectoryLock::take(&config.data_dir, "proplet")?;
+        Self::begin(config, id, runtime, link, carry, lock)
+    }
+
+    fn begin(
+        config: Config,
+        id: PropletId,
+        runtime: Arc<dyn Runtime>,
+        link: Link,
+        carry: Carry,
+        lock: DirectoryLock,
     ) -> Result<Self, StartError> {
         let mut tasks = JoinSet::new();
         tasks.spawn(carry);
@@ -88,7 +106,12 @@ impl Proplet {
                 tasks.spawn(plain.run(stopped));
             }
         }
-        Ok(Self { id, stop, tasks })
+        Ok(Self {
+            id,
+            stop,
+            tasks,
+            _lock: lock,
+        })
     }
 
     /// The proplet's id.
@@ -174,6 +197,9 @@ fn kept_identity(path: &Path) -> std::io::Result<PropletId> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    std::fs::write(path, &name)?;
+    // Whole or not at all: half a name would be another proplet's.
+    let aside = path.with_extension("part");
+    std::fs::write(&aside, &name)?;
+    std::fs::rename(&aside, path)?;
     Ok(name.parse().expect("letters, digits and a dash"))
 }

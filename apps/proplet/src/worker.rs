@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use propeller_envelope::Keyring;
-use propeller_model::{AttemptId, Lease};
+use propeller_model::{AttemptId, Digest, Lease};
 use propeller_wire::link::{Incoming, Link, Outgoing};
 use propeller_wire::message::{
     About, Fetch, FromProplet, Heartbeat, Hello, Refusal, Refused, Start,
@@ -47,7 +47,7 @@ pub(crate) struct Worker {
     pub(crate) heartbeat: Duration,
     outgoing: mpsc::Sender<Outgoing>,
     incoming: mpsc::Receiver<Incoming>,
-    pub(crate) running: HashMap<AttemptId, AbortHandle>,
+    pub(crate) running: HashMap<AttemptId, (AbortHandle, Digest)>,
     attempts: JoinSet<(AttemptId, Worked)>,
     long: mpsc::Sender<AttemptId>,
     long_ones: mpsc::Receiver<AttemptId>,
@@ -62,6 +62,18 @@ pub(crate) struct Worker {
     pub(crate) beat_answered: u64,
     announce_at: Option<Instant>,
     announce_pause: Duration,
+    announced: Option<Instant>,
+    /// Whether frames leave the machine. While they do not, none is made: they would only pile up.
+    link_up: bool,
+    /// When each thing that anybody can cause was last logged.
+    complained: HashMap<Complaint, Instant>,
+}
+
+/// What anybody on the broker can make a proplet log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Complaint {
+    OtherKey,
+    Unopenable,
 }
 
 /// What a [`Worker`] is made from.
@@ -109,6 +121,9 @@ impl Worker {
             beat_answered: 0,
             announce_at: None,
             announce_pause: ANNOUNCE_MIN,
+            announced: None,
+            link_up: false,
+            complained: HashMap::new(),
         })
     }
 
@@ -123,8 +138,9 @@ impl Worker {
                     None => break,
                 },
                 Some(ended) = self.attempts.join_next() => {
-                    if let Ok((attempt, worked)) = ended {
-                        self.ended(attempt, worked);
+                    match ended {
+                        Ok((attempt, worked)) => self.ended(attempt, worked),
+                        Err(error) => self.crashed(&error),
                     }
                 }
                 Some(attempt) = self.long_ones.recv() => {
@@ -141,6 +157,9 @@ impl Worker {
 
     /// Says something in the running session. Without one it is lost, as any message may be.
     pub(crate) fn say(&mut self, message: &FromProplet) {
+        if !self.link_up {
+            return;
+        }
         if let Some((channel, frame)) = self.caller.seal(message) {
             self.send(channel, frame);
         }
@@ -176,6 +195,7 @@ impl Worker {
     /// Runs an attempt whose module is here.
     pub(crate) fn begin(&mut self, start: Start, sealed: Bytes) {
         let attempt = start.attempt;
+        let digest = start.module.digest;
         let bench = self.bench.clone();
         let long = self.long.clone();
         let received = Instant::now();
@@ -192,13 +212,16 @@ impl Worker {
             };
             (attempt, worked)
         });
-        self.running.insert(attempt, handle);
+        self.running.insert(attempt, (handle, digest));
     }
 
     /// Stops an attempt, whatever stage it is in.
     pub(crate) fn stop(&mut self, attempt: AttemptId) {
-        let was_running = self.running.remove(&attempt).map(|handle| handle.abort());
-        if was_running.is_some() || self.fetches.stop(attempt) {
+        let running = self.running.remove(&attempt);
+        if let Some((handle, _)) = &running {
+            handle.abort();
+        }
+        if running.is_some() || self.fetches.stop(attempt) {
             info!(id = %attempt.task, attempt = attempt.number, "stopped app");
         }
         self.outbox.acknowledge(attempt);
@@ -221,21 +244,48 @@ impl Worker {
     }
 
     fn ended(&mut self, attempt: AttemptId, worked: Worked) {
-        if self.running.remove(&attempt).is_none() {
+        let Some((_, digest)) = self.running.remove(&attempt) else {
             return;
-        }
+        };
         match worked {
             Worked::Report(report) => {
                 self.outbox.put(report, Instant::now());
                 self.report();
             }
-            Worked::Refused(refused) => self.say(&FromProplet::Refused(refused)),
+            Worked::Refused(refused) => {
+                if refused.reason == Refusal::Unopenable {
+                    // What does not open may have been damaged on its way: fetch it anew.
+                    self.modules.remove(digest);
+                }
+                self.say(&FromProplet::Refused(refused));
+            }
+        }
+    }
+
+    /// An attempt that panicked is our fault and must not hold its slot.
+    fn crashed(&mut self, failed: &tokio::task::JoinError) {
+        if failed.is_cancelled() {
+            return;
+        }
+        let attempt = self
+            .running
+            .iter()
+            .find(|(_, (handle, _))| handle.id() == failed.id())
+            .map(|(attempt, _)| *attempt);
+        if let Some(attempt) = attempt {
+            error!(id = %attempt.task, error = %failed, "an attempt crashed");
+            self.running.remove(&attempt);
+            self.refuse(
+                attempt,
+                Refusal::LeaseLost,
+                "the proplet crashed in this attempt",
+            );
         }
     }
 
     /// Sends what waits in the outbox.
     pub(crate) fn report(&mut self) {
-        if !self.caller.is_connected() {
+        if !self.link_up || !self.caller.is_connected() {
             return;
         }
         for message in self.outbox.due(Instant::now()) {
@@ -246,30 +296,60 @@ impl Worker {
     fn incoming(&mut self, incoming: Incoming) {
         match incoming {
             Incoming::Up => {
+                self.link_up = true;
+                self.outbox.forget_sent();
                 self.announce_pause = ANNOUNCE_MIN;
                 self.announce();
             }
-            Incoming::Down => warn!("the broker is gone; running attempts go on"),
+            Incoming::Down => {
+                self.link_up = false;
+                warn!("the broker is gone; running attempts go on");
+            }
             Incoming::Frame { channel, bytes } => match self.caller.receive(&channel, &bytes) {
                 Heard::Offered => self.hello(),
                 Heard::Said(message) => self.said(message),
-                Heard::Solicited => self.announce(),
-                Heard::OtherKey => {
+                Heard::Solicited => self.solicited(),
+                Heard::OtherKey if self.may(Complaint::OtherKey) => {
                     warn!(
                         "the manager uses another workload key: PROPLET_WORKLOAD_KEY and MANAGER_WORKLOAD_KEY must be the same"
                     );
                 }
                 Heard::Unopenable(reject) => {
-                    error!(
-                        error = "cipher: message authentication failed",
-                        "Failed to decrypt workload"
-                    );
+                    if self.may(Complaint::Unopenable) {
+                        error!(
+                            error = "cipher: message authentication failed",
+                            "Failed to decrypt workload"
+                        );
+                    }
                     self.send(Channel::Create, reject.write());
                 }
                 Heard::Dropped(why) => debug!(why, "frame dropped"),
                 _ => {}
             },
         }
+    }
+
+    /// Anybody can ask who is there; only so often is it answered.
+    fn solicited(&mut self) {
+        const ANSWER_EVERY: Duration = Duration::from_millis(200);
+        let recent = self.announced.is_some_and(|at| at.elapsed() < ANSWER_EVERY);
+        if recent {
+            self.announce_at
+                .get_or_insert(Instant::now() + ANSWER_EVERY);
+        } else {
+            self.announce();
+        }
+    }
+
+    /// Whether something that anybody can cause may be logged again.
+    fn may(&mut self, complaint: Complaint) -> bool {
+        const EVERY: Duration = Duration::from_millis(100);
+        let last = self.complained.get(&complaint);
+        let may = last.is_none_or(|at| at.elapsed() >= EVERY);
+        if may {
+            self.complained.insert(complaint, Instant::now());
+        }
+        may
     }
 
     /// Announces with a fresh nonce, and again after a while if nobody answers.
@@ -281,6 +361,7 @@ impl Worker {
         }
         let frame = self.caller.announce(nonce);
         self.send(Channel::Create, frame);
+        self.announced = Some(Instant::now());
         self.announce_at = Some(Instant::now() + self.announce_pause);
         self.announce_pause = (self.announce_pause * 2).min(self.heartbeat);
     }
@@ -355,7 +436,7 @@ impl Worker {
         if !self.running.is_empty() {
             warn!(attempts = self.running.len(), why, "stopping all apps");
         }
-        for (_, handle) in self.running.drain() {
+        for (_, (handle, _)) in self.running.drain() {
             handle.abort();
         }
         let waiting: Vec<AttemptId> = self.fetches.attempts().collect();

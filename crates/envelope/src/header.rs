@@ -34,6 +34,18 @@ pub fn looks_like_envelope(bytes: &[u8]) -> bool {
     bytes.starts_with(MAGIC)
 }
 
+/// The workload key that an envelope says it is sealed with. Nothing is checked but the layout.
+#[must_use]
+pub fn sealed_with(envelope: &[u8]) -> Option<KeyId> {
+    let (header, _) = Header::read(envelope).ok()?;
+    let stanza = header
+        .stanzas
+        .iter()
+        .find(|stanza| stanza.kind == STANZA_SHARED_KEY)?;
+    let id = stanza.body.first_chunk::<KEY_ID_LEN>()?;
+    Some(KeyId(*id))
+}
+
 /// A header that has been parsed and not yet believed.
 pub(crate) struct Header<'a> {
     stanzas: Vec<Stanza<'a>>,

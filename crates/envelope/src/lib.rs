@@ -24,7 +24,7 @@ mod payload;
 
 pub use context::Context;
 pub use error::{OpenError, RandomError, SealError, WorkloadKeyError};
-pub use header::{HEADER_LEN_SHARED_KEY, looks_like_envelope};
+pub use header::{HEADER_LEN_SHARED_KEY, looks_like_envelope, sealed_with};
 pub use key::{KeyId, Keyring, WorkloadKey};
 pub use payload::{CHUNK_LEN, TAG_LEN, sealed_len};
 

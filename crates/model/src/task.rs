@@ -102,6 +102,8 @@ pub enum Event {
         /// Whether another attempt may help.
         retry: Retry,
     },
+    /// It cannot be given to anybody: what it needs is gone.
+    Abandon,
     /// Its owner wants it stopped.
     Stop,
 }
@@ -111,6 +113,8 @@ pub enum Event {
 pub enum Retry {
     /// Another proplet, or the same one later, may do it.
     MayHelp,
+    /// Another attempt may help, and this one does not count: nobody has tried anything.
+    IsFree,
     /// Every further attempt would end the same way.
     IsPointless,
 }
@@ -178,6 +182,7 @@ impl State {
             Event::Started { number } => self.started(number),
             Event::Finished { number, success } => self.finished(number, success),
             Event::Undone { number, retry } => self.undone(number, retry, policy),
+            Event::Abandon => self.abandon(),
             Event::Stop => self.stop(),
         }
     }
@@ -266,10 +271,23 @@ impl State {
         policy: &Policy,
     ) -> Result<(Self, Effect), Rejected> {
         let (run, _) = self.current(number, "retry")?;
-        if retry == Retry::MayHelp && run.tries < policy.attempts_max {
-            Ok((Self::Queued { run }, Effect::Queue))
-        } else {
-            Ok((Self::done(run, Outcome::Failed), Effect::Settled))
+        let again = |run| Ok((Self::Queued { run }, Effect::Queue));
+        match retry {
+            Retry::IsFree => again(Run {
+                tries: run.tries.saturating_sub(1),
+                ..run
+            }),
+            Retry::MayHelp if run.tries < policy.attempts_max => again(run),
+            Retry::MayHelp | Retry::IsPointless => {
+                Ok((Self::done(run, Outcome::Failed), Effect::Settled))
+            }
+        }
+    }
+
+    fn abandon(&self) -> Result<(Self, Effect), Rejected> {
+        match self {
+            Self::Queued { run } => Ok((Self::done(*run, Outcome::Failed), Effect::Settled)),
+            _ => Err(self.impossible("abandon")),
         }
     }
 

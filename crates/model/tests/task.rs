@@ -34,6 +34,11 @@ fn event(word: &str) -> Event {
             number,
             retry: Retry::MayHelp,
         },
+        "refused" => Event::Undone {
+            number,
+            retry: Retry::IsFree,
+        },
+        "abandon" => Event::Abandon,
         "reject" => Event::Undone {
             number,
             retry: Retry::IsPointless,
@@ -107,6 +112,23 @@ fn attempts_of_one_run_are_bounded() {
     check(
         "start assign lost:1 assign lost:2 assign lost:3",
         "queued > assigned > queued > assigned > queued > assigned > failed",
+    );
+}
+
+#[test]
+fn an_attempt_that_nobody_tried_does_not_count() {
+    check(
+        "start assign refused:1 assign refused:2 assign refused:3 assign lost:4 assign ok:5",
+        "queued > assigned > queued > assigned > queued > assigned > queued > assigned > queued \
+         > assigned > completed",
+    );
+}
+
+#[test]
+fn what_cannot_be_given_to_anybody_fails() {
+    check(
+        "start abandon abandon",
+        "queued > failed > ! cannot abandon a task that is failed",
     );
 }
 

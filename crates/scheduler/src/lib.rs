@@ -15,6 +15,19 @@ pub struct Snapshot {
     pub tasks: Vec<Waiting>,
     /// Proplets that could take one.
     pub proplets: Vec<Candidate>,
+    /// Which links a task may be given over that names no proplet.
+    pub unpinned: Unpinned,
+}
+
+/// Which links, besides a session, a task may be given over that names no proplet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Unpinned {
+    /// Plain compatibility mode: only where no proplet with sessions is known, so that a broker
+    /// cannot bring it about by silence.
+    pub plain: bool,
+    /// Proplets with another key: only where no better one is expected soon, so that a forged
+    /// announcement cannot fail a whole queue.
+    pub last_resort: bool,
 }
 
 /// A task that waits.
@@ -89,7 +102,7 @@ impl fmt::Display for Reason {
 /// Places as many waiting tasks as there is room for: higher priority first, then first come.
 #[must_use]
 pub fn plan(snapshot: &Snapshot) -> Vec<Placement> {
-    let mut room = Room::new(&snapshot.proplets);
+    let mut room = Room::new(snapshot);
     let mut waiting: Vec<&Waiting> = snapshot.tasks.iter().collect();
     waiting.sort_by_key(|task| std::cmp::Reverse(task.priority));
     waiting
@@ -102,13 +115,16 @@ pub fn plan(snapshot: &Snapshot) -> Vec<Placement> {
 struct Room<'a> {
     candidates: Vec<Candidate>,
     by_id: HashMap<&'a PropletId, usize>,
+    unpinned: Unpinned,
 }
 
 impl<'a> Room<'a> {
-    fn new(proplets: &'a [Candidate]) -> Self {
+    fn new(snapshot: &'a Snapshot) -> Self {
         Self {
-            candidates: proplets.to_vec(),
-            by_id: proplets
+            unpinned: snapshot.unpinned,
+            candidates: snapshot.proplets.clone(),
+            by_id: snapshot
+                .proplets
                 .iter()
                 .enumerate()
                 .map(|(index, candidate)| (&candidate.proplet, index))
@@ -139,8 +155,16 @@ impl<'a> Room<'a> {
     ///
     /// A full proplet with a better link is worth waiting for, so a worse link is taken only when
     /// no willing candidate has a better one.
+    /// That somebody has refused this run before counts only while there is somebody else.
     fn best(&self, waiting: &Waiting) -> Option<usize> {
-        let willing = |candidate: &&Candidate| !waiting.excluded.contains(&candidate.proplet);
+        let allowed = |candidate: &Candidate| match candidate.link {
+            Link::Sealed => true,
+            Link::Plain => self.unpinned.plain,
+            Link::KeyMismatch => self.unpinned.last_resort,
+        };
+        let fresh = |c: &Candidate| allowed(c) && !waiting.excluded.contains(&c.proplet);
+        let any_fresh = self.candidates.iter().any(fresh);
+        let willing = |c: &&Candidate| if any_fresh { fresh(c) } else { allowed(c) };
         let link = self
             .candidates
             .iter()

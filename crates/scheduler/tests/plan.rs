@@ -4,7 +4,7 @@
 #![cfg(test)]
 
 use propeller_model::{PropletId, TaskId};
-use propeller_scheduler::{Candidate, Link, Snapshot, Waiting, plan};
+use propeller_scheduler::{Candidate, Link, Snapshot, Unpinned, Waiting, plan};
 
 fn proplet(name: &str) -> PropletId {
     name.parse().unwrap()
@@ -42,7 +42,16 @@ fn waiting(text: &str) -> Waiting {
 }
 
 fn check(proplets: &str, tasks: &str, expected: &str) {
+    let any = Unpinned {
+        plain: true,
+        last_resort: true,
+    };
+    check_with(any, proplets, tasks, expected);
+}
+
+fn check_with(unpinned: Unpinned, proplets: &str, tasks: &str, expected: &str) {
     let snapshot = Snapshot {
+        unpinned,
         tasks: tasks.split_whitespace().map(waiting).collect(),
         proplets: proplets.split_whitespace().map(candidate).collect(),
     };
@@ -99,6 +108,22 @@ fn another_key_is_the_last_resort() {
 #[test]
 fn who_rejected_a_run_does_not_get_it_again() {
     check("a:sealed:1:0 b:sealed:1:5", "1!a", "1>b (least busy)");
+}
+
+#[test]
+fn who_rejected_a_run_gets_it_again_if_there_is_nobody_else() {
+    check("a:sealed:1:0", "1!a", "1>a (least busy)");
+}
+
+#[test]
+fn a_better_proplet_that_is_expected_is_waited_for() {
+    let none = Unpinned::default();
+    check_with(
+        none,
+        "w:mismatch:1:0 p:plain:1:0",
+        "1 2@w 3@p",
+        "2>w (pinned), 3>p (pinned)",
+    );
 }
 
 #[test]

@@ -6,12 +6,14 @@
 
 mod dotenv;
 mod error;
+mod lock;
 mod schema;
 pub mod shared;
 mod sources;
 mod value;
 
 pub use error::{SettingError, SettingsError};
+pub use lock::{DirectoryLock, LockError};
 pub use schema::{Key, Kind, Schema};
 pub use sources::Sources;
 pub use value::{Settings, Source};

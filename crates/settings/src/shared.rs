@@ -2,6 +2,7 @@
 
 use propeller_envelope::{Keyring, WorkloadKey};
 use propeller_wire::Base;
+use propeller_wire::frame::FRAME_LEN_MAX;
 use propeller_wire::mqtt::{Address, Options, Scheme, TlsFiles};
 use zeroize::Zeroizing;
 
@@ -133,6 +134,13 @@ pub fn mqtt(settings: &mut Settings, role: &str) -> Options {
     let client_id = settings.text("client_id").map(ToOwned::to_owned);
     let password = settings.text("client_key").unwrap_or_default().to_owned();
     let packet_len_max = settings.bytes("mqtt_max_packet_size");
+    let frame = FRAME_LEN_MAX as u64 + 1024;
+    if !(frame..=u64::from(u32::MAX)).contains(&packet_len_max) {
+        settings.invalid(
+            "mqtt_max_packet_size",
+            format!("{frame} bytes to 4GiB: a frame must fit"),
+        );
+    }
     Options {
         address,
         base,

@@ -82,6 +82,13 @@ impl Settings {
         Some(value.as_str()).filter(|value| !value.is_empty())
     }
 
+    /// Whether anybody has set it, so that it is more than a default.
+    #[must_use]
+    pub fn is_set(&self, name: &str) -> bool {
+        let set = self.values.get(name);
+        set.is_some_and(|(_, source)| *source != Source::Default)
+    }
+
     /// A path.
     #[must_use]
     pub fn path(&self, name: &str) -> Option<PathBuf> {

@@ -116,6 +116,13 @@ impl Desk {
         self.peers.get(proplet).is_some_and(|p| p.current.is_some())
     }
 
+    /// Ends the session of a proplet that has left: from here on it is a stranger again.
+    pub fn end(&mut self, proplet: &PropletId) {
+        if let Some(peer) = self.peers.get_mut(proplet) {
+            peer.current = None;
+        }
+    }
+
     /// Forgets a proplet and its sessions.
     pub fn forget(&mut self, proplet: &PropletId) {
         self.peers.remove(proplet);

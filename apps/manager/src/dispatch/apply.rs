@@ -10,10 +10,10 @@ use rusqlite::Connection;
 use tracing::{debug, info};
 
 use super::settle::Setback;
-use super::{Answer, Change, Command, Effect, Mind, Moment, NewModule, Refusal, Reply};
+use super::{Answer, Change, Command, Effect, Member, Mind, Moment, NewModule, Refusal, Reply};
 use crate::store::module::{module_exists, module_insert};
 use crate::store::proplet::proplet_delete;
-use crate::store::task::{Task, task_insert, task_update};
+use crate::store::task::{Task, task_find, task_insert, task_update};
 use crate::store::{Blobs, StoreError, Swept};
 use propeller_model::task::State;
 
@@ -116,7 +116,9 @@ impl Mind {
             Input::Rejected(proplet, session, counter) => {
                 self.rejected(db, proplet, *session, *counter, moment, effects)?;
             }
-            Input::PlainCreate(proplet, metadata) => self.plain_create(proplet, metadata, moment),
+            Input::PlainCreate(proplet, metadata) => {
+                self.plain_create(db, proplet, metadata, moment, effects)?;
+            }
             Input::PlainAlive(proplet, alive) => self.plain_alive(proplet, *alive, moment),
             Input::PlainResults(results) => {
                 self.plain_results(db, blobs, results, moment, effects)?;
@@ -149,6 +151,10 @@ impl Mind {
             self.fleet.save(db)?;
             let kept = i64::try_from(self.rules.retention.as_millis()).unwrap_or(i64::MAX);
             let swept = Swept::sweep(db, moment.ms.saturating_sub(kept))?;
+            if swept.is_partial() {
+                // More is waiting: the next tick goes on.
+                self.swept = moment.now.checked_sub(SWEEP).unwrap_or(moment.now);
+            }
             if swept.tasks > 0 {
                 info!(tasks = swept.tasks, "removed tasks past their retention");
             }
@@ -158,11 +164,20 @@ impl Mind {
     }
 
     fn announced(&mut self, proplet: &PropletId, key: KeyMatch, moment: Moment) {
-        if self.desk.is_connected(proplet) && self.is_sealed(proplet) {
-            // The running session stays in force until a frame in the new one is opened.
+        if key == KeyMatch::Ours {
             return;
         }
-        if let (KeyMatch::Other, Some(member)) = (key, self.fleet.member(proplet)) {
+        let window = self.rules.lease;
+        let lives = self.fleet.find(proplet).is_some_and(|member| {
+            member.link == Some(Link::Sealed) && member.is_alive(moment.now, window)
+        });
+        if lives {
+            // The running session stays in force until a frame in the new one is opened, or until
+            // nothing has been heard in it for a lease.
+            return;
+        }
+        self.desk.end(proplet);
+        if let Some(member) = self.fleet.member(proplet) {
             if member.link != Some(Link::KeyMismatch) {
                 info!(proplet = %proplet, "a proplet announced itself with another workload key");
             }
@@ -187,11 +202,17 @@ impl Mind {
             .and_then(|member| member.take_letter(session, counter));
         match attempt {
             Some(attempt) => {
+                let pinned = task_find(db, attempt.task)?.is_some_and(|t| t.pinned.is_some());
+                let others = self.fleet.has_sealed(moment.now, self.rules.lease);
                 let setback = Setback {
                     why: "Failed to decrypt workload: cipher: message authentication failed \
                           (the proplet uses another workload key)"
                         .to_owned(),
-                    retry: Retry::IsPointless,
+                    retry: if others && !pinned {
+                        Retry::IsFree
+                    } else {
+                        Retry::IsPointless
+                    },
                     exclude: true,
                 };
                 self.undone(db, attempt, &setback, moment, effects)
@@ -264,6 +285,9 @@ impl Mind {
         moment: Moment,
         effects: &mut Vec<Effect>,
     ) -> Result<Reply, StoreError> {
+        if start && task.module.is_none() {
+            return Ok(Err(no_module()));
+        }
         if let Some(module) = module {
             module_insert(db, module, moment.ms)?;
         } else if let Some(digest) = task.module
@@ -287,8 +311,7 @@ impl Mind {
         effects: &mut Vec<Effect>,
     ) -> Result<Reply, StoreError> {
         if task.module.is_none() {
-            let why = "the task has no module: upload one with `propeller-cli tasks upload`";
-            return Ok(Err(Refusal::Conflict(why.to_owned())));
+            return Ok(Err(no_module()));
         }
         let begun = self.begin_run(db, task, moment)?;
         if begun.is_ok() {
@@ -384,7 +407,7 @@ impl Mind {
     }
 
     fn forget_proplet(&mut self, db: &Connection, id: &PropletId) -> Result<Reply, StoreError> {
-        if self.fleet.find(id).is_none() {
+        if !self.fleet.find(id).is_some_and(Member::is_known) {
             return Ok(Err(Refusal::NoProplet(id.clone())));
         }
         let busy = self.leases.busy(id);
@@ -392,8 +415,10 @@ impl Mind {
             let why = format!("proplet {id} has {busy} active tasks");
             return Ok(Err(Refusal::Conflict(why)));
         }
-        proplet_delete(db, id)?;
-        self.fleet.forget(id);
+        match self.fleet.retire(id) {
+            Some(member) if member.ever_sealed => member.save(db)?,
+            _ => proplet_delete(db, id)?,
+        }
         self.desk.forget(id);
         Ok(Ok(Answer::Done))
     }
@@ -402,11 +427,11 @@ impl Mind {
         let member = self.fleet.find(proplet);
         member.is_some_and(|member| member.link == Some(Link::Plain))
     }
+}
 
-    fn is_sealed(&self, proplet: &PropletId) -> bool {
-        let member = self.fleet.find(proplet);
-        member.is_some_and(|member| member.link == Some(Link::Sealed))
-    }
+fn no_module() -> Refusal {
+    let why = "the task has no module: upload one with `propeller-cli tasks upload`";
+    Refusal::Conflict(why.to_owned())
 }
 
 fn conflict(rejected: propeller_model::task::Rejected) -> Refusal {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use propeller_model::{AttemptId, Digest, PropletId};
-use propeller_scheduler::{Candidate, Link};
+use propeller_scheduler::{Candidate, Link, Unpinned};
 use propeller_wire::frame::SessionId;
 use propeller_wire::message::{About, Vitals};
 use rusqlite::Connection;
@@ -58,6 +58,10 @@ pub struct Member {
     pub(super) delivered: HashSet<Digest>,
     /// Frames it may not be able to open, oldest first.
     pub(super) letters: VecDeque<(SessionId, u64, AttemptId)>,
+    /// Until when it has no room, whatever its slots say.
+    pub(super) full_until: Option<Instant>,
+    /// It said goodbye, or has not come back for long.
+    left: bool,
     heard: Option<Instant>,
     unsaved: bool,
 }
@@ -71,6 +75,7 @@ impl Fleet {
             member.slots = known.slots;
             member.ever_sealed = known.sealed;
             member.heard_ms = known.heard_ms;
+            member.left = known.slots == 0;
             member.unsaved = false;
             self.members.insert(known.id, member);
         }
@@ -78,14 +83,26 @@ impl Fleet {
     }
 
     /// The proplet, made if it is new. `None` if there are too many to remember another one.
+    ///
+    /// Somebody who never had a session makes room for a newcomer: forged announcements push out
+    /// forged announcements.
     pub(super) fn member(&mut self, id: &PropletId) -> Option<&mut Member> {
         if !self.members.contains_key(id) && self.members.len() >= MEMBERS_MAX {
-            return None;
+            let quietest = self
+                .members
+                .values()
+                .filter(|member| !member.ever_sealed)
+                .min_by_key(|member| member.heard_ms)
+                .map(|member| member.id.clone())?;
+            self.members.remove(&quietest);
         }
         let member = self
             .members
             .entry(id.clone())
             .or_insert_with(|| Member::new(id.clone()));
+        if member.slots == 0 {
+            member.slots = SLOTS_WITHOUT_SESSION;
+        }
         Some(member)
     }
 
@@ -93,12 +110,43 @@ impl Fleet {
         self.members.get(id)
     }
 
-    pub(super) fn find_mut(&mut self, id: &PropletId) -> Option<&mut Member> {
-        self.members.get_mut(id)
+    /// Which links a task may be given over that names no proplet.
+    ///
+    /// `begun` is when the manager started: until a lease has passed since, whoever it remembers
+    /// may come back any moment.
+    pub(super) fn unpinned(&self, now: Instant, window: Duration, begun: Instant) -> Unpinned {
+        let known = || self.members.values().filter(|m| m.ever_sealed && !m.left);
+        let starting = now.saturating_duration_since(begun) < window;
+        Unpinned {
+            plain: known().next().is_none(),
+            last_resort: !known()
+                .filter(|member| member.link != Some(Link::KeyMismatch))
+                .any(|member| member.is_alive(now, window) || starting),
+        }
     }
 
-    pub(super) fn forget(&mut self, id: &PropletId) {
-        self.members.remove(id);
+    /// Whether somebody with a session is there.
+    pub(super) fn has_sealed(&self, now: Instant, window: Duration) -> bool {
+        self.members
+            .values()
+            .any(|member| member.link == Some(Link::Sealed) && member.is_alive(now, window))
+    }
+
+    /// Forgets a proplet for everybody but for itself: an id that had a session once stays known as
+    /// such, or a broker could offer it in plain.
+    pub(super) fn retire(&mut self, id: &PropletId) -> Option<&mut Member> {
+        let member = self.members.get_mut(id)?;
+        *member = Member {
+            ever_sealed: member.ever_sealed,
+            slots: 0,
+            left: true,
+            ..Member::new(id.clone())
+        };
+        Some(member)
+    }
+
+    pub(super) fn find_mut(&mut self, id: &PropletId) -> Option<&mut Member> {
+        self.members.get_mut(id)
     }
 
     /// Everybody who is alive and has room.
@@ -111,6 +159,7 @@ impl Fleet {
         self.members
             .values()
             .filter(|member| member.is_alive(now, window))
+            .filter(|member| member.full_until.is_none_or(|until| now >= until))
             .filter_map(|member| {
                 let busy = leases.busy(&member.id);
                 Some(Candidate {
@@ -127,6 +176,7 @@ impl Fleet {
     pub(super) fn list(&self, now: Instant, window: Duration, leases: &Leases) -> Vec<Member> {
         self.members
             .values()
+            .filter(|member| member.is_known())
             .map(|member| Member {
                 busy: leases.busy(&member.id),
                 alive: member.is_alive(now, window),
@@ -137,7 +187,9 @@ impl Fleet {
 
     /// Writes what has changed. Signs of life alone are worth one commit in a while, not each.
     pub(super) fn save(&mut self, db: &Connection) -> Result<(), StoreError> {
-        for member in self.members.values_mut().filter(|member| member.unsaved) {
+        // Who never had a session is not worth a row: it would only be somebody's forgery.
+        let worth = |member: &&mut Member| member.unsaved && member.ever_sealed;
+        for member in self.members.values_mut().filter(worth) {
             member.save(db)?;
         }
         Ok(())
@@ -159,6 +211,8 @@ impl Member {
             ever_sealed: false,
             delivered: HashSet::new(),
             letters: VecDeque::new(),
+            full_until: None,
+            left: false,
             heard: None,
             unsaved: true,
         }
@@ -168,7 +222,13 @@ impl Member {
     pub(super) fn hear(&mut self, moment: Moment) {
         self.heard = Some(moment.now);
         self.heard_ms = moment.ms;
+        self.left = false;
         self.unsaved = true;
+    }
+
+    /// Whether it is shown: a retired one has no slots.
+    pub(super) fn is_known(&self) -> bool {
+        self.slots > 0
     }
 
     /// A sign of life that belongs into the history: a heartbeat, not every message.
@@ -186,6 +246,8 @@ impl Member {
     /// It has left, or its last will says so.
     pub(super) fn leave(&mut self) {
         self.heard = None;
+        self.link = None;
+        self.left = true;
     }
 
     pub(super) fn save(&mut self, db: &Connection) -> Result<(), StoreError> {
@@ -220,7 +282,7 @@ impl Member {
         self.letters.remove(position).map(|(_, _, attempt)| attempt)
     }
 
-    fn is_alive(&self, now: Instant, window: Duration) -> bool {
+    pub(super) fn is_alive(&self, now: Instant, window: Duration) -> bool {
         self.heard
             .is_some_and(|heard| now.saturating_duration_since(heard) < window)
     }

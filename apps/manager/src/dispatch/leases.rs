@@ -17,6 +17,7 @@ struct Held {
     number: u32,
     proplet: PropletId,
     lease: Lease,
+    since: Instant,
 }
 
 impl Leases {
@@ -33,6 +34,7 @@ impl Leases {
             number: attempt.number,
             proplet,
             lease: Lease::grant(now, term),
+            since: now,
         };
         self.by_task.insert(attempt.task, held);
     }
@@ -73,6 +75,18 @@ impl Leases {
     /// The attempts of one proplet.
     pub(super) fn of(&self, proplet: &PropletId) -> Vec<AttemptId> {
         self.select(|held| held.proplet == *proplet)
+    }
+
+    /// The attempts of one proplet that were granted less than `age` ago.
+    pub(super) fn younger_than(
+        &self,
+        proplet: &PropletId,
+        now: Instant,
+        age: Duration,
+    ) -> Vec<AttemptId> {
+        self.select(|held| {
+            held.proplet == *proplet && now.saturating_duration_since(held.since) < age
+        })
     }
 
     /// The attempts whose lease has run out.
@@ -117,6 +131,7 @@ impl Leases {
             self.grant(attempt, proplet, now, term);
             if let (Some(kept), Some(held)) = (kept, self.by_task.get_mut(&attempt.task)) {
                 held.lease = kept.lease;
+                held.since = kept.since;
             }
         }
     }

@@ -1,17 +1,20 @@
 //! Asks the scheduler and carries out its plan.
 
 use propeller_model::task::Event;
-use propeller_model::{AttemptId, PropletId};
+use propeller_model::{AttemptId, PropletId, TaskId};
 use propeller_scheduler::{Link, Placement, Snapshot, plan};
 use propeller_wire::Channel;
 use propeller_wire::message::{INLINE_LEN_MAX, Module, Start};
 use rusqlite::Connection;
 use serde_bytes::ByteBuf;
+use tracing::error;
 
 use super::{Effect, Mind, Moment};
 use crate::store::attempt::attempt_insert;
 use crate::store::module::module_find;
-use crate::store::task::{Task, task_find, task_protection_set, task_state_set, task_waiting};
+use crate::store::task::{
+    Task, task_find, task_protection_set, task_setback, task_state_set, task_waiting,
+};
 use crate::store::{Blobs, StoreError};
 
 /// Placements in one transaction: a burst is spread over several commits.
@@ -42,9 +45,70 @@ impl Mind {
             .map(|c| &c.proplet)
             .collect();
         let tasks = task_waiting(db, moment.ms, &ids, room.min(PLACEMENTS_MAX))?;
-        for placement in plan(&Snapshot { tasks, proplets }) {
-            self.assign(db, blobs, placement, moment, effects)?;
+        let unpinned = self
+            .fleet
+            .unpinned(moment.now, self.rules.lease, self.begun);
+        let snapshot = Snapshot {
+            tasks,
+            proplets,
+            unpinned,
+        };
+        for placement in plan(&snapshot) {
+            self.try_assign(db, blobs, placement, moment, effects)?;
         }
+        Ok(())
+    }
+
+    /// Assigns a task, or fails it if what it needs cannot be read: it must not stand in the way
+    /// of everybody behind it.
+    fn try_assign(
+        &mut self,
+        db: &Connection,
+        blobs: &Blobs,
+        placement: Placement,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        let task = placement.task;
+        let mark = effects.len();
+        db.execute_batch("SAVEPOINT assign")?;
+        match self.assign(db, blobs, placement, moment, effects) {
+            Ok(()) => Ok(db.execute_batch("RELEASE assign")?),
+            Err(cause @ (StoreError::Row(_) | StoreError::File { .. })) if !cause.is_full() => {
+                db.execute_batch("ROLLBACK TO assign; RELEASE assign")?;
+                effects.truncate(mark);
+                self.abandon(db, task, &cause, moment, effects)
+            }
+            Err(cause) => Err(cause),
+        }
+    }
+
+    fn abandon(
+        &mut self,
+        db: &Connection,
+        id: TaskId,
+        cause: &StoreError,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        error!(task = %id, error = %cause, "a task cannot be given to anybody");
+        let Some(task) = task_find(db, id)? else {
+            return Ok(());
+        };
+        let Ok((state, _)) = task.state.on(Event::Abandon, &self.rules.retry) else {
+            return Ok(());
+        };
+        task_setback(
+            db,
+            id,
+            &format!("the manager cannot send it: {cause}"),
+            None,
+        )?;
+        task_state_set(db, id, &state, moment.ms, 0)?;
+        self.leases.end(id);
+        self.waiting = crate::store::task::task_waiting_count(db)?;
+        self.metrics.settled(state.word());
+        effects.push(Effect::Settled(id));
         Ok(())
     }
 

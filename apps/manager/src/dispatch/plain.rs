@@ -3,8 +3,11 @@
 //! Off unless the operator turns it on. An id that ever had a session is never served in plain
 //! again, so that a broker cannot talk a proplet out of its encryption.
 
+use std::time::Duration;
+
 use aws_lc_rs::digest;
 use propeller_envelope::{Context, open, seal};
+use propeller_model::task::Retry;
 use propeller_model::{AttemptId, PropletId};
 use propeller_scheduler::Link;
 use propeller_wire::Channel;
@@ -14,12 +17,15 @@ use rusqlite::Connection;
 use tracing::{debug, info};
 use uuid::Uuid;
 
-use super::settle::kept;
+use super::settle::{Setback, kept};
 use super::{Effect, Input, Mind, Moment};
 use crate::store::attempt::Ended;
 use crate::store::module::module_find;
 use crate::store::task::Task;
 use crate::store::{Blobs, StoreError};
+
+/// How long an attempt in plain mode may take: the longest time that a proplet gives to a guest.
+const PLAIN_ATTEMPT_MAX: Duration = Duration::from_secs(3600);
 
 impl Mind {
     /// What an upstream proplet says, if plain mode is on.
@@ -49,24 +55,36 @@ impl Mind {
         input
     }
 
+    /// An upstream proplet announces itself once, when its process starts: what it had is gone.
     pub(super) fn plain_create(
         &mut self,
+        db: &Connection,
         proplet: &PropletId,
         metadata: &Metadata,
         moment: Moment,
-    ) {
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
         let Some(member) = self.fleet.member(proplet) else {
-            return;
+            return Ok(());
         };
         if member.ever_sealed {
             self.metrics
                 .dropped("plain announcement of a sealed proplet");
-            return;
+            return Ok(());
         }
         info!(proplet = %proplet, "proplet without encryption connected");
         member.link = Some(Link::Plain);
         member.about = about(metadata);
         member.beat(moment);
+        for attempt in self.leases.of(proplet) {
+            let setback = Setback {
+                why: "the proplet was restarted".to_owned(),
+                retry: Retry::MayHelp,
+                exclude: false,
+            };
+            self.undone(db, attempt, &setback, moment, effects)?;
+        }
+        Ok(())
     }
 
     /// A beat renews every lease of that proplet, because upstream's beats name no attempts.
@@ -85,7 +103,12 @@ impl Mind {
         member.link = Some(Link::Plain);
         member.beat(moment);
         let term = self.rules.lease;
-        for attempt in self.leases.of(proplet) {
+        // A start or a result that was lost leaves no trace here: an attempt gets no older than any
+        // guest may.
+        for attempt in self
+            .leases
+            .younger_than(proplet, moment.now, PLAIN_ATTEMPT_MAX)
+        {
             self.leases.renew(attempt, proplet, moment.now, term);
         }
     }
@@ -167,7 +190,7 @@ impl Mind {
             .ok_or(StoreError::Row("a task without its input"))?;
         let input = open(&self.keys, &context, &blobs.read(input)?).map_err(|_| UNOPENABLE)?;
         let input: TaskInput = decode(&input).map_err(|_| UNOPENABLE)?;
-        Ok(upstream::write(&Start {
+        let frame = upstream::write(&Start {
             id: attempt_uuid(attempt).to_string(),
             // Upstream's proplet calls the export that the task is named after.
             name: input.invoke.unwrap_or(input.task_name),
@@ -176,7 +199,13 @@ impl Mind {
             env: (!input.env.is_empty()).then(|| input.env.into_iter().collect()),
             proplet_id: Some(proplet.to_string()),
             ..Start::default()
-        }))
+        });
+        if frame.len() > upstream::JSON_LEN_MAX {
+            return Err(StoreError::Row(
+                "its module is too large for plain mode, where a message is at most 10 MiB",
+            ));
+        }
+        Ok(frame)
     }
 }
 

@@ -162,7 +162,14 @@ impl Mind {
             return Ok(());
         }
         let (retry, exclude) = match refused.reason {
-            Refusal::Busy | Refusal::OutboxFull | Refusal::LeaseLost => (Retry::MayHelp, false),
+            Refusal::Busy | Refusal::OutboxFull => {
+                // Its word goes before our count, for as long as a heartbeat may take to tell more.
+                if let Some(member) = self.fleet.find_mut(proplet) {
+                    member.full_until = Some(moment.now + self.rules.lease / 3);
+                }
+                (Retry::IsFree, false)
+            }
+            Refusal::LeaseLost => (Retry::MayHelp, false),
             Refusal::Leaving | Refusal::NoModule => (Retry::MayHelp, true),
             Refusal::Unopenable => (Retry::IsPointless, true),
         };
@@ -215,7 +222,7 @@ impl Mind {
         for attempt in self.leases.of(proplet) {
             let setback = Setback {
                 why: "the proplet was shut down".to_owned(),
-                retry: Retry::MayHelp,
+                retry: Retry::IsFree,
                 exclude: false,
             };
             self.undone(db, attempt, &setback, moment, effects)?;
@@ -224,6 +231,7 @@ impl Mind {
             member.leave();
             member.save(db)?;
         }
+        self.desk.end(proplet);
         Ok(())
     }
 }

@@ -118,6 +118,7 @@ impl Mind {
             retry: setback.retry,
         };
         let Ok((state, next)) = task.state.on(event, &self.rules.retry) else {
+            self.leases.end(attempt.task);
             return Ok(());
         };
         let proplet = task.state.proplet();

@@ -153,7 +153,7 @@ pub(super) fn digest(text: &str) -> Result<Digest, ApiError> {
 
 /// Changes an input as a request says.
 pub(super) fn change_input(input: &mut Input, request: &TaskRequest) -> Result<(), ApiError> {
-    if let Some(name) = &request.name {
+    if let Some(name) = request.name.as_ref().filter(|name| !name.is_empty()) {
         input.task_name.clone_from(name);
     }
     if let Some(inputs) = &request.inputs {

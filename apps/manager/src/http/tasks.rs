@@ -65,12 +65,7 @@ pub(super) async fn create(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, ApiError> {
     let request = task_request(&headers, body)?;
-    let module = match (&request.file, &request.module) {
-        (Some(_), Some(_)) => return Err(ApiError::invalid("set either file or module, not both")),
-        (Some(file), None) if !file.is_empty() => Some(api.module_base64(file).await?),
-        (None, Some(known)) if !known.is_empty() => Some(NewModule::Known(digest(known)?)),
-        _ => None,
-    };
+    let module = module_of(&api, &request).await?;
     let id = TaskId(Uuid::now_v7());
     let (module, known) = match module {
         Some(NewModule::Sealed(module)) => (Some(module.digest), Some(module)),
@@ -152,12 +147,7 @@ pub(super) async fn update(
 ) -> Result<Json<Task>, ApiError> {
     let id = task_id(&id)?;
     let request = task_request(&headers, body)?;
-    let module = match (&request.file, &request.module) {
-        (Some(_), Some(_)) => return Err(ApiError::invalid("set either file or module, not both")),
-        (Some(file), None) if !file.is_empty() => Some(api.module_base64(file).await?),
-        (None, Some(known)) if !known.is_empty() => Some(NewModule::Known(digest(known)?)),
-        _ => None,
-    };
+    let module = module_of(&api, &request).await?;
     let renderer = api.renderer();
     let before = api
         .read(move |reader| {
@@ -171,8 +161,8 @@ pub(super) async fn update(
     let mut input = before.clone();
     change_input(&mut input, &request)?;
     let change = Change {
-        name: request.name.as_deref().map(name).transpose()?,
-        app_name: request.file_name.as_deref().map(name).transpose()?,
+        name: given(&request.name).map(name).transpose()?,
+        app_name: given(&request.file_name).map(name).transpose()?,
         priority: request.priority.map(priority).transpose()?,
         pinned: request.proplet_id.as_deref().map(pinned).transpose()?,
         metadata: request.metadata.as_ref().map(labels_json).transpose()?,
@@ -284,6 +274,21 @@ impl Api {
         let sealed = seal(&self.shared.keys, &context, &encode(input))
             .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
         Ok(self.shared.reader.blobs().keep(sealed)?)
+    }
+}
+
+/// A text that is more than upstream's zero value.
+fn given(text: &Option<String>) -> Option<&str> {
+    text.as_deref().filter(|text| !text.is_empty())
+}
+
+/// The module that a request gives to a task, if it gives one.
+async fn module_of(api: &Api, request: &TaskRequest) -> Result<Option<NewModule>, ApiError> {
+    match (given(&request.file), given(&request.module)) {
+        (Some(_), Some(_)) => Err(ApiError::invalid("set either file or module, not both")),
+        (Some(file), None) => Ok(Some(api.module_base64(file).await?)),
+        (None, Some(known)) => Ok(Some(NewModule::Known(digest(known)?))),
+        (None, None) => Ok(None),
     }
 }
 

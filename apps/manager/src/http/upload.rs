@@ -11,11 +11,14 @@ use propeller_api::Task;
 use propeller_envelope::{Context, seal};
 use propeller_model::Digest;
 
+use propeller_model::task::State as TaskState;
+
 use super::request::task_id;
 use super::tasks::viewed;
+use super::view::find;
 use super::{Api, ApiError};
 use crate::dispatch::{Change, Command, NewModule};
-use crate::store::module::{Module, module_exists};
+use crate::store::module::{Module, module_find};
 
 /// Modules that are hashed and sealed without leaving the thread: a few microseconds.
 const QUICK_LEN_MAX: usize = 16 * 1024;
@@ -39,6 +42,15 @@ pub(super) async fn upload(
         );
         ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail)
     })?;
+    // Before a hundred megabytes are read, sealed and written for nobody.
+    let row = api.read(move |reader| find(reader, id)).await?;
+    if matches!(
+        row.state,
+        TaskState::Assigned { .. } | TaskState::Running { .. }
+    ) {
+        let detail = "the task is under way: stop it before changing its module";
+        return Err(ApiError::new(StatusCode::CONFLICT, detail));
+    }
     let _slot = api
         .shared
         .uploads
@@ -62,6 +74,17 @@ impl Api {
         let bytes = BASE64
             .decode(text.as_bytes())
             .map_err(|_| ApiError::invalid("file is not standard base64"))?;
+        let large = bytes.len() > QUICK_LEN_MAX;
+        let uploads = &self.shared.uploads;
+        let _slot = match large {
+            true => Some(
+                uploads
+                    .acquire()
+                    .await
+                    .map_err(|_| ApiError::shutting_down())?,
+            ),
+            false => None,
+        };
         if bytes.len() as u64 > self.shared.upload_max {
             return Err(too_large(self.shared.upload_max));
         }
@@ -88,7 +111,8 @@ impl Api {
                 .expect("a SHA-256 digest is 32 bytes"),
         );
         let shared = &self.shared;
-        if shared.reader.with(|db| module_exists(db, digest))? {
+        let known = shared.reader.with(|db| module_find(db, digest))?;
+        if known.is_some_and(|module| self.opens(&module)) {
             return Ok(NewModule::Known(digest));
         }
         let context = Context::Module {
@@ -105,6 +129,20 @@ impl Api {
             sealed_len,
             excerpt: excerpt(wasm),
         }))
+    }
+}
+
+impl Api {
+    /// Whether a stored module is sealed with the key that seals now: after a rotation, an upload
+    /// seals it anew.
+    fn opens(&self, module: &Module) -> bool {
+        let sealed = self.shared.reader.blobs().read_range(
+            &module.sealed,
+            0,
+            propeller_envelope::HEADER_LEN_SHARED_KEY,
+        );
+        let key = self.shared.keys.sealing().id();
+        sealed.is_ok_and(|header| propeller_envelope::sealed_with(&header) == Some(key))
     }
 }
 

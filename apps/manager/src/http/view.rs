@@ -54,9 +54,13 @@ impl Renderer {
                 excerpt(reader, &row)?,
             ),
         };
-        let input = match &row.input {
-            Some(blob) => self.input(reader, row.id, blob.clone())?,
-            None => Input::default(),
+        let input = match (&row.input, detail) {
+            (Some(blob), Detail::Full) => self.input(reader, row.id, blob.clone())?,
+            // One input that does not open must not hide all other tasks of a list.
+            (Some(blob), Detail::Brief) => {
+                self.input(reader, row.id, blob.clone()).unwrap_or_default()
+            }
+            (None, _) => Input::default(),
         };
         let output = output.unwrap_or_default();
         let state = api_state(&row.state);
@@ -153,7 +157,10 @@ impl Renderer {
         let Some(attempt) = reader.with(|db| attempt_find(db, id))? else {
             return Ok(None);
         };
-        let Some(blob) = attempt.output else {
+        let of_this_run = row
+            .started_ms
+            .is_none_or(|start| attempt.assigned_ms >= start);
+        let Some(blob) = attempt.output.filter(|_| of_this_run) else {
             return Ok(None);
         };
         let sealed = reader.blobs().read(blob)?;

@@ -20,16 +20,17 @@ pub struct Module {
     pub excerpt: String,
 }
 
-/// Remembers a module, if it is not known already.
+/// Remembers a module. One that is known gets its new envelope: it was sealed with a newer key.
 ///
 /// # Errors
 /// See [`StoreError`].
 pub fn module_insert(db: &Connection, module: &Module, now_ms: i64) -> Result<(), StoreError> {
     let (sealed, file) = module.sealed.columns();
     db.prepare_cached(
-        "INSERT OR IGNORE INTO modules
+        "INSERT INTO modules
          (digest, plain_len, sealed, sealed_file, sealed_len, excerpt, created_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (digest) DO UPDATE SET sealed = ?3, sealed_file = ?4, sealed_len = ?5",
     )?
     .execute(params![
         module.digest.0,

@@ -40,6 +40,12 @@ impl Swept {
         Ok(swept)
     }
 
+    /// Whether there was more than one go can remove.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.tasks >= SWEEP_MAX as usize
+    }
+
     /// Removes one task with its attempts.
     ///
     /// # Errors

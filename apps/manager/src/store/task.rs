@@ -161,9 +161,12 @@ pub fn task_setback(
     error: &str,
     exclude: Option<&PropletId>,
 ) -> Result<(), StoreError> {
+    // A run that is refused for long must not grow its row for long.
     db.prepare_cached(
-        "UPDATE tasks SET error = CASE error WHEN '' THEN ?2 ELSE error || char(10) || ?2 END,
-         excluded = excluded || ?3 WHERE id = ?1",
+        "UPDATE tasks SET error = CASE WHEN error = '' THEN ?2 WHEN length(error) > 8000 THEN error
+         ELSE error || char(10) || ?2 END,
+         excluded = CASE WHEN length(excluded) > 8000 THEN ?3 ELSE excluded || ?3 END
+         WHERE id = ?1",
     )?
     .execute(params![
         id.0.as_bytes(),
@@ -237,6 +240,8 @@ pub fn task_list(
 
 /// Tasks that wait for a proplet and may have one of `proplets`, in the order of their turn.
 ///
+/// A pause is at most a minute: one that ends later was begun before the clock was set back.
+///
 /// # Errors
 /// See [`StoreError`].
 pub fn task_waiting(
@@ -249,7 +254,7 @@ pub fn task_waiting(
     let alive = serde_json::to_string(&alive).expect("texts are JSON");
     let mut statement = db.prepare_cached(
         "SELECT id, priority, pinned, excluded FROM tasks
-         WHERE state = 1 AND not_before_ms <= ?1
+         WHERE state = 1 AND (not_before_ms <= ?1 OR not_before_ms > ?1 + 120000)
          AND (pinned IS NULL OR pinned IN (SELECT value FROM json_each(?2)))
          ORDER BY priority DESC, id LIMIT ?3",
     )?;

@@ -134,3 +134,71 @@ async fn a_proplet_with_the_next_key_joins_during_a_rotation() {
     let task = run(&client, &request("hello", &guest("hello.wasm"))).await;
     assert_eq!(state(&task), "completed", "{}", task.error);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_proplet_with_another_key_is_recognised_after_it_has_left() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let right = world.proplet("p1");
+    let client = client(manager.url());
+    ready(&client, 1).await;
+    let hello = request("hello", &guest("hello.wasm"));
+    assert_eq!(state(&run(&client, &hello).await), "completed");
+    right.stop().await;
+    let other = propeller_envelope::WorkloadKey::generate().unwrap();
+    let _wrong = world.part("p1").key(&other).proplet("p1").unwrap();
+    until("it announces itself", async || {
+        client.proplet_view("p1").await.unwrap().link == "key mismatch"
+    })
+    .await;
+    let task = run(&client, &hello).await;
+    assert_eq!(state(&task), "failed");
+    assert!(
+        task.error.contains("cipher: message authentication failed"),
+        "{}",
+        task.error
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stranger_gets_nothing_while_a_friend_is_expected_back() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let friend = world.proplet("friend");
+    let other = propeller_envelope::WorkloadKey::generate().unwrap();
+    let _stranger = world
+        .part("stranger")
+        .key(&other)
+        .proplet("stranger")
+        .unwrap();
+    let first = client(manager.url());
+    ready(&first, 2).await;
+    friend.kill().await;
+    manager.stop().await;
+    // After a restart the stranger is heard first: its word must not fail what waits.
+    let manager = world
+        .manager_part()
+        .with("lease", "5s")
+        .manager()
+        .await
+        .unwrap();
+    let client = client(manager.url());
+    until("the stranger is there", async || {
+        client.proplet_view("stranger").await.is_ok_and(|p| p.alive)
+    })
+    .await;
+    let id = client
+        .task_create(&request("hello", &guest("hello.wasm")), true)
+        .await
+        .unwrap()
+        .id
+        .clone();
+    let _friend = world.proplet("friend");
+    let task = crate::support::wait(&client, &id).await;
+    assert_eq!(
+        (state(&task), task.proplet_id.as_str()),
+        ("completed", "friend"),
+        "{}",
+        task.error
+    );
+}

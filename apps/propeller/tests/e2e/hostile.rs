@@ -29,7 +29,7 @@ async fn story(seed: u64, runtime: Arc<dyn Runtime>) {
     let config = world
         .manager_part()
         .with("lease", "600ms")
-        .with("attempts_max", "100")
+        .with("attempts_max", "20")
         .manager_config()
         .unwrap();
     let (link, carry) = hub.connect(Listen::AsManager);

@@ -59,8 +59,10 @@ impl Process {
         if let Some(line) = self.seen.iter().find(|line| has(line)) {
             return line.clone();
         }
+        let begun = std::time::Instant::now();
         loop {
-            match self.lines.recv_timeout(Duration::from_secs(30)) {
+            let left = Duration::from_secs(30).saturating_sub(begun.elapsed());
+            match self.lines.recv_timeout(left) {
                 Ok(line) => {
                     self.seen.push(line.clone());
                     if has(&line) {

@@ -138,24 +138,21 @@ async fn a_task_that_never_succeeds_fails_with_the_reason_of_every_attempt() {
         .await
         .unwrap();
     let client = client(manager.url());
-    let pinned = TaskRequest {
-        proplet_id: Some("p1".to_owned()),
-        ..slow()
-    };
-    let id = client.task_create(&pinned, true).await.unwrap().id.clone();
-    for _ in 0..2 {
-        let proplet = world.proplet("p1");
-        until("the attempt is under way or over", async || {
-            let state = client.task_view(&id).await.unwrap().state;
-            state == 2 || state == 4
+    let id = client.task_create(&slow(), true).await.unwrap().id.clone();
+    for name in ["p1", "p2"] {
+        let proplet = world.proplet(name);
+        until("the attempt is under way", async || {
+            let task = client.task_view(&id).await.unwrap();
+            task.state == 2 && task.proplet_id == name
         })
         .await;
-        proplet.stop().await;
+        proplet.kill().await;
     }
     let task = wait(&client, &id).await;
     assert_eq!(state(&task), "failed");
     assert_eq!(
         task.error,
-        "attempt 1 on p1: the proplet was shut down\nattempt 2 on p1: the proplet was shut down"
+        "attempt 1 on p1: no sign of life within the lease\n\
+         attempt 2 on p2: no sign of life within the lease"
     );
 }

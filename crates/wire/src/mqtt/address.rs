@@ -25,14 +25,17 @@ pub enum Scheme {
 
 /// Why a text is not a broker address.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("`{0}` is not a broker address: use tcp://HOST[:PORT] or, with TLS, mqtts://HOST[:PORT]")]
-pub struct AddressError(String);
+#[error(
+    "not a broker address: use tcp://HOST[:PORT] or, with TLS, mqtts://HOST[:PORT]; user and password are settings of their own"
+)]
+pub struct AddressError;
 
 impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || AddressError(text.to_owned());
+        // The text is not repeated: it may hold a password.
+        let wrong = || AddressError;
         let (scheme, rest) = match text.split_once("://") {
             None => (Scheme::Plain, text),
             Some(("tcp" | "mqtt", rest)) => (Scheme::Plain, rest),

@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 pub enum LockError {
     /// Another process has it.
     #[error(
-        "{directory} is in use by another manager{holder}: stop it or choose another directory"
+        "{directory} is in use by another {owner}{holder}: stop it or choose another directory"
     )]
     Taken {
         /// The directory.
         directory: PathBuf,
+        /// What kind of service wants it.
+        owner: &'static str,
         /// ` (process 123)`, if the lock file says so.
         holder: String,
     },
@@ -40,7 +42,7 @@ impl DirectoryLock {
     ///
     /// # Errors
     /// See [`LockError`].
-    pub fn take(directory: &Path) -> Result<Self, LockError> {
+    pub fn take(directory: &Path, owner: &'static str) -> Result<Self, LockError> {
         let io = |cause| LockError::Io {
             directory: directory.to_owned(),
             cause,
@@ -58,6 +60,7 @@ impl DirectoryLock {
             Err(TryLockError::WouldBlock) => {
                 return Err(LockError::Taken {
                     directory: directory.to_owned(),
+                    owner,
                     holder: holder(&mut file),
                 });
             }
