@@ -7,6 +7,7 @@
 
 mod apply;
 mod command;
+mod commands;
 mod effect;
 mod fleet;
 mod leases;

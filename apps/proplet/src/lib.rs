@@ -5,6 +5,7 @@
 //! - [`outbox`] – reports that nobody has acknowledged yet
 //! - [`Proplet`] – all of it, running
 
+mod attempts;
 mod cache;
 pub mod config;
 mod fetch;

@@ -15,9 +15,7 @@ use bytes::Bytes;
 use propeller_envelope::Keyring;
 use propeller_model::{AttemptId, Digest, Lease};
 use propeller_wire::link::{Incoming, Link, Outgoing};
-use propeller_wire::message::{
-    About, Fetch, FromProplet, Heartbeat, Hello, Refusal, Refused, Start,
-};
+use propeller_wire::message::{About, Fetch, FromProplet, Heartbeat, Hello, Refusal, Refused};
 use propeller_wire::{Caller, Channel, Heard};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinSet};
@@ -27,16 +25,12 @@ use crate::cache::Modules;
 use crate::fetch::{Fetches, Progress};
 use crate::outbox::{Outbox, OutboxError};
 use crate::vitals::vitals;
-use crate::work::{Bench, Worked, work};
+use crate::work::{Bench, Worked};
 
 /// How often late things are looked at.
 const TICK: Duration = Duration::from_millis(200);
 /// First pause between announcements; it doubles up to the heartbeat's interval.
 const ANNOUNCE_MIN: Duration = Duration::from_millis(500);
-/// How long an attempt runs before the manager is told: most are over by then, and their report
-/// says all of it.
-const TELL_AFTER: Duration = Duration::from_millis(25);
-
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -48,8 +42,8 @@ pub(crate) struct Worker {
     outgoing: mpsc::Sender<Outgoing>,
     incoming: mpsc::Receiver<Incoming>,
     pub(crate) running: HashMap<AttemptId, (AbortHandle, Digest)>,
-    attempts: JoinSet<(AttemptId, Worked)>,
-    long: mpsc::Sender<AttemptId>,
+    pub(crate) attempts: JoinSet<(AttemptId, Worked)>,
+    pub(crate) long: mpsc::Sender<AttemptId>,
     long_ones: mpsc::Receiver<AttemptId>,
     pub(crate) fetches: Fetches,
     pub(crate) modules: Modules,
@@ -192,41 +186,6 @@ impl Worker {
         self.say(&FromProplet::Fetch(fetch));
     }
 
-    /// Runs an attempt whose module is here.
-    pub(crate) fn begin(&mut self, start: Start, sealed: Bytes) {
-        let attempt = start.attempt;
-        let digest = start.module.digest;
-        let bench = self.bench.clone();
-        let long = self.long.clone();
-        let received = Instant::now();
-        let handle = self.attempts.spawn(async move {
-            let run = work(bench, start, sealed, received);
-            tokio::pin!(run);
-            let worked = match tokio::time::timeout(TELL_AFTER, &mut run).await {
-                Ok(worked) => worked,
-                Err(_) => {
-                    // A full queue means that the manager learns it from the report.
-                    let _told = long.try_send(attempt);
-                    run.await
-                }
-            };
-            (attempt, worked)
-        });
-        self.running.insert(attempt, (handle, digest));
-    }
-
-    /// Stops an attempt, whatever stage it is in.
-    pub(crate) fn stop(&mut self, attempt: AttemptId) {
-        let running = self.running.remove(&attempt);
-        if let Some((handle, _)) = &running {
-            handle.abort();
-        }
-        if running.is_some() || self.fetches.stop(attempt) {
-            info!(id = %attempt.task, attempt = attempt.number, "stopped app");
-        }
-        self.outbox.acknowledge(attempt);
-    }
-
     /// What a piece of a module led to.
     pub(crate) fn progress(&mut self, progress: Progress) {
         match progress {
@@ -240,46 +199,6 @@ impl Worker {
                     self.begin(start, sealed.clone());
                 }
             }
-        }
-    }
-
-    fn ended(&mut self, attempt: AttemptId, worked: Worked) {
-        let Some((_, digest)) = self.running.remove(&attempt) else {
-            return;
-        };
-        match worked {
-            Worked::Report(report) => {
-                self.outbox.put(report, Instant::now());
-                self.report();
-            }
-            Worked::Refused(refused) => {
-                if refused.reason == Refusal::Unopenable {
-                    // What does not open may have been damaged on its way: fetch it anew.
-                    self.modules.remove(digest);
-                }
-                self.say(&FromProplet::Refused(refused));
-            }
-        }
-    }
-
-    /// An attempt that panicked is our fault and must not hold its slot.
-    fn crashed(&mut self, failed: &tokio::task::JoinError) {
-        if failed.is_cancelled() {
-            return;
-        }
-        let attempt = self
-            .running
-            .iter()
-            .find(|(_, (handle, _))| handle.id() == failed.id())
-            .map(|(attempt, _)| *attempt);
-        if let Some(attempt) = attempt {
-            error!(id = %attempt.task, error = %failed, "an attempt crashed");
-            self.running.remove(&attempt);
-            self.refuse(
-                attempt,
-                Refusal::LeaseLost,
-                "the proplet crashed in this attempt",
-            );
         }
     }
 
@@ -430,19 +349,6 @@ impl Worker {
             vitals: vitals(),
         });
         self.say(&heartbeat);
-    }
-
-    pub(crate) fn stop_all(&mut self, why: &str) {
-        if !self.running.is_empty() {
-            warn!(attempts = self.running.len(), why, "stopping all apps");
-        }
-        for (_, (handle, _)) in self.running.drain() {
-            handle.abort();
-        }
-        let waiting: Vec<AttemptId> = self.fetches.attempts().collect();
-        for attempt in waiting {
-            self.fetches.stop(attempt);
-        }
     }
 
     fn leave(&mut self) {

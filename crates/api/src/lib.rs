@@ -4,13 +4,15 @@
 //! that are ours alone are marked so in their documentation.
 
 mod proplet;
+mod results;
 mod task;
 
 pub use proplet::{CpuMetrics, MemoryMetrics, Metadata};
 pub use proplet::{History, Proplet, PropletMetrics, PropletMetricsPage, PropletPage};
+pub use results::{Results, TaskMetrics, TaskMetricsPage};
 pub use task::{
-    Attempt, Limits, Results, Started, Stopped, Task, TaskMetrics, TaskMetricsPage, TaskPage,
-    TaskRequest, TaskState, TaskUsage, ZERO_TIME, time_text,
+    Attempt, Limits, Started, Stopped, Task, TaskPage, TaskRequest, TaskState, TaskUsage,
+    ZERO_TIME, time_text,
 };
 
 use serde::{Deserialize, Serialize};

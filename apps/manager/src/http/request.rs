@@ -9,6 +9,7 @@ use data_encoding::BASE64;
 use propeller_api::TaskRequest;
 use propeller_model::{Digest, PropletId, TaskId};
 use propeller_wire::message::{AskedLimits, Input};
+use rusqlite::types::Value;
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
@@ -19,6 +20,8 @@ const METADATA_LEN_MAX: usize = 1_048_576;
 /// What a guest is given, all in all, in bytes. It travels in one message.
 const INPUT_LEN_MAX: usize = 3 * 1024 * 1024;
 const NAME_LEN_MAX: usize = 256;
+/// Labels that a list can be filtered by at a time.
+const FILTER_MAX: usize = 16;
 
 /// `offset` and `limit`.
 #[derive(Debug, Deserialize)]
@@ -217,6 +220,41 @@ fn environment(env: &BTreeMap<String, String>) -> Result<Vec<(String, String)>, 
                 ));
             }
             Ok((name.clone(), value.clone()))
+        })
+        .collect()
+}
+
+/// The labels of a `metadata` parameter.
+pub(super) fn filter(query: &[(String, String)]) -> Result<Vec<(String, Value)>, ApiError> {
+    let mut given = query.iter().filter(|(name, _)| name == "metadata");
+    let Some((_, json)) = given.next() else {
+        return Ok(Vec::new());
+    };
+    if given.next().is_some() {
+        return Err(ApiError::invalid(
+            "metadata may be given once: put all labels into one object",
+        ));
+    }
+    let wrong = || ApiError::invalid("metadata is a JSON object of texts, numbers or flags");
+    let labels: serde_json::Map<String, serde_json::Value> =
+        serde_json::from_str(json).map_err(|_| wrong())?;
+    if labels.len() > FILTER_MAX {
+        return Err(ApiError::invalid("metadata filters by at most 16 labels"));
+    }
+    labels
+        .into_iter()
+        .map(|(name, value)| {
+            let value = match value {
+                serde_json::Value::String(text) => Value::Text(text),
+                serde_json::Value::Bool(flag) => Value::Integer(i64::from(flag)),
+                serde_json::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
+                    (Some(whole), _) => Value::Integer(whole),
+                    (None, Some(real)) => Value::Real(real),
+                    (None, None) => return Err(wrong()),
+                },
+                _ => return Err(wrong()),
+            };
+            Ok((name, value))
         })
         .collect()
 }

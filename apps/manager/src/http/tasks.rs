@@ -16,13 +16,12 @@ use propeller_envelope::{Context, seal};
 use propeller_model::TaskId;
 use propeller_model::task::State as TaskState;
 use propeller_wire::message::{Input, encode};
-use rusqlite::types::Value;
 use serde::Deserialize;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::request::{
-    Paging, change_input, digest, metadata as labels_json, name, pinned, priority, task_id,
+    Paging, change_input, digest, filter, metadata as labels_json, name, pinned, priority, task_id,
     task_request,
 };
 use super::view::{Detail, Renderer, find, usage};
@@ -36,8 +35,6 @@ use crate::store::{Blob, Reader};
 /// Longest wait in one request: below what proxies cut off.
 const WAIT_MAX: Duration = Duration::from_secs(30);
 const PRIORITY_DEFAULT: u8 = 50;
-/// Labels that a list can be filtered by at a time.
-const FILTER_MAX: usize = 16;
 
 /// `POST /tasks`.
 #[derive(Debug, Default, Deserialize)]
@@ -366,39 +363,4 @@ fn measurements(reader: &Reader, id: TaskId) -> Result<Vec<TaskMetrics>, ApiErro
         .collect();
     items.reverse();
     Ok(items)
-}
-
-/// The labels of a `metadata` parameter.
-fn filter(query: &[(String, String)]) -> Result<Vec<(String, Value)>, ApiError> {
-    let mut given = query.iter().filter(|(name, _)| name == "metadata");
-    let Some((_, json)) = given.next() else {
-        return Ok(Vec::new());
-    };
-    if given.next().is_some() {
-        return Err(ApiError::invalid(
-            "metadata may be given once: put all labels into one object",
-        ));
-    }
-    let wrong = || ApiError::invalid("metadata is a JSON object of texts, numbers or flags");
-    let labels: serde_json::Map<String, serde_json::Value> =
-        serde_json::from_str(json).map_err(|_| wrong())?;
-    if labels.len() > FILTER_MAX {
-        return Err(ApiError::invalid("metadata filters by at most 16 labels"));
-    }
-    labels
-        .into_iter()
-        .map(|(name, value)| {
-            let value = match value {
-                serde_json::Value::String(text) => Value::Text(text),
-                serde_json::Value::Bool(flag) => Value::Integer(i64::from(flag)),
-                serde_json::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-                    (Some(whole), _) => Value::Integer(whole),
-                    (None, Some(real)) => Value::Real(real),
-                    (None, None) => return Err(wrong()),
-                },
-                _ => return Err(wrong()),
-            };
-            Ok((name, value))
-        })
-        .collect()
 }

@@ -1,0 +1,221 @@
+//! Carries out what people and programs ask for.
+
+use propeller_model::PropletId;
+use propeller_model::task::State;
+use propeller_model::{AttemptId, TaskId};
+use rusqlite::Connection;
+
+use super::{Answer, Change, Command, Effect, Member, Mind, Moment, NewModule, Refusal, Reply};
+use crate::store::module::{Module, module_exists, module_insert};
+use crate::store::proplet::proplet_delete;
+use crate::store::task::{Task, task_insert, task_update};
+use crate::store::{StoreError, Swept};
+
+impl Mind {
+    pub(super) fn command(
+        &mut self,
+        db: &Connection,
+        command: &Command,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Reply, StoreError> {
+        match command {
+            Command::Create {
+                task,
+                module,
+                start,
+            } => self.create(db, task, module.as_ref(), *start, moment, effects),
+            Command::Update { task, change } => {
+                let found = match Self::task(db, *task)? {
+                    Ok(found) => found,
+                    Err(refusal) => return Ok(Err(refusal)),
+                };
+                Self::update(db, found, change, moment, effects)
+            }
+            Command::Start(id) => {
+                let found = match Self::task(db, *id)? {
+                    Ok(found) => found,
+                    Err(refusal) => return Ok(Err(refusal)),
+                };
+                self.start_task(db, &found, moment, effects)
+            }
+            Command::Stop(id) => {
+                let found = match Self::task(db, *id)? {
+                    Ok(found) => found,
+                    Err(refusal) => return Ok(Err(refusal)),
+                };
+                let stopped = self.stop(db, &found, moment, effects)?;
+                Ok(stopped.map(|()| Answer::Done).map_err(conflict))
+            }
+            Command::Delete(id) => {
+                let found = match Self::task(db, *id)? {
+                    Ok(found) => found,
+                    Err(refusal) => return Ok(Err(refusal)),
+                };
+                self.delete(db, &found, moment, effects)
+            }
+            Command::Watch { task, settled } => Self::watch(db, *task, settled, effects),
+            Command::Fleet => {
+                let list = self.fleet.list(moment.now, self.rules.lease, &self.leases);
+                Ok(Ok(Answer::Fleet(list)))
+            }
+            Command::ForgetProplet(id) => self.forget_proplet(db, id),
+        }
+    }
+
+    fn create(
+        &mut self,
+        db: &Connection,
+        task: &Task,
+        module: Option<&Module>,
+        start: bool,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Reply, StoreError> {
+        if start && task.module.is_none() {
+            return Ok(Err(no_module()));
+        }
+        if let Some(module) = module {
+            module_insert(db, module, moment.ms)?;
+        } else if let Some(digest) = task.module
+            && !module_exists(db, digest)?
+        {
+            return Ok(Err(Refusal::NoModule(digest)));
+        }
+        task_insert(db, task)?;
+        self.metrics.submitted.inc();
+        if start {
+            return self.start_task(db, task, moment, effects);
+        }
+        Ok(Ok(Answer::Done))
+    }
+
+    fn start_task(
+        &mut self,
+        db: &Connection,
+        task: &Task,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Reply, StoreError> {
+        if task.module.is_none() {
+            return Ok(Err(no_module()));
+        }
+        let begun = self.begin_run(db, task, moment)?;
+        if begun.is_ok() {
+            let attempt = AttemptId {
+                task: task.id,
+                number: task.state.attempts(),
+            };
+            effects.push(Effect::Submitted(attempt));
+        }
+        Ok(begun.map(|()| Answer::Done).map_err(conflict))
+    }
+
+    fn update(
+        db: &Connection,
+        mut task: Task,
+        change: &Change,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Reply, StoreError> {
+        let under_way = matches!(task.state, State::Assigned { .. } | State::Running { .. });
+        if under_way && change.module.is_some() {
+            let why = "the task is under way: stop it before changing its module";
+            return Ok(Err(Refusal::Conflict(why.to_owned())));
+        }
+        match &change.module {
+            Some(NewModule::Sealed(module)) => {
+                module_insert(db, module, moment.ms)?;
+                task.module = Some(module.digest);
+            }
+            Some(NewModule::Known(digest)) if !module_exists(db, *digest)? => {
+                return Ok(Err(Refusal::NoModule(*digest)));
+            }
+            Some(NewModule::Known(digest)) => task.module = Some(*digest),
+            None => {}
+        }
+        let mut replaced = Swept::default();
+        if let Some(input) = &change.input {
+            replaced.replace(task.input.as_ref());
+            task.input = Some(input.clone());
+        }
+        task.name = change.name.clone().unwrap_or(task.name);
+        task.app_name = change.app_name.clone().unwrap_or(task.app_name);
+        task.priority = change.priority.unwrap_or(task.priority);
+        task.pinned = change.pinned.clone().unwrap_or(task.pinned);
+        task.metadata = change.metadata.clone().or(task.metadata);
+        task.updated_ms = moment.ms;
+        task_update(db, &task)?;
+        effects.push(Effect::Remove(replaced));
+        Ok(Ok(Answer::Done))
+    }
+
+    fn delete(
+        &mut self,
+        db: &Connection,
+        task: &Task,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Reply, StoreError> {
+        if matches!(
+            task.state,
+            State::Queued { .. } | State::Assigned { .. } | State::Running { .. }
+        ) && let Err(rejected) = self.stop(db, task, moment, effects)?
+        {
+            return Ok(Err(conflict(rejected)));
+        }
+        let mut swept = Swept::default();
+        swept.remove_task(db, task.id.0.as_bytes())?;
+        effects.push(Effect::Remove(swept));
+        Ok(Ok(Answer::Done))
+    }
+
+    fn watch(
+        db: &Connection,
+        id: TaskId,
+        settled: &std::sync::Mutex<Option<tokio::sync::oneshot::Sender<()>>>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Reply, StoreError> {
+        let found = match Self::task(db, id)? {
+            Ok(found) => found,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        let waiter = settled
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+        if let Some(waiter) = waiter {
+            effects.push(Effect::Watch(id, waiter));
+            if matches!(found.state, State::Done { .. }) {
+                effects.push(Effect::Settled(id));
+            }
+        }
+        Ok(Ok(Answer::Done))
+    }
+
+    fn forget_proplet(&mut self, db: &Connection, id: &PropletId) -> Result<Reply, StoreError> {
+        if !self.fleet.find(id).is_some_and(Member::is_known) {
+            return Ok(Err(Refusal::NoProplet(id.clone())));
+        }
+        let busy = self.leases.busy(id);
+        if busy > 0 {
+            let why = format!("proplet {id} has {busy} active tasks");
+            return Ok(Err(Refusal::Conflict(why)));
+        }
+        match self.fleet.retire(id) {
+            Some(member) if member.ever_sealed => member.save(db)?,
+            _ => proplet_delete(db, id)?,
+        }
+        self.desk.forget(id);
+        Ok(Ok(Answer::Done))
+    }
+}
+
+fn no_module() -> Refusal {
+    let why = "the task has no module: upload one with `propeller-cli tasks upload`";
+    Refusal::Conflict(why.to_owned())
+}
+
+fn conflict(rejected: propeller_model::task::Rejected) -> Refusal {
+    Refusal::Conflict(rejected.to_string())
+}

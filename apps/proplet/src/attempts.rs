@@ -1,0 +1,105 @@
+//! The attempts of a proplet: begun, ended, stopped.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use propeller_model::AttemptId;
+use propeller_wire::message::{FromProplet, Refusal, Start};
+use tracing::{error, info, warn};
+
+use crate::work::{Worked, work};
+use crate::worker::Worker;
+
+/// How long an attempt runs before the manager is told: most are over by then, and their report
+/// says all of it.
+const TELL_AFTER: Duration = Duration::from_millis(25);
+
+impl Worker {
+    /// Runs an attempt whose module is here.
+    pub(crate) fn begin(&mut self, start: Start, sealed: Bytes) {
+        let attempt = start.attempt;
+        let digest = start.module.digest;
+        let bench = self.bench.clone();
+        let long = self.long.clone();
+        let received = Instant::now();
+        let handle = self.attempts.spawn(async move {
+            let run = work(bench, start, sealed, received);
+            tokio::pin!(run);
+            let worked = match tokio::time::timeout(TELL_AFTER, &mut run).await {
+                Ok(worked) => worked,
+                Err(_) => {
+                    // A full queue means that the manager learns it from the report.
+                    let _told = long.try_send(attempt);
+                    run.await
+                }
+            };
+            (attempt, worked)
+        });
+        self.running.insert(attempt, (handle, digest));
+    }
+
+    /// Stops an attempt, whatever stage it is in.
+    pub(crate) fn stop(&mut self, attempt: AttemptId) {
+        let running = self.running.remove(&attempt);
+        if let Some((handle, _)) = &running {
+            handle.abort();
+        }
+        if running.is_some() || self.fetches.stop(attempt) {
+            info!(id = %attempt.task, attempt = attempt.number, "stopped app");
+        }
+        self.outbox.acknowledge(attempt);
+    }
+
+    pub(crate) fn ended(&mut self, attempt: AttemptId, worked: Worked) {
+        let Some((_, digest)) = self.running.remove(&attempt) else {
+            return;
+        };
+        match worked {
+            Worked::Report(report) => {
+                self.outbox.put(report, Instant::now());
+                self.report();
+            }
+            Worked::Refused(refused) => {
+                if refused.reason == Refusal::Unopenable {
+                    // What does not open may have been damaged on its way: fetch it anew.
+                    self.modules.remove(digest);
+                }
+                self.say(&FromProplet::Refused(refused));
+            }
+        }
+    }
+
+    /// An attempt that panicked is our fault and must not hold its slot.
+    pub(crate) fn crashed(&mut self, failed: &tokio::task::JoinError) {
+        if failed.is_cancelled() {
+            return;
+        }
+        let attempt = self
+            .running
+            .iter()
+            .find(|(_, (handle, _))| handle.id() == failed.id())
+            .map(|(attempt, _)| *attempt);
+        if let Some(attempt) = attempt {
+            error!(id = %attempt.task, error = %failed, "an attempt crashed");
+            self.running.remove(&attempt);
+            self.refuse(
+                attempt,
+                Refusal::LeaseLost,
+                "the proplet crashed in this attempt",
+            );
+        }
+    }
+
+    pub(crate) fn stop_all(&mut self, why: &str) {
+        if !self.running.is_empty() {
+            warn!(attempts = self.running.len(), why, "stopping all apps");
+        }
+        for (_, (handle, _)) in self.running.drain() {
+            handle.abort();
+        }
+        let waiting: Vec<AttemptId> = self.fetches.attempts().collect();
+        for attempt in waiting {
+            self.fetches.stop(attempt);
+        }
+    }
+}

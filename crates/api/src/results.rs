@@ -1,0 +1,56 @@
+//! What came of a task: results and measurements.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::task::TaskUsage;
+
+/// `GET /tasks/{id}/results`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Results {
+    /// What a function returned or a command printed, as text; null before there is any. Output
+    /// that is not UTF-8 is in `stdout_base64` alone.
+    pub results: Value,
+    /// Ours: the state of the task.
+    pub state: u8,
+    /// Ours: why it failed.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub error: String,
+    /// Ours: exit code of a command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Ours: standard output, in standard base64.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stdout_base64: String,
+    /// Ours: standard error, as text.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub stderr: String,
+}
+
+/// A page of a task's measurements, newest first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskMetricsPage {
+    /// Items skipped.
+    pub offset: u64,
+    /// Most items on the page.
+    pub limit: u64,
+    /// Items in all.
+    pub total: u64,
+    /// The items: one for every attempt that has ended.
+    pub metrics: Vec<TaskMetrics>,
+}
+
+/// One measurement of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskMetrics {
+    /// Which task.
+    pub task_id: String,
+    /// Who measured.
+    pub proplet_id: String,
+    /// What.
+    pub metrics: TaskUsage,
+    /// When, RFC 3339.
+    pub timestamp: String,
+}
