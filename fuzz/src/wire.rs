@@ -44,10 +44,10 @@ fn settles<T: Serialize + DeserializeOwned + PartialEq + Debug>(data: &[u8]) {
 }
 
 pub(crate) fn upstream(data: &[u8]) {
-    if let Some(start) = stays_readable::<upstream::Start>(data) {
-        if let Ok(same) = start.clone().supported() {
-            assert_eq!(same, start);
-        }
+    if let Some(start) = stays_readable::<upstream::Start>(data)
+        && let Ok(same) = start.clone().supported()
+    {
+        assert_eq!(same, start);
     }
     if let Some(results) = stays_readable::<upstream::Results>(data) {
         assert!(results.failure() != Some(""));

@@ -34,6 +34,61 @@ pub async fn up(args: &Args) -> ExitCode {
 }
 
 async fn serve(args: &Args) -> Result<(), String> {
+    let Prepared {
+        filter,
+        warnings,
+        key_file,
+        broker_address,
+        options,
+        manager,
+        proplet,
+    } = prepare(args)?;
+    log::start(&filter)?;
+    warn(&warnings);
+    let key_id = manager.keys.sealing().id().to_string();
+    let broker = match &args.broker {
+        Some(_) => None,
+        None => Some(
+            propeller_broker::start(options)
+                .await
+                .map_err(|e| chain(&e))?,
+        ),
+    };
+    let manager = Manager::start(manager).await.map_err(|e| chain(&e))?;
+    let proplet = Proplet::start(proplet).map_err(|e| chain(&e))?;
+    show(&welcome(
+        &manager,
+        &proplet,
+        &broker_address,
+        &key_file,
+        &key_id,
+    ));
+    stop_signal().await?;
+    stop(broker, manager, proplet).await;
+    Ok(())
+}
+
+/// The proplet first: it tells the manager that it leaves, and its attempts wait for its return.
+async fn stop(broker: Option<Broker>, manager: Manager, proplet: Proplet) {
+    proplet.stop().await;
+    manager.stop().await;
+    if let Some(broker) = broker {
+        broker.stop().await;
+    }
+}
+
+/// Everything that is read before anything is started.
+struct Prepared {
+    filter: String,
+    warnings: Vec<String>,
+    key_file: PathBuf,
+    broker_address: String,
+    options: propeller_broker::Options,
+    manager: propeller_manager::Config,
+    proplet: propeller_proplet::Config,
+}
+
+fn prepare(args: &Args) -> Result<Prepared, String> {
     let home = args
         .data_dir
         .clone()
@@ -83,38 +138,15 @@ async fn serve(args: &Args) -> Result<(), String> {
     let options = broker.finish(options).map_err(|e| e.to_string())?;
     let manager = propeller_manager::Config::from_settings(manager).map_err(|e| e.to_string())?;
     let proplet = propeller_proplet::Config::from_settings(proplet).map_err(|e| e.to_string())?;
-    log::start(&filter)?;
-    warn(&warnings);
-    let key_id = manager.keys.sealing().id().to_string();
-    let broker = match &args.broker {
-        Some(_) => None,
-        None => Some(
-            propeller_broker::start(options)
-                .await
-                .map_err(|e| chain(&e))?,
-        ),
-    };
-    let manager = Manager::start(manager).await.map_err(|e| chain(&e))?;
-    let proplet = Proplet::start(proplet).map_err(|e| chain(&e))?;
-    show(&welcome(
-        &manager,
-        &proplet,
-        &broker_address,
-        &key_file,
-        &key_id,
-    ));
-    stop_signal().await?;
-    stop(broker, manager, proplet).await;
-    Ok(())
-}
-
-/// The proplet first: it tells the manager that it leaves, and its attempts wait for its return.
-async fn stop(broker: Option<Broker>, manager: Manager, proplet: Proplet) {
-    proplet.stop().await;
-    manager.stop().await;
-    if let Some(broker) = broker {
-        broker.stop().await;
-    }
+    Ok(Prepared {
+        filter,
+        warnings,
+        key_file,
+        broker_address,
+        options,
+        manager,
+        proplet,
+    })
 }
 
 /// A value that `up` gives to a part: its name, the value, and whether it goes before what the
@@ -181,7 +213,7 @@ fn make_key(path: &Path) -> io::Result<()> {
     if path.exists() {
         return Ok(());
     }
-    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

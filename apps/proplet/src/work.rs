@@ -89,7 +89,7 @@ pub async fn work(bench: Bench, start: Start, sealed: Bytes, received: Instant) 
     match &output.error {
         None => info!(id = %attempt.task, attempt = attempt.number, "Finished running app"),
         Some(_) => {
-            info!(id = %attempt.task, attempt = attempt.number, "App failed; its task says why")
+            info!(id = %attempt.task, attempt = attempt.number, "App failed; its task says why");
         }
     }
     match seal_output(&bench, &start, &output) {

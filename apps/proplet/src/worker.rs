@@ -254,7 +254,7 @@ impl Worker {
         let recent = self.announced.is_some_and(|at| at.elapsed() < ANSWER_EVERY);
         if recent {
             self.announce_at
-                .get_or_insert(Instant::now() + ANSWER_EVERY);
+                .get_or_insert_with(|| Instant::now() + ANSWER_EVERY);
         } else {
             self.announce();
         }

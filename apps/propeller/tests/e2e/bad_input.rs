@@ -35,6 +35,7 @@ const POST: reqwest::Method = reqwest::Method::POST;
 const GET: reqwest::Method = reqwest::Method::GET;
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "it is a table")]
 async fn requests_that_make_no_sense_are_refused_with_a_reason() {
     let world = World::new().await;
     let manager = world.manager().await;
