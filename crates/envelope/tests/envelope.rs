@@ -125,6 +125,6 @@ fn a_key_that_is_not_one_is_refused_without_repeating_it() {
     let again = WorkloadKey::from_hex(&format!(" {}\n", *key.to_hex())).unwrap();
     assert_eq!(key.id(), again.id());
     assert!(!format!("{key:?}").contains(key.to_hex().as_str()));
-    let twice = Keyring::with_opening(key.clone(), [key.clone()]);
+    let twice = Keyring::with_opening(key.clone(), [key]);
     assert!(matches!(twice, Err(WorkloadKeyError::Repeated { .. })));
 }

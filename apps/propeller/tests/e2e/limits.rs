@@ -5,6 +5,7 @@ use propeller_api::{Limits, TaskRequest};
 use crate::support::{World, client, endless, ready, request, run, state, wat};
 
 #[tokio::test(flavor = "multi_thread")]
+#[allow(clippy::too_many_lines, reason = "it is a table")]
 async fn every_limit_stops_its_guest_and_says_so() {
     let world = World::new().await;
     let manager = world.manager().await;
