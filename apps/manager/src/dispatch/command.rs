@@ -14,7 +14,7 @@ pub enum Command {
     /// Remember a task, and perhaps start it at once.
     Create {
         /// The task, in its first state.
-        task: Task,
+        task: Box<Task>,
         /// Its module, if it is new.
         module: Option<Module>,
         /// Whether to start it in the same commit.

@@ -75,7 +75,7 @@ pub(super) async fn create(
     };
     let shown = task.clone();
     let command = Command::Create {
-        task,
+        task: Box::new(task),
         module: known,
         start: query.start,
     };
@@ -312,6 +312,7 @@ fn new_task(api: &Api, id: TaskId, request: &TaskRequest) -> Result<TaskRow, Api
         module: None,
         input: Some(api.seal_input(id, &input)?),
         state: TaskState::NEW,
+        last_proplet: None,
         excluded: Vec::new(),
         protection: String::new(),
         error: String::new(),

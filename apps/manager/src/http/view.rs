@@ -69,8 +69,11 @@ impl Renderer {
             (_, TaskState::Failed) => row.error.clone(),
             _ => String::new(),
         };
-        let proplet = row.state.proplet().or(row.pinned.as_ref());
-        let last = attempts.last().map(|attempt| attempt.proplet.clone());
+        let proplet = row
+            .last_proplet
+            .as_ref()
+            .or_else(|| row.state.proplet())
+            .or(row.pinned.as_ref());
         Ok(Task {
             id: row.id.to_string(),
             name: row.name,
@@ -81,10 +84,7 @@ impl Renderer {
             env: input.env.into_iter().collect::<BTreeMap<_, _>>(),
             daemon: false,
             encrypted: false,
-            proplet_id: proplet
-                .map(ToString::to_string)
-                .or(last)
-                .unwrap_or_default(),
+            proplet_id: proplet.map(ToString::to_string).unwrap_or_default(),
             results: results_value(&output),
             error,
             start_time: time_text(row.started_ms),

@@ -31,6 +31,8 @@ pub struct Task {
     pub input: Option<Blob>,
     /// Where it stands.
     pub state: State,
+    /// Who had the last attempt, once the task is settled.
+    pub last_proplet: Option<PropletId>,
     /// Proplets that have refused this run.
     pub excluded: Vec<PropletId>,
     /// What was guaranteed for the last attempt.
@@ -123,7 +125,8 @@ pub fn task_state_set(
     let columns = row::columns(state);
     let finished = matches!(state, State::Done { .. }).then_some(now_ms);
     db.prepare_cached(
-        "UPDATE tasks SET state = ?2, attempts = ?3, tries = ?4, proplet = ?5, updated_ms = ?6,
+        "UPDATE tasks SET state = ?2, attempts = ?3, tries = ?4,
+         proplet = CASE WHEN ?2 IN (4, 5, 6) THEN proplet ELSE ?5 END, updated_ms = ?6,
          not_before_ms = ?7, finished_ms = ?8 WHERE id = ?1",
     )?
     .execute(params![
@@ -296,6 +299,7 @@ fn task(row: &Row<'_>) -> Result<Task, StoreError> {
         metadata: row.get(5)?,
         module: row.get::<_, Option<[u8; 32]>>(6)?.map(Digest),
         input: Blob::from_columns(row.get(7)?, row.get(8)?),
+        last_proplet: pinned(columns.proplet.clone())?,
         state: row::state(columns)?,
         excluded: proplet_ids(&row.get::<_, String>(13)?)?,
         protection: row.get(14)?,

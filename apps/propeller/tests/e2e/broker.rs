@@ -202,3 +202,46 @@ async fn a_stranger_gets_nothing_while_a_friend_is_expected_back() {
         task.error
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_behind_tls_is_reached_with_its_own_root() {
+    setup();
+    let scratch = propeller::stack::Scratch::new().unwrap();
+    let Some(binary) = binary() else {
+        return skipped("mosquitto is not installed");
+    };
+    let folder = scratch.path("m");
+    std::fs::create_dir_all(&folder).unwrap();
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    std::fs::write(&cert, made.cert.pem()).unwrap();
+    std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
+    let port = crate::processes::free_port();
+    let config = folder.join("mosquitto.conf");
+    let text = format!(
+        "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\npersistence false\n\
+         user root\ncertfile {}\nkeyfile {}\n",
+        cert.display(),
+        key.display()
+    );
+    std::fs::write(&config, text).unwrap();
+    let child = Command::new(binary)
+        .arg("-c")
+        .arg(&config)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let _mosquitto = Mosquitto(child);
+    let world = World::on(([127, 0, 0, 1], port).into());
+    let tls = |part: propeller::stack::Part| {
+        part.with("mqtt_address", format!("mqtts://localhost:{port}"))
+            .with("mqtt_tls_ca_cert", cert.display().to_string())
+    };
+    let manager = tls(world.manager_part()).manager().await.unwrap();
+    let _proplet = tls(world.part("p1")).proplet("p1").unwrap();
+    let client = client(manager.url());
+    ready(&client, 1).await;
+    let task = run(&client, &request("hello", &guest("hello.wasm"))).await;
+    assert_eq!(state(&task), "completed", "{}", task.error);
+}

@@ -1,5 +1,7 @@
 //! Tasks that go well.
 
+use std::collections::BTreeMap;
+
 use data_encoding::BASE64;
 use propeller_api::TaskRequest;
 
@@ -152,4 +154,10 @@ async fn a_task_that_nobody_can_take_waits_for_a_proplet() {
         (state(&task), task.proplet_id.as_str()),
         ("completed", "late")
     );
+    let page = propeller_sdk::Page {
+        offset: 0,
+        limit: 10,
+    };
+    let list = client.task_list(page, &BTreeMap::new()).await.unwrap();
+    assert_eq!(list.tasks[0].proplet_id, "late");
 }
