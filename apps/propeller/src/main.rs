@@ -46,6 +46,9 @@ fn main() -> ExitCode {
     {
         return ExitCode::FAILURE;
     }
+    if let Err(error) = propeller_proplet::harden::no_core_dumps() {
+        return services::ended(Err(error));
+    }
     let cli = Cli::parse();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

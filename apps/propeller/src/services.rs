@@ -193,8 +193,10 @@ pub(crate) fn show(text: &str) {
     print!("{text}");
 }
 
+/// The exit code of a service, after saying what went wrong.
 #[allow(clippy::print_stderr, reason = "logging may not have started")]
-pub(crate) fn ended(result: Result<(), String>) -> ExitCode {
+#[must_use]
+pub fn ended(result: Result<(), String>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

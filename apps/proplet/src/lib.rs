@@ -9,6 +9,7 @@ mod attempts;
 mod cache;
 pub mod config;
 mod fetch;
+pub mod harden;
 pub mod log;
 pub mod outbox;
 mod plain;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use propeller_proplet::config::SCHEMA;
-use propeller_proplet::{Config, Proplet, log};
+use propeller_proplet::{Config, Proplet, harden, log};
 use propeller_settings::{Settings, Sources};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -42,6 +42,9 @@ fn main() -> ExitCode {
         .is_err()
     {
         return fail("another TLS provider was installed first");
+    }
+    if let Err(error) = harden::no_core_dumps() {
+        return fail(&error);
     }
     match run(&Cli::parse()) {
         Ok(()) => ExitCode::SUCCESS,

@@ -113,3 +113,88 @@ pub fn remove_orphans(db: &Connection, blobs: &Blobs) -> Result<usize, StoreErro
     blobs.remove(&orphans);
     Ok(orphans.len())
 }
+
+#[cfg(test)]
+mod tests {
+    use propeller_model::task::{Event, State};
+    use propeller_model::{Digest, TaskId, retry::Policy};
+
+    use super::*;
+    use crate::store::module::{Module, module_exists, module_insert};
+    use crate::store::task::{Task, task_find, task_insert, task_state_set};
+    use crate::store::{Blob, Store};
+
+    const DIGEST: Digest = Digest([7; 32]);
+
+    fn task(id: u128, input: Blob) -> Task {
+        Task {
+            id: TaskId(uuid::Uuid::from_u128(id)),
+            name: "x".to_owned(),
+            app_name: "x".to_owned(),
+            priority: 50,
+            pinned: None,
+            metadata: None,
+            module: Some(DIGEST),
+            input: Some(input),
+            state: State::NEW,
+            last_proplet: None,
+            excluded: Vec::new(),
+            protection: String::new(),
+            error: String::new(),
+            created_ms: 0,
+            updated_ms: 0,
+            started_ms: None,
+            finished_ms: None,
+        }
+    }
+
+    /// A task that was stopped at `ms`.
+    fn settle(db: &Connection, task: &Task, ms: i64) {
+        let policy = Policy {
+            attempts_max: 1,
+            backoff: Duration::ZERO,
+            backoff_max: Duration::ZERO,
+        };
+        let (queued, _) = task.state.on(Event::Start, &policy).unwrap();
+        let (done, _) = queued.on(Event::Stop, &policy).unwrap();
+        task_state_set(db, task.id, &done, ms, 0).unwrap();
+    }
+
+    #[test]
+    fn old_tasks_go_with_their_files_and_then_the_modules_that_nobody_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let blobs = store.blobs().clone();
+        let large = blobs.keep(vec![1; 100_000]).unwrap();
+        let Blob::File(name) = large.clone() else {
+            panic!("it is too large for a row");
+        };
+        let file = folder.path().join("blobs").join(name);
+        let (old, new) = (task(1, large), task(2, Blob::Inline(vec![2])));
+        let db = store.begin().unwrap();
+        let module = Module {
+            digest: DIGEST,
+            plain_len: 1,
+            sealed: Blob::Inline(vec![3]),
+            sealed_len: 1,
+            excerpt: String::new(),
+        };
+        module_insert(&db, &module, 0).unwrap();
+        for (task, ms) in [(&old, 1_000), (&new, 5_000)] {
+            task_insert(&db, task).unwrap();
+            settle(&db, task, ms);
+        }
+        let swept = Swept::sweep(&db, 3_000).unwrap();
+        assert_eq!(swept.tasks, 1);
+        assert!(file.exists(), "files go after the commit");
+        db.commit().unwrap();
+        swept.finish(&blobs);
+        assert!(!file.exists());
+        let db = store.begin().unwrap();
+        assert!(task_find(&db, old.id).unwrap().is_none());
+        assert!(task_find(&db, new.id).unwrap().is_some());
+        assert!(module_exists(&db, DIGEST).unwrap(), "somebody runs it");
+        Swept::sweep(&db, 9_000).unwrap();
+        assert!(!module_exists(&db, DIGEST).unwrap());
+    }
+}

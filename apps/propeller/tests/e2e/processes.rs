@@ -74,6 +74,10 @@ impl Process {
         }
     }
 
+    fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
@@ -198,6 +202,12 @@ async fn up_makes_its_key_once_stops_cleanly_and_resumes() {
         let mode = std::fs::metadata(&key).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         keys.push(std::fs::read_to_string(key).unwrap());
+        let limits = std::fs::read_to_string(format!("/proc/{}/limits", up.id())).unwrap();
+        let core = limits
+            .lines()
+            .find(|line| line.contains("core file"))
+            .unwrap();
+        assert!(core.contains(" 0 "), "core dumps are on: {core}");
         assert_eq!(up.terminate(), Some(0));
     }
     assert_eq!(keys[0], keys[1]);
