@@ -223,7 +223,12 @@ fn http(settings: &mut Settings) -> Http {
         let why = "at least 16 characters; make one with `openssl rand -hex 32`";
         settings.invalid("http_token", why.to_owned());
     }
-    let protected = tls.is_some() || settings.flag("http_behind_tls_proxy");
+    let behind_proxy = settings.flag("http_behind_tls_proxy");
+    if behind_proxy && token.is_none() {
+        let why = "what a proxy publishes is open to everybody: set MANAGER_HTTP_TOKEN";
+        settings.invalid("http_behind_tls_proxy", why.to_owned());
+    }
+    let protected = tls.is_some() || behind_proxy;
     if !host.is_loopback() && (token.is_none() || !protected) {
         let why = "beyond loopback the API needs MANAGER_HTTP_TOKEN, and TLS \
                    (MANAGER_HTTP_SERVER_CERT and _KEY) or MANAGER_HTTP_BEHIND_TLS_PROXY=true";
