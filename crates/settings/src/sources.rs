@@ -1,13 +1,14 @@
 //! Where values come from, read once.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use crate::dotenv;
 use crate::error::SettingError;
 
 /// The raw layers of a configuration.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct Sources {
     /// Values given on the command line, by key name.
     pub flags: BTreeMap<String, String>,
@@ -17,6 +18,16 @@ pub struct Sources {
     pub dotenv: BTreeMap<String, String>,
     /// `config.toml` and its path.
     pub file: Option<(PathBuf, toml::Table)>,
+}
+
+impl fmt::Debug for Sources {
+    /// Without any value: most of them are somebody's secrets.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sources")
+            .field("flags", &self.flags.len())
+            .field("file", &self.file.as_ref().map(|(path, _)| path))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Sources {

@@ -6,6 +6,7 @@
 mod address;
 mod tls;
 
+use std::fmt;
 use std::time::Duration;
 
 use rumqttc::{
@@ -31,7 +32,7 @@ const RECONNECT_MIN: Duration = Duration::from_millis(50);
 const RECONNECT_MAX: Duration = Duration::from_secs(5);
 
 /// How to reach a broker.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Options {
     /// The broker.
     pub address: Address,
@@ -49,6 +50,17 @@ pub struct Options {
     pub keep_alive: Duration,
     /// Largest packet to accept, in bytes.
     pub packet_len_max: u32,
+}
+
+impl fmt::Debug for Options {
+    /// Without the password.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("address", &self.address)
+            .field("base", &self.base)
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Why a connection cannot even be tried.

@@ -188,6 +188,28 @@ async fn with_a_token_and_tls_only_holders_get_in() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn behind_a_proxy_a_manager_without_a_token_does_not_start() {
+    let world = World::new().await;
+    let part = world.manager_part().with("http_behind_tls_proxy", "true");
+    let error = part.manager().await.unwrap_err();
+    let text = propeller::stack::chain(&error);
+    assert!(text.contains("MANAGER_HTTP_TOKEN"), "{text}");
+}
+
+#[test]
+fn what_is_printed_for_debugging_holds_no_key() {
+    let key = propeller_envelope::WorkloadKey::generate().unwrap();
+    let part = propeller::stack::Part::new(([127, 0, 0, 1], 1).into(), std::path::Path::new("x"))
+        .key(&key)
+        .with("client_id", "user")
+        .with("client_key", "a-password-of-the-broker");
+    let config = part.clone().manager_config().unwrap();
+    let shown = format!("{part:?} {config:?}");
+    assert!(!shown.contains(key.to_hex().as_str()), "{shown}");
+    assert!(!shown.contains("a-password-of-the-broker"), "{shown}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn beyond_loopback_a_manager_without_protection_does_not_start() {
     let world = World::new().await;
     let error = world
