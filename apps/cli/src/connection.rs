@@ -65,6 +65,16 @@ pub struct Connection {
     )]
     pub tls_verification: bool,
 
+    /// Trace that the tasks belong to, a W3C traceparent
+    #[arg(
+        long,
+        global = true,
+        value_name = "CONTEXT",
+        env = "TRACEPARENT",
+        hide_env_values = true
+    )]
+    pub traceparent: Option<String>,
+
     /// Upstream's identity service, which this version does not have.
     #[arg(short, long, global = true, value_name = "URL", hide = true)]
     pub atom_url: Option<String>,
@@ -80,13 +90,14 @@ impl Connection {
         if self.atom_url.is_some() {
             return Err(CliError::Unsupported { flag: "--atom-url" });
         }
-        Ok(Client::new(ClientOptions {
+        let client = Client::new(ClientOptions {
             base_url: self.manager_url.clone(),
             token: self.token()?,
             ca_cert: self.ca_cert.clone(),
             insecure_skip_verify: self.insecure || !self.tls_verification,
             timeout: TIMEOUT,
-        })?)
+        })?;
+        Ok(client.in_trace(self.traceparent.as_deref()))
     }
 
     /// A client for another manager than the one that is meant, with the same token and trust.

@@ -205,11 +205,12 @@ fn client(
     connection: &Connection,
     embedded: Option<&Embedded>,
 ) -> Result<Client, RunError> {
-    match (embedded, &args.manager) {
-        (Some(embedded), _) => Ok(local_client(embedded.manager.url())?),
-        (None, Some(url)) => connection.client_of(url).map_err(RunError::Setup),
-        (None, None) => Ok(local_client(&connection.manager_url)?),
-    }
+    let local = match (embedded, &args.manager) {
+        (Some(embedded), _) => local_client(embedded.manager.url())?,
+        (None, Some(url)) => return connection.client_of(url).map_err(RunError::Setup),
+        (None, None) => local_client(&connection.manager_url)?,
+    };
+    Ok(local.in_trace(connection.traceparent.as_deref()))
 }
 
 /// A client of a manager in this process.

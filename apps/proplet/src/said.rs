@@ -67,6 +67,7 @@ impl Worker {
             id = %attempt.task,
             attempt = attempt.number,
             app_name = %start.app_name,
+            trace = %start.trace.id(),
             "Received start command"
         );
         if self.busy() >= self.slots as usize {

@@ -62,6 +62,7 @@ pub async fn work(bench: Bench, start: Start, sealed: Bytes, received: Instant) 
         error!(
             id = %attempt.task,
             app_name = %start.app_name,
+            trace = %start.trace.id(),
             error = "cipher: message authentication failed",
             "Failed to decrypt workload"
         );
@@ -86,12 +87,11 @@ pub async fn work(bench: Bench, start: Start, sealed: Bytes, received: Instant) 
             .saturating_sub(usage.run_us),
     );
     // What went wrong may quote the input or the guest: that is for the owner of the task alone.
-    match &output.error {
-        None => info!(id = %attempt.task, attempt = attempt.number, "Finished running app"),
-        Some(_) => {
-            info!(id = %attempt.task, attempt = attempt.number, "App failed; its task says why");
-        }
-    }
+    let said = match &output.error {
+        None => "Finished running app",
+        Some(_) => "App failed; its task says why",
+    };
+    info!(id = %attempt.task, attempt = attempt.number, trace = %start.trace.id(), "{said}");
     match seal_output(&bench, &start, &output) {
         Some(output) => Worked::Report(Report {
             attempt,

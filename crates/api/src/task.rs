@@ -128,6 +128,10 @@ pub struct Task {
     /// Ours: what was guaranteed: `shared-key` or `plain`; empty until it was sent.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub protection: String,
+    /// Ours: id of its W3C trace, which every line of the log about it carries as `trace`: that of
+    /// the `traceparent` header of the request that created or started it, else the task's own id.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub trace_id: String,
     /// Ours: limits that the task asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,

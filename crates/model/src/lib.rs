@@ -6,6 +6,7 @@
 //! - [`task`] – what happens to a task, as a state machine
 //! - [`retry`] – how often and how soon a task is tried again
 //! - [`Limits`] – what a guest may use, and who said so
+//! - [`Trace`] – where a task belongs among its caller's traces
 //! - [`Lease`] – how long an attempt lives without a sign of life
 
 mod digest;
@@ -14,8 +15,10 @@ mod lease;
 mod limits;
 pub mod retry;
 pub mod task;
+mod trace;
 
 pub use digest::{Digest, DigestError};
 pub use id::{AttemptId, PropletId, PropletIdError, TaskId};
 pub use lease::Lease;
 pub use limits::{Bound, Limits, SetBy};
+pub use trace::{Trace, TraceError};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use propeller_api::Health;
-use reqwest::header::{AUTHORIZATION, HeaderMap};
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use reqwest::{Certificate, Method, RequestBuilder, Url};
 use rustls::crypto::CryptoProvider;
 use serde::de::DeserializeOwned;
@@ -37,6 +37,7 @@ pub struct Client {
     http: reqwest::Client,
     base: Url,
     timeout: Duration,
+    trace: Option<HeaderValue>,
 }
 
 impl Client {
@@ -79,7 +80,17 @@ impl Client {
             http,
             base,
             timeout,
+            trace: None,
         })
+    }
+
+    /// The same client for work that belongs to a trace: its requests carry this W3C `traceparent`,
+    /// and so do the tasks that they create or start. As the standard has it, a text that is no
+    /// traceparent counts as none.
+    #[must_use]
+    pub fn in_trace(self, traceparent: Option<&str>) -> Self {
+        let trace = traceparent.and_then(|text| HeaderValue::from_str(text).ok());
+        Self { trace, ..self }
     }
 
     /// Whether what is sent can be read on the way: plain HTTP to another machine.
@@ -154,7 +165,11 @@ impl Client {
     }
 
     pub(crate) fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        self.http.request(method, url)
+        let request = self.http.request(method, url);
+        match &self.trace {
+            Some(trace) => request.header("traceparent", trace.clone()),
+            None => request,
+        }
     }
 
     /// The manager's address, for messages.

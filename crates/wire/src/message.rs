@@ -2,7 +2,7 @@
 //!
 //! A changed message is a new variant at the end of its enum, never an edit of an old one.
 
-use propeller_model::{AttemptId, Digest};
+use propeller_model::{AttemptId, Digest, Trace};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -54,6 +54,8 @@ pub struct Start {
     pub module: Module,
     /// [`Input`] in an envelope for this task.
     pub input: ByteBuf,
+    /// Where it belongs, for the log.
+    pub trace: Trace,
 }
 
 /// A module, by name and perhaps with its bytes.

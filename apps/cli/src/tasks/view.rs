@@ -56,6 +56,7 @@ fn facts(task: &Task) -> Result<Facts, CliError> {
     facts.add("metadata", &joined(labels));
     facts.add("proplet", &task.proplet_id);
     facts.add("protection", &task.protection);
+    facts.add("trace", &task.trace_id);
     facts.add("created", time(&task.created_at));
     facts.add("updated", time(&task.updated_at));
     facts.add("started", time(&task.start_time));

@@ -1,6 +1,6 @@
 //! What people and programs ask of the dispatcher through the REST API.
 
-use propeller_model::{Digest, PropletId, TaskId};
+use propeller_model::{Digest, PropletId, TaskId, Trace};
 use tokio::sync::oneshot;
 
 use super::Member;
@@ -28,7 +28,12 @@ pub enum Command {
         change: Change,
     },
     /// Start or restart it.
-    Start(TaskId),
+    Start {
+        /// Which task.
+        task: TaskId,
+        /// Where this run belongs, if it is named.
+        trace: Option<Trace>,
+    },
     /// Stop it.
     Stop(TaskId),
     /// Forget it, stopping it first.

@@ -2,7 +2,7 @@
 
 use propeller_model::PropletId;
 use propeller_model::task::State;
-use propeller_model::{AttemptId, TaskId};
+use propeller_model::{AttemptId, TaskId, Trace};
 use rusqlite::Connection;
 
 use super::{Answer, Change, Command, Effect, Member, Mind, Moment, NewModule, Refusal, Reply};
@@ -32,12 +32,12 @@ impl Mind {
                 };
                 Self::update(db, found, change, moment, effects)
             }
-            Command::Start(id) => {
-                let found = match Self::task(db, *id)? {
+            Command::Start { task, trace } => {
+                let found = match Self::task(db, *task)? {
                     Ok(found) => found,
                     Err(refusal) => return Ok(Err(refusal)),
                 };
-                self.start_task(db, &found, moment, effects)
+                self.start_task(db, &found, *trace, moment, effects)
             }
             Command::Stop(id) => {
                 let found = match Self::task(db, *id)? {
@@ -85,7 +85,7 @@ impl Mind {
         task_insert(db, task)?;
         self.metrics.submitted.inc();
         if start {
-            return self.start_task(db, task, moment, effects);
+            return self.start_task(db, task, None, moment, effects);
         }
         Ok(Ok(Answer::Done))
     }
@@ -94,19 +94,20 @@ impl Mind {
         &mut self,
         db: &Connection,
         task: &Task,
+        trace: Option<Trace>,
         moment: Moment,
         effects: &mut Vec<Effect>,
     ) -> Result<Reply, StoreError> {
         if task.module.is_none() {
             return Ok(Err(no_module()));
         }
-        let begun = self.begin_run(db, task, moment)?;
+        let begun = self.begin_run(db, task, trace, moment)?;
         if begun.is_ok() {
             let attempt = AttemptId {
                 task: task.id,
                 number: task.state.attempts(),
             };
-            effects.push(Effect::Submitted(attempt));
+            effects.push(Effect::Submitted(attempt, trace.unwrap_or(task.trace)));
         }
         Ok(begun.map(|()| Answer::Done).map_err(conflict))
     }

@@ -1,7 +1,7 @@
 //! What happens once a batch is committed.
 
 use bytes::Bytes;
-use propeller_model::{AttemptId, PropletId, TaskId};
+use propeller_model::{AttemptId, PropletId, TaskId, Trace};
 use propeller_scheduler::Link;
 use propeller_wire::Channel;
 use propeller_wire::link::Outgoing;
@@ -28,9 +28,9 @@ pub enum Effect {
     /// Files that nothing refers to any more.
     Remove(Swept),
     /// The first line of a task's story for the log; the attempt is the last one before it.
-    Submitted(AttemptId),
+    Submitted(AttemptId, Trace),
     /// A further line of a task's story for the log.
-    Leg(AttemptId, PropletId, &'static str),
+    Leg(AttemptId, PropletId, Trace, &'static str),
 }
 
 impl Dispatcher {
@@ -45,12 +45,15 @@ impl Dispatcher {
                     warn!("too many clients wait for tasks");
                 }
             }
-            Effect::Submitted(attempt) => info!(task = %attempt.task, "submitted"),
+            Effect::Submitted(attempt, trace) => {
+                info!(task = %attempt.task, trace = %trace.id(), "submitted");
+            }
             Effect::Remove(swept) => swept.finish(self.store.blobs()),
-            Effect::Leg(attempt, proplet, leg) => info!(
+            Effect::Leg(attempt, proplet, trace, leg) => info!(
                 task = %attempt.task,
                 attempt = attempt.number,
                 proplet = %proplet,
+                trace = %trace.id(),
                 "{leg}"
             ),
         }

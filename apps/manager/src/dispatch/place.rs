@@ -140,6 +140,7 @@ impl Mind {
         };
         task_state_set(db, id, &state, moment.ms, 0)?;
         attempt_insert(db, attempt, &proplet, &reason.to_string(), moment.ms)?;
+        let trace = task.trace;
         let link = self.fleet.find(&proplet).and_then(|member| member.link);
         let label = match link {
             Some(Link::Plain) => "plain",
@@ -159,7 +160,7 @@ impl Mind {
             let start = self.sealed_start(db, blobs, attempt, &proplet, task)?;
             effects.push(Effect::Start(proplet.clone(), Box::new(start)));
         }
-        effects.push(Effect::Leg(attempt, proplet, "assigned"));
+        effects.push(Effect::Leg(attempt, proplet, trace, "assigned"));
         Ok(())
     }
 
@@ -204,6 +205,7 @@ impl Mind {
                 sealed,
             },
             input: ByteBuf::from(blobs.read(input)?),
+            trace: task.trace.attempt(attempt),
         })
     }
 }

@@ -142,7 +142,7 @@ impl Mind {
         };
         if let Ok((state, _)) = task.state.on(event, &self.rules.retry) {
             task_state_set(db, attempt.task, &state, moment.ms, 0)?;
-            effects.push(Effect::Leg(attempt, proplet.clone(), "running"));
+            effects.push(Effect::Leg(attempt, proplet.clone(), task.trace, "running"));
         }
         Ok(())
     }

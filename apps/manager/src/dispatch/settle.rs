@@ -1,7 +1,7 @@
 //! Moves tasks from one state to the next and remembers how attempts ended.
 
 use propeller_model::task::{Effect as Next, Event, Rejected, Retry, State};
-use propeller_model::{AttemptId, PropletId, TaskId};
+use propeller_model::{AttemptId, PropletId, TaskId, Trace};
 use propeller_wire::Channel;
 use propeller_wire::message::{Report, ToProplet, Usage};
 use rusqlite::Connection;
@@ -90,7 +90,7 @@ impl Mind {
                 attempt_end(db, attempt, ended)?;
                 self.leases.end(attempt.task);
                 self.metrics.settled(state.word());
-                effects.push(Effect::Leg(attempt, proplet.clone(), "done"));
+                effects.push(Effect::Leg(attempt, proplet.clone(), task.trace, "done"));
                 effects.push(Effect::Settled(attempt.task));
             }
             Err(Rejected::Stale { .. } | Rejected::Impossible { .. } | _) => {
@@ -136,7 +136,7 @@ impl Mind {
         };
         attempt_end(db, attempt, &ended)?;
         self.leases.end(attempt.task);
-        tracing::warn!(task = %attempt.task, attempt = attempt.number, why = %setback.why, next = state.word(), "attempt came to nothing");
+        tracing::warn!(task = %attempt.task, attempt = attempt.number, trace = %task.trace.id(), why = %setback.why, next = state.word(), "attempt came to nothing");
         let pause = match &state {
             State::Queued { run } => self.rules.retry.pause(run.tries),
             _ => std::time::Duration::ZERO,
@@ -158,6 +158,7 @@ impl Mind {
         &mut self,
         db: &Connection,
         task: &Task,
+        trace: Option<Trace>,
         moment: Moment,
     ) -> Result<Result<(), Rejected>, StoreError> {
         let state = match task.state.on(Event::Start, &self.rules.retry) {
@@ -165,7 +166,7 @@ impl Mind {
             Err(rejected) => return Ok(Err(rejected)),
         };
         task_state_set(db, task.id, &state, moment.ms, 0)?;
-        task_run_begin(db, task.id, moment.ms)?;
+        task_run_begin(db, task.id, trace, moment.ms)?;
         self.waiting += 1;
         Ok(Ok(()))
     }

@@ -7,7 +7,7 @@ use axum::extract::rejection::BytesRejection;
 use axum::http::{HeaderMap, StatusCode, header};
 use data_encoding::BASE64;
 use propeller_api::TaskRequest;
-use propeller_model::{Digest, PropletId, TaskId};
+use propeller_model::{Digest, PropletId, TaskId, Trace};
 use propeller_wire::message::{AskedLimits, Input};
 use rusqlite::types::Value;
 use serde::Deserialize;
@@ -22,6 +22,12 @@ const INPUT_LEN_MAX: usize = 3 * 1024 * 1024;
 const NAME_LEN_MAX: usize = 256;
 /// Labels that a list can be filtered by at a time.
 const FILTER_MAX: usize = 16;
+
+/// Where the request belongs, by its `traceparent`. One that is none counts as none: the standard
+/// wants a new trace then, not a refusal.
+pub(super) fn trace(headers: &HeaderMap) -> Option<Trace> {
+    headers.get("traceparent")?.to_str().ok()?.parse().ok()
+}
 
 /// `offset` and `limit`.
 #[derive(Debug, Deserialize)]

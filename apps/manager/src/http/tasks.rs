@@ -13,8 +13,8 @@ use propeller_api::{
     time_text,
 };
 use propeller_envelope::{Context, seal};
-use propeller_model::TaskId;
 use propeller_model::task::State as TaskState;
+use propeller_model::{TaskId, Trace};
 use propeller_wire::message::{Input, encode};
 use serde::Deserialize;
 use tokio::sync::oneshot;
@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use super::request::{
     Paging, change_input, digest, filter, metadata as labels_json, name, pinned, priority, task_id,
-    task_request,
+    task_request, trace,
 };
 use super::view::{Detail, Renderer, find, usage};
 use super::{Api, ApiError};
@@ -71,7 +71,7 @@ pub(super) async fn create(
     };
     let task = TaskRow {
         module,
-        ..new_task(&api, id, &request)?
+        ..new_task(&api, id, trace(&headers), &request)?
     };
     let shown = task.clone();
     let command = Command::Create {
@@ -189,8 +189,10 @@ pub(super) async fn delete(
 pub(super) async fn start(
     State(api): State<Api>,
     Path(id): Path<String>,
+    headers: HeaderMap,
 ) -> Result<Json<Started>, ApiError> {
-    api.ask(Command::Start(task_id(&id)?)).await?;
+    let (task, trace) = (task_id(&id)?, trace(&headers));
+    api.ask(Command::Start { task, trace }).await?;
     Ok(Json(Started { started: true }))
 }
 
@@ -290,7 +292,12 @@ async fn module_of(api: &Api, request: &TaskRequest) -> Result<Option<NewModule>
 }
 
 /// A row for a task that nobody has yet.
-fn new_task(api: &Api, id: TaskId, request: &TaskRequest) -> Result<TaskRow, ApiError> {
+fn new_task(
+    api: &Api,
+    id: TaskId,
+    trace: Option<Trace>,
+    request: &TaskRequest,
+) -> Result<TaskRow, ApiError> {
     let task_name = name(request.name.as_deref().unwrap_or_default())?;
     let mut input = Input::default();
     change_input(&mut input, request)?;
@@ -316,6 +323,7 @@ fn new_task(api: &Api, id: TaskId, request: &TaskRequest) -> Result<TaskRow, Api
         excluded: Vec::new(),
         protection: String::new(),
         error: String::new(),
+        trace: trace.unwrap_or_else(|| Trace::of(id)),
         created_ms: now,
         updated_ms: now,
         started_ms: None,

@@ -103,6 +103,7 @@ impl Renderer {
                 .map(|digest| digest.to_string())
                 .unwrap_or_default(),
             protection: row.protection,
+            trace_id: row.trace.id(),
             limits: limits(&input.limits),
             attempts: attempts.into_iter().map(attempt).collect(),
             exit_code: output.exit_code,

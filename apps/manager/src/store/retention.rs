@@ -129,6 +129,7 @@ mod tests {
     fn task(id: u128, input: Blob) -> Task {
         Task {
             id: TaskId(uuid::Uuid::from_u128(id)),
+            trace: propeller_model::Trace::of(TaskId(uuid::Uuid::from_u128(id))),
             name: "x".to_owned(),
             app_name: "x".to_owned(),
             priority: 50,

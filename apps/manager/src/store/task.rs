@@ -1,7 +1,7 @@
 //! Tasks.
 
 use propeller_model::task::State;
-use propeller_model::{Digest, PropletId, TaskId};
+use propeller_model::{Digest, PropletId, TaskId, Trace};
 use propeller_scheduler::Waiting;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
@@ -39,6 +39,8 @@ pub struct Task {
     pub protection: String,
     /// Why the last run failed, in the manager's words.
     pub error: String,
+    /// Where it belongs.
+    pub trace: Trace,
     /// When it was created.
     pub created_ms: i64,
     /// When it last changed.
@@ -51,7 +53,7 @@ pub struct Task {
 
 const COLUMNS: &str = "id, name, app_name, priority, pinned, metadata, module, input, input_file,
      state, attempts, tries, proplet, excluded, protection, error, created_ms, updated_ms,
-     started_ms, finished_ms";
+     started_ms, finished_ms, trace";
 
 /// Remembers a new task.
 ///
@@ -63,8 +65,9 @@ pub fn task_insert(db: &Connection, task: &Task) -> Result<(), StoreError> {
     db.prepare_cached(
         "INSERT INTO tasks (id, name, app_name, priority, pinned, metadata, module, input,
          input_file, state, attempts, tries, proplet, not_before_ms, excluded, protection, error,
-         created_ms, updated_ms, started_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '', '', '', ?14, ?14, ?15)",
+         created_ms, updated_ms, started_ms, trace)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '', '', '', ?14, ?14,
+         ?15, ?16)",
     )?
     .execute(params![
         task.id.0.as_bytes(),
@@ -82,8 +85,14 @@ pub fn task_insert(db: &Connection, task: &Task) -> Result<(), StoreError> {
         columns.proplet,
         task.created_ms,
         task.started_ms,
+        given(task.id, task.trace),
     ])?;
     Ok(())
+}
+
+/// A trace that the store has to remember: any but the task's own.
+fn given(id: TaskId, trace: Trace) -> Option<String> {
+    (trace != Trace::of(id)).then(|| trace.to_string())
 }
 
 /// Replaces what its owner may change.
@@ -142,15 +151,25 @@ pub fn task_state_set(
     Ok(())
 }
 
-/// Marks the start of a run.
+/// Marks the start of a run, in its own trace if whoever starts it named one.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub fn task_run_begin(db: &Connection, id: TaskId, now_ms: i64) -> Result<(), StoreError> {
+pub fn task_run_begin(
+    db: &Connection,
+    id: TaskId,
+    trace: Option<Trace>,
+    now_ms: i64,
+) -> Result<(), StoreError> {
     db.prepare_cached(
-        "UPDATE tasks SET started_ms = ?2, error = '', excluded = '', protection = '' WHERE id = ?1",
+        "UPDATE tasks SET started_ms = ?2, error = '', excluded = '', protection = '',
+         trace = coalesce(?3, trace) WHERE id = ?1",
     )?
-    .execute(params![id.0.as_bytes(), now_ms])?;
+    .execute(params![
+        id.0.as_bytes(),
+        now_ms,
+        trace.map(|trace| trace.to_string())
+    ])?;
     Ok(())
 }
 
@@ -290,8 +309,9 @@ fn task(row: &Row<'_>) -> Result<Task, StoreError> {
         tries: row.get(11)?,
         proplet: row.get(12)?,
     };
+    let id = TaskId(Uuid::from_bytes(row.get(0)?));
     Ok(Task {
-        id: TaskId(Uuid::from_bytes(row.get(0)?)),
+        id,
         name: row.get(1)?,
         app_name: row.get(2)?,
         priority: row.get(3)?,
@@ -304,11 +324,21 @@ fn task(row: &Row<'_>) -> Result<Task, StoreError> {
         excluded: proplet_ids(&row.get::<_, String>(13)?)?,
         protection: row.get(14)?,
         error: row.get(15)?,
+        trace: trace(id, row.get(20)?)?,
         created_ms: row.get(16)?,
         updated_ms: row.get(17)?,
         started_ms: row.get(18)?,
         finished_ms: row.get(19)?,
     })
+}
+
+fn trace(id: TaskId, text: Option<String>) -> Result<Trace, StoreError> {
+    match text {
+        Some(text) => text
+            .parse()
+            .map_err(|_| StoreError::Row("a traceparent that is none")),
+        None => Ok(Trace::of(id)),
+    }
 }
 
 pub(super) fn pinned(text: Option<String>) -> Result<Option<PropletId>, StoreError> {

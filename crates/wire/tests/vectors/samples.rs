@@ -3,7 +3,8 @@
 use std::fmt::Debug;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use propeller_model::{AttemptId, Digest, TaskId};
+use data_encoding::HEXLOWER;
+use propeller_model::{AttemptId, Digest, TaskId, Trace};
 use propeller_wire::message::{
     About, AskedLimits, Beat, Fetch, FromProplet, Heartbeat, Hello, Input, Module, Output, Piece,
     Refusal, Refused, Report, Start, ToProplet, Usage, Vitals, Welcome, decode, encode,
@@ -123,6 +124,12 @@ fn module_digest() -> Digest {
     Digest(digest(&SHA256, b"module").as_ref().try_into().unwrap())
 }
 
+fn trace() -> Trace {
+    let part = |label: &[u8], len| HEXLOWER.encode(&digest(&SHA256, label).as_ref()[..len]);
+    let text = format!("00-{}-{}-01", part(b"trace", 16), part(b"span", 8));
+    text.parse().unwrap()
+}
+
 fn to_proplet() -> Vec<ToProplet> {
     let start = |sealed: Option<&[u8]>| {
         ToProplet::Start(Start {
@@ -135,6 +142,7 @@ fn to_proplet() -> Vec<ToProplet> {
                 sealed: sealed.map(ByteBuf::from),
             },
             input: ByteBuf::from(b"sealed input"),
+            trace: trace(),
         })
     };
     vec![
