@@ -52,6 +52,8 @@ pub enum Wake {
     Link(Incoming),
     /// Somebody wants something, and an answer.
     Command(Box<Command>, oneshot::Sender<Reply>),
+    /// The operator has changed the workload keys.
+    Keys(Keyring),
     /// Time has passed.
     Tick,
     /// Finish this batch and end. Clients may still hold connections, and nobody waits for them.
@@ -177,6 +179,10 @@ impl Dispatcher {
                 Wake::Tick => (Some(Input::Tick), None),
                 Wake::Command(command, reply) => (Some(Input::Command(command)), Some(reply)),
                 Wake::Link(incoming) => (self.read(incoming), None),
+                Wake::Keys(keys) => {
+                    self.mind.rekey(keys, &self.outgoing);
+                    (None, None)
+                }
             };
             if let Some(input) = input {
                 inputs.push(input);

@@ -19,7 +19,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 use axum::{Router, middleware};
 use propeller_envelope::Keyring;
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::config::Token;
 use crate::dispatch::{Answer, Command, Wake};
@@ -44,7 +44,7 @@ pub struct Api {
 struct Shared {
     wakes: mpsc::Sender<Wake>,
     reader: Reader,
-    keys: Keyring,
+    keys: watch::Receiver<Keyring>,
     tenant: String,
     instance: String,
     token: Option<Token>,
@@ -63,7 +63,7 @@ pub struct Parts {
     /// Reads the store.
     pub reader: Reader,
     /// Seals inputs and modules, opens results.
-    pub keys: Keyring,
+    pub keys: watch::Receiver<Keyring>,
     /// Whose tasks these are.
     pub tenant: String,
     /// This instance's name.
@@ -143,6 +143,11 @@ impl Api {
             .layer(DefaultBodyLimit::max(json_max))
             .layer(middleware::from_fn_with_state(self.clone(), guard::guard))
             .with_state(self.clone())
+    }
+
+    /// The keys in use.
+    fn keys(&self) -> Keyring {
+        self.shared.keys.borrow().clone()
     }
 
     /// Asks the dispatcher.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
+use propeller_envelope::Keyring;
 use propeller_wire::link::{Carry, Link, Listen};
 use propeller_wire::mqtt::{self, ConnectError};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -44,6 +45,7 @@ pub struct Manager {
     tasks: JoinSet<()>,
     dispatcher: JoinHandle<()>,
     wakes: mpsc::Sender<Wake>,
+    keys: watch::Sender<Keyring>,
 }
 
 impl Manager {
@@ -76,6 +78,8 @@ impl Manager {
         tasks.spawn(carry);
         tasks.spawn(forward(link.incoming, wakes.clone()));
         tasks.spawn(tick(wakes.clone()));
+        let (keys, in_use) = watch::channel(config.keys.clone());
+        tasks.spawn(follow(in_use.clone(), wakes.clone()));
         let dispatcher = Dispatcher::new(
             store,
             instance.clone(),
@@ -93,7 +97,7 @@ impl Manager {
         let api = Api::new(Parts {
             wakes: wakes.clone(),
             reader,
-            keys: config.keys,
+            keys: in_use,
             tenant: config.rules.tenant,
             instance: instance.to_string(),
             token: config.http.token,
@@ -111,6 +115,7 @@ impl Manager {
             tasks,
             dispatcher,
             wakes,
+            keys,
         })
     }
 
@@ -124,6 +129,12 @@ impl Manager {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Takes other workload keys into use. What is sealed with a key that is gone cannot be read any
+    /// more, until it is back.
+    pub fn rekey(&self, keys: Keyring) {
+        self.keys.send_replace(keys);
     }
 
     /// Stops in bounded time. Attempts go on: the next start gives each a full lease.
@@ -150,6 +161,16 @@ async fn forward(
 ) {
     while let Some(frame) = incoming.recv().await {
         if wakes.send(Wake::Link(frame)).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Tells the dispatcher when the keys change.
+async fn follow(mut keys: watch::Receiver<Keyring>, wakes: mpsc::Sender<Wake>) {
+    while keys.changed().await.is_ok() {
+        let keys = keys.borrow_and_update().clone();
+        if wakes.send(Wake::Keys(keys)).await.is_err() {
             return;
         }
     }

@@ -1,17 +1,17 @@
 //! Each part as a process of its own: settings, log, start, wait for a signal, stop.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Subcommand;
 use propeller_broker::Options;
 use propeller_manager::Manager;
 use propeller_proplet::{Proplet, log};
-use propeller_settings::{Key, Kind, Schema, Settings, Sources};
-use tokio::signal::unix::{SignalKind, signal};
+use propeller_settings::service::{Asked, rekey, until_stopped};
+use propeller_settings::{Key, Kind, Schema, Settings};
 
 use crate::stack::chain;
+
+pub use propeller_settings::service::Args;
 
 /// Every setting of the embedded broker.
 pub const BROKER_SCHEMA: Schema = Schema {
@@ -50,29 +50,6 @@ pub const BROKER_SCHEMA: Schema = Schema {
     ],
 };
 
-/// How a service is started.
-#[derive(Debug, clap::Args)]
-pub struct Args {
-    /// The configuration file, instead of config.toml in the working directory
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    #[command(subcommand)]
-    verb: Option<Verb>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Look at the configuration
-    #[command(subcommand)]
-    Config(ConfigVerb),
-}
-
-#[derive(Debug, Subcommand)]
-enum ConfigVerb {
-    /// Print every setting with its value and where it came from; secrets are hidden
-    Show,
-}
-
 /// Runs the manager until it is told to stop.
 pub async fn manager(args: &Args) -> ExitCode {
     ended(serve_manager(args).await)
@@ -97,7 +74,8 @@ async fn serve_manager(args: &Args) -> Result<(), String> {
     log::start(&config.log_level)?;
     warn(&warnings);
     let manager = Manager::start(config).await.map_err(|e| chain(&e))?;
-    stop_signal().await?;
+    let keys = || args.keys(propeller_manager::config::SCHEMA);
+    until_stopped(|| rekey(keys(), |keys| manager.rekey(keys))).await?;
     manager.stop().await;
     Ok(())
 }
@@ -111,7 +89,8 @@ async fn serve_proplet(args: &Args) -> Result<(), String> {
     log::start(&config.log_level)?;
     warn(&warnings);
     let proplet = Proplet::start(config).map_err(|e| chain(&e))?;
-    stop_signal().await?;
+    let keys = || args.keys(propeller_proplet::config::SCHEMA);
+    until_stopped(|| rekey(keys(), |keys| proplet.rekey(keys))).await?;
     proplet.stop().await;
     Ok(())
 }
@@ -130,7 +109,8 @@ async fn serve_broker(args: &Args) -> Result<(), String> {
         .await
         .map_err(|e| chain(&e))?;
     tracing::info!(address = %broker.address(), "broker ready");
-    stop_signal().await?;
+    // It has no keys: there is nothing to read again.
+    until_stopped(|| ()).await?;
     broker.stop().await;
     Ok(())
 }
@@ -154,37 +134,18 @@ pub fn broker_options(settings: &mut Settings) -> Options {
 
 /// The settings of a service, or nothing if they were only to be shown.
 fn settings(args: &Args, schema: Schema) -> Result<Option<Settings>, String> {
-    let sources =
-        Sources::from_process(schema.prefix, args.config.as_deref()).map_err(|e| e.to_string())?;
-    let section = section(&sources, schema);
-    let settings = Settings::load(schema, &section, &sources);
-    if let Some(Verb::Config(ConfigVerb::Show)) = args.verb {
-        show(&settings.show());
-        return Ok(None);
+    match args.settings(schema)? {
+        Asked::Run(settings) => Ok(Some(settings)),
+        Asked::Show(text) => {
+            show(&text);
+            Ok(None)
+        }
     }
-    Ok(Some(settings))
-}
-
-/// The section of `config.toml`: upstream lets a proplet choose among several.
-pub(crate) fn section(sources: &Sources, schema: Schema) -> String {
-    let variable = format!("{}_CONFIG_SECTION", schema.prefix);
-    let named = sources.environment.get(&variable);
-    let named = named.filter(|section| !section.is_empty());
-    named.map_or(schema.section, String::as_str).to_owned()
 }
 
 pub(crate) fn warn(warnings: &[String]) {
     for warning in warnings {
         tracing::warn!("{warning}");
-    }
-}
-
-/// Waits for Ctrl-C or SIGTERM.
-pub(crate) async fn stop_signal() -> Result<(), String> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(|e| e.to_string())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(|e| e.to_string()),
-        _ = terminate.recv() => Ok(()),
     }
 }
 

@@ -8,9 +8,10 @@ use propeller_broker::Broker;
 use propeller_envelope::WorkloadKey;
 use propeller_manager::Manager;
 use propeller_proplet::{Proplet, log};
+use propeller_settings::service::{rekey, section, until_stopped};
 use propeller_settings::{Schema, Settings, Sources};
 
-use crate::services::{BROKER_SCHEMA, broker_options, ended, section, show, stop_signal, warn};
+use crate::services::{BROKER_SCHEMA, broker_options, ended, show, warn};
 use crate::stack::chain;
 
 /// How everything is started.
@@ -63,9 +64,22 @@ async fn serve(args: &Args) -> Result<(), String> {
         &key_file,
         &key_id,
     ));
-    stop_signal().await?;
+    until_stopped(|| reload(args, &manager, &proplet)).await?;
     stop(broker, manager, proplet).await;
     Ok(())
+}
+
+/// Both parts get their keys, or neither does.
+fn reload(args: &Args, manager: &Manager, proplet: &Proplet) {
+    match prepare(args) {
+        Ok(prepared) => {
+            rekey(Ok(prepared.manager.keys), |keys| manager.rekey(keys));
+            if let Some(keys) = prepared.proplet.keys {
+                proplet.rekey(keys);
+            }
+        }
+        Err(error) => rekey(Err(error), |_| ()),
+    }
 }
 
 /// The proplet first: it tells the manager that it leaves, and its attempts wait for its return.

@@ -1,13 +1,11 @@
 //! The slim worker: `proplet`, configured by the environment, `.env` and `config.toml`.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::Parser;
 use propeller_proplet::config::SCHEMA;
 use propeller_proplet::{Config, Proplet, harden, log};
-use propeller_settings::{Settings, Sources};
-use tokio::signal::unix::{SignalKind, signal};
+use propeller_settings::service::{Args, Asked, rekey, until_stopped};
 
 /// Runs WebAssembly tasks for a Propeller manager.
 ///
@@ -15,24 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 #[derive(Debug, Parser)]
 #[command(name = "proplet", version)]
 struct Cli {
-    /// The configuration file, instead of config.toml in the working directory.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    #[command(subcommand)]
-    verb: Option<Verb>,
-}
-
-#[derive(Debug, Subcommand)]
-enum Verb {
-    /// Look at the configuration.
-    #[command(subcommand)]
-    Config(ConfigVerb),
-}
-
-#[derive(Debug, Subcommand)]
-enum ConfigVerb {
-    /// Print every setting with its value and where it came from; secrets are hidden.
-    Show,
+    #[command(flatten)]
+    args: Args,
 }
 
 fn main() -> ExitCode {
@@ -53,19 +35,13 @@ fn main() -> ExitCode {
 }
 
 fn run(cli: &Cli) -> Result<(), String> {
-    let sources = Sources::from_process("PROPLET", cli.config.as_deref())
-        .map_err(|error| error.to_string())?;
-    let section = sources
-        .environment
-        .get("PROPLET_CONFIG_SECTION")
-        .filter(|section| !section.is_empty())
-        .map_or("proplet", String::as_str)
-        .to_owned();
-    let settings = Settings::load(SCHEMA, &section, &sources);
-    if let Some(Verb::Config(ConfigVerb::Show)) = cli.verb {
-        print(&settings.show());
-        return Ok(());
-    }
+    let settings = match cli.args.settings(SCHEMA)? {
+        Asked::Run(settings) => settings,
+        Asked::Show(text) => {
+            print(&text);
+            return Ok(());
+        }
+    };
     let warnings = settings.warnings.clone();
     let config = Config::from_settings(settings).map_err(|errors| errors.to_string())?;
     log::start(&config.log_level)?;
@@ -76,19 +52,15 @@ fn run(cli: &Cli) -> Result<(), String> {
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?
-        .block_on(serve(config))
+        .block_on(serve(config, &cli.args))
 }
 
-async fn serve(config: Config) -> Result<(), String> {
+async fn serve(config: Config, args: &Args) -> Result<(), String> {
     let proplet = Proplet::start(config).map_err(|error| {
         let cause = std::error::Error::source(&error);
         cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
     })?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(|error| error.to_string())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted.map_err(|error| error.to_string())?,
-        _ = terminate.recv() => {}
-    }
+    until_stopped(|| rekey(args.keys(SCHEMA), |keys| proplet.rekey(keys))).await?;
     proplet.stop().await;
     Ok(())
 }

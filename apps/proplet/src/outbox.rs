@@ -81,6 +81,11 @@ impl Outbox {
         Ok(outbox)
     }
 
+    /// Writes and reads with other keys from here on.
+    pub fn rekey(&mut self, keys: Keyring) {
+        self.keys = keys;
+    }
+
     /// Whether no further report fits.
     #[must_use]
     pub fn is_full(&self) -> bool {

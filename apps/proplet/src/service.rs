@@ -10,7 +10,7 @@ use propeller_sandbox::{Runtime, WasmtimeRuntime};
 use propeller_settings::{DirectoryLock, LockError};
 use propeller_wire::link::{Carry, Link, Listen};
 use propeller_wire::mqtt::{self, ConnectError};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -50,6 +50,8 @@ pub enum StartError {
 pub struct Proplet {
     id: PropletId,
     stop: oneshot::Sender<()>,
+    /// Nothing in plain mode.
+    keys: Option<watch::Sender<Keyring>>,
     tasks: JoinSet<()>,
     _lock: DirectoryLock,
 }
@@ -95,20 +97,24 @@ impl Proplet {
         tasks.spawn(carry);
         let (stop, stopped) = oneshot::channel();
         info!(proplet = %id, broker = %config.mqtt.address, "proplet starts");
-        match config.keys.clone() {
+        let keys = match config.keys.clone() {
             Some(keys) => {
-                let worker = sealed(&config, id.clone(), keys, runtime, link)?;
+                let (keys, in_use) = watch::channel(keys);
+                let worker = sealed(&config, id.clone(), in_use, runtime, link)?;
                 tasks.spawn(worker.run(stopped));
+                Some(keys)
             }
             None => {
                 tracing::warn!("plain mode: nothing that this proplet says or hears is encrypted");
                 let plain = plain(&config, id.clone(), runtime, link);
                 tasks.spawn(plain.run(stopped));
+                None
             }
-        }
+        };
         Ok(Self {
             id,
             stop,
+            keys,
             tasks,
             _lock: lock,
         })
@@ -118,6 +124,13 @@ impl Proplet {
     #[must_use]
     pub fn id(&self) -> &PropletId {
         &self.id
+    }
+
+    /// Takes other workload keys into use; in plain mode there are none.
+    pub fn rekey(&self, keys: Keyring) {
+        if let Some(in_use) = &self.keys {
+            in_use.send_replace(keys);
+        }
     }
 
     /// Stops in bounded time: guests are stopped, the manager is told, reports are written down.
@@ -143,14 +156,15 @@ impl Proplet {
 fn sealed(
     config: &Config,
     id: PropletId,
-    keys: Keyring,
+    keys: watch::Receiver<Keyring>,
     runtime: Arc<dyn Runtime>,
     link: Link,
 ) -> Result<Worker, StartError> {
+    let ring = keys.borrow().clone();
     let parts = Parts {
         bench: Bench {
             proplet: id,
-            keys: keys.clone(),
+            keys: ring,
             runtime,
             ceilings: config.ceilings,
         },

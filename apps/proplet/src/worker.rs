@@ -17,7 +17,7 @@ use propeller_model::{AttemptId, Digest, Lease};
 use propeller_wire::link::{Incoming, Link, Outgoing};
 use propeller_wire::message::{About, Fetch, FromProplet, Heartbeat, Hello, Refusal, Refused};
 use propeller_wire::{Caller, Channel, Heard};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{debug, error, info, warn};
 
@@ -59,6 +59,7 @@ pub(crate) struct Worker {
     announced: Option<Instant>,
     /// Whether frames leave the machine. While they do not, none is made: they would only pile up.
     link_up: bool,
+    keys: watch::Receiver<Keyring>,
     /// When each thing that anybody can cause was last logged.
     complained: HashMap<Complaint, Instant>,
 }
@@ -74,7 +75,7 @@ enum Complaint {
 #[derive(Debug)]
 pub(crate) struct Parts {
     pub(crate) bench: Bench,
-    pub(crate) keys: Keyring,
+    pub(crate) keys: watch::Receiver<Keyring>,
     pub(crate) about: About,
     pub(crate) slots: u32,
     pub(crate) heartbeat: Duration,
@@ -92,10 +93,11 @@ impl Worker {
             link,
         } = parts;
         let now = Instant::now();
+        let ring = keys.borrow().clone();
         let (long, long_ones) = mpsc::channel(slots as usize);
         Ok(Self {
-            caller: Caller::new(bench.proplet.clone(), keys.clone()),
-            outbox: Outbox::open(outbox, bench.proplet.clone(), keys, now)?,
+            caller: Caller::new(bench.proplet.clone(), ring.clone()),
+            outbox: Outbox::open(outbox, bench.proplet.clone(), ring, now)?,
             bench,
             about,
             slots,
@@ -117,6 +119,7 @@ impl Worker {
             announce_pause: ANNOUNCE_MIN,
             announced: None,
             link_up: false,
+            keys,
             complained: HashMap::new(),
         })
     }
@@ -142,11 +145,21 @@ impl Worker {
                         self.say(&FromProplet::Started(attempt));
                     }
                 }
+                Ok(()) = self.keys.changed() => self.rekey(),
                 _ = tick.tick() => self.tick(),
                 _ = &mut stop => break,
             }
         }
         self.leave();
+    }
+
+    /// Takes other keys into use. Attempts under way end with those that they began with.
+    fn rekey(&mut self) {
+        let keys = self.keys.borrow_and_update().clone();
+        self.bench.keys = keys.clone();
+        self.outbox.rekey(keys.clone());
+        self.caller.rekey(keys);
+        self.announce();
     }
 
     /// Says something in the running session. Without one it is lost, as any message may be.

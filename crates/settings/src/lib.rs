@@ -1,13 +1,14 @@
 //! Layered configuration that knows where every value came from.
 //!
 //! A value is looked for in the flags, the environment, `.env`, `config.toml` and the defaults, in
-//! this order. Unknown keys are errors in files and warnings in the environment. Nothing here
-//! reads the environment or a file by itself: [`Sources::from_process`] does, once, for a program.
+//! this order. Unknown keys are errors in files and warnings in the environment. The environment and
+//! files are read in one place, [`Sources::from_process`].
 
 mod dotenv;
 mod error;
 mod lock;
 mod schema;
+pub mod service;
 pub mod shared;
 mod sources;
 mod value;

@@ -59,6 +59,14 @@ impl Caller {
         }
     }
 
+    /// Takes other keys into use and ends the sessions under a key that is gone. Announce anew after
+    /// it: the next session is made with the key that seals now.
+    pub fn rekey(&mut self, keys: Keyring) {
+        self.pending.retain(|s| keys.find(s.key_id()).is_some());
+        self.current.take_if(|s| keys.find(s.key_id()).is_none());
+        self.keys = keys;
+    }
+
     /// An announcement with `nonce`, which must be fresh.
     ///
     /// The running session stays in force until the new one is confirmed.

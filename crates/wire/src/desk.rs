@@ -104,6 +104,21 @@ impl Desk {
         }
     }
 
+    /// Takes other keys into use and ends every session under a key that is gone. Returns whose
+    /// confirmed sessions those were.
+    pub fn rekey(&mut self, keys: Keyring) -> Vec<PropletId> {
+        let mut ended = Vec::new();
+        for (proplet, peer) in &mut self.peers {
+            peer.pending.retain(|s| keys.find(s.key_id()).is_some());
+            let is_over = |s: &mut Session| keys.find(s.key_id()).is_none();
+            if peer.current.take_if(is_over).is_some() {
+                ended.push(proplet.clone());
+            }
+        }
+        self.keys = keys;
+        ended
+    }
+
     /// The frame that asks every proplet to announce itself.
     #[must_use]
     pub fn solicit(&self) -> Vec<u8> {

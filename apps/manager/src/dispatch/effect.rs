@@ -1,6 +1,7 @@
 //! What happens once a batch is committed.
 
 use bytes::Bytes;
+use propeller_envelope::Keyring;
 use propeller_model::{AttemptId, PropletId, TaskId, Trace};
 use propeller_scheduler::Link;
 use propeller_wire::Channel;
@@ -64,6 +65,19 @@ impl Mind {
     pub(super) fn solicit(&self, outgoing: &mpsc::Sender<Outgoing>) {
         let frame = self.desk.solicit();
         self.publish(outgoing, Channel::Start, frame);
+    }
+
+    /// Takes other keys into use. Whoever has a session under a key that is gone has none any more,
+    /// and everybody is asked for a new one.
+    pub(super) fn rekey(&mut self, keys: Keyring, outgoing: &mpsc::Sender<Outgoing>) {
+        for proplet in self.desk.rekey(keys.clone()) {
+            warn!(proplet = %proplet, "its workload key is none of ours any more");
+            if let Some(member) = self.fleet.find_mut(&proplet) {
+                member.leave();
+            }
+        }
+        self.keys = keys;
+        self.solicit(outgoing);
     }
 
     fn say(&mut self, outgoing: &mpsc::Sender<Outgoing>, proplet: &PropletId, message: &ToProplet) {

@@ -260,7 +260,7 @@ pub(super) async fn viewed(api: &Api, id: TaskId) -> Result<Json<Task>, ApiError
 impl Api {
     pub(super) fn renderer(&self) -> Renderer {
         Renderer {
-            keys: self.shared.keys.clone(),
+            keys: self.keys(),
             tenant: self.shared.tenant.clone(),
         }
     }
@@ -270,7 +270,7 @@ impl Api {
             tenant: &self.shared.tenant,
             task: *id.0.as_bytes(),
         };
-        let sealed = seal(&self.shared.keys, &context, &encode(input))
+        let sealed = seal(&self.keys(), &context, &encode(input))
             .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
         Ok(self.shared.reader.blobs().keep(sealed)?)
     }

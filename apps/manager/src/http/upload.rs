@@ -119,7 +119,7 @@ impl Api {
             tenant: &shared.tenant,
             digest: digest.0,
         };
-        let sealed = seal(&shared.keys, &context, wasm)
+        let sealed = seal(&self.keys(), &context, wasm)
             .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
         let sealed_len = sealed.len() as u64;
         Ok(NewModule::Sealed(Module {
@@ -141,7 +141,7 @@ impl Api {
             0,
             propeller_envelope::HEADER_LEN_SHARED_KEY,
         );
-        let key = self.shared.keys.sealing().id();
+        let key = self.keys().sealing().id();
         sealed.is_ok_and(|header| propeller_envelope::sealed_with(&header) == Some(key))
     }
 }

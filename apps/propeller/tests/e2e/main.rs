@@ -7,6 +7,7 @@ mod cli;
 mod disk;
 mod hostile;
 mod limits;
+mod operating;
 mod path;
 mod persistence;
 mod plain;

@@ -5,8 +5,8 @@ use propeller_wire::frame::{Announce, Reject, SessionId};
 use propeller_wire::{Channel, Heard, KeyMatch, Letter, Received};
 
 use crate::actors::{
-    announced, beat, caller, connect, desk, desk_drops, key, managers, name, proplets, they_talk,
-    to_edge,
+    announced, beat, caller, connect, desk, desk_drops, key, managers, name, proplets, ring,
+    they_talk, to_edge,
 };
 
 #[test]
@@ -85,6 +85,28 @@ fn a_rotation_in_either_order_never_parts_them() {
         connect(&mut desk, &mut caller, 1);
         they_talk(&mut desk, &mut caller);
     }
+}
+
+#[test]
+fn a_session_lasts_as_long_as_its_key_is_in_both_rings() {
+    let (mut desk, mut caller) = (desk(&[1]), caller(&[1]));
+    connect(&mut desk, &mut caller, 1);
+    for (of_desk, of_caller) in [
+        (&[1, 2][..], &[1][..]),
+        (&[1, 2], &[2, 1]),
+        (&[2, 1], &[2, 1]),
+    ] {
+        assert_eq!(desk.rekey(ring(of_desk)), []);
+        caller.rekey(ring(of_caller));
+        they_talk(&mut desk, &mut caller);
+    }
+    assert_eq!(desk.rekey(ring(&[2])), [name("edge-1")]);
+    assert!(!desk.is_connected(&name("edge-1")));
+    caller.rekey(ring(&[2]));
+    assert!(!caller.is_connected());
+    let (matches, _) = announced(&mut desk, &caller.announce(proplets(9)), managers(9));
+    assert_eq!(matches, KeyMatch::Ours);
+    connect(&mut desk, &mut caller, 2);
 }
 
 #[test]
