@@ -18,6 +18,7 @@ mod units;
 pub use connection::{Connection, Secret};
 pub use error::Exit;
 pub use page::PageArgs;
+pub use tasks::LimitArgs;
 pub use ui::Ui;
 
 use clap::{Parser, Subcommand};

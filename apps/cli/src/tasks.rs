@@ -15,6 +15,7 @@ pub use create::Create;
 pub use lifecycle::Ids;
 pub use list::List;
 pub use metrics::Metrics;
+pub use spec::LimitArgs;
 pub use update::Update;
 pub use upload::Upload;
 pub use wait::Wait;

@@ -2,6 +2,7 @@
 //!
 //! A handler parses, asks the dispatcher or a reader of the store, and renders. It decides nothing.
 
+mod body;
 mod error;
 mod guard;
 mod health;
@@ -50,7 +51,7 @@ struct Shared {
     token: Option<Token>,
     loopback: bool,
     upload_max: u64,
-    uploads: Semaphore,
+    uploads: Arc<Semaphore>,
     broker_up: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
 }
@@ -106,7 +107,7 @@ impl Api {
                 token,
                 loopback,
                 upload_max,
-                uploads: Semaphore::new(UPLOADS_MAX),
+                uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
                 broker_up,
                 metrics,
             }),

@@ -131,6 +131,12 @@ impl Manager {
         &self.url
     }
 
+    /// Returns if the dispatcher ends before it is told to. Nothing is accepted or settled any more
+    /// then, and only a new start helps; its log says why.
+    pub async fn failed(&self) {
+        self.wakes.closed().await;
+    }
+
     /// Takes other workload keys into use. What is sealed with a key that is gone cannot be read any
     /// more, until it is back.
     pub fn rekey(&self, keys: Keyring) {

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use propeller_api::{Results, Task, TaskRequest, TaskState};
 use propeller_broker::Broker;
-use propeller_cli::Connection;
+use propeller_cli::{Connection, LimitArgs};
 use propeller_envelope::WorkloadKey;
 use propeller_manager::Manager;
 use propeller_proplet::Proplet;
@@ -45,6 +45,8 @@ pub struct Args {
     /// Let a running manager do it, instead of everything in this process
     #[arg(long, value_name = "URL")]
     manager: Option<String>,
+    #[command(flatten)]
+    limits: LimitArgs,
     /// Arguments: typed values for an export, argv for a command
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
@@ -135,6 +137,7 @@ async fn submit(
         env: (!args.env.is_empty()).then(|| args.env.iter().cloned().collect::<BTreeMap<_, _>>()),
         invoke: args.invoke.clone(),
         stdin: stdin.map(|bytes| BASE64.encode(&bytes)),
+        limits: args.limits.clone().into_limits(),
         ..TaskRequest::default()
     };
     say(&format!("submitting {file_name} ({} bytes)", wasm.len()));

@@ -50,6 +50,10 @@ pub const BROKER_SCHEMA: Schema = Schema {
     ],
 };
 
+/// Whoever supervises the process starts it again, and nothing is lost.
+pub(crate) const DISPATCHER_FAILED: &str =
+    "the manager's dispatcher failed, its log says why: start it again";
+
 /// Runs the manager until it is told to stop.
 pub async fn manager(args: &Args) -> ExitCode {
     ended(serve_manager(args).await)
@@ -75,7 +79,11 @@ async fn serve_manager(args: &Args) -> Result<(), String> {
     warn(&warnings);
     let manager = Manager::start(config).await.map_err(|e| chain(&e))?;
     let keys = || args.keys(propeller_manager::config::SCHEMA);
-    until_stopped(|| rekey(keys(), |keys| manager.rekey(keys))).await?;
+    let stopped = until_stopped(|| rekey(keys(), |keys| manager.rekey(keys)));
+    tokio::select! {
+        stopped = stopped => stopped?,
+        () = manager.failed() => return Err(DISPATCHER_FAILED.to_owned()),
+    }
     manager.stop().await;
     Ok(())
 }

@@ -11,7 +11,7 @@ use propeller_proplet::{Proplet, log};
 use propeller_settings::service::{rekey, section, until_stopped};
 use propeller_settings::{Schema, Settings, Sources};
 
-use crate::services::{BROKER_SCHEMA, broker_options, ended, show, warn};
+use crate::services::{BROKER_SCHEMA, DISPATCHER_FAILED, broker_options, ended, show, warn};
 use crate::stack::chain;
 
 /// How everything is started.
@@ -64,7 +64,10 @@ async fn serve(args: &Args) -> Result<(), String> {
         &key_file,
         &key_id,
     ));
-    until_stopped(|| reload(args, &manager, &proplet)).await?;
+    tokio::select! {
+        stopped = until_stopped(|| reload(args, &manager, &proplet)) => stopped?,
+        () = manager.failed() => return Err(DISPATCHER_FAILED.to_owned()),
+    }
     stop(broker, manager, proplet).await;
     Ok(())
 }

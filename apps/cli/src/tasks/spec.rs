@@ -64,9 +64,9 @@ pub(crate) struct Spec {
 }
 
 /// How much a task may use.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Limits")]
-struct LimitArgs {
+pub struct LimitArgs {
     /// Memory, such as 64MiB
     #[arg(long, value_name = "BYTES", value_parser = parse_bytes)]
     memory: Option<u64>,
@@ -187,7 +187,9 @@ impl Spec {
 }
 
 impl LimitArgs {
-    fn into_limits(self) -> Option<Limits> {
+    /// What a request asks for; nothing if no flag was given.
+    #[must_use]
+    pub fn into_limits(self) -> Option<Limits> {
         let Self {
             memory,
             fuel,

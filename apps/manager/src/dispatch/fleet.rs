@@ -196,7 +196,19 @@ impl Fleet {
     }
 }
 
+/// Modules that a proplet is thought to have; a session that had more of them begins again, which
+/// costs some modules a second delivery.
+const DELIVERED_MAX: usize = 4096;
+
 impl Member {
+    /// Notes that it gets a module and need not get it again.
+    pub(super) fn remember_delivered(&mut self, digest: Digest) {
+        if self.delivered.len() >= DELIVERED_MAX {
+            self.delivered.clear();
+        }
+        self.delivered.insert(digest);
+    }
+
     fn new(id: PropletId) -> Self {
         Self {
             id,

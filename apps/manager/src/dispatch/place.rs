@@ -186,7 +186,7 @@ impl Mind {
             if let Some(member) = self.fleet.find_mut(proplet)
                 && member.link == Some(Link::Sealed)
             {
-                member.delivered.insert(digest);
+                member.remember_delivered(digest);
             }
             Some(ByteBuf::from(blobs.read(module.sealed)?))
         } else {

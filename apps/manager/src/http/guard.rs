@@ -5,6 +5,7 @@ use axum::http::{HeaderMap, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use super::body::impatient;
 use super::{Api, ApiError};
 
 /// Checks the token, and on loopback that no web page of another origin is behind the request.
@@ -25,7 +26,7 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
     let refused = refuse(&api, request.uri(), request.headers());
     let response = match refused {
         Some(error) => error.into_response(),
-        None => next.run(request).await,
+        None => next.run(impatient(request)).await,
     };
     let status = response.status().as_u16();
     api.shared.metrics.request(method, &path, status);

@@ -1,7 +1,7 @@
 //! Proplets: who is there, how they are, and forgetting one.
 
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use propeller_api::{
     CpuMetrics, History, MemoryMetrics, Metadata, Problem, Proplet, PropletMetrics,
@@ -12,6 +12,7 @@ use propeller_scheduler::Link;
 use propeller_wire::message::Vitals;
 use serde::Deserialize;
 
+use super::body::Query;
 use super::request::{Paging, proplet_id};
 use super::{Api, ApiError};
 use crate::dispatch::{Answer, Command, Member, Refusal};

@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use data_encoding::BASE64;
 use propeller_api::TaskRequest;
 use propeller_model::{Digest, PropletId, TaskId, Trace};
@@ -90,29 +88,6 @@ pub(super) fn task_id(text: &str) -> Result<TaskId, ApiError> {
 pub(super) fn proplet_id(text: &str) -> Result<PropletId, ApiError> {
     text.parse()
         .map_err(|error: propeller_model::PropletIdError| ApiError::invalid(error.to_string()))
-}
-
-/// A task in a JSON body, if it asks for nothing that this version cannot do.
-pub(super) fn task_request(
-    headers: &HeaderMap,
-    body: Result<Bytes, BytesRejection>,
-) -> Result<TaskRequest, ApiError> {
-    let is_json = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .is_some_and(|value| value.contains("application/json"));
-    if !is_json {
-        let detail = "unsupported content type: send application/json";
-        return Err(ApiError::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
-    }
-    let body =
-        body.map_err(|rejection| ApiError::new(rejection.status(), rejection.body_text()))?;
-    let request: TaskRequest = serde_json::from_slice(&body)
-        .map_err(|error| ApiError::invalid(format!("malformed JSON: {error}")))?;
-    match request.unsupported() {
-        Some(field) => Err(ApiError::unsupported(field)),
-        None => Ok(request),
-    }
 }
 
 /// A name, checked.

@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use propeller_api::{
@@ -17,12 +15,13 @@ use propeller_model::task::State as TaskState;
 use propeller_model::{TaskId, Trace};
 use propeller_wire::message::{Input, encode};
 use serde::Deserialize;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use uuid::Uuid;
 
+use super::body::{Document, Query};
 use super::request::{
     Paging, change_input, digest, filter, metadata as labels_json, name, pinned, priority, task_id,
-    task_request, trace,
+    trace,
 };
 use super::view::{Detail, Renderer, find, usage};
 use super::{Api, ApiError};
@@ -59,10 +58,9 @@ pub(super) async fn create(
     State(api): State<Api>,
     Query(query): Query<CreateQuery>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Document { request, slot }: Document,
 ) -> Result<Response, ApiError> {
-    let request = task_request(&headers, body)?;
-    let module = module_of(&api, &request).await?;
+    let module = module_of(&api, &request, slot).await?;
     let id = TaskId(Uuid::now_v7());
     let (module, known) = match module {
         Some(NewModule::Sealed(module)) => (Some(module.digest), Some(module)),
@@ -139,12 +137,10 @@ pub(super) async fn view(
 pub(super) async fn update(
     State(api): State<Api>,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Document { request, slot }: Document,
 ) -> Result<Json<Task>, ApiError> {
     let id = task_id(&id)?;
-    let request = task_request(&headers, body)?;
-    let module = module_of(&api, &request).await?;
+    let module = module_of(&api, &request, slot).await?;
     let renderer = api.renderer();
     let before = api
         .read(move |reader| {
@@ -282,10 +278,14 @@ fn given(text: &Option<String>) -> Option<&str> {
 }
 
 /// The module that a request gives to a task, if it gives one.
-async fn module_of(api: &Api, request: &TaskRequest) -> Result<Option<NewModule>, ApiError> {
+async fn module_of(
+    api: &Api,
+    request: &TaskRequest,
+    slot: Option<OwnedSemaphorePermit>,
+) -> Result<Option<NewModule>, ApiError> {
     match (given(&request.file), given(&request.module)) {
         (Some(_), Some(_)) => Err(ApiError::invalid("set either file or module, not both")),
-        (Some(file), None) => Ok(Some(api.module_base64(file).await?)),
+        (Some(file), None) => Ok(Some(api.module_base64(file, slot).await?)),
         (None, Some(known)) => Ok(Some(NewModule::Known(digest(known)?))),
         (None, None) => Ok(None),
     }

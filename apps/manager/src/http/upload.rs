@@ -1,5 +1,7 @@
 //! Modules that come in: checked, hashed, sealed, and only then given to the dispatcher.
 
+use std::sync::Arc;
+
 use aws_lc_rs::digest;
 use axum::Json;
 use axum::extract::multipart::{Multipart, MultipartError, MultipartRejection};
@@ -10,8 +12,8 @@ use data_encoding::BASE64;
 use propeller_api::Task;
 use propeller_envelope::{Context, seal};
 use propeller_model::Digest;
-
 use propeller_model::task::State as TaskState;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::request::task_id;
 use super::tasks::viewed;
@@ -51,12 +53,7 @@ pub(super) async fn upload(
         let detail = "the task is under way: stop it before changing its module";
         return Err(ApiError::new(StatusCode::CONFLICT, detail));
     }
-    let _slot = api
-        .shared
-        .uploads
-        .acquire()
-        .await
-        .map_err(|_| ApiError::shutting_down())?;
+    let _slot = api.slot().await?;
     let (app_name, wasm) = file(multipart, api.shared.upload_max).await?;
     let module = api.module(wasm).await?;
     let change = Change {
@@ -70,25 +67,30 @@ pub(super) async fn upload(
 
 impl Api {
     /// A module in base64, as upstream's clients send it.
-    pub(super) async fn module_base64(&self, text: &str) -> Result<NewModule, ApiError> {
+    /// `slot` is the one that its request was read with.
+    pub(super) async fn module_base64(
+        &self,
+        text: &str,
+        slot: Option<OwnedSemaphorePermit>,
+    ) -> Result<NewModule, ApiError> {
         let bytes = BASE64
             .decode(text.as_bytes())
             .map_err(|_| ApiError::invalid("file is not standard base64"))?;
-        let large = bytes.len() > QUICK_LEN_MAX;
-        let uploads = &self.shared.uploads;
-        let _slot = match large {
-            true => Some(
-                uploads
-                    .acquire()
-                    .await
-                    .map_err(|_| ApiError::shutting_down())?,
-            ),
-            false => None,
+        let _slot = match slot {
+            None if bytes.len() > QUICK_LEN_MAX => Some(self.slot().await?),
+            slot => slot,
         };
         if bytes.len() as u64 > self.shared.upload_max {
             return Err(too_large(self.shared.upload_max));
         }
         self.module(Bytes::from(bytes)).await
+    }
+
+    /// One of the slots for modules that are read, hashed and sealed.
+    pub(super) async fn slot(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let uploads = Arc::clone(&self.shared.uploads);
+        let slot = uploads.acquire_owned().await;
+        slot.map_err(|_| ApiError::shutting_down())
     }
 
     /// Checks, hashes and seals a module, unless the store has it already.
