@@ -207,6 +207,7 @@ fn limits(ceilings: &Ceilings, asked: &AskedLimits) -> Limits {
         stdout_bytes: output(default.stdout_bytes),
         stderr_bytes: output(default.stderr_bytes),
         result_bytes: output(default.result_bytes),
+        handles: default.handles,
     }
 }
 

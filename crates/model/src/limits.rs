@@ -81,6 +81,8 @@ pub struct Limits {
     pub stderr_bytes: Bound,
     /// The text of a function's results, in bytes.
     pub result_bytes: Bound,
+    /// Open handles: streams, timers and whatever else the host keeps for the guest.
+    pub handles: Bound,
 }
 
 impl Default for Limits {
@@ -95,6 +97,7 @@ impl Default for Limits {
             stdout_bytes: Bound::default(MIB),
             stderr_bytes: Bound::default(MIB),
             result_bytes: Bound::default(MIB),
+            handles: Bound::default(1024),
         }
     }
 }

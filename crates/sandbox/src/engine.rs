@@ -19,6 +19,7 @@
 mod cache;
 mod call;
 mod code;
+mod component;
 mod excerpt;
 mod guest;
 mod memory;
@@ -40,7 +41,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use propeller_model::{Bound, Limits, SetBy};
 use tokio::task::JoinSet;
-use wasmtime::{Engine, Linker};
+use wasmtime::Engine;
 
 use crate::exit::Exit;
 use crate::job::{Job, ModuleKey};
@@ -48,8 +49,7 @@ use crate::runtime::{RunError, Runtime};
 
 use cache::{Cache, Cell};
 use call::Call;
-use code::Code;
-use guest::Guest;
+use code::{Code, Linkers};
 use threads::Threads;
 use ticker::Ticker;
 
@@ -140,7 +140,7 @@ impl fmt::Debug for WasmtimeRuntime {
 /// What all guests share. Nothing in it remembers a guest but compiled code.
 struct Host {
     engine: Engine,
-    linker: Linker<Guest>,
+    linkers: Linkers,
     cache: Cache<Result<Code, RunError>>,
     ticker: Ticker,
     compilations: AtomicU64,
@@ -152,7 +152,7 @@ impl Host {
         let refused = |error: wasmtime::Error| StartError::Engine(error.into_boxed_dyn_error());
         let engine = code::engine(config.stack_bytes_max).map_err(refused)?;
         Ok(Self {
-            linker: guest::linker(&engine).map_err(refused)?,
+            linkers: guest::linkers(&engine).map_err(refused)?,
             cache: Cache::new(config.cache_entries_max, config.cache_bytes_max),
             ticker: Ticker::start(engine.clone()).map_err(StartError::Threads)?,
             engine,
@@ -168,9 +168,9 @@ impl Host {
         let waited = arrived.elapsed();
 
         job.limits = self.enforced(job.limits);
-        let call = Call::resolve(code.module(), &job.entry, &job.args)?;
+        let call = Call::resolve(&self.engine, &code, &job)?;
         let _slot = self.ticker.enter();
-        let mut exit = guest::run(&self.engine, &code, &call, &job).await?;
+        let mut exit = guest::run(&self.engine, &call, &job).await?;
         exit.usage.module_cached = module_cached;
         exit.usage.compile_us = if module_cached { 0 } else { micros(waited) };
         Ok(exit)
@@ -207,7 +207,7 @@ impl Host {
     /// the jobs that wait have to learn of it; the panic itself is in the process's log.
     fn compile_now(&self, wasm: &[u8]) -> Result<Code, RunError> {
         self.compilations.fetch_add(1, Ordering::Relaxed);
-        let compile = || Code::compile(&self.engine, &self.linker, wasm);
+        let compile = || Code::compile(&self.engine, &self.linkers, wasm);
         panic::catch_unwind(AssertUnwindSafe(compile))
             .unwrap_or_else(|_| Err(RunError::Runtime(Arc::new(CompilerPanicked))))
     }

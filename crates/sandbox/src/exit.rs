@@ -78,6 +78,7 @@ impl LimitHit {
             Limit::Stdout => limits.stdout_bytes,
             Limit::Stderr => limits.stderr_bytes,
             Limit::Result => limits.result_bytes,
+            Limit::Handles => limits.handles,
         };
         Self { limit, bound }
     }
@@ -108,13 +109,15 @@ pub enum Limit {
     Stderr,
     /// The text of a function's results.
     Result,
+    /// Open handles.
+    Handles,
 }
 
 impl Limit {
     /// What follows the value in a message.
     fn unit(self) -> &'static str {
         match self {
-            Self::Fuel => "",
+            Self::Fuel | Self::Handles => "",
             Self::WallClock => " ms",
             Self::Memory | Self::Stack | Self::Stdout | Self::Stderr | Self::Result => " bytes",
         }
@@ -131,6 +134,7 @@ impl fmt::Display for Limit {
             Self::Stdout => "stdout",
             Self::Stderr => "stderr",
             Self::Result => "result",
+            Self::Handles => "open handles",
         })
     }
 }

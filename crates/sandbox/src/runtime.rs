@@ -30,9 +30,9 @@ pub enum RunError {
     /// The bytes are something else, perhaps still encrypted or WebAssembly text.
     #[error("not a WebAssembly module: the bytes do not start with `\\0asm`")]
     NotWasm,
-    /// The bytes are a component, not a core module.
-    #[error("components are not supported by this version")]
-    Component,
+    /// The component answers HTTP requests and does nothing else.
+    #[error("HTTP services (wasi:http/incoming-handler) are not supported by this version")]
+    Service,
     /// The bytes start like a module but are not one, for example because they are cut off.
     #[error("invalid WebAssembly module: {reason}")]
     Invalid {
@@ -80,15 +80,22 @@ pub enum RunError {
         got: String,
     },
     /// The function takes or gives what has no text form.
-    #[error(
-        "function `{function}` has the signature {signature}; \
-         only i32, i64, f32 and f64 have a text form"
-    )]
+    #[error("function `{function}` has the signature {signature}; {text_forms}")]
     UnsupportedSignature {
         /// The function that was to be called.
         function: String,
         /// Its type.
         signature: String,
+        /// What does have one, or does not.
+        text_forms: &'static str,
+    },
+    /// More text than a function's arguments are read from.
+    #[error("the arguments have {len} bytes; a component's function takes at most {len_max}")]
+    ArgumentsTooLong {
+        /// How many there are.
+        len: usize,
+        /// How many there may be.
+        len_max: usize,
     },
     /// The runtime was shut down.
     #[error("the runtime stopped before the job ended")]

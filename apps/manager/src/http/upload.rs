@@ -181,10 +181,10 @@ async fn file(mut form: Multipart, max: u64) -> Result<(String, Bytes), ApiError
 /// the rest.
 fn check(wasm: &[u8]) -> Result<(), ApiError> {
     const MAGIC: &[u8] = b"\0asm";
-    const CORE: &[u8] = &[1, 0, 0, 0];
+    const MODULE: &[u8] = &[1, 0, 0, 0];
+    const COMPONENT: &[u8] = &[0x0d, 0, 1, 0];
     match wasm.split_at_checked(MAGIC.len()) {
-        Some((MAGIC, rest)) if rest.starts_with(CORE) => Ok(()),
-        Some((MAGIC, [_, _, 1, 0, ..])) => Err(ApiError::unsupported("components")),
+        Some((MAGIC, rest)) if rest.starts_with(MODULE) || rest.starts_with(COMPONENT) => Ok(()),
         Some((MAGIC, _)) => Err(ApiError::invalid(
             "the file is cut off or has an unknown WebAssembly version",
         )),

@@ -97,9 +97,9 @@ async fn requests_that_make_no_sense_are_refused_with_a_reason() {
             POST,
             "/tasks",
             json,
-            r#"{"name":"x","file":"AGFzbQ0AAQA="}"#,
+            r#"{"name":"x","file":"AGFzbQ4AAQA="}"#,
             400,
-            "components",
+            "unknown WebAssembly version",
         ),
         (
             POST,

@@ -47,6 +47,9 @@ fn run_prints_only_the_result_and_ends_with_the_guests_code() {
     assert_eq!((code, out.as_str()), (0, "42\n"), "{err}");
     let (code, out, _) = run("hello.wasm", &["--env", "GREETING=Hi", "--", "Ada"]);
     assert_eq!((code, out.as_str()), (0, "Hi from Propeller, Ada!\n"));
+    let greet = ["--invoke", "greet", "--", r#""Ada""#];
+    let (code, out, err) = run("greet.wasm", &greet);
+    assert_eq!((code, out.as_str()), (0, "\"Hello, Ada!\"\n"), "{err}");
     let words = guest_path("testdata/words.txt").display().to_string();
     let (code, out, _) = run("wordcount.wasm", &["--stdin", &words]);
     assert_eq!((code, out.as_str()), (0, "11 84 477\n"));

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 
+use wasmtime::component::{self, Component};
 use wasmtime::{
     Config, Engine, InstancePre, Linker, Module, UnknownImportError, WasmBacktraceDetails,
 };
@@ -60,38 +61,47 @@ fn features(config: &mut Config) {
         .wasm_gc(false);
 }
 
-/// A module that is compiled and linked, ready for any number of guests.
+/// What guests may import: the same for all of them, built once.
+pub(super) struct Linkers {
+    pub(super) modules: Linker<Guest>,
+    pub(super) components: component::Linker<Guest>,
+}
+
+/// A module or component that is compiled and linked, ready for any number of guests.
 #[derive(Clone)]
-pub(super) struct Code(InstancePre<Guest>);
+pub(super) enum Code {
+    Module(InstancePre<Guest>),
+    Component(component::InstancePre<Guest>),
+}
 
 impl Code {
     /// Compiles `wasm`, and checks that the host offers all it imports.
     pub(super) fn compile(
         engine: &Engine,
-        linker: &Linker<Guest>,
+        linkers: &Linkers,
         wasm: &[u8],
     ) -> Result<Self, RunError> {
         let version = wasm.strip_prefix(MAGIC).ok_or(RunError::NotWasm)?;
-        if version.get(2..4) == Some(COMPONENT_LAYER) {
-            return Err(RunError::Component);
-        }
         // `from_binary` rather than `new`, which would also take text.
+        if version.get(2..4) == Some(COMPONENT_LAYER) {
+            let component =
+                Component::from_binary(engine, wasm).map_err(|error| invalid(&error))?;
+            let linked = linkers.components.instantiate_pre(&component);
+            return linked
+                .map(Self::Component)
+                .map_err(|error| unlinkable(&error));
+        }
         let module = Module::from_binary(engine, wasm).map_err(|error| invalid(&error))?;
-        let linked = linker.instantiate_pre(&module);
-        linked.map(Self).map_err(|error| unlinkable(&error))
-    }
-
-    pub(super) fn module(&self) -> &Module {
-        self.0.module()
-    }
-
-    pub(super) fn instantiation(&self) -> &InstancePre<Guest> {
-        &self.0
+        let linked = linkers.modules.instantiate_pre(&module);
+        linked.map(Self::Module).map_err(|error| unlinkable(&error))
     }
 
     /// The size of the compiled image, which is nearly all that is kept of a module.
     pub(super) fn bytes(&self) -> u64 {
-        let image = self.module().image_range();
+        let image = match self {
+            Self::Module(linked) => linked.module().image_range(),
+            Self::Component(linked) => linked.component().image_range(),
+        };
         (image.end.addr() - image.start.addr()) as u64
     }
 }

@@ -2,17 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use wasmtime::{Engine, Linker, Result, Store, Val};
-use wasmtime_wasi::WasiCtxBuilder;
+use propeller_model::Limits;
+use wasmtime::component;
+use wasmtime::{Engine, Linker, Result, Store};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
-use wasmtime_wasi::p2::pipe::MemoryInputPipe;
+use wasmtime_wasi::p2::{self, pipe::MemoryInputPipe};
+use wasmtime_wasi::{WasiCtxBuilder, WasiCtxView, WasiView};
 
-use super::call::Call;
-use super::code::Code;
+use super::call::{Call, Returned};
+use super::code::Linkers;
 use super::memory::MemoryMeter;
 use super::micros;
 use super::output::Output;
-use super::{values, verdict};
+use super::verdict;
 use crate::exit::{Exit, Limit, LimitHit, Status, Usage};
 use crate::job::Job;
 use crate::runtime::RunError;
@@ -34,20 +36,27 @@ pub(super) struct Guest {
     memory: MemoryMeter,
 }
 
-/// All that guests may import: WASI preview 1.
-pub(super) fn linker(engine: &Engine) -> Result<Linker<Guest>> {
-    let mut linker = Linker::new(engine);
-    p1::add_to_linker_async(&mut linker, |guest: &mut Guest| &mut guest.wasi)?;
-    Ok(linker)
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.wasi.ctx()
+    }
+}
+
+/// All that guests may import: WASI preview 1 for modules, WASI 0.2 for components. Files and
+/// sockets are there, because the libraries of most languages import them, and empty.
+pub(super) fn linkers(engine: &Engine) -> Result<Linkers> {
+    let mut modules = Linker::new(engine);
+    p1::add_to_linker_async(&mut modules, |guest: &mut Guest| &mut guest.wasi)?;
+    let mut components = component::Linker::new(engine);
+    p2::add_to_linker_async(&mut components)?;
+    Ok(Linkers {
+        modules,
+        components,
+    })
 }
 
 /// Runs `call` in a store that nothing else has used or will use.
-pub(super) async fn run(
-    engine: &Engine,
-    code: &Code,
-    call: &Call,
-    job: &Job,
-) -> Result<Exit, RunError> {
+pub(super) async fn run(engine: &Engine, call: &Call, job: &Job) -> Result<Exit, RunError> {
     let limits = &job.limits;
     let stdout = Output::new(Limit::Stdout, limits.stdout_bytes.value);
     let stderr = Output::new(Limit::Stderr, limits.stderr_bytes.value);
@@ -55,15 +64,15 @@ pub(super) async fn run(
         wasi: wasi(job, call, &stdout, &stderr),
         memory: MemoryMeter::new(limits.memory_bytes.value),
     };
-    let mut store = store(engine, guest, limits.fuel.value);
+    let mut store = store(engine, guest, limits);
 
     let started = Instant::now();
     let patience = Duration::from_millis(limits.wall_ms.value);
-    let end = tokio::time::timeout(patience, drive(&mut store, code, call)).await;
+    let end = tokio::time::timeout(patience, call.drive(&mut store)).await;
     let wall_us = micros(started.elapsed());
 
     let (status, result) = match end {
-        Ok(Ok(results)) => returned(call, &results, job),
+        Ok(Ok(end)) => returned(end, job),
         Ok(Err(error)) => (verdict::status(error, limits)?, None),
         Err(_) => (limit_hit(Limit::WallClock, job), None),
     };
@@ -91,47 +100,34 @@ fn wasi(job: &Job, call: &Call, stdout: &Output, stderr: &Output) -> WasiP1Ctx {
         .stdout(stdout.clone())
         .stderr(stderr.clone())
         .max_random_size(RANDOM_BYTES_MAX);
-    if call.command {
+    if call.is_command() {
         wasi.args(&job.args);
     }
     wasi.build_p1()
 }
 
-fn store(engine: &Engine, guest: Guest, fuel: u64) -> Store<Guest> {
+fn store(engine: &Engine, mut guest: Guest, limits: &Limits) -> Store<Guest> {
+    let handles = usize::try_from(limits.handles.value).unwrap_or(usize::MAX);
+    guest.ctx().table.set_max_capacity(handles);
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.memory);
+    store.set_max_component_handles(handles);
     store.set_hostcall_fuel(HOST_CALL_BYTES_MAX);
-    store.set_fuel(fuel).expect("the engine consumes fuel");
+    store
+        .set_fuel(limits.fuel.value)
+        .expect("the engine consumes fuel");
     store.set_epoch_deadline(TICKS_PER_TURN);
     store.epoch_deadline_async_yield_and_update(TICKS_PER_TURN);
     store
 }
 
-async fn drive(store: &mut Store<Guest>, code: &Code, call: &Call) -> Result<Vec<Val>> {
-    let instance = code.instantiation().instantiate_async(&mut *store).await?;
-    if let Some(name) = call.initializer {
-        let initializer = instance.get_func(&mut *store, name);
-        let initializer = initializer.expect("a call is resolved against its module's exports");
-        initializer.call_async(&mut *store, &[], &mut []).await?;
-    }
-    let function = instance.get_func(&mut *store, &call.function);
-    let function = function.expect("a call is resolved against its module's exports");
-    let mut results = vec![Val::I32(0); call.results];
-    function
-        .call_async(store, &call.params, &mut results)
-        .await?;
-    Ok(results)
-}
-
-fn returned(call: &Call, results: &[Val], job: &Job) -> (Status, Option<String>) {
-    if call.command {
-        return (Status::Exited(0), None);
-    }
-    match values::render(results) {
-        Some(text) if text.len() as u64 > job.limits.result_bytes.value => {
+fn returned(end: Returned, job: &Job) -> (Status, Option<String>) {
+    match end {
+        Returned::Exited(code) => (Status::Exited(code), None),
+        Returned::Value(Some(text)) if text.len() as u64 > job.limits.result_bytes.value => {
             (limit_hit(Limit::Result, job), None)
         }
-        result => (Status::Returned, result),
+        Returned::Value(result) => (Status::Returned, result),
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt::{Display, Write};
 use std::sync::Arc;
 
 use propeller_model::Limits;
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
@@ -26,6 +27,9 @@ pub(super) fn status(error: wasmtime::Error, limits: &Limits) -> Result<Status, 
     }
     if let Some(&I32Exit(code)) = error.downcast_ref() {
         return Ok(Status::Exited(code));
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref() {
+        return hit(Limit::Handles);
     }
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => hit(Limit::Fuel),

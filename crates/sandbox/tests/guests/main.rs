@@ -3,6 +3,7 @@
 mod cache;
 mod calls;
 mod commands;
+mod components;
 mod conformance;
 mod limits;
 mod refusals;

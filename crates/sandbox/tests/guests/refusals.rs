@@ -75,15 +75,6 @@ async fn a_module_that_is_cut_off_anywhere_is_refused() {
 }
 
 #[tokio::test]
-async fn a_component_is_refused_by_name() {
-    check(
-        job_of(b"\0asm\x0d\0\x01\0".to_vec()),
-        "error: components are not supported by this version",
-    )
-    .await;
-}
-
-#[tokio::test]
 async fn an_unknown_import_is_named() {
     let text = r#"(module (import "env" "secret" (func)) (func (export "run")))"#;
     check(
