@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::time::Duration;
 
 use propeller_broker::{Broker, Options, StartError, start};
-use rumqttc::{
+use rumqttc_v5::{
     AsyncClient, ConnectionError, Event, EventLoop, IncomingPacketSizeLimit, MqttOptions, Packet,
     PubAckReason, PublishOptions, QoS, SubscribeReasonCode,
 };

@@ -3,7 +3,7 @@
 use propeller_envelope::{Keyring, WorkloadKey};
 use propeller_wire::Base;
 use propeller_wire::frame::FRAME_LEN_MAX;
-use propeller_wire::mqtt::{Address, Options, Scheme, TlsFiles};
+use propeller_wire::mqtt::{Address, Options, Scheme, TlsFiles, Versions};
 use zeroize::Zeroizing;
 
 use crate::schema::{Key, Kind};
@@ -17,6 +17,13 @@ pub const KEYS: &[Key] = &[
         Kind::Text,
         Some("tcp://127.0.0.1:1883"),
         "The broker: `tcp://HOST[:PORT]`, or `mqtts://HOST[:PORT]` with TLS.",
+    ),
+    Key::new(
+        "mqtt_version",
+        &[],
+        Kind::Text,
+        Some("auto"),
+        "Version of MQTT: `auto`, `5` or `3.1.1`; `auto` tries 5 first, and the other one when there is a connection but no understanding.",
     ),
     Key::new(
         "mqtt_qos",
@@ -127,6 +134,7 @@ pub fn mqtt(settings: &mut Settings, role: &str) -> Options {
             host: String::new(),
             port: 0,
         });
+    let versions = settings.parse("mqtt_version", str::parse::<Versions>);
     let domain = settings.text("domain_id").unwrap_or_default().to_owned();
     let base = settings
         .parse("channel_id", |channel| Base::new(&domain, channel))
@@ -143,6 +151,7 @@ pub fn mqtt(settings: &mut Settings, role: &str) -> Options {
     }
     Options {
         address,
+        versions: versions.unwrap_or_default(),
         base,
         credentials: client_id.clone().map(|user| (user, password)),
         client_id: client_id.unwrap_or_else(|| format!("{role}-{}", uuid::Uuid::now_v7().simple())),

@@ -1,18 +1,20 @@
-//! A [`Link`] over an MQTT 5 broker.
+//! A [`Link`] over an MQTT broker, in version 5 or 3.1.1.
 //!
 //! Subscriptions are made anew after every connection, and nothing queued is sent before the
 //! broker has confirmed them: an answer to a frame must find its reader.
 
 mod address;
+mod client;
 mod tls;
+mod v311;
+mod v5;
+mod version;
 
 use std::fmt;
 use std::time::Duration;
 
-use rumqttc::{
-    AsyncClient, Event, EventLoop, IncomingPacketSizeLimit, MqttOptions, NetworkOptions, Packet,
-    PublishOptions, QoS, SubscribeReasonCode, Transport,
-};
+use bytes::Bytes;
+use rumqttc_v5::QoS;
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
@@ -21,21 +23,18 @@ use crate::link::{Carry, INCOMING_MAX, Incoming, Link, Listen, OUTGOING_MAX, Out
 
 pub use address::{Address, AddressError, Scheme};
 pub use tls::{TlsError, TlsFiles};
+pub use version::{Version, Versions, VersionsError};
 
-/// Publishes that wait inside the client: enough to fill one write, few enough to lose.
-const REQUESTS_MAX: usize = 256;
-/// Unacknowledged publishes. Debian's mosquitto 2.0.11 queues no more than this per client at
-/// once by default, and a broker that is asked for more only holds them longer.
-const INFLIGHT_MAX: u16 = 100;
-/// First pause after a failed connection; it doubles up to [`RECONNECT_MAX`].
-const RECONNECT_MIN: Duration = Duration::from_millis(50);
-const RECONNECT_MAX: Duration = Duration::from_secs(5);
+use client::{Client, Connection, Dialer, Failure, Happening};
+use version::{Cause, Negotiation, Next};
 
 /// How to reach a broker.
 #[derive(Clone)]
 pub struct Options {
     /// The broker.
     pub address: Address,
+    /// What the broker may speak.
+    pub versions: Versions,
     /// Domain and channel.
     pub base: Base,
     /// The MQTT client id; one connection at a time may use it.
@@ -86,22 +85,21 @@ pub fn connect(options: &Options, listen: Listen) -> Result<(Link, Carry), Conne
         2 => QoS::ExactlyOnce,
         other => return Err(ConnectError::Qos(other)),
     };
-    let mqtt = mqtt_options(options).map_err(ConnectError::Tls)?;
-    let (client, events) = AsyncClient::builder(mqtt).capacity(REQUESTS_MAX).build();
+    let dialer = Dialer::new(options, qos).map_err(ConnectError::Tls)?;
     let (outgoing, from_end) = mpsc::channel(OUTGOING_MAX);
     let (to_end, incoming) = mpsc::channel(INCOMING_MAX);
     let (phase, phases) = watch::channel(Phase::Offline);
     let subscriptions = listen.channels().len();
     let sender = Sender {
-        client,
         base: options.base.clone(),
         listen,
-        qos,
         from_end,
         phases,
     };
     let receiver = Receiver {
-        events,
+        dialer,
+        negotiation: Negotiation::new(options.versions),
+        connections: 0,
         base: options.base.clone(),
         broker: options.address.to_string(),
         to_end,
@@ -115,20 +113,18 @@ pub fn connect(options: &Options, listen: Listen) -> Result<(Link, Carry), Conne
 }
 
 /// How far the connection is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone)]
 enum Phase {
     Offline,
     /// Which connection this is: the sender may be busy while one ends and the next begins.
-    Connected(u64),
+    Connected(u64, Client),
     Subscribed,
     Closed,
 }
 
 struct Sender {
-    client: AsyncClient,
     base: Base,
     listen: Listen,
-    qos: QoS,
     from_end: mpsc::Receiver<Outgoing>,
     phases: watch::Receiver<Phase>,
 }
@@ -136,16 +132,19 @@ struct Sender {
 impl Sender {
     async fn run(mut self) {
         let mut subscribed_in = 0;
+        let mut client = None;
         loop {
-            let phase = *self.phases.borrow_and_update();
-            match phase {
+            let phase = self.phases.borrow_and_update().clone();
+            match &phase {
                 Phase::Closed => break,
-                Phase::Connected(connection) if connection != subscribed_in => {
-                    subscribed_in = connection;
-                    self.subscribe().await;
+                Phase::Offline => client = None,
+                Phase::Connected(connection, its_client) if *connection != subscribed_in => {
+                    subscribed_in = *connection;
+                    self.subscribe(its_client).await;
+                    client = Some(its_client.clone());
                     continue;
                 }
-                Phase::Offline | Phase::Connected(_) | Phase::Subscribed => {}
+                Phase::Connected(..) | Phase::Subscribed => {}
             }
             tokio::select! {
                 biased;
@@ -154,40 +153,56 @@ impl Sender {
                         return;
                     }
                 }
-                frame = self.from_end.recv(), if phase == Phase::Subscribed => {
+                frame = self.from_end.recv(), if matches!(phase, Phase::Subscribed) => {
                     let Some(frame) = frame else { break };
-                    self.publish(frame).await;
+                    if let Some(client) = &client {
+                        self.publish(client, frame).await;
+                    }
                 }
             }
         }
-        while let Ok(frame) = self.from_end.try_recv() {
-            self.publish(frame).await;
-        }
-        if let Err(error) = self.client.disconnect().await {
-            debug!(error = %error, "the connection was gone before its goodbye");
+        if let Some(client) = client {
+            self.leave(&client).await;
         }
     }
 
-    async fn subscribe(&self) {
+    async fn subscribe(&self, client: &Client) {
         for channel in self.listen.channels() {
-            let topic = self.base.topic(&channel);
-            if let Err(error) = self.client.subscribe(topic, self.qos).await {
-                warn!(error = %error, "cannot subscribe");
+            if let Err(error) = client.subscribe(self.base.topic(&channel)).await {
+                debug!(error = %error, "cannot subscribe");
+                return;
             }
         }
     }
 
-    async fn publish(&self, frame: Outgoing) {
+    /// Whether there still is a connection to send on.
+    async fn publish(&self, client: &Client, frame: Outgoing) -> bool {
         let topic = self.base.topic(&frame.channel);
-        let options = PublishOptions::new(self.qos);
-        if let Err(error) = self.client.publish(topic, frame.bytes, options).await {
-            warn!(error = %error, "cannot publish");
+        let sent = client.publish(topic, frame.bytes).await;
+        if let Err(error) = &sent {
+            debug!(error = %error, "cannot publish");
+        }
+        sent.is_ok()
+    }
+
+    /// Sends what is left, and a goodbye.
+    async fn leave(&mut self, client: &Client) {
+        while let Ok(frame) = self.from_end.try_recv() {
+            if !self.publish(client, frame).await {
+                return;
+            }
+        }
+        if let Err(error) = client.disconnect().await {
+            debug!(error = %error, "the connection was gone before its goodbye");
         }
     }
 }
 
 struct Receiver {
-    events: EventLoop,
+    dialer: Dialer,
+    negotiation: Negotiation,
+    /// How many there have been.
+    connections: u64,
     base: Base,
     broker: String,
     to_end: mpsc::Sender<Incoming>,
@@ -198,88 +213,104 @@ struct Receiver {
 
 impl Receiver {
     async fn run(mut self) {
-        let mut pause = RECONNECT_MIN;
-        let mut confirmed = 0;
-        let mut connection = 0;
         let to_end = self.to_end.clone();
         loop {
-            let event = tokio::select! {
-                event = self.events.poll() => event,
-                () = to_end.closed() => return self.close().await,
+            let mut connection = self.dialer.open(self.negotiation.version());
+            let failure = tokio::select! {
+                failure = self.carry(&mut connection) => failure,
+                () = to_end.closed() => return self.close(connection).await,
             };
-            match event {
-                Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                    info!(broker = %self.broker, "connected to broker");
-                    pause = RECONNECT_MIN;
-                    confirmed = 0;
-                    connection += 1;
-                    self.phase.send_replace(Phase::Connected(connection));
-                }
-                Ok(Event::Incoming(Packet::SubAck(ack))) => {
-                    confirmed += self.confirmed(&ack);
+            drop(connection);
+            if to_end.is_closed() {
+                return;
+            }
+            let next = self.failed(&failure).await;
+            tokio::select! {
+                () = tokio::time::sleep(next.pause) => {}
+                () = to_end.closed() => return,
+            }
+        }
+    }
+
+    /// Carries frames until the connection ends.
+    async fn carry(&mut self, connection: &mut Connection) -> Failure {
+        let mut confirmed = 0;
+        loop {
+            match connection.next().await {
+                Ok(Happening::Connected) => self.connected(&connection.client),
+                Ok(Happening::Subscribed { topics, refusals }) => {
+                    for code in refusals {
+                        warn!(broker = %self.broker, code = %code, "broker refused a subscription");
+                    }
+                    confirmed += topics;
                     self.subscribed(confirmed).await;
                 }
-                Ok(Event::Incoming(Packet::Publish(publish))) => self.arrived(publish).await,
-                Ok(_) => {}
-                Err(_) if to_end.is_closed() => return,
-                Err(error) => {
-                    self.lost(&error).await;
-                    tokio::select! {
-                        () = tokio::time::sleep(pause) => {}
-                        () = to_end.closed() => return self.close().await,
-                    }
-                    pause = (pause * 2).min(RECONNECT_MAX);
-                }
+                Ok(Happening::Arrived { topic, payload }) => self.arrived(&topic, payload).await,
+                Ok(Happening::Other) => {}
+                Err(failure) => return failure,
             }
         }
     }
 
     /// Lets the sender finish, for a moment: frames are hints, also the last ones.
-    async fn close(mut self) {
+    async fn close(self, mut connection: Connection) {
         const GOODBYE_MAX: Duration = Duration::from_secs(1);
-        self.phase.send_replace(Phase::Closed);
-        let finish = async { while self.events.poll().await.is_ok() {} };
+        let before = self.phase.send_replace(Phase::Closed);
+        if matches!(before, Phase::Offline) {
+            return;
+        }
+        let finish = async { while connection.next().await.is_ok() {} };
         if tokio::time::timeout(GOODBYE_MAX, finish).await.is_err() {
             debug!(broker = %self.broker, "left the broker without its goodbye");
         }
     }
 
-    async fn lost(&self, error: &rumqttc::ConnectionError) {
-        warn!(broker = %self.broker, error = %error, "no connection to broker, trying again");
-        let before = self.phase.send_replace(Phase::Offline);
-        if before == Phase::Subscribed {
-            self.tell(Incoming::Down).await;
-        }
+    fn connected(&mut self, client: &Client) {
+        let mqtt = self.negotiation.version();
+        info!(broker = %self.broker, mqtt = %mqtt, "connected to broker");
+        self.negotiation.agreed();
+        self.connections += 1;
+        let phase = Phase::Connected(self.connections, client.clone());
+        self.phase.send_replace(phase);
     }
 
-    /// How many subscriptions this acknowledgement confirms.
-    fn confirmed(&self, ack: &rumqttc::SubAck) -> usize {
-        for code in &ack.return_codes {
-            if !matches!(code, SubscribeReasonCode::Success(_)) {
-                warn!(broker = %self.broker, code = ?code, "broker refused a subscription");
+    async fn failed(&mut self, failure: &Failure) -> Next {
+        let mqtt = self.negotiation.version();
+        let next = self.negotiation.failed(failure.cause);
+        let (broker, why) = (&self.broker, &failure.why);
+        match failure.cause {
+            Cause::Unreachable | Cause::Lost => {
+                warn!(broker = %broker, error = %why, "no connection to broker, trying again");
+            }
+            Cause::NoHandshake => {
+                let next = next.version;
+                warn!(broker = %broker, mqtt = %mqtt, error = %why, next = %next, "no MQTT handshake with broker, trying again");
+            }
+            Cause::Refused => {
+                warn!(broker = %broker, mqtt = %mqtt, error = %why, "broker refuses the connection, trying again");
             }
         }
-        ack.return_codes.len()
+        let before = self.phase.send_replace(Phase::Offline);
+        if matches!(before, Phase::Subscribed) {
+            self.tell(Incoming::Down).await;
+        }
+        next
     }
 
     async fn subscribed(&mut self, confirmed: usize) {
-        let is_waiting = matches!(*self.phase.borrow(), Phase::Connected(_));
+        let is_waiting = matches!(*self.phase.borrow(), Phase::Connected(..));
         if is_waiting && confirmed >= self.subscriptions {
             self.phase.send_replace(Phase::Subscribed);
             self.tell(Incoming::Up).await;
         }
     }
 
-    async fn arrived(&self, publish: rumqttc::Publish) {
-        let channel = std::str::from_utf8(&publish.topic)
+    async fn arrived(&self, topic: &[u8], bytes: Bytes) {
+        let channel = std::str::from_utf8(topic)
             .ok()
             .and_then(|topic| self.base.channel(topic));
         if let Some(channel) = channel {
-            let frame = Incoming::Frame {
-                channel,
-                bytes: publish.payload,
-            };
-            self.tell(frame).await;
+            self.tell(Incoming::Frame { channel, bytes }).await;
         }
     }
 
@@ -289,25 +320,4 @@ impl Receiver {
             debug!(broker = %self.broker, "nobody listens any more");
         }
     }
-}
-
-fn mqtt_options(options: &Options) -> Result<MqttOptions, TlsError> {
-    let target = (options.address.host.as_str(), options.address.port);
-    let mut mqtt = MqttOptions::new(options.client_id.clone(), target);
-    if options.address.scheme == Scheme::Tls {
-        mqtt.set_transport(Transport::Tls(options.tls.configuration()?));
-    }
-    if let Some((user, password)) = &options.credentials {
-        mqtt.set_credentials(user.clone(), password.clone().into_bytes());
-    }
-    let seconds = u16::try_from(options.keep_alive.as_secs()).unwrap_or(u16::MAX);
-    mqtt.set_keep_alive(seconds);
-    let mut network = NetworkOptions::new();
-    // Without it every round trip waits for Nagle and a delayed acknowledgement: 40 ms.
-    network.set_tcp_nodelay(true);
-    mqtt.set_network_options(network);
-    mqtt.set_outgoing_inflight_upper_limit(INFLIGHT_MAX);
-    // Last, because every other connect property resets it to 10 KiB.
-    mqtt.set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(options.packet_len_max));
-    Ok(mqtt)
 }

@@ -2,7 +2,9 @@
 #![cfg(test)]
 
 mod brokers;
+mod versions;
 
+use std::net::SocketAddr;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use brokers::{Broker, EMBEDDED, Kind};
 use bytes::Bytes;
 use propeller_model::PropletId;
 use propeller_wire::link::{Incoming, Link, Listen, Outgoing};
-use propeller_wire::mqtt::{self, Address, Options, Scheme, TlsFiles};
+use propeller_wire::mqtt::{self, Address, Options, Scheme, TlsFiles, Version, Versions};
 use propeller_wire::{Base, Channel};
 use tokio::task::JoinSet;
 
@@ -30,19 +32,28 @@ fn install_provider() {
     });
 }
 
+/// MQTT 5 with all brokers here.
+const AUTO: Versions = Versions::Auto;
+const V311: Versions = Versions::Only(Version::V311);
+
 struct End {
     link: Link,
     tasks: JoinSet<()>,
 }
 
 impl End {
-    fn new(broker: &Broker, listen: Listen) -> Self {
+    fn new(broker: &Broker, versions: Versions, listen: Listen) -> Self {
+        Self::at(broker.address, versions, listen)
+    }
+
+    fn at(broker: SocketAddr, versions: Versions, listen: Listen) -> Self {
         let options = Options {
             address: Address {
                 scheme: Scheme::Plain,
-                host: broker.address.ip().to_string(),
-                port: broker.address.port(),
+                host: broker.ip().to_string(),
+                port: broker.port(),
             },
+            versions,
             base: Base::new("d", "ch").unwrap(),
             client_id: match &listen {
                 Listen::AsManager => "manager-1".to_owned(),
@@ -105,11 +116,11 @@ impl End {
 }
 
 /// A broker of this kind with a manager and a proplet that are up, unless the machine has none.
-async fn setting(kind: Kind) -> Option<(Broker, End, End)> {
+async fn setting(kind: Kind, versions: Versions) -> Option<(Broker, End, End)> {
     install_provider();
     let broker = Broker::start(kind).await?;
-    let mut manager = End::new(&broker, Listen::AsManager);
-    let mut proplet = End::new(&broker, Listen::AsProplet(edge()));
+    let mut manager = End::new(&broker, versions, Listen::AsManager);
+    let mut proplet = End::new(&broker, versions, Listen::AsProplet(edge()));
     manager.is(Incoming::Up).await;
     proplet.is(Incoming::Up).await;
     Some((broker, manager, proplet))
@@ -132,8 +143,8 @@ async fn they_talk(manager: &mut End, proplet: &mut End) {
     }
 }
 
-async fn frames_flow(kind: Kind) {
-    let Some((_broker, mut manager, mut proplet)) = setting(kind).await else {
+async fn frames_flow(kind: Kind, versions: Versions) {
+    let Some((_broker, mut manager, mut proplet)) = setting(kind, versions).await else {
         return;
     };
     they_talk(&mut manager, &mut proplet).await;
@@ -152,8 +163,8 @@ async fn frames_flow(kind: Kind) {
     proplet.leave().await;
 }
 
-async fn a_broker_comes_back(kind: Kind) {
-    let Some((mut broker, mut manager, mut proplet)) = setting(kind).await else {
+async fn a_broker_comes_back(kind: Kind, versions: Versions) {
+    let Some((mut broker, mut manager, mut proplet)) = setting(kind, versions).await else {
         return;
     };
     for _ in 0..3 {
@@ -168,9 +179,9 @@ async fn a_broker_comes_back(kind: Kind) {
 }
 
 /// More is under way than the client holds when the broker goes.
-async fn a_broker_comes_back_under_load(kind: Kind) {
+async fn a_broker_comes_back_under_load(kind: Kind, versions: Versions) {
     const LOAD: usize = 4000;
-    let Some((broker, mut manager, proplet)) = setting(kind).await else {
+    let Some((broker, mut manager, proplet)) = setting(kind, versions).await else {
         return;
     };
     for _ in 0..LOAD {
@@ -189,63 +200,22 @@ async fn a_broker_comes_back_under_load(kind: Kind) {
     drop(broker);
 }
 
-async fn a_link_that_is_dropped_ends(kind: Kind) {
-    let Some((broker, manager, proplet)) = setting(kind).await else {
+async fn a_link_that_is_dropped_ends(kind: Kind, versions: Versions) {
+    let Some((broker, manager, proplet)) = setting(kind, versions).await else {
         return;
     };
     manager.leave().await;
     let grave = broker.kill().await;
     proplet.leave().await;
     let broker = grave.revive().await;
-    End::new(&broker, Listen::AsManager).leave().await;
+    End::new(&broker, versions, Listen::AsManager).leave().await;
 }
 
-#[tokio::test]
-async fn frames_flow_over_our_broker() {
-    frames_flow(EMBEDDED).await;
-}
-
-#[tokio::test]
-async fn frames_flow_over_mosquitto() {
-    frames_flow(Kind::Mosquitto).await;
-}
-
-#[tokio::test]
-async fn frames_flow_again_after_our_broker_was_away() {
-    a_broker_comes_back(EMBEDDED).await;
-}
-
-#[tokio::test]
-async fn frames_flow_again_after_mosquitto_was_away() {
-    a_broker_comes_back(Kind::Mosquitto).await;
-}
-
-#[tokio::test]
-async fn a_busy_link_survives_the_death_of_our_broker() {
-    a_broker_comes_back_under_load(EMBEDDED).await;
-}
-
-#[tokio::test]
-async fn a_busy_link_survives_the_death_of_mosquitto() {
-    a_broker_comes_back_under_load(Kind::Mosquitto).await;
-}
-
-#[tokio::test]
-async fn a_dropped_link_leaves_our_broker() {
-    a_link_that_is_dropped_ends(EMBEDDED).await;
-}
-
-#[tokio::test]
-async fn a_dropped_link_leaves_mosquitto() {
-    a_link_that_is_dropped_ends(Kind::Mosquitto).await;
-}
-
-#[tokio::test]
-async fn a_frame_that_the_broker_does_not_take_costs_nothing_but_itself() {
+async fn a_frame_is_too_large(versions: Versions) {
     let small_packets = Kind::Embedded {
         packet_len_max: 100_000,
     };
-    let Some((_broker, mut manager, mut proplet)) = setting(small_packets).await else {
+    let Some((_broker, mut manager, mut proplet)) = setting(small_packets, versions).await else {
         return;
     };
     proplet.send(Channel::Results, vec![7; 200_000]);
@@ -264,4 +234,94 @@ async fn a_frame_that_the_broker_does_not_take_costs_nothing_but_itself() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn frames_flow_over_our_broker() {
+    frames_flow(EMBEDDED, AUTO).await;
+}
+
+#[tokio::test]
+async fn frames_flow_over_mosquitto() {
+    frames_flow(Kind::Mosquitto, AUTO).await;
+}
+
+#[tokio::test]
+async fn frames_flow_over_our_broker_by_3_1_1() {
+    frames_flow(EMBEDDED, V311).await;
+}
+
+#[tokio::test]
+async fn frames_flow_over_mosquitto_by_3_1_1() {
+    frames_flow(Kind::Mosquitto, V311).await;
+}
+
+#[tokio::test]
+async fn frames_flow_again_after_our_broker_was_away() {
+    a_broker_comes_back(EMBEDDED, AUTO).await;
+}
+
+#[tokio::test]
+async fn frames_flow_again_after_mosquitto_was_away() {
+    a_broker_comes_back(Kind::Mosquitto, AUTO).await;
+}
+
+#[tokio::test]
+async fn frames_flow_again_after_our_broker_was_away_by_3_1_1() {
+    a_broker_comes_back(EMBEDDED, V311).await;
+}
+
+#[tokio::test]
+async fn frames_flow_again_after_mosquitto_was_away_by_3_1_1() {
+    a_broker_comes_back(Kind::Mosquitto, V311).await;
+}
+
+#[tokio::test]
+async fn a_busy_link_survives_the_death_of_our_broker() {
+    a_broker_comes_back_under_load(EMBEDDED, AUTO).await;
+}
+
+#[tokio::test]
+async fn a_busy_link_survives_the_death_of_mosquitto() {
+    a_broker_comes_back_under_load(Kind::Mosquitto, AUTO).await;
+}
+
+#[tokio::test]
+async fn a_busy_link_survives_the_death_of_our_broker_by_3_1_1() {
+    a_broker_comes_back_under_load(EMBEDDED, V311).await;
+}
+
+#[tokio::test]
+async fn a_busy_link_survives_the_death_of_mosquitto_by_3_1_1() {
+    a_broker_comes_back_under_load(Kind::Mosquitto, V311).await;
+}
+
+#[tokio::test]
+async fn a_dropped_link_leaves_our_broker() {
+    a_link_that_is_dropped_ends(EMBEDDED, AUTO).await;
+}
+
+#[tokio::test]
+async fn a_dropped_link_leaves_mosquitto() {
+    a_link_that_is_dropped_ends(Kind::Mosquitto, AUTO).await;
+}
+
+#[tokio::test]
+async fn a_dropped_link_leaves_our_broker_by_3_1_1() {
+    a_link_that_is_dropped_ends(EMBEDDED, V311).await;
+}
+
+#[tokio::test]
+async fn a_dropped_link_leaves_mosquitto_by_3_1_1() {
+    a_link_that_is_dropped_ends(Kind::Mosquitto, V311).await;
+}
+
+#[tokio::test]
+async fn a_frame_that_the_broker_does_not_take_costs_nothing_but_itself() {
+    a_frame_is_too_large(AUTO).await;
+}
+
+#[tokio::test]
+async fn a_frame_that_the_broker_does_not_take_by_3_1_1_costs_nothing_but_itself() {
+    a_frame_is_too_large(V311).await;
 }
