@@ -21,7 +21,26 @@ const APT_OPTIONS: [&str; 6] = [
     "Acquire::Retries=1",
 ];
 
-const MODULE: &str = "cryptography";
+/// A package for Python.
+struct Module {
+    /// What to ask pip for.
+    requirement: &'static str,
+    /// What fails where the package is not there, or is for another platform.
+    proof: &'static str,
+}
+
+/// What our second implementation needs.
+const CRYPTOGRAPHY: Module = Module {
+    requirement: "cryptography",
+    // The compiled half of the module is what a wrong platform breaks.
+    proof: "import cryptography.hazmat.primitives.ciphers.aead",
+};
+
+/// A broker that knows only MQTT 3.1.1. A broker's quirks belong to its version, so it is pinned.
+const AMQTT: Module = Module {
+    requirement: "amqtt==0.12.1",
+    proof: "import amqtt.broker",
+};
 
 /// What tests may use, and what they have to do without, each with the reason.
 pub(super) struct Provisions {
@@ -30,11 +49,13 @@ pub(super) struct Provisions {
     pub(super) missing: Vec<String>,
 }
 
-/// An interpreter that can import what our second implementation needs.
+/// An interpreter that can import at least what our second implementation needs.
 pub(super) struct Python {
     pub(super) program: PathBuf,
     /// Where the module lies if the interpreter does not know by itself.
     pub(super) modules: Option<PathBuf>,
+    /// Why it has no amqtt, which fewer tests need and which asks for a newer Python.
+    without_amqtt: Option<String>,
 }
 
 pub(super) fn install(target: &Path) -> Provisions {
@@ -44,6 +65,9 @@ pub(super) fn install(target: &Path) -> Provisions {
     let python = python(target)
         .map_err(|reason| keep("python3 with cryptography", reason))
         .ok();
+    if let Some(reason) = python.as_ref().and_then(|p| p.without_amqtt.clone()) {
+        keep("python3 with amqtt", reason);
+    }
     Provisions {
         mosquitto,
         python,
@@ -64,18 +88,26 @@ fn python(target: &Path) -> Result<Python, String> {
     let venv = target.join("xtask-venv");
     let modules = target.join("xtask-python");
     let in_venv = venv.join("bin").join("python3");
-    let ready = known(&in_venv, &modules).into_iter().find(Python::works);
-    if let Some(python) = ready {
-        return Ok(python);
+    let mut known = known(&in_venv, &modules);
+    if let Some(complete) = known.iter().position(Python::is_complete) {
+        return Ok(known.swap_remove(complete));
     }
     let without_apt = match run::find("python3", &[]) {
-        Some(_) => with_module(&venv, &modules),
+        Some(_) => with_modules(&venv, &modules),
         None => Err("there is no python3".to_owned()),
     };
-    without_apt.or_else(|first| {
+    let made = without_apt.or_else(|first| {
         apt(&["python3", "python3-venv", "python3-pip"])
-            .and_then(|()| with_module(&venv, &modules))
+            .and_then(|()| with_modules(&venv, &modules))
             .map_err(|second| format!("{first}; {second}"))
+    });
+    made.or_else(|reason| {
+        let half = known.into_iter().find(|p| p.import(&CRYPTOGRAPHY).is_ok());
+        half.map(|python| Python {
+            without_amqtt: Some(reason.clone()),
+            ..python
+        })
+        .ok_or(reason)
     })
 }
 
@@ -86,19 +118,13 @@ fn known(in_venv: &Path, modules: &Path) -> Vec<Python> {
     [chosen, Some(system.clone()), Some(in_venv.to_owned())]
         .into_iter()
         .flatten()
-        .map(|program| Python {
-            program,
-            modules: None,
-        })
-        .chain([Python {
-            program: system,
-            modules: Some(modules.to_owned()),
-        }])
+        .map(Python::new)
+        .chain([Python::new(system).with(modules)])
         .collect()
 }
 
-/// Fetches the module into a virtual environment, or beside one where none can be made.
-fn with_module(venv: &Path, modules: &Path) -> Result<Python, String> {
+/// Fetches the modules into a virtual environment, or beside one where none can be made.
+fn with_modules(venv: &Path, modules: &Path) -> Result<Python, String> {
     match in_venv(venv) {
         Ok(python) => Ok(python),
         Err(first) => beside(modules).map_err(|second| format!("{first}; {second}")),
@@ -106,36 +132,47 @@ fn with_module(venv: &Path, modules: &Path) -> Result<Python, String> {
 }
 
 fn in_venv(venv: &Path) -> Result<Python, String> {
-    println!("installing {MODULE} into a virtual environment");
-    let mut create = Command::new("python3");
-    create.args(["-m", "venv", "--clear"]).arg(venv);
-    run::output(create)?;
-    let program = venv.join("bin").join("python3");
-    pip(Command::new(&program), &[])?;
-    Python {
-        program,
-        modules: None,
+    let mut python = Python::new(venv.join("bin").join("python3"));
+    let fetch = |module: &Module| pip(Command::new(venv.join("bin").join("python3")), module, &[]);
+    // One of an earlier run may be there already, without what was not needed then.
+    if python.import(&CRYPTOGRAPHY).is_err() {
+        println!("making a virtual environment for Python");
+        let mut create = Command::new("python3");
+        create.args(["-m", "venv", "--clear"]).arg(venv);
+        run::output(create)?;
+        fetch(&CRYPTOGRAPHY)?;
+        python.import(&CRYPTOGRAPHY)?;
     }
-    .proven()
+    python.without_amqtt = fetch(&AMQTT).and_then(|()| python.import(&AMQTT)).err();
+    Ok(python)
 }
 
 fn beside(modules: &Path) -> Result<Python, String> {
     let place = modules.to_string_lossy();
     let python = || Command::new("python3");
     // Newer versions of pip insist on the flag, older ones do not know it.
-    pip(python(), &["--break-system-packages", "--target", &place])
-        .or_else(|_| pip(python(), &["--target", &place]))?;
-    Python {
-        program: PathBuf::from("python3"),
-        modules: Some(modules.to_owned()),
+    let fetch = |module: &Module| {
+        pip(
+            python(),
+            module,
+            &["--break-system-packages", "--target", &place],
+        )
+        .or_else(|_| pip(python(), module, &["--target", &place]))
+    };
+    let mut python = Python::new(PathBuf::from("python3")).with(modules);
+    if python.import(&CRYPTOGRAPHY).is_err() {
+        fetch(&CRYPTOGRAPHY)?;
+        python.import(&CRYPTOGRAPHY)?;
     }
-    .proven()
+    python.without_amqtt = fetch(&AMQTT).and_then(|()| python.import(&AMQTT)).err();
+    Ok(python)
 }
 
-fn pip(mut python: Command, args: &[&str]) -> Result<(), String> {
+fn pip(mut python: Command, module: &Module, args: &[&str]) -> Result<(), String> {
+    println!("installing {} with pip", module.requirement);
     python.args(["-m", "pip", "install", "--quiet"]);
     python.arg("--disable-pip-version-check");
-    python.args(args).arg(MODULE);
+    python.args(args).arg(module.requirement);
     run::output(python).map(drop)
 }
 
@@ -181,19 +218,30 @@ fn is_root() -> Result<bool, String> {
 }
 
 impl Python {
-    fn works(&self) -> bool {
-        self.import().is_ok()
+    fn new(program: PathBuf) -> Self {
+        Self {
+            program,
+            modules: None,
+            without_amqtt: None,
+        }
     }
 
-    fn proven(self) -> Result<Self, String> {
-        self.import()?;
-        Ok(self)
+    fn with(self, modules: &Path) -> Self {
+        Self {
+            modules: Some(modules.to_owned()),
+            ..self
+        }
     }
 
-    fn import(&self) -> Result<(), String> {
+    fn is_complete(&self) -> bool {
+        [CRYPTOGRAPHY, AMQTT]
+            .iter()
+            .all(|module| self.import(module).is_ok())
+    }
+
+    fn import(&self, module: &Module) -> Result<(), String> {
         let mut command = Command::new(&self.program);
-        // The compiled half of the module is what a wrong platform breaks.
-        command.args(["-c", "import cryptography.hazmat.primitives.ciphers.aead"]);
+        command.args(["-c", module.proof]);
         if let Some(modules) = &self.modules {
             command.env("PYTHONPATH", modules);
         }
@@ -207,11 +255,8 @@ mod tests {
 
     #[test]
     fn an_interpreter_that_does_not_exist_does_not_work() {
-        let python = Python {
-            program: PathBuf::from("no-such-python-here"),
-            modules: None,
-        };
-        assert!(!python.works());
+        let python = Python::new(PathBuf::from("no-such-python-here"));
+        assert!(!python.is_complete());
     }
 
     #[test]

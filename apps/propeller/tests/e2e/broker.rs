@@ -1,9 +1,13 @@
-//! The same path over Debian's mosquitto, and what a hostile broker achieves.
+//! The same path over Debian's mosquitto and over a broker that knows only MQTT 3.1.1, and what a
+//! hostile broker achieves.
 
+use std::ffi::{OsStr, OsString};
+use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use crate::processes::{Process, free_port};
 use crate::support::{World, client, guest, ready, request, run, setup, skipped, state, until};
 
 struct Mosquitto(Child);
@@ -76,6 +80,87 @@ async fn tasks_run_over_mosquitto_and_survive_its_restart() {
         .spawn()
         .unwrap();
     let _again = Mosquitto(again);
+    let task = crate::support::wait(&client, &id).await;
+    assert_eq!(state(&task), "completed", "{}", task.error);
+}
+
+/// amqtt, which knows only MQTT 3.1.1.
+struct OldBroker(Child);
+
+impl Drop for OldBroker {
+    fn drop(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl OldBroker {
+    fn start(python: &OsStr, address: SocketAddr) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../../crates/wire/tests/mqtt/old_broker.py");
+        let mut child = Command::new(python)
+            .arg(script)
+            .arg(address.to_string())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let broker = Self(child);
+        let line = stdout.lines().next();
+        assert_eq!(line.expect("it does not start").unwrap(), "running");
+        broker
+    }
+}
+
+fn python_with_amqtt() -> Option<OsString> {
+    let python = std::env::var_os("PROPELLER_TEST_PYTHON")?;
+    let mut import = Command::new(&python);
+    import.args(["-c", "import amqtt.broker"]);
+    let found = import.stderr(Stdio::null()).status().unwrap();
+    found.success().then_some(python)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tasks_run_over_a_broker_that_knows_only_mqtt_3_1_1_and_survive_its_restart() {
+    let Some(python) = python_with_amqtt() else {
+        return skipped("no Python with amqtt: name one with PROPELLER_TEST_PYTHON");
+    };
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+    let broker = OldBroker::start(&python, address);
+    let world = World::on(address);
+    let manager = world.manager().await;
+    let mqtt_address = format!("tcp://{address}");
+    let key = world.key.to_hex();
+    let env = [
+        ("PROPLET_MQTT_ADDRESS", mqtt_address.as_str()),
+        ("PROPLET_WORKLOAD_KEY", key.as_str()),
+        ("PROPLET_ID", "p1"),
+        ("PROPLET_DATA_DIR", "p1"),
+    ];
+    let mut proplet = Process::start(&world.scratch.path("cwd"), &["proplet"], &env);
+    proplet.expect(&[
+        "WARN",
+        "no MQTT handshake with broker",
+        "mqtt=5",
+        "next=3.1.1",
+    ]);
+    proplet.expect(&["INFO", "connected to broker", &mqtt_address, "mqtt=3.1.1"]);
+    let client = client(manager.url());
+    ready(&client, 1).await;
+    let hello = request("hello", &guest("hello.wasm"));
+    let task = run(&client, &hello).await;
+    assert_eq!(state(&task), "completed", "{}", task.error);
+    // A module that needs several pieces.
+    let task = run(&client, &request("thumbnail", &guest("thumbnail.wasm"))).await;
+    assert!(task.error.contains("exit code 1"), "{}", task.error);
+    drop(broker);
+    until("the manager notices", async || {
+        !client.health().await.unwrap().broker_connected
+    })
+    .await;
+    let id = client.task_create(&hello, true).await.unwrap().id.clone();
+    let _again = OldBroker::start(&python, address);
     let task = crate::support::wait(&client, &id).await;
     assert_eq!(state(&task), "completed", "{}", task.error);
 }
@@ -216,7 +301,7 @@ async fn a_broker_behind_tls_is_reached_with_its_own_root() {
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     std::fs::write(&cert, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let port = crate::processes::free_port();
+    let port = free_port();
     let config = folder.join("mosquitto.conf");
     let text = format!(
         "listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\npersistence false\n\
@@ -239,7 +324,9 @@ async fn a_broker_behind_tls_is_reached_with_its_own_root() {
             .with("mqtt_tls_ca_cert", cert.display().to_string())
     };
     let manager = tls(world.manager_part()).manager().await.unwrap();
-    let _proplet = tls(world.part("p1")).proplet("p1").unwrap();
+    // The manager speaks MQTT 5 to the same broker.
+    let proplet = tls(world.part("p1")).with("mqtt_version", "3.1.1");
+    let _proplet = proplet.proplet("p1").unwrap();
     let client = client(manager.url());
     ready(&client, 1).await;
     let task = run(&client, &request("hello", &guest("hello.wasm"))).await;

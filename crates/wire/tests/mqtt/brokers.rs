@@ -1,5 +1,6 @@
-//! The brokers that a link is tried on: our own, and mosquitto if the machine has it.
+//! The brokers that a link is tried on: our own, and mosquitto and amqtt if the machine has them.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -20,8 +21,12 @@ const PORT_TRIES: usize = 100;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    Embedded { packet_len_max: u32 },
+    Embedded {
+        packet_len_max: u32,
+    },
     Mosquitto,
+    /// Knows only MQTT 3.1.1.
+    Amqtt,
 }
 
 pub(crate) const EMBEDDED: Kind = Kind::Embedded {
@@ -38,6 +43,7 @@ pub(crate) struct Broker {
 enum Running {
     Embedded(propeller_broker::Broker),
     Mosquitto(Box<Mosquitto>),
+    Amqtt(Box<Child>),
 }
 
 struct Mosquitto {
@@ -51,6 +57,10 @@ impl Broker {
     pub(crate) async fn start(kind: Kind) -> Option<Self> {
         if kind == Kind::Mosquitto && mosquitto().is_none() {
             skipped("no mosquitto: install it, or name it with PROPELLER_TEST_MOSQUITTO");
+            return None;
+        }
+        if kind == Kind::Amqtt && python_with_amqtt().is_none() {
+            skipped("no Python with amqtt: name one with PROPELLER_TEST_PYTHON");
             return None;
         }
         for _ in 0..PORT_TRIES {
@@ -71,6 +81,7 @@ impl Broker {
         match self.running {
             Running::Embedded(broker) => broker.stop().await,
             Running::Mosquitto(mut mosquitto) => mosquitto.child.kill().await.unwrap(),
+            Running::Amqtt(mut child) => child.kill().await.unwrap(),
         }
         Grave {
             kind: self.kind,
@@ -116,6 +127,7 @@ async fn run(kind: Kind, address: SocketAddr) -> Option<Running> {
             .await
             .map(Box::new)
             .map(Running::Mosquitto),
+        Kind::Amqtt => run_amqtt(address).await.map(Box::new).map(Running::Amqtt),
     }
 }
 
@@ -149,6 +161,29 @@ async fn run_mosquitto(address: SocketAddr) -> Option<Mosquitto> {
         line.clear();
     }
     None
+}
+
+async fn run_amqtt(address: SocketAddr) -> Option<Child> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/mqtt/old_broker.py");
+    let mut child = Command::new(python_with_amqtt().unwrap())
+        .arg(script)
+        .arg(address.to_string())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let is_running = lines.next_line().await.unwrap().is_some();
+    is_running.then_some(child)
+}
+
+fn python_with_amqtt() -> Option<OsString> {
+    let python = std::env::var_os("PROPELLER_TEST_PYTHON")?;
+    let mut import = std::process::Command::new(&python);
+    import.args(["-c", "import amqtt.broker"]);
+    let found = import.stderr(Stdio::null()).status().unwrap();
+    found.success().then_some(python)
 }
 
 fn mosquitto() -> Option<PathBuf> {

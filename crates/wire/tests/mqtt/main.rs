@@ -32,7 +32,7 @@ fn install_provider() {
     });
 }
 
-/// MQTT 5 with all brokers here.
+/// MQTT 5 with all brokers here but one.
 const AUTO: Versions = Versions::Auto;
 const V311: Versions = Versions::Only(Version::V311);
 
@@ -257,6 +257,11 @@ async fn frames_flow_over_mosquitto_by_3_1_1() {
 }
 
 #[tokio::test]
+async fn frames_flow_over_a_broker_that_knows_only_3_1_1() {
+    frames_flow(Kind::Amqtt, AUTO).await;
+}
+
+#[tokio::test]
 async fn frames_flow_again_after_our_broker_was_away() {
     a_broker_comes_back(EMBEDDED, AUTO).await;
 }
@@ -274,6 +279,11 @@ async fn frames_flow_again_after_our_broker_was_away_by_3_1_1() {
 #[tokio::test]
 async fn frames_flow_again_after_mosquitto_was_away_by_3_1_1() {
     a_broker_comes_back(Kind::Mosquitto, V311).await;
+}
+
+#[tokio::test]
+async fn frames_flow_again_after_a_broker_that_knows_only_3_1_1_was_away() {
+    a_broker_comes_back(Kind::Amqtt, AUTO).await;
 }
 
 #[tokio::test]
@@ -297,6 +307,11 @@ async fn a_busy_link_survives_the_death_of_mosquitto_by_3_1_1() {
 }
 
 #[tokio::test]
+async fn a_busy_link_survives_the_death_of_a_broker_that_knows_only_3_1_1() {
+    a_broker_comes_back_under_load(Kind::Amqtt, AUTO).await;
+}
+
+#[tokio::test]
 async fn a_dropped_link_leaves_our_broker() {
     a_link_that_is_dropped_ends(EMBEDDED, AUTO).await;
 }
@@ -314,6 +329,11 @@ async fn a_dropped_link_leaves_our_broker_by_3_1_1() {
 #[tokio::test]
 async fn a_dropped_link_leaves_mosquitto_by_3_1_1() {
     a_link_that_is_dropped_ends(Kind::Mosquitto, V311).await;
+}
+
+#[tokio::test]
+async fn a_dropped_link_leaves_a_broker_that_knows_only_3_1_1() {
+    a_link_that_is_dropped_ends(Kind::Amqtt, AUTO).await;
 }
 
 #[tokio::test]
