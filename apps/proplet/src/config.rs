@@ -9,7 +9,7 @@ use propeller_sandbox::EngineConfig;
 use propeller_settings::{Key, Kind, Schema, Settings, SettingsError, shared};
 use propeller_wire::mqtt::Options;
 
-use crate::work::Ceilings;
+use crate::limits::Ceilings;
 
 /// Every setting of the proplet.
 pub const SCHEMA: Schema = Schema {
@@ -72,6 +72,41 @@ pub const SCHEMA: Schema = Schema {
             Kind::Duration,
             Some("1h"),
             "Longest time of one guest, whatever its task asks for.",
+        ),
+        Key::new(
+            "max_output",
+            &[],
+            Kind::Bytes,
+            Some("1MiB"),
+            "Most standard output, standard error and result of one guest, each; at most 1MiB, so that they fit into one message.",
+        ),
+        Key::new(
+            "max_handles",
+            &[],
+            Kind::Number,
+            Some("1024"),
+            "Most streams, timers and other handles that one guest may have open.",
+        ),
+        Key::new(
+            "max_module",
+            &[],
+            Kind::Bytes,
+            Some("120MiB"),
+            "Largest module.",
+        ),
+        Key::new(
+            "max_compile",
+            &[],
+            Kind::Duration,
+            Some("2m"),
+            "Longest that a task waits for its module to be compiled.",
+        ),
+        Key::new(
+            "max_daemons",
+            &[],
+            Kind::Number,
+            Some("16"),
+            "Daemons at a time: each keeps one of the slots of PROPLET_MAX_TASKS.",
         ),
         Key::new(
             "threads",
@@ -161,6 +196,8 @@ pub struct Words {
     pub location: String,
 }
 
+/// Most of each output, so that all of them fit into one message.
+const OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
 /// Modules that are kept compiled. Each is at least a page of code.
 const CODE_CACHE_ENTRIES_MAX: usize = 1024;
 /// The guest's stack: the default of the limits, which is also the ceiling.
@@ -186,6 +223,9 @@ impl Config {
         if heartbeat.is_zero() {
             s.invalid("liveliness_interval", "more than 0".to_owned());
         }
+        if !(1..=OUTPUT_BYTES_MAX).contains(&s.bytes("max_output")) {
+            s.invalid("max_output", "1 to 1MiB".to_owned());
+        }
         let config = Self {
             log_level: s.text("log_level").unwrap_or("info").to_owned(),
             id,
@@ -202,6 +242,9 @@ impl Config {
                 memory_bytes: s.bytes("max_memory"),
                 fuel: s.number("max_fuel", 1, u64::MAX),
                 wall: s.duration("max_wall"),
+                output_bytes: s.bytes("max_output"),
+                handles: s.number("max_handles", 1, 1_000_000),
+                daemons: u32::try_from(s.number("max_daemons", 0, 4096)).unwrap_or(0),
             },
             engine: engine(s),
             about: words(s),
@@ -218,6 +261,8 @@ fn engine(settings: &mut Settings) -> EngineConfig {
     };
     EngineConfig {
         stack_bytes_max: STACK_BYTES,
+        module_bytes_max: settings.bytes("max_module"),
+        compile_max: settings.duration("max_compile"),
         cache_bytes_max: settings.bytes("code_cache"),
         cache_entries_max: CODE_CACHE_ENTRIES_MAX,
         threads,

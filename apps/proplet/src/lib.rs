@@ -10,6 +10,7 @@ mod cache;
 pub mod config;
 mod fetch;
 pub mod harden;
+pub mod limits;
 pub mod log;
 pub mod outbox;
 mod plain;

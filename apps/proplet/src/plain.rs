@@ -21,7 +21,8 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
-use crate::work::{Ceilings, job, judge};
+use crate::limits::Ceilings;
+use crate::work::{job, judge, run};
 
 /// A proplet that speaks upstream's JSON.
 #[derive(Debug)]
@@ -168,12 +169,15 @@ impl Plain {
             env: start.env.unwrap_or_default().into_iter().collect(),
             stdin: ByteBuf::new(),
             limits: propeller_wire::message::AskedLimits::default(),
+            daemon: start.daemon,
         };
-        let job = job(&self.ceilings, key, Bytes::from(wasm), &start.name, input);
+        let daemon = input.daemon;
+        let job = job(&self.ceilings, key, Bytes::from(wasm), &start.name, input)
+            .map_err(|excess| excess.to_string())?;
         let runtime = Arc::clone(&self.runtime);
         let proplet_id = self.id.to_string();
         Ok(async move {
-            let (_, output, _) = judge(runtime.run(job).await);
+            let (_, output, _) = judge(run(runtime.as_ref(), job, daemon).await);
             Results {
                 task_id: start.id,
                 proplet_id,

@@ -10,7 +10,7 @@ use propeller_sandbox::{Runtime, WasmtimeRuntime};
 use propeller_settings::{DirectoryLock, LockError};
 use propeller_wire::link::{Carry, Link, Listen};
 use propeller_wire::mqtt::{self, ConnectError};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::info;
 
@@ -167,6 +167,7 @@ fn sealed(
             keys: ring,
             runtime,
             ceilings: config.ceilings,
+            daemons: Arc::new(Semaphore::new(config.ceilings.daemons as usize)),
         },
         keys,
         about: about(&config.about),

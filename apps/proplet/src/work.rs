@@ -6,31 +6,21 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use propeller_envelope::{Context, Keyring, open, seal};
-use propeller_model::{Limits, PropletId};
+use propeller_model::PropletId;
 use propeller_sandbox::{Entry, Exit, Job, ModuleKey, RunError, Runtime, Status};
 use propeller_wire::message::{
-    AskedLimits, Input, Output, Refusal, Refused, Report, Start, Usage, decode, encode,
+    Input, Output, Refusal, Refused, Report, Start, Usage, decode, encode,
 };
 use serde_bytes::ByteBuf;
+use tokio::sync::Semaphore;
 use tracing::{error, info};
+
+use crate::limits::{Ceilings, Excess};
 
 /// Modules that are opened without leaving the thread: a millisecond's work.
 const QUICK_LEN_MAX: usize = 256 * 1024;
-/// Most of each output, so that all of them fit into one message.
-const OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
 /// Longest error text, in bytes.
 const ERROR_LEN_MAX: usize = 16 * 1024;
-
-/// What no task may exceed on this proplet.
-#[derive(Debug, Clone, Copy)]
-pub struct Ceilings {
-    /// Memory of one guest, in bytes.
-    pub memory_bytes: u64,
-    /// Fuel of one guest.
-    pub fuel: u64,
-    /// Time of one guest.
-    pub wall: Duration,
-}
 
 /// What every attempt on this proplet shares.
 #[derive(Debug, Clone)]
@@ -43,6 +33,8 @@ pub struct Bench {
     pub runtime: Arc<dyn Runtime>,
     /// What no task may exceed.
     pub ceilings: Ceilings,
+    /// Room for daemons.
+    pub daemons: Arc<Semaphore>,
 }
 
 /// How an attempt ended.
@@ -76,9 +68,30 @@ pub async fn work(bench: Bench, start: Start, sealed: Bytes, received: Instant) 
         tenant: start.tenant.clone(),
         digest: start.module.digest,
     };
-    let job = job(&bench.ceilings, key, wasm, &start.app_name, input);
+    let daemon = input.daemon;
+    let above = |text| {
+        Worked::Refused(Refused {
+            attempt,
+            reason: Refusal::AboveCeiling,
+            text,
+        })
+    };
+    let room = Arc::clone(&bench.daemons);
+    let _place = match daemon.then(|| room.try_acquire_owned()) {
+        Some(Err(_)) => {
+            let most = bench.ceilings.daemons;
+            return above(format!(
+                "this proplet runs at most {most} daemons at a time (PROPLET_MAX_DAEMONS)"
+            ));
+        }
+        place => place,
+    };
+    let job = match job(&bench.ceilings, key, wasm, &start.app_name, input) {
+        Ok(job) => job,
+        Err(excess) => return above(excess.to_string()),
+    };
     let prepared = micros(received.elapsed());
-    let ran = bench.runtime.run(job).await;
+    let ran = run(bench.runtime.as_ref(), job, daemon).await;
     let (success, output, mut usage) = judge(ran);
     // What the sandbox does not count as compiling or running was waiting for a free thread.
     usage.prepare_us = prepared.max(
@@ -114,16 +127,18 @@ pub(crate) fn job(
     wasm: Bytes,
     app_name: &str,
     input: Input,
-) -> Job {
+) -> Result<Job, Excess> {
+    let limits = ceilings.limits(&input)?;
     let Input {
         invoke,
         task_name,
         args,
         env,
         stdin,
-        limits: asked,
+        limits: _,
+        daemon: _,
     } = input;
-    Job {
+    Ok(Job {
         key,
         wasm,
         name: app_name.to_owned(),
@@ -134,7 +149,24 @@ pub(crate) fn job(
         args,
         env,
         stdin: Bytes::from(stdin.into_vec()),
-        limits: limits(ceilings, &asked),
+        limits,
+    })
+}
+
+/// Runs a job to its end. A daemon that ends well is begun again, after a pause that keeps one
+/// that ends at once from taking all of a processor: it runs until it is stopped or fails.
+pub(crate) async fn run(runtime: &dyn Runtime, job: Job, daemon: bool) -> Result<Exit, RunError> {
+    const PAUSE: Duration = Duration::from_secs(1);
+    loop {
+        let ran = runtime.run(job.clone()).await;
+        let ended_well = matches!(
+            ran.as_ref().map(|exit| &exit.status),
+            Ok(Status::Returned | Status::Exited(0))
+        );
+        if !(daemon && ended_well) {
+            return ran;
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -148,6 +180,9 @@ pub(crate) fn judge(ran: Result<Exit, RunError>) -> (bool, Output, Usage) {
                 run_us: exit.usage.wall_us,
                 fuel: exit.usage.fuel,
                 memory_peak_bytes: exit.usage.memory_peak_bytes,
+                cpu_us: exit.usage.cpu_us,
+                input_bytes: exit.usage.input_bytes,
+                output_bytes: exit.usage.output_bytes,
             };
             let (success, exit_code, error) = verdict(&exit.status, &exit.stderr);
             let output = Output {
@@ -185,29 +220,6 @@ fn verdict(status: &Status, stderr: &[u8]) -> (bool, Option<i32>, Option<String>
         }
         Status::Trapped { message } => (false, None, Some(message.clone())),
         Status::LimitHit(hit) => (false, None, Some(hit.to_string())),
-    }
-}
-
-fn limits(ceilings: &Ceilings, asked: &AskedLimits) -> Limits {
-    let default = Limits::default();
-    let wall_ms = u64::try_from(ceilings.wall.as_millis()).unwrap_or(u64::MAX);
-    let output = |bound: propeller_model::Bound| {
-        bound
-            .or_task(asked.output_bytes)
-            .capped(Some(OUTPUT_BYTES_MAX))
-    };
-    Limits {
-        memory_bytes: default
-            .memory_bytes
-            .or_task(asked.memory_bytes)
-            .capped(Some(ceilings.memory_bytes)),
-        fuel: default.fuel.or_task(asked.fuel).capped(Some(ceilings.fuel)),
-        wall_ms: default.wall_ms.or_task(asked.wall_ms).capped(Some(wall_ms)),
-        stack_bytes: default.stack_bytes,
-        stdout_bytes: output(default.stdout_bytes),
-        stderr_bytes: output(default.stderr_bytes),
-        result_bytes: output(default.result_bytes),
-        handles: default.handles,
     }
 }
 

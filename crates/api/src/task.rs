@@ -88,7 +88,7 @@ pub struct Task {
     /// Environment of the guest.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
-    /// Always false in this version.
+    /// Whether it runs until it is stopped or fails.
     pub daemon: bool,
     /// Always false in this version.
     pub encrypted: bool,
@@ -181,6 +181,15 @@ pub struct TaskUsage {
     pub fuel: u64,
     /// Peak of memory and tables, in bytes.
     pub memory_peak_bytes: u64,
+    /// Time on a processor, in microseconds.
+    #[serde(default)]
+    pub cpu_us: u64,
+    /// Arguments, environment and standard input, in bytes.
+    #[serde(default)]
+    pub input_bytes: u64,
+    /// Standard output, standard error and result, in bytes.
+    #[serde(default)]
+    pub output_bytes: u64,
 }
 
 /// Ours: limits that a task asks for. What is left out is the default.
@@ -309,7 +318,6 @@ impl TaskRequest {
                 text(&self.kind) && self.kind.as_deref() != Some("standard"),
             ),
             ("image_url", text(&self.image_url)),
-            ("daemon", flag(self.daemon)),
             ("latent", flag(self.latent)),
             ("encrypted", flag(self.encrypted)),
             ("kbs_resource_path", text(&self.kbs_resource_path)),

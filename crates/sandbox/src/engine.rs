@@ -13,8 +13,8 @@
 //! can be timed out, aborted or followed by another one. What cannot be interrupted is one host
 //! call or one bulk instruction; a `memory.fill` of 256 MiB takes some tens of milliseconds.
 //!
-//! A compilation cannot be interrupted either. It has no time limit of its own, and a job that is
-//! dropped meanwhile leaves it to finish: it is shared, and its result is cached.
+//! A compilation cannot be interrupted either: a job that is dropped, or has waited long enough,
+//! leaves it to finish. It is shared, and its result is cached.
 
 mod cache;
 mod call;
@@ -59,6 +59,10 @@ pub struct EngineConfig {
     /// The stack of every guest, at least 1. It is a property of the engine: a job with another
     /// bound gets this one, and errors name this one.
     pub stack_bytes_max: u64,
+    /// The largest module, in bytes.
+    pub module_bytes_max: u64,
+    /// How long a job waits for its module to be compiled.
+    pub compile_max: Duration,
     /// How much compiled code is kept for later jobs, by the size of its image.
     pub cache_bytes_max: u64,
     /// How many compiled modules are kept for later jobs.
@@ -145,6 +149,8 @@ struct Host {
     ticker: Ticker,
     compilations: AtomicU64,
     stack_bytes: u64,
+    module_bytes_max: u64,
+    compile_max: Duration,
 }
 
 impl Host {
@@ -158,12 +164,24 @@ impl Host {
             engine,
             compilations: AtomicU64::new(0),
             stack_bytes: config.stack_bytes_max,
+            module_bytes_max: config.module_bytes_max,
+            compile_max: config.compile_max,
         })
     }
 
     async fn run(self: Arc<Self>, mut job: Job) -> Result<Exit, RunError> {
         let arrived = Instant::now();
-        let (code, module_cached) = self.code(&job.key, &job.wasm).await;
+        let len = job.wasm.len() as u64;
+        if len > self.module_bytes_max {
+            let len_max = self.module_bytes_max;
+            return Err(RunError::TooLarge { len, len_max });
+        }
+        let code = self.code(&job.key, &job.wasm);
+        // The compilation goes on, for whoever asks next.
+        let compiled = tokio::time::timeout(self.compile_max, code).await;
+        let (code, module_cached) = compiled.map_err(|_| RunError::CompileTime {
+            limit_ms: u64::try_from(self.compile_max.as_millis()).unwrap_or(u64::MAX),
+        })?;
         let code = code?;
         let waited = arrived.elapsed();
 

@@ -146,6 +146,12 @@ pub struct Usage {
     pub fuel: u64,
     /// The most that linear memories and tables took together.
     pub memory_peak_bytes: u64,
+    /// Time on a processor.
+    pub cpu_us: u64,
+    /// Arguments, environment and standard input.
+    pub input_bytes: u64,
+    /// Standard output, standard error and result.
+    pub output_bytes: u64,
     /// How long the job waited for its compiled code; 0 if that was cached.
     pub compile_us: u64,
     /// From instantiation to the end.

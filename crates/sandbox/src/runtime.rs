@@ -97,6 +97,20 @@ pub enum RunError {
         /// How many there may be.
         len_max: usize,
     },
+    /// More bytes than a module may have.
+    #[error("limit: module size {len_max} bytes (set by proplet): the module has {len}")]
+    TooLarge {
+        /// How many there are.
+        len: u64,
+        /// How many there may be.
+        len_max: u64,
+    },
+    /// The compiler took longer than anybody waits for it.
+    #[error("limit: compile time {limit_ms} ms (set by proplet): the module is not compiled yet")]
+    CompileTime {
+        /// How long the job has waited.
+        limit_ms: u64,
+    },
     /// The runtime was shut down.
     #[error("the runtime stopped before the job ended")]
     Stopped,

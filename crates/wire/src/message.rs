@@ -192,6 +192,8 @@ pub enum Refusal {
     LeaseLost,
     /// The proplet is leaving.
     Leaving,
+    /// The task asks for more than the proplet allows.
+    AboveCeiling,
 }
 
 /// See [`FromProplet::Finished`].
@@ -221,6 +223,12 @@ pub struct Usage {
     pub fuel: u64,
     /// Peak of linear memory and tables, in bytes.
     pub memory_peak_bytes: u64,
+    /// Time on a processor, in microseconds.
+    pub cpu_us: u64,
+    /// Arguments, environment and standard input, in bytes.
+    pub input_bytes: u64,
+    /// Standard output, standard error and result, in bytes.
+    pub output_bytes: u64,
 }
 
 /// See [`FromProplet::Fetch`].
@@ -251,6 +259,8 @@ pub struct Input {
     pub stdin: ByteBuf,
     /// Limits that the task asks for.
     pub limits: AskedLimits,
+    /// Whether it runs until it is stopped.
+    pub daemon: bool,
 }
 
 /// Limits that a task asks for; what it leaves out is the default.

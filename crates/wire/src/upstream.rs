@@ -189,7 +189,6 @@ impl Start {
         let unsupported = [
             ("image_url", set(&self.image_url)),
             ("broadcast", self.broadcast),
-            ("daemon", self.daemon),
             ("latent", self.latent),
             ("encrypted", self.encrypted),
             ("kbs_resource_path", set(&self.kbs_resource_path)),

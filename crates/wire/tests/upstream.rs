@@ -53,7 +53,6 @@ fn what_this_version_cannot_run_is_refused_by_name() {
     for (field, set) in [
         ("image_url", json!("docker.io/x")),
         ("broadcast", json!(true)),
-        ("daemon", json!(true)),
         ("latent", json!(true)),
         ("encrypted", json!(true)),
         ("kbs_resource_path", json!("a/b/c")),

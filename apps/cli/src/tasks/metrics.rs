@@ -32,6 +32,7 @@ pub(crate) async fn run(args: Metrics, session: &mut Session<'_, '_>) -> Result<
         ("PREPARE", Side::Right),
         ("COMPILE", Side::Right),
         ("RUN", Side::Right),
+        ("CPU", Side::Right),
         ("FUEL", Side::Right),
         ("MEMORY", Side::Right),
     ]);
@@ -43,6 +44,7 @@ pub(crate) async fn run(args: Metrics, session: &mut Session<'_, '_>) -> Result<
             micros_text(usage.prepare_us),
             micros_text(usage.compile_us),
             micros_text(usage.run_us),
+            micros_text(usage.cpu_us),
             usage.fuel.to_string(),
             bytes_text(usage.memory_peak_bytes),
         ]);

@@ -56,6 +56,11 @@ pub(crate) struct Spec {
     #[arg(long, value_name = "KEY=VALUE")]
     metadata: Vec<KeyValue>,
 
+    /// Keep it running until it is stopped or fails
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", hide_possible_values = true)]
+    daemon: Option<bool>,
+
     #[command(flatten)]
     limits: LimitArgs,
 
@@ -92,11 +97,6 @@ struct Upstream {
     /// OCI image with the module
     #[arg(long, value_name = "URL", hide_short_help = true)]
     image_url: Option<String>,
-
-    /// Whether it runs until it is stopped
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
-    daemon: Option<bool>,
 
     /// Whether it is prepared now and invoked later
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true,
@@ -151,6 +151,7 @@ impl Spec {
             proplet_id,
             priority,
             metadata,
+            daemon,
             limits,
             upstream,
         } = self;
@@ -170,7 +171,7 @@ impl Spec {
             stdin: stdin.map(|bytes| data_encoding::BASE64.encode(&bytes)),
             limits: limits.into_limits(),
             image_url: upstream.image_url,
-            daemon: upstream.daemon,
+            daemon,
             latent: upstream.latent,
             encrypted: upstream.encrypted,
             kbs_resource_path: upstream.kbs_resource_path,

@@ -64,6 +64,8 @@ pub struct Change {
     pub pinned: Option<Option<PropletId>>,
     /// Labels, as JSON.
     pub metadata: Option<String>,
+    /// Whether it runs until it is stopped.
+    pub daemon: Option<bool>,
     /// Its sealed input.
     pub input: Option<Blob>,
     /// Its module, new or known.

@@ -145,6 +145,7 @@ impl Mind {
         task.priority = change.priority.unwrap_or(task.priority);
         task.pinned = change.pinned.clone().unwrap_or(task.pinned);
         task.metadata = change.metadata.clone().or(task.metadata);
+        task.daemon = change.daemon.unwrap_or(task.daemon);
         task.updated_ms = moment.ms;
         task_update(db, &task)?;
         effects.push(Effect::Remove(replaced));

@@ -125,6 +125,12 @@ impl Fleet {
         }
     }
 
+    /// How many proplets have been heard of lately.
+    pub(super) fn alive(&self, now: Instant, window: Duration) -> usize {
+        let alive = |member: &&Member| member.is_alive(now, window);
+        self.members.values().filter(alive).count()
+    }
+
     /// Whether somebody with a session is there.
     pub(super) fn has_sealed(&self, now: Instant, window: Duration) -> bool {
         self.members

@@ -198,6 +198,7 @@ impl Mind {
             inputs: (!input.args.is_empty()).then_some(input.args),
             env: (!input.env.is_empty()).then(|| input.env.into_iter().collect()),
             proplet_id: Some(proplet.to_string()),
+            daemon: input.daemon,
             ..Start::default()
         });
         if frame.len() > upstream::JSON_LEN_MAX {

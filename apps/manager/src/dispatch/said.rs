@@ -172,6 +172,11 @@ impl Mind {
             Refusal::LeaseLost => (Retry::MayHelp, false),
             Refusal::Leaving | Refusal::NoModule => (Retry::MayHelp, true),
             Refusal::Unopenable => (Retry::IsPointless, true),
+            // Another proplet may allow more, if there is one.
+            Refusal::AboveCeiling if self.fleet.alive(moment.now, self.rules.lease) > 1 => {
+                (Retry::MayHelp, true)
+            }
+            Refusal::AboveCeiling => (Retry::IsPointless, true),
         };
         let setback = Setback {
             why: refused.text.clone(),

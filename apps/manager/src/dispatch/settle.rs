@@ -115,7 +115,13 @@ impl Mind {
         };
         let event = Event::Undone {
             number: attempt.number,
-            retry: setback.retry,
+            retry: match setback.retry {
+                // A daemon that ran has not failed: its proplet has.
+                Retry::MayHelp if task.daemon && matches!(task.state, State::Running { .. }) => {
+                    Retry::IsFree
+                }
+                retry => retry,
+            },
         };
         let Ok((state, next)) = task.state.on(event, &self.rules.retry) else {
             self.leases.end(attempt.task);
@@ -245,10 +251,14 @@ pub(super) fn usage_json(usage: &Usage) -> String {
         run_us,
         fuel,
         memory_peak_bytes,
+        cpu_us,
+        input_bytes,
+        output_bytes,
     } = *usage;
     serde_json::json!({
         "prepare_us": prepare_us, "compile_us": compile_us, "run_us": run_us,
         "fuel": fuel, "memory_peak_bytes": memory_peak_bytes,
+        "cpu_us": cpu_us, "input_bytes": input_bytes, "output_bytes": output_bytes,
     })
     .to_string()
 }

@@ -160,6 +160,7 @@ pub(super) fn change_input(input: &mut Input, request: &TaskRequest) -> Result<(
             output_bytes: limits.output_bytes,
         };
     }
+    input.daemon = request.daemon.unwrap_or(input.daemon);
     let flag = request.cli_args.as_deref().map(invoke_flag).transpose()?;
     match (&request.invoke, flag.flatten()) {
         (Some(named), Some(flag)) if *named != flag => {

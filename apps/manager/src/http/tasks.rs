@@ -159,6 +159,7 @@ pub(super) async fn update(
         priority: request.priority.map(priority).transpose()?,
         pinned: request.proplet_id.as_deref().map(pinned).transpose()?,
         metadata: request.metadata.as_ref().map(labels_json).transpose()?,
+        daemon: request.daemon,
         input: (input != before)
             .then(|| api.seal_input(id, &input))
             .transpose()?,
@@ -317,6 +318,7 @@ fn new_task(
         pinned: pinned(request.proplet_id.as_deref().unwrap_or_default())?,
         metadata: request.metadata.as_ref().map(labels_json).transpose()?,
         module: None,
+        daemon: input.daemon,
         input: Some(api.seal_input(id, &input)?),
         state: TaskState::NEW,
         last_proplet: None,

@@ -238,13 +238,14 @@ mod tests {
     #[test]
     fn what_is_no_module_is_refused_at_the_door() {
         assert!(check(b"\0asm\x01\0\0\0").is_ok());
+        assert!(check(b"\0asm\x0d\0\x01\0").is_ok());
         for bad in [
             &b""[..],
             b"\0as",
             b"\0asm",
             b"\0asm\x02\0\0\0",
             b"MZ......",
-            b"\0asm\x0d\0\x01\0",
+            b"\0asm\x0d\0\x02\0",
         ] {
             assert!(check(bad).is_err(), "{bad:?}");
         }

@@ -82,7 +82,7 @@ impl Renderer {
             cli_args: None,
             inputs: input.args,
             env: input.env.into_iter().collect::<BTreeMap<_, _>>(),
-            daemon: false,
+            daemon: row.daemon,
             encrypted: false,
             proplet_id: proplet.map(ToString::to_string).unwrap_or_default(),
             results: results_value(&output),

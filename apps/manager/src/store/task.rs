@@ -27,6 +27,8 @@ pub struct Task {
     pub metadata: Option<String>,
     /// Its module.
     pub module: Option<Digest>,
+    /// Whether it runs until it is stopped or fails.
+    pub daemon: bool,
     /// Its sealed input.
     pub input: Option<Blob>,
     /// Where it stands.
@@ -53,7 +55,7 @@ pub struct Task {
 
 const COLUMNS: &str = "id, name, app_name, priority, pinned, metadata, module, input, input_file,
      state, attempts, tries, proplet, excluded, protection, error, created_ms, updated_ms,
-     started_ms, finished_ms, trace";
+     started_ms, finished_ms, trace, daemon";
 
 /// Remembers a new task.
 ///
@@ -65,9 +67,9 @@ pub fn task_insert(db: &Connection, task: &Task) -> Result<(), StoreError> {
     db.prepare_cached(
         "INSERT INTO tasks (id, name, app_name, priority, pinned, metadata, module, input,
          input_file, state, attempts, tries, proplet, not_before_ms, excluded, protection, error,
-         created_ms, updated_ms, started_ms, trace)
+         created_ms, updated_ms, started_ms, trace, daemon)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '', '', '', ?14, ?14,
-         ?15, ?16)",
+         ?15, ?16, ?17)",
     )?
     .execute(params![
         task.id.0.as_bytes(),
@@ -86,6 +88,7 @@ pub fn task_insert(db: &Connection, task: &Task) -> Result<(), StoreError> {
         task.created_ms,
         task.started_ms,
         given(task.id, task.trace),
+        task.daemon,
     ])?;
     Ok(())
 }
@@ -103,7 +106,7 @@ pub fn task_update(db: &Connection, task: &Task) -> Result<(), StoreError> {
     let (input, file) = task.input.as_ref().map_or((None, None), Blob::columns);
     db.prepare_cached(
         "UPDATE tasks SET name = ?2, app_name = ?3, priority = ?4, pinned = ?5, metadata = ?6,
-         module = ?7, input = ?8, input_file = ?9, updated_ms = ?10 WHERE id = ?1",
+         module = ?7, input = ?8, input_file = ?9, updated_ms = ?10, daemon = ?11 WHERE id = ?1",
     )?
     .execute(params![
         task.id.0.as_bytes(),
@@ -116,6 +119,7 @@ pub fn task_update(db: &Connection, task: &Task) -> Result<(), StoreError> {
         input,
         file,
         task.updated_ms,
+        task.daemon,
     ])?;
     Ok(())
 }
@@ -325,6 +329,7 @@ fn task(row: &Row<'_>) -> Result<Task, StoreError> {
         protection: row.get(14)?,
         error: row.get(15)?,
         trace: trace(id, row.get(20)?)?,
+        daemon: row.get(21)?,
         created_ms: row.get(16)?,
         updated_ms: row.get(17)?,
         started_ms: row.get(18)?,

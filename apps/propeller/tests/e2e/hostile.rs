@@ -2,6 +2,7 @@
 //! else: every task is settled once, with its own result, in every attempt that counts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use propeller_api::TaskRequest;
 use propeller_model::PropletId;
@@ -78,6 +79,8 @@ async fn a_hostile_broker_can_delay_and_nothing_else() {
     crate::support::setup();
     let config = EngineConfig {
         stack_bytes_max: 1024 * 1024,
+        module_bytes_max: 16 * 1024 * 1024,
+        compile_max: Duration::from_secs(60),
         cache_bytes_max: 64 * 1024 * 1024,
         cache_entries_max: 64,
         threads: 2,

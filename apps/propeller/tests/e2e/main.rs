@@ -4,6 +4,7 @@
 mod bad_input;
 mod broker;
 mod cli;
+mod daemons;
 mod disk;
 mod hostile;
 mod limits;

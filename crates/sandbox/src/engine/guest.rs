@@ -1,5 +1,7 @@
 //! One guest: a store, an instance, a call, and the end.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use propeller_model::Limits;
@@ -68,7 +70,9 @@ pub(super) async fn run(engine: &Engine, call: &Call, job: &Job) -> Result<Exit,
 
     let started = Instant::now();
     let patience = Duration::from_millis(limits.wall_ms.value);
-    let end = tokio::time::timeout(patience, call.drive(&mut store)).await;
+    let mut cpu = Duration::ZERO;
+    let driven = metered(call.drive(&mut store), &mut cpu);
+    let end = tokio::time::timeout(patience, driven).await;
     let wall_us = micros(started.elapsed());
 
     let (status, result) = match end {
@@ -77,7 +81,12 @@ pub(super) async fn run(engine: &Engine, call: &Call, job: &Job) -> Result<Exit,
         Err(_) => (limit_hit(Limit::WallClock, job), None),
     };
     let fuel_left = store.get_fuel().expect("the engine consumes fuel");
+    let (stdout, stderr) = (stdout.take(), stderr.take());
+    let result_len = result.as_ref().map_or(0, String::len);
     let usage = Usage {
+        cpu_us: micros(cpu),
+        input_bytes: input_len(job) as u64,
+        output_bytes: (stdout.len() + stderr.len() + result_len) as u64,
         fuel: limits.fuel.value.saturating_sub(fuel_left),
         memory_peak_bytes: store.data().memory.peak(),
         wall_us,
@@ -86,8 +95,8 @@ pub(super) async fn run(engine: &Engine, call: &Call, job: &Job) -> Result<Exit,
     Ok(Exit {
         status,
         result,
-        stdout: stdout.take(),
-        stderr: stderr.take(),
+        stdout,
+        stderr,
         usage,
     })
 }
@@ -129,6 +138,34 @@ fn returned(end: Returned, job: &Job) -> (Status, Option<String>) {
         }
         Returned::Value(result) => (Status::Returned, result),
     }
+}
+
+/// Adds up the time that `future` spends on a processor.
+async fn metered<F: Future>(future: F, cpu: &mut Duration) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let before = thread_time();
+        let polled = future.as_mut().poll(context);
+        *cpu += thread_time().saturating_sub(before);
+        polled
+    })
+    .await
+}
+
+/// Time that this thread has spent on a processor.
+fn thread_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).unwrap_or_default()
+}
+
+fn input_len(job: &Job) -> usize {
+    let args: usize = job.args.iter().map(String::len).sum();
+    let env: usize = job
+        .env
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    args + env + job.stdin.len()
 }
 
 fn limit_hit(limit: Limit, job: &Job) -> Status {

@@ -14,6 +14,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) const CONFIG: EngineConfig = EngineConfig {
     stack_bytes_max: 1024 * 1024,
+    module_bytes_max: 16 * 1024 * 1024,
+    compile_max: Duration::from_secs(60),
     cache_bytes_max: 64 * 1024 * 1024,
     cache_entries_max: 16,
     threads: 2,

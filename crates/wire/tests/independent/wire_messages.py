@@ -98,11 +98,12 @@ def from_proplet():
     yield "heartbeat", heartbeat, "A heartbeat that names two attempts."
     yield "started", variant(2, attempt(1)), "The guest runs."
     reasons = ["busy", "outbox-full", "unopenable", "no-module", "lease-lost", "leaving"]
+    reasons += ["above-ceiling"]
     for place, reason in enumerate(reasons):
         refused = variant(3, attempt(1), variant(place), blob("in words"))
         yield f"refused-{reason}", refused, f"Refused: {reason.replace('-', ' ')}."
     for success in (True, False):
-        usage = b"".join(varint(n) for n in (1, 2**7, 2**14, 2**64 - 1, 65536))
+        usage = b"".join(varint(n) for n in (1, 2**7, 2**14, 2**64 - 1, 65536, 2**13, 5, 2**8))
         report = variant(4, attempt(1), flag(success), blob(b"sealed output"), usage)
         word = "well" if success else "badly"
         yield f"finished-{word}", report, f"A report of a guest that ended {word}."
@@ -117,9 +118,9 @@ def from_proplet():
 def inputs():
     limits = b"".join(option(varint(n)) for n in (2**26, 10**9, 60_000, 2**20))
     args, env = seq([blob("1"), blob("2")]), seq([blob("LANG") + blob("C")])
-    full = option(blob("add")) + blob("sum") + args + env + blob(b"stdin") + limits
+    full = option(blob("add")) + blob("sum") + args + env + blob(b"stdin") + limits + flag(True)
     yield "full", full, "Everything is there."
-    yield "empty", b"\0" * 9, "Everything is left out."
+    yield "empty", b"\0" * 10, "Everything is left out."
 
 
 def outputs():
@@ -151,8 +152,8 @@ def wrong():
     cases += [("task-short", "ToProplet", short, "The task's id has 15 bytes.")]
     wide = variant(2, blob(bytes(16)), varint(2**32))
     cases += [("number-wide", "ToProplet", wide, "The attempt's number has 33 bits.")]
-    refused = variant(3, attempt(1), variant(6), blob(""))
-    cases += [("refusal", "FromProplet", refused, "There is no refusal 6.")]
+    refused = variant(3, attempt(1), variant(7), blob(""))
+    cases += [("refusal", "FromProplet", refused, "There is no refusal 7.")]
     text = variant(3, attempt(1), variant(0), blob(b"\xff"))
     cases += [("utf8", "FromProplet", text, "The text is not UTF-8.")]
     flag_2 = variant(4, attempt(1), b"\2", blob(b""), b"\0" * 5)

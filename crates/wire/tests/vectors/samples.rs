@@ -102,6 +102,7 @@ fn from_proplet_name(message: &FromProplet) -> String {
             Refusal::NoModule => "refused-no-module",
             Refusal::LeaseLost => "refused-lease-lost",
             Refusal::Leaving => "refused-leaving",
+            Refusal::AboveCeiling => "refused-above-ceiling",
         },
         FromProplet::Finished(report) if report.success => "finished-well",
         FromProplet::Finished(_) => "finished-badly",
@@ -198,6 +199,9 @@ fn from_proplet() -> Vec<FromProplet> {
                 run_us: 1 << 14,
                 fuel: u64::MAX,
                 memory_peak_bytes: 65536,
+                cpu_us: 1 << 13,
+                input_bytes: 5,
+                output_bytes: 1 << 8,
             },
         })
     };
@@ -225,6 +229,7 @@ fn from_proplet() -> Vec<FromProplet> {
         refused(Refusal::NoModule),
         refused(Refusal::LeaseLost),
         refused(Refusal::Leaving),
+        refused(Refusal::AboveCeiling),
         finished(true),
         finished(false),
         FromProplet::Fetch(Fetch {
@@ -250,6 +255,7 @@ fn inputs() -> [(&'static str, Input); 2] {
             wall_ms: Some(60_000),
             output_bytes: Some(1 << 20),
         },
+        daemon: true,
     };
     [("full", full), ("empty", Input::default())]
 }

@@ -1,0 +1,190 @@
+//! What a task may use on this proplet: the defaults, what it asks for, and the ceilings.
+
+use std::time::Duration;
+
+use propeller_model::{Bound, Limits};
+use propeller_wire::message::Input;
+
+/// What no task may exceed on this proplet.
+#[derive(Debug, Clone, Copy)]
+pub struct Ceilings {
+    /// Memory of one guest, in bytes.
+    pub memory_bytes: u64,
+    /// Fuel of one guest.
+    pub fuel: u64,
+    /// Time of one guest; daemons have no end.
+    pub wall: Duration,
+    /// Standard output, standard error and result, each, in bytes.
+    pub output_bytes: u64,
+    /// Open handles of one guest.
+    pub handles: u64,
+    /// Daemons at a time.
+    pub daemons: u32,
+}
+
+/// A task asks for more than the proplet allows.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the task asks for {what} {asked}{unit}, this proplet allows at most {ceiling} ({variable})"
+)]
+pub struct Excess {
+    what: &'static str,
+    unit: &'static str,
+    asked: u64,
+    ceiling: u64,
+    variable: &'static str,
+}
+
+impl Ceilings {
+    /// The limits of a task. A default that is above the ceiling is lowered to it: nobody asked.
+    ///
+    /// # Errors
+    /// The first limit that the task wants above its ceiling.
+    pub fn limits(&self, input: &Input) -> Result<Limits, Excess> {
+        let default = Limits::default();
+        let asked = &input.limits;
+        let wall_max = u64::try_from(self.wall.as_millis()).unwrap_or(u64::MAX);
+        let memory = ceiling("memory", " bytes", self.memory_bytes, "PROPLET_MAX_MEMORY");
+        let fuel = ceiling("fuel", "", self.fuel, "PROPLET_MAX_FUEL");
+        let wall = ceiling("wall clock", " ms", wall_max, "PROPLET_MAX_WALL");
+        let output = ceiling("output", " bytes", self.output_bytes, "PROPLET_MAX_OUTPUT");
+        let output = |bound| output(bound, asked.output_bytes);
+        let limits = Limits {
+            memory_bytes: memory(default.memory_bytes, asked.memory_bytes)?,
+            fuel: fuel(default.fuel, asked.fuel)?,
+            wall_ms: wall(default.wall_ms, asked.wall_ms)?,
+            stack_bytes: default.stack_bytes,
+            stdout_bytes: output(default.stdout_bytes)?,
+            stderr_bytes: output(default.stderr_bytes)?,
+            result_bytes: output(default.result_bytes)?,
+            handles: default.handles.capped(Some(self.handles)),
+        };
+        if !input.daemon {
+            return Ok(limits);
+        }
+        // What is to run until it is stopped has an end only where its owner wants one.
+        let endless = |bound: Bound, asked: Option<u64>| match asked {
+            Some(_) => bound,
+            None => Bound {
+                value: u64::MAX,
+                ..bound
+            },
+        };
+        Ok(Limits {
+            fuel: endless(limits.fuel, asked.fuel),
+            wall_ms: endless(limits.wall_ms, asked.wall_ms),
+            ..limits
+        })
+    }
+}
+
+/// Lowers a default to its ceiling, and refuses what was asked for beyond it.
+fn ceiling(
+    what: &'static str,
+    unit: &'static str,
+    ceiling: u64,
+    variable: &'static str,
+) -> impl Fn(Bound, Option<u64>) -> Result<Bound, Excess> {
+    move |default, asked| match asked {
+        Some(asked) if asked > ceiling => Err(Excess {
+            what,
+            unit,
+            asked,
+            ceiling,
+            variable,
+        }),
+        asked => Ok(default.or_task(asked).capped(Some(ceiling))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use propeller_model::SetBy;
+    use propeller_wire::message::AskedLimits;
+
+    use super::*;
+
+    const CEILINGS: Ceilings = Ceilings {
+        memory_bytes: 1000,
+        fuel: 2000,
+        wall: Duration::from_secs(3),
+        output_bytes: 4000,
+        handles: 5,
+        daemons: 1,
+    };
+
+    fn input(limits: AskedLimits) -> Input {
+        Input {
+            limits,
+            ..Input::default()
+        }
+    }
+
+    #[test]
+    fn what_is_asked_beyond_a_ceiling_is_refused_with_both_numbers() {
+        let none = AskedLimits::default();
+        for (asked, says) in [
+            (
+                AskedLimits {
+                    memory_bytes: Some(1001),
+                    ..none
+                },
+                "the task asks for memory 1001 bytes, this proplet allows at most 1000 (PROPLET_MAX_MEMORY)",
+            ),
+            (
+                AskedLimits {
+                    fuel: Some(u64::MAX),
+                    ..none
+                },
+                "the task asks for fuel 18446744073709551615, this proplet allows at most 2000 (PROPLET_MAX_FUEL)",
+            ),
+            (
+                AskedLimits {
+                    wall_ms: Some(3001),
+                    ..none
+                },
+                "the task asks for wall clock 3001 ms, this proplet allows at most 3000 (PROPLET_MAX_WALL)",
+            ),
+            (
+                AskedLimits {
+                    output_bytes: Some(4001),
+                    ..none
+                },
+                "the task asks for output 4001 bytes, this proplet allows at most 4000 (PROPLET_MAX_OUTPUT)",
+            ),
+        ] {
+            let excess = CEILINGS.limits(&input(asked)).unwrap_err();
+            assert_eq!(excess.to_string(), says);
+        }
+    }
+
+    #[test]
+    fn a_default_is_lowered_and_says_who_lowered_it() {
+        let limits = CEILINGS.limits(&input(AskedLimits::default())).unwrap();
+        let memory = limits.memory_bytes;
+        assert_eq!((memory.value, memory.set_by), (1000, SetBy::Proplet));
+        assert_eq!(limits.handles.value, 5);
+        let asked = AskedLimits {
+            memory_bytes: Some(1000),
+            ..AskedLimits::default()
+        };
+        let memory = CEILINGS.limits(&input(asked)).unwrap().memory_bytes;
+        assert_eq!((memory.value, memory.set_by), (1000, SetBy::Task));
+    }
+
+    #[test]
+    fn a_daemon_ends_by_the_clock_only_if_its_owner_wants_it() {
+        let mut daemon = Input {
+            daemon: true,
+            ..Input::default()
+        };
+        let limits = CEILINGS.limits(&daemon).unwrap();
+        assert_eq!(
+            (limits.fuel.value, limits.wall_ms.value),
+            (u64::MAX, u64::MAX)
+        );
+        assert_eq!(limits.memory_bytes.value, 1000);
+        daemon.limits.wall_ms = Some(10);
+        assert_eq!(CEILINGS.limits(&daemon).unwrap().wall_ms.value, 10);
+    }
+}
