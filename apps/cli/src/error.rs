@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use propeller_api::TaskState;
+use propeller_inspect::InspectError;
 use propeller_sdk::{ClientError, InvalidToken};
 
 /// How a command ended, as its exit code says it.
@@ -51,6 +52,12 @@ pub(crate) enum CliError {
         path: PathBuf,
         #[source]
         source: io::Error,
+    },
+    #[error("cannot say what {} is", path.display())]
+    Inspect {
+        path: PathBuf,
+        #[source]
+        source: InspectError,
     },
     #[error("the token cannot be used")]
     Token(#[source] InvalidToken),
@@ -137,6 +144,7 @@ impl CliError {
             Self::Client(error) => return client_hint(error, program, noun),
             Self::Unsupported { .. } => "leave it out".to_owned(),
             Self::NothingToChange => format!("see: {program} tasks update --help"),
+            Self::Inspect { source, .. } => return inspect_hint(source),
             Self::Token(_) => "check --token-file, --token or PROPELLER_TOKEN".to_owned(),
             Self::NoResult {
                 id,
@@ -164,6 +172,24 @@ impl CliError {
 
 const NOT_A_MANAGER: &str =
     "is that a manager of this version? check --manager-url or PROPELLER_MANAGER_URL";
+
+fn inspect_hint(error: &InspectError) -> Option<String> {
+    let hint = match error {
+        InspectError::Empty => "was the file built, or only created? build it again",
+        InspectError::TooLarge { .. } => "make it smaller: optimise for size and strip it",
+        InspectError::Text => "compile it first, with: wat2wasm FILE, or: wasm-tools parse FILE",
+        InspectError::NotWasm { .. } => {
+            "give the .wasm file that the compiler wrote, unpacked; it begins with \\0asm"
+        }
+        InspectError::Version { .. } => "build it again with current tools",
+        InspectError::Truncated { .. } => "copy or download it again; compare its length",
+        InspectError::Invalid { .. } => {
+            "build it again; if a compiler wrote it like that, tell its authors"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
+}
 
 fn ended(id: &str, state: TaskState, why: &str) -> String {
     match (state, why) {

@@ -1,4 +1,4 @@
-//! Everything a person does with a manager in a terminal.
+//! Everything a person does with tasks, modules and a manager in a terminal.
 //!
 //! `propeller-cli` is [`Cli`] and [`run`]. A larger program flattens [`Connection`] and [`Verb`]
 //! into its own command line and calls [`run`] with its own [`clap::Command`], so that messages
@@ -6,6 +6,7 @@
 
 mod connection;
 mod error;
+pub mod inspect;
 mod json;
 mod page;
 mod pair;
@@ -56,6 +57,8 @@ pub enum Verb {
         #[command(subcommand)]
         verb: proplets::PropletVerb,
     },
+    /// Say what a module is, what it needs, and how to run it, without running it
+    Inspect(inspect::Inspect),
     /// Ask the manager how it is
     Health,
     /// Print completions for a shell, to be sourced by it
@@ -112,7 +115,7 @@ pub async fn run(
     let noun = match &verb {
         Verb::Tasks { .. } => Noun::Task,
         Verb::Proplets { .. } => Noun::Proplet,
-        Verb::Health | Verb::Completions { .. } => Noun::Manager,
+        Verb::Inspect(_) | Verb::Health | Verb::Completions { .. } => Noun::Manager,
     };
     let done = match verb {
         Verb::Completions { shell } => {
@@ -120,6 +123,7 @@ pub async fn run(
             clap_complete::generate(shell, &mut program, &name, &mut script);
             ui.raw(&script).map(|()| Exit::Success)
         }
+        Verb::Inspect(args) => inspect::run(args, connection.json, ui).await,
         verb => ask(verb, connection, &name, ui).await,
     };
     let flushed = ui.flush();
@@ -155,7 +159,7 @@ async fn ask(
         Verb::Tasks { verb } => tasks::run(verb, &mut session).await,
         Verb::Proplets { verb } => proplets::run(verb, &mut session).await,
         Verb::Health => health(&mut session).await,
-        Verb::Completions { .. } => Ok(Exit::Success),
+        Verb::Inspect(_) | Verb::Completions { .. } => Ok(Exit::Success),
     }
 }
 
