@@ -6,6 +6,7 @@
 
 mod desk;
 mod envelope;
+mod inspect;
 mod mutate;
 mod run;
 mod wire;
@@ -22,7 +23,7 @@ pub struct Target {
 }
 
 /// All targets.
-pub const TARGETS: [Target; 6] = [
+pub const TARGETS: [Target; 7] = [
     Target {
         name: "envelope",
         run: envelope::envelope,
@@ -46,5 +47,9 @@ pub const TARGETS: [Target; 6] = [
     Target {
         name: "caller",
         run: desk::caller,
+    },
+    Target {
+        name: "inspect",
+        run: inspect::inspect,
     },
 ];
