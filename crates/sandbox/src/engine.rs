@@ -24,6 +24,8 @@ mod excerpt;
 mod guest;
 mod memory;
 mod output;
+#[cfg(target_os = "linux")]
+pub(crate) mod split;
 mod threads;
 mod ticker;
 mod values;
@@ -32,6 +34,7 @@ mod verdict;
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -100,7 +103,7 @@ impl WasmtimeRuntime {
     pub fn new(config: EngineConfig) -> Result<Self, StartError> {
         Ok(Self {
             threads: Threads::start(config.threads).map_err(StartError::Threads)?,
-            host: Arc::new(Host::new(config)?),
+            host: Arc::new(Host::new(config, Compiled::for_this_process)?),
         })
     }
 
@@ -145,16 +148,56 @@ impl fmt::Debug for WasmtimeRuntime {
 struct Host {
     engine: Engine,
     linkers: Linkers,
-    cache: Cache<Result<Code, RunError>>,
+    cache: Cache<Result<Compiled, RunError>>,
     ticker: Ticker,
     compilations: AtomicU64,
     stack_bytes: u64,
     module_bytes_max: u64,
     compile_max: Duration,
+    /// What is made of new code before it is kept.
+    finish: Finish,
+}
+
+/// What a compilation ends with: the code as it is, or also an image for another process.
+type Finish = fn(Code) -> Result<Compiled, RunError>;
+
+/// What the cache keeps of a module.
+#[derive(Clone)]
+struct Compiled {
+    code: Code,
+    /// The code for another process, if guests run in one.
+    image: Option<Arc<OwnedFd>>,
+}
+
+impl Compiled {
+    fn for_this_process(code: Code) -> Result<Self, RunError> {
+        Ok(Self { code, image: None })
+    }
+}
+
+/// A job that can run: its code is there, and the call fits it.
+struct Ready {
+    compiled: Compiled,
+    call: Call,
+    module_cached: bool,
+    waited: Duration,
+}
+
+impl Ready {
+    /// Adds to the end of a guest what came before it.
+    fn account(&self, mut exit: Exit) -> Exit {
+        exit.usage.module_cached = self.module_cached;
+        exit.usage.compile_us = if self.module_cached {
+            0
+        } else {
+            micros(self.waited)
+        };
+        exit
+    }
 }
 
 impl Host {
-    fn new(config: EngineConfig) -> Result<Self, StartError> {
+    fn new(config: EngineConfig, finish: Finish) -> Result<Self, StartError> {
         let refused = |error: wasmtime::Error| StartError::Engine(error.into_boxed_dyn_error());
         let engine = code::engine(config.stack_bytes_max).map_err(refused)?;
         Ok(Self {
@@ -166,10 +209,19 @@ impl Host {
             stack_bytes: config.stack_bytes_max,
             module_bytes_max: config.module_bytes_max,
             compile_max: config.compile_max,
+            finish,
         })
     }
 
     async fn run(self: Arc<Self>, mut job: Job) -> Result<Exit, RunError> {
+        let ready = self.ready(&mut job).await?;
+        let _slot = self.ticker.enter();
+        let exit = guest::run(&self.engine, &ready.call, &job).await?;
+        Ok(ready.account(exit))
+    }
+
+    /// Everything that comes before the guest: its code, the limits as they hold here, the call.
+    async fn ready(self: &Arc<Self>, job: &mut Job) -> Result<Ready, RunError> {
         let arrived = Instant::now();
         let len = job.wasm.len() as u64;
         if len > self.module_bytes_max {
@@ -179,19 +231,18 @@ impl Host {
         let code = self.code(&job.key, &job.wasm);
         // The compilation goes on, for whoever asks next.
         let compiled = tokio::time::timeout(self.compile_max, code).await;
-        let (code, module_cached) = compiled.map_err(|_| RunError::CompileTime {
+        let (compiled, module_cached) = compiled.map_err(|_| RunError::CompileTime {
             limit_ms: u64::try_from(self.compile_max.as_millis()).unwrap_or(u64::MAX),
         })?;
-        let code = code?;
+        let compiled = compiled?;
         let waited = arrived.elapsed();
-
         job.limits = self.enforced(job.limits);
-        let call = Call::resolve(&self.engine, &code, &job)?;
-        let _slot = self.ticker.enter();
-        let mut exit = guest::run(&self.engine, &call, &job).await?;
-        exit.usage.module_cached = module_cached;
-        exit.usage.compile_us = if module_cached { 0 } else { micros(waited) };
-        Ok(exit)
+        Ok(Ready {
+            call: Call::resolve(&self.engine, &compiled.code, job)?,
+            compiled,
+            module_cached,
+            waited,
+        })
     }
 
     /// The compiled module of `key`, and whether it was ready.
@@ -199,7 +250,7 @@ impl Host {
         self: &Arc<Self>,
         key: &ModuleKey,
         wasm: &Bytes,
-    ) -> (Result<Code, RunError>, bool) {
+    ) -> (Result<Compiled, RunError>, bool) {
         let claim = self.cache.claim(key);
         let ready = claim.cell.initialized();
         if claim.first {
@@ -211,21 +262,26 @@ impl Host {
     /// Fills `cell`, on a thread that no job owns: a job that is dropped while it waits does not
     /// take the compilation away from the others. Whoever waits, waits on the cell; only a shutdown
     /// leaves it empty, and that ends them too.
-    fn compile(self: &Arc<Self>, key: ModuleKey, wasm: Bytes, cell: Cell<Result<Code, RunError>>) {
+    fn compile(
+        self: &Arc<Self>,
+        key: ModuleKey,
+        wasm: Bytes,
+        cell: Cell<Result<Compiled, RunError>>,
+    ) {
         let host = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
             let compiled = host.compile_now(&wasm);
             // A refusal is not kept: whoever sends bad bytes again pays for them again.
-            let bytes = compiled.as_ref().ok().map(Code::bytes);
+            let bytes = compiled.as_ref().ok().map(|compiled| compiled.code.bytes());
             host.cache.settle(&key, &cell, compiled, bytes);
         });
     }
 
     /// Compiles on this thread. A compiler that panics has met a module that it cannot take, and
     /// the jobs that wait have to learn of it; the panic itself is in the process's log.
-    fn compile_now(&self, wasm: &[u8]) -> Result<Code, RunError> {
+    fn compile_now(&self, wasm: &[u8]) -> Result<Compiled, RunError> {
         self.compilations.fetch_add(1, Ordering::Relaxed);
-        let compile = || Code::compile(&self.engine, &self.linkers, wasm);
+        let compile = || Code::compile(&self.engine, &self.linkers, wasm).and_then(self.finish);
         panic::catch_unwind(AssertUnwindSafe(compile))
             .unwrap_or_else(|_| Err(RunError::Runtime(Arc::new(CompilerPanicked))))
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use propeller_model::{Bound, Limits};
+use serde::{Deserialize, Serialize};
 
 /// The end of a guest.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,7 +94,7 @@ impl fmt::Display for LimitHit {
 }
 
 /// Everything that can run out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Limit {
     /// Linear memories and tables together.
     Memory,

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use propeller_model::{Digest, Limits};
+use serde::{Deserialize, Serialize};
 
 /// One run of one function of one module.
 #[derive(Clone, Debug)]
@@ -24,6 +25,16 @@ pub struct Job {
     pub limits: Limits,
 }
 
+impl Job {
+    /// What the guest is given: arguments, environment and standard input, in bytes.
+    pub(crate) fn input_bytes(&self) -> u64 {
+        let args: usize = self.args.iter().map(String::len).sum();
+        let env = self.env.iter();
+        let env: usize = env.map(|(name, value)| name.len() + value.len()).sum();
+        (args + env + self.stdin.len()) as u64
+    }
+}
+
 /// The identity of compiled code.
 ///
 /// The tenant is part of it, so that nobody learns from a warm cache what others run.
@@ -38,7 +49,7 @@ pub struct ModuleKey {
 /// Which function of a module is called.
 ///
 /// `_start` is a *command*: it takes its arguments from `argv` and ends with an exit code.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Entry {
     /// Exactly this export.
     Named(String),

@@ -7,6 +7,7 @@
 //! - [`exit`] – how a guest ended, what it printed, what it used
 //! - [`runtime`] – the port, [`Runtime`], and its errors
 //! - [`engine`] – the port on wasmtime, [`WasmtimeRuntime`]
+//! - `process` – the port on wasmtime with a locked process for each guest, on Linux
 //! - [`scripted`] – the port as a script, for the tests of whoever calls it
 //!
 //! Guests get arguments, environment, the three standard streams, clocks and randomness. They get
@@ -16,6 +17,8 @@
 pub mod engine;
 pub mod exit;
 pub mod job;
+#[cfg(target_os = "linux")]
+pub mod process;
 pub mod runtime;
 pub mod scripted;
 

@@ -111,6 +111,18 @@ pub enum RunError {
         /// How long the job has waited.
         limit_ms: u64,
     },
+    /// A component, where every guest has a process of its own.
+    #[error(
+        "components cannot run in a process of their own in this version: \
+         this proplet has PROPLET_ISOLATION=process"
+    )]
+    ComponentInProcess,
+    /// The guest did what no guest can do: it was in native code of its own.
+    #[error("the guest broke out of its sandbox and was stopped by seccomp (SIGSYS)")]
+    Escaped,
+    /// The process that the guest ran in went away. The job may be tried again.
+    #[error("the process of the guest was lost before the job ended")]
+    Lost,
     /// The runtime was shut down.
     #[error("the runtime stopped before the job ended")]
     Stopped,

@@ -1,6 +1,7 @@
 //! From bytes to compiled code, and what the engine accepts.
 
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 
 use wasmtime::component::{self, Component};
 use wasmtime::{
@@ -94,6 +95,25 @@ impl Code {
         let module = Module::from_binary(engine, wasm).map_err(|error| invalid(&error))?;
         let linked = linkers.modules.instantiate_pre(&module);
         linked.map(Self::Module).map_err(|error| unlinkable(&error))
+    }
+
+    /// Links a module that was compiled elsewhere, by an engine of the same configuration.
+    #[cfg(target_os = "linux")]
+    pub(super) fn link(linkers: &Linkers, module: &Module) -> wasmtime::Result<Self> {
+        linkers.modules.instantiate_pre(module).map(Self::Module)
+    }
+
+    /// The compiled code as bytes that another process can map.
+    #[cfg(target_os = "linux")]
+    pub(super) fn image(&self) -> Result<Vec<u8>, RunError> {
+        match self {
+            Self::Module(linked) => linked
+                .module()
+                .serialize()
+                .map_err(|error| RunError::Runtime(Arc::from(error.into_boxed_dyn_error()))),
+            // Wasmtime maps components only from a path or from bytes that may become executable.
+            Self::Component(_) => Err(RunError::ComponentInProcess),
+        }
     }
 
     /// The size of the compiled image, which is nearly all that is kept of a module.

@@ -59,9 +59,20 @@ pub(super) fn linkers(engine: &Engine) -> Result<Linkers> {
 
 /// Runs `call` in a store that nothing else has used or will use.
 pub(super) async fn run(engine: &Engine, call: &Call, job: &Job) -> Result<Exit, RunError> {
+    let stdout = Output::new(Limit::Stdout, job.limits.stdout_bytes.value);
+    let stderr = Output::new(Limit::Stderr, job.limits.stderr_bytes.value);
+    run_with(engine, call, job, stdout, stderr).await
+}
+
+/// As [`run`], with outputs that the caller chooses.
+pub(super) async fn run_with(
+    engine: &Engine,
+    call: &Call,
+    job: &Job,
+    stdout: Output,
+    stderr: Output,
+) -> Result<Exit, RunError> {
     let limits = &job.limits;
-    let stdout = Output::new(Limit::Stdout, limits.stdout_bytes.value);
-    let stderr = Output::new(Limit::Stderr, limits.stderr_bytes.value);
     let guest = Guest {
         wasi: wasi(job, call, &stdout, &stderr),
         memory: MemoryMeter::new(limits.memory_bytes.value),
@@ -85,7 +96,7 @@ pub(super) async fn run(engine: &Engine, call: &Call, job: &Job) -> Result<Exit,
     let result_len = result.as_ref().map_or(0, String::len);
     let usage = Usage {
         cpu_us: micros(cpu),
-        input_bytes: input_len(job) as u64,
+        input_bytes: job.input_bytes(),
         output_bytes: (stdout.len() + stderr.len() + result_len) as u64,
         fuel: limits.fuel.value.saturating_sub(fuel_left),
         memory_peak_bytes: store.data().memory.peak(),
@@ -156,16 +167,6 @@ async fn metered<F: Future>(future: F, cpu: &mut Duration) -> F::Output {
 fn thread_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(time).unwrap_or_default()
-}
-
-fn input_len(job: &Job) -> usize {
-    let args: usize = job.args.iter().map(String::len).sum();
-    let env: usize = job
-        .env
-        .iter()
-        .map(|(name, value)| name.len() + value.len())
-        .sum();
-    args + env + job.stdin.len()
 }
 
 fn limit_hit(limit: Limit, job: &Job) -> Status {

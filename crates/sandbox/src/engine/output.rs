@@ -22,9 +22,31 @@ const WRITE_BYTES_MAX: usize = 64 * 1024;
 /// Writing past the limit ends the guest: output that is cut without notice looks like a result.
 #[derive(Clone)]
 pub(super) struct Output {
-    written: Arc<Mutex<Vec<u8>>>,
+    written: Arc<Mutex<Written>>,
     limit: Limit,
     bytes_max: usize,
+}
+
+/// Where output goes that is not kept here.
+pub(crate) type Sink = Box<dyn FnMut(&[u8]) + Send>;
+
+#[derive(Default)]
+struct Written {
+    kept: Vec<u8>,
+    len: usize,
+    /// In place of `kept`.
+    sink: Option<Sink>,
+}
+
+impl Written {
+    fn append(&mut self, bytes: &[u8]) {
+        self.len += bytes.len();
+        match &mut self.sink {
+            Some(_) if bytes.is_empty() => {}
+            Some(sink) => sink(bytes),
+            None => self.kept.extend_from_slice(bytes),
+        }
+    }
 }
 
 impl Output {
@@ -37,22 +59,30 @@ impl Output {
         }
     }
 
+    /// An output that keeps nothing and hands on at once what is written.
+    #[cfg(target_os = "linux")]
+    pub(super) fn to_sink(limit: Limit, bytes_max: u64, sink: Sink) -> Self {
+        let output = Self::new(limit, bytes_max);
+        output.lock().sink = Some(sink);
+        output
+    }
+
     /// Everything that was written so far; it is taken, not copied.
     pub(super) fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut *self.lock())
+        std::mem::take(&mut self.lock().kept)
     }
 
     fn append(&self, bytes: &[u8]) -> Result<(), Exceeded> {
         let mut written = self.lock();
-        let fits = bytes.len().min(self.bytes_max - written.len());
-        written.extend_from_slice(&bytes[..fits]);
+        let fits = bytes.len().min(self.bytes_max - written.len);
+        written.append(&bytes[..fits]);
         if fits < bytes.len() {
             return Err(Exceeded(self.limit));
         }
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+    fn lock(&self) -> MutexGuard<'_, Written> {
         self.written.lock().expect("appending bytes does not panic")
     }
 }

@@ -7,4 +7,5 @@ mod components;
 mod conformance;
 mod limits;
 mod refusals;
+mod runtime;
 mod support;

@@ -5,9 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use propeller_model::{Bound, Digest, Limits, SetBy};
-use propeller_sandbox::{
-    EngineConfig, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status, WasmtimeRuntime,
-};
+use propeller_sandbox::{EngineConfig, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status};
 
 /// How long a test waits for what has to happen. Only a broken build ever waits that long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,9 +19,8 @@ pub(crate) const CONFIG: EngineConfig = EngineConfig {
     threads: 2,
 };
 
-pub(crate) fn runtime() -> WasmtimeRuntime {
-    WasmtimeRuntime::new(CONFIG).expect("the engine starts on this machine")
-}
+/// In `process` another one than in `guests`.
+pub(crate) use crate::runtime::runtime;
 
 /// A call of the function `entry` of the module written as `text`.
 pub(crate) fn job(text: &str, entry: &str, args: &[&str]) -> Job {

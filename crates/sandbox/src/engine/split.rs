@@ -1,0 +1,151 @@
+//! The engine in two halves, for guests in a process of their own.
+//!
+//! The [`Compiler`] is in the process that has the modules; it compiles, caches and checks the call,
+//! so that whatever is wrong with a job is said in the same words in both modes. The [`Runner`] is
+//! in the process of the guest. It gets compiled code, compiles nothing and starts no threads.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use wasmtime::{Engine, Module};
+
+use super::call::Call;
+use super::code::{self, Code, Linkers};
+use super::excerpt::excerpt;
+use super::guest;
+use super::output::Output;
+use super::{Compiled, EngineConfig, Host, Ready, StartError};
+use crate::exit::{Exit, Limit};
+use crate::job::Job;
+use crate::process::memfd;
+use crate::runtime::RunError;
+
+pub(crate) use super::output::Sink;
+
+/// How a trap names a function; see `verdict`.
+const FRAME: &str = "    at ";
+
+/// A reason and as many functions as a trap names at most.
+const TRAP_LINES_MAX: usize = 9;
+
+/// Compiles jobs' modules, once for each.
+pub(crate) struct Compiler(Arc<Host>);
+
+/// A job that can run in another process.
+pub(crate) struct Prepared(Ready);
+
+impl Compiler {
+    pub(crate) fn new(config: EngineConfig) -> Result<Self, StartError> {
+        Ok(Self(Arc::new(Host::new(config, sealed)?)))
+    }
+
+    /// Makes `job` ready, and its limits what they are here.
+    pub(crate) async fn prepare(&self, job: &mut Job) -> Result<Prepared, RunError> {
+        self.0.ready(job).await.map(Prepared)
+    }
+
+    /// Compiles a module that is ours, on this thread, past the cache.
+    pub(crate) fn image(&self, wasm: &[u8]) -> Result<OwnedFd, RunError> {
+        let code = Code::compile(&self.0.engine, &self.0.linkers, wasm)?;
+        image(&code)
+    }
+
+    pub(crate) fn compilations(&self) -> u64 {
+        self.0.compilations.load(Ordering::Relaxed)
+    }
+}
+
+impl Prepared {
+    /// The compiled code, sealed.
+    pub(crate) fn image(&self) -> &OwnedFd {
+        let image = self.0.compiled.image.as_ref();
+        image.expect("this compiler ends every compilation with an image")
+    }
+
+    /// Adds to the end of a guest what came before it.
+    pub(crate) fn account(&self, exit: Exit) -> Exit {
+        self.0.account(exit)
+    }
+}
+
+fn sealed(code: Code) -> Result<Compiled, RunError> {
+    let image = Some(Arc::new(image(&code)?));
+    Ok(Compiled { code, image })
+}
+
+fn image(code: &Code) -> Result<OwnedFd, RunError> {
+    memfd::sealed("code", &code.image()?).map_err(|error| RunError::Runtime(Arc::new(error)))
+}
+
+/// Runs what a [`Compiler`] of the same configuration has compiled.
+pub(crate) struct Runner {
+    engine: Engine,
+    linkers: Linkers,
+}
+
+/// Code that is linked in this process.
+pub(crate) struct Loaded(Code);
+
+impl Runner {
+    pub(crate) fn new(stack_bytes: u64) -> wasmtime::Result<Self> {
+        let engine = code::engine(stack_bytes)?;
+        let linkers = guest::linkers(&engine)?;
+        Ok(Self { engine, linkers })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    pub(crate) fn link(&self, module: &Module) -> wasmtime::Result<Loaded> {
+        Code::link(&self.linkers, module).map(Loaded)
+    }
+
+    /// Runs `job`, whose call the compiler has checked. Output goes to the sinks at once: whoever
+    /// kills this process has what was written until then.
+    pub(crate) async fn run(
+        &self,
+        loaded: &Loaded,
+        job: &Job,
+        stdout: Sink,
+        stderr: Sink,
+    ) -> Result<Exit, RunError> {
+        let call = Call::resolve(&self.engine, &loaded.0, job)?;
+        let limits = &job.limits;
+        let stdout = Output::to_sink(Limit::Stdout, limits.stdout_bytes.value, stdout);
+        let stderr = Output::to_sink(Limit::Stderr, limits.stderr_bytes.value, stderr);
+        guest::run_with(&self.engine, &call, job, stdout, stderr).await
+    }
+}
+
+/// The message of a trap as another process tells it, made fit to show. What [`Runner`] says comes
+/// out as it went in.
+pub(crate) fn trap_message(told: &str) -> String {
+    let lines = told.lines().take(TRAP_LINES_MAX);
+    let lines: Vec<String> = lines
+        .map(|line| match line.strip_prefix(FRAME) {
+            Some(name) => format!("{FRAME}{}", excerpt(name)),
+            None => excerpt(line),
+        })
+        .collect();
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_honest_trap_is_told_as_it_is() {
+        let name = "x".repeat(200);
+        let message = format!("wasm trap: reason\n{FRAME}{}", excerpt(&name));
+        assert_eq!(trap_message(&message), message);
+    }
+
+    #[test]
+    fn a_forged_trap_is_made_harmless() {
+        assert_eq!(trap_message("\u{1b}[2J"), "\\u{1b}[2J");
+        assert_eq!(trap_message(&"a\n".repeat(1000)).lines().count(), 9);
+    }
+}

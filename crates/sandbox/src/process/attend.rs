@@ -1,0 +1,260 @@
+//! One job in one child: sends it, reads what comes back, and judges the end.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tracing::error;
+
+use super::keeper::{Child, Keeper, receive, send};
+use super::memfd;
+use super::wire::{
+    Done, End, Ended, FromChild, MESSAGE_BYTES_MAX, ToChild, Verdict, Work, encode, frame,
+};
+use crate::engine::split::trap_message;
+use crate::exit::{Exit, Limit, LimitHit, Status, Usage};
+use crate::job::Job;
+use crate::runtime::RunError;
+
+/// What goes with the code in one message, less what surrounds it.
+const INLINE_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64;
+
+/// How much longer than its guest the proplet waits. A guest that sleeps ends itself and says what
+/// it used; one that computes is killed, which loses that.
+const GRACE: Duration = Duration::from_millis(5);
+
+/// How long the zygote may take to say how a child ended.
+const ENDED_MAX: Duration = Duration::from_secs(5);
+
+/// Runs `job`, whose code is `image`, in a child. Dropping the future kills the child.
+pub(super) async fn attend(keeper: &Keeper, image: &OwnedFd, job: &Job) -> Result<Exit, RunError> {
+    let parcel = Parcel::pack(job).map_err(|error| RunError::Runtime(Arc::new(error)))?;
+    let mut child = deliver(keeper, image, &parcel).await?;
+    let began = Instant::now();
+    let mut told = Told::new(job);
+    let patience = Duration::from_millis(job.limits.wall_ms.value).saturating_add(GRACE);
+    let heard = tokio::time::timeout(patience, listen(&child, &mut told)).await;
+    let late = heard.is_err();
+    let heard = match heard {
+        Ok(heard) => heard,
+        Err(_) => {
+            child.kill();
+            // What it had said before that is still to be read.
+            listen(&child, &mut told).await
+        }
+    };
+    match heard {
+        Heard::Done(done) => told.exit(done),
+        Heard::Failed(reason) => Err(RunError::Runtime(Arc::new(ChildFailed(reason)))),
+        Heard::Nonsense => {
+            error!("a guest's process said what no guest's process says");
+            Err(RunError::Escaped)
+        }
+        Heard::End => {
+            let ended = tokio::time::timeout(ENDED_MAX, &mut child.ended).await;
+            let Ok(Ok(ended)) = ended else {
+                return Err(RunError::Lost);
+            };
+            told.killed(ended, late, began.elapsed())
+        }
+    }
+}
+
+/// A job as bytes, in the message itself or beside it.
+struct Parcel {
+    message: Vec<u8>,
+    input: Option<OwnedFd>,
+}
+
+impl Parcel {
+    fn pack(job: &Job) -> io::Result<Self> {
+        let work = encode(&Work::of(job));
+        if work.len() <= INLINE_BYTES_MAX {
+            return Ok(Self {
+                message: encode(&ToChild::Inline(&work)),
+                input: None,
+            });
+        }
+        let len = work.len() as u64;
+        Ok(Self {
+            message: encode(&ToChild::Attached { len }),
+            input: Some(memfd::sealed("input", &work)?),
+        })
+    }
+}
+
+/// Gives the job to a child that takes it.
+async fn deliver(keeper: &Keeper, image: &OwnedFd, parcel: &Parcel) -> Result<Child, RunError> {
+    let mut with = vec![image.as_fd()];
+    with.extend(parcel.input.as_ref().map(AsFd::as_fd));
+    loop {
+        let child = keeper.take().await?;
+        // One that died while it waited has not seen the job, so another one gets it.
+        if send(&child.socket, &parcel.message, &with).await.is_ok() {
+            return Ok(child);
+        }
+    }
+}
+
+/// How the talk with a child ended.
+enum Heard {
+    Done(Done),
+    Failed(String),
+    /// It said what a child that is ours does not say.
+    Nonsense,
+    /// It said nothing more.
+    End,
+}
+
+/// Reads frames until the last one.
+async fn listen(child: &Child, told: &mut Told<'_>) -> Heard {
+    let mut buffer = vec![0; MESSAGE_BYTES_MAX];
+    loop {
+        let len = match receive(&child.socket, &mut buffer).await {
+            Ok(0) => return Heard::End,
+            Ok(len) => len,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => return Heard::Nonsense,
+            Err(_) => return Heard::End,
+        };
+        let took = match frame(&buffer[..len]) {
+            Some(FromChild::Stdout(bytes)) => told.stdout.take(bytes),
+            Some(FromChild::Stderr(bytes)) => told.stderr.take(bytes),
+            Some(FromChild::Result(bytes)) => told.result.take(bytes),
+            Some(FromChild::Done(done)) => return Heard::Done(done),
+            Some(FromChild::Failed { reason }) => return Heard::Failed(trap_message(&reason)),
+            Some(FromChild::Ready { .. }) | None => None,
+        };
+        if took.is_none() {
+            return Heard::Nonsense;
+        }
+    }
+}
+
+/// What a child has told so far, within the limits of its job.
+struct Told<'a> {
+    job: &'a Job,
+    stdout: Bounded,
+    stderr: Bounded,
+    result: Bounded,
+}
+
+impl<'a> Told<'a> {
+    fn new(job: &'a Job) -> Self {
+        let limits = &job.limits;
+        Self {
+            job,
+            stdout: Bounded::new(limits.stdout_bytes.value),
+            stderr: Bounded::new(limits.stderr_bytes.value),
+            result: Bounded::new(limits.result_bytes.value),
+        }
+    }
+
+    /// The end that the child tells of.
+    fn exit(self, done: Done) -> Result<Exit, RunError> {
+        let Done {
+            verdict,
+            results,
+            fuel,
+            memory_peak_bytes,
+            wall_us,
+            cpu_us,
+        } = done;
+        let usage = Usage {
+            fuel: fuel.min(self.job.limits.fuel.value),
+            memory_peak_bytes: memory_peak_bytes.min(self.job.limits.memory_bytes.value),
+            wall_us,
+            cpu_us,
+            input_bytes: self.job.input_bytes(),
+            output_bytes: self.output_bytes(),
+            ..Usage::default()
+        };
+        let status = match verdict {
+            Verdict::Returned => Status::Returned,
+            Verdict::Exited(code) => Status::Exited(code),
+            Verdict::Trapped(message) => Status::Trapped {
+                message: trap_message(&message),
+            },
+            Verdict::LimitHit(limit) => self.hit(limit),
+        };
+        let result = match (results, String::from_utf8(self.result.bytes)) {
+            (true, Ok(text)) => Some(text),
+            (true, Err(_)) => return Err(RunError::Escaped),
+            (false, _) => None,
+        };
+        Ok(Exit {
+            status,
+            result,
+            stdout: self.stdout.bytes,
+            stderr: self.stderr.bytes,
+            usage,
+        })
+    }
+
+    /// The end of a child that told none.
+    fn killed(self, ended: Ended, late: bool, wall: Duration) -> Result<Exit, RunError> {
+        match ended.end {
+            End::Killed(libc::SIGSYS) => {
+                error!(
+                    cpu_us = ended.cpu_us,
+                    "a guest broke out of its sandbox and was stopped by seccomp (SIGSYS)"
+                );
+                Err(RunError::Escaped)
+            }
+            End::Killed(libc::SIGKILL | libc::SIGXCPU) if late => Ok(Exit {
+                status: self.hit(Limit::WallClock),
+                result: None,
+                usage: Usage {
+                    wall_us: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX),
+                    cpu_us: ended.cpu_us,
+                    input_bytes: self.job.input_bytes(),
+                    output_bytes: self.output_bytes(),
+                    ..Usage::default()
+                },
+                stdout: self.stdout.bytes,
+                stderr: self.stderr.bytes,
+            }),
+            end => Err(RunError::Runtime(Arc::new(Unexpected(end)))),
+        }
+    }
+
+    fn output_bytes(&self) -> u64 {
+        (self.stdout.bytes.len() + self.stderr.bytes.len() + self.result.bytes.len()) as u64
+    }
+
+    fn hit(&self, limit: Limit) -> Status {
+        Status::LimitHit(LimitHit::new(limit, &self.job.limits))
+    }
+}
+
+/// Bytes up to a limit, in pieces that are not empty: so the number of pieces is bounded too.
+struct Bounded {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+}
+
+impl Bounded {
+    fn new(bytes_max: u64) -> Self {
+        Self {
+            bytes: Vec::new(),
+            bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
+        }
+    }
+
+    /// Takes a piece, if there may be one.
+    fn take(&mut self, piece: &[u8]) -> Option<()> {
+        if piece.is_empty() || piece.len() > self.bytes_max - self.bytes.len() {
+            return None;
+        }
+        self.bytes.extend_from_slice(piece);
+        Some(())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the guest's process gave up: {0}")]
+struct ChildFailed(String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the guest's process ended with {0:?}")]
+struct Unexpected(End);

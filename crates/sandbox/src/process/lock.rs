@@ -1,0 +1,262 @@
+//! What a child gives up, in the only order that works.
+//!
+//! The zygote gives up what all its children have in common, once: users before namespaces,
+//! namespaces before the empty root, and that one before the capabilities that it takes. Each child
+//! gives up the rest: landlock before seccomp, which would refuse its calls, and seccomp last.
+
+use std::fmt::Display;
+use std::io;
+
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, RulesetStatus, Scope,
+};
+use rustix::mount::{
+    MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
+};
+use rustix::process::{
+    DumpableBehavior, Pid, Resource, Rlimit, Signal, chdir, dumpable_behavior, geteuid, getppid,
+    pivot_root, set_dumpable_behavior, set_parent_process_death_signal, setrlimit,
+};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, Gid, Uid, UnshareFlags, set_capabilities, set_no_new_privs,
+    set_thread_groups, set_thread_res_gid, set_thread_res_uid,
+};
+use seccompiler::apply_filter;
+
+use super::filter::Filters;
+use super::mechanism::{Mechanism, Name, State, first_failure};
+use super::sys;
+use crate::job::Job;
+
+/// Who children are if the proplet is root: the user that owns nothing.
+const NOBODY: u32 = 65534;
+
+/// Descriptors of a child while it loads: three streams, code, input, and room to spare.
+const DESCRIPTORS_MAX: u64 = 16;
+
+/// What a child may allocate beyond the guest's memory and its input: stacks, tables of the
+/// engine, buffers of host calls.
+const DATA_SLACK_BYTES: u64 = 64 * 1024 * 1024;
+
+/// What a child may compute beyond the guest's time, before the kernel ends it by itself. The
+/// proplet is there first, unless it hangs.
+const CPU_SLACK_SECONDS: u64 = 5;
+
+/// Which locks are closed: all of them, but for the controls of a test.
+#[derive(Clone, Copy, Debug)]
+pub struct Locks {
+    /// Namespaces and the empty root.
+    pub namespaces: bool,
+    /// Landlock.
+    pub landlock: bool,
+    /// Resource limits, capabilities, and the kernel's rule against new code.
+    pub limits: bool,
+    /// Both system call filters.
+    pub seccomp: bool,
+}
+
+impl Locks {
+    /// All of them.
+    pub const ALL: Self = Self {
+        namespaces: true,
+        landlock: true,
+        limits: true,
+        seccomp: true,
+    };
+}
+
+/// Locks the process that becomes the zygote. It has one thread and has opened nothing.
+pub(super) fn zygote(locks: Locks) -> Vec<Mechanism> {
+    let unprivileged = first_failure([("setresuid", leave_root())]);
+    let mut list = vec![
+        Mechanism::tried(Name::Unprivileged, "leave root", unprivileged),
+        // After the user, whose change would undo it.
+        Mechanism::tried(Name::NotDumpable, "prctl", not_dumpable()),
+    ];
+    if locks.namespaces {
+        list.push(Mechanism::tried(Name::Namespaces, "unshare", namespaces()));
+    }
+    let no_new_privileges = set_no_new_privs(true);
+    list.push(Mechanism::tried(
+        Name::NoNewPrivileges,
+        "prctl",
+        no_new_privileges,
+    ));
+    list
+}
+
+/// Locks a child up to where it waits for its job.
+pub(super) fn child(locks: Locks, zygote: Pid, filters: &Filters) -> Vec<Mechanism> {
+    let death = set_parent_process_death_signal(Some(Signal::KILL));
+    if getppid() != Some(zygote) {
+        // It died before it could take this process with it.
+        sys::exit(0);
+    }
+    let mut list = vec![Mechanism::tried(Name::DeathSignal, "prctl", death)];
+    if locks.limits {
+        list.push(Mechanism::tried(
+            Name::ResourceLimits,
+            "setrlimit",
+            limits(),
+        ));
+        list.push(Mechanism::tried(
+            Name::NoNewCode,
+            "prctl",
+            sys::knows_mdwe(),
+        ));
+    }
+    if locks.landlock {
+        list.push(landlock());
+    }
+    if locks.limits {
+        list.push(Mechanism::tried(
+            Name::NoCapabilities,
+            "capset",
+            no_capabilities(),
+        ));
+    }
+    if locks.seccomp {
+        let applied = apply_filter(&filters.waiting);
+        list.push(Mechanism::tried(Name::Seccomp, "seccomp", applied));
+    }
+    list
+}
+
+/// Closes the last locks, after the code is loaded and before its first instruction.
+pub(super) fn guest(locks: Locks, filters: &Filters, job: &Job, input: u64) -> Result<(), String> {
+    if locks.limits {
+        let limits = &job.limits;
+        let data = limits.memory_bytes.value.saturating_add(DATA_SLACK_BYTES);
+        let seconds = limits
+            .wall_ms
+            .value
+            .div_ceil(1000)
+            .saturating_add(CPU_SLACK_SECONDS);
+        first_failure([
+            (
+                "RLIMIT_DATA",
+                limit(Resource::Data, data.saturating_add(input)),
+            ),
+            ("RLIMIT_CPU", limit(Resource::Cpu, seconds)),
+            ("RLIMIT_NOFILE", limit(Resource::Nofile, 0)),
+        ])?;
+        // Best effort: the filter has the same rule.
+        sys::refuse_new_code().ok();
+    }
+    if locks.seccomp {
+        apply_filter(&filters.running).map_err(|error| format!("seccomp: {error}"))?;
+    }
+    Ok(())
+}
+
+fn leave_root() -> io::Result<()> {
+    if !geteuid().is_root() {
+        return Ok(());
+    }
+    set_thread_groups(&[])?;
+    let group = Gid::from_raw(NOBODY);
+    set_thread_res_gid(group, group, group)?;
+    let user = Uid::from_raw(NOBODY);
+    Ok(set_thread_res_uid(user, user, user)?)
+}
+
+fn not_dumpable() -> io::Result<()> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    limit(Resource::Core, 0)?;
+    if dumpable_behavior()? == DumpableBehavior::NotDumpable {
+        return Ok(());
+    }
+    Err(io::Error::other("the kernel did not keep it"))
+}
+
+fn namespaces() -> Result<(), String> {
+    let all = UnshareFlags::NEWUSER
+        | UnshareFlags::NEWNET
+        | UnshareFlags::NEWIPC
+        | UnshareFlags::NEWUTS
+        | UnshareFlags::NEWNS
+        | UnshareFlags::NEWPID
+        | UnshareFlags::NEWCGROUP;
+    sys::unshare(all).map_err(|error| error.to_string())?;
+    empty_root().map_err(|error| format!("empty root: {error}"))
+}
+
+/// Makes an empty, read-only file system the only one there is.
+fn empty_root() -> io::Result<()> {
+    mount_change(
+        "/",
+        MountPropagationFlags::PRIVATE | MountPropagationFlags::REC,
+    )?;
+    let flags = MountFlags::NODEV | MountFlags::NOEXEC | MountFlags::NOSUID | MountFlags::RDONLY;
+    // Any folder that is there on every Linux will do; and it may be entered, since no user of
+    // this namespace owns it.
+    let options = Some(c"size=4k,nr_inodes=2,mode=555");
+    mount("none", "/proc", "tmpfs", flags, options)?;
+    chdir("/proc")?;
+    pivot_root(".", ".")?;
+    unmount(".", UnmountFlags::DETACH)?;
+    Ok(chdir("/")?)
+}
+
+fn limits() -> Result<(), String> {
+    first_failure([
+        ("RLIMIT_CORE", limit(Resource::Core, 0)),
+        ("RLIMIT_FSIZE", limit(Resource::Fsize, 0)),
+        ("RLIMIT_NPROC", limit(Resource::Nproc, 0)),
+        ("RLIMIT_MEMLOCK", limit(Resource::Memlock, 0)),
+        ("RLIMIT_MSGQUEUE", limit(Resource::Msgqueue, 0)),
+        ("RLIMIT_NOFILE", limit(Resource::Nofile, DESCRIPTORS_MAX)),
+    ])
+}
+
+fn limit(resource: Resource, value: u64) -> io::Result<()> {
+    let limit = Rlimit {
+        current: Some(value),
+        maximum: Some(value),
+    };
+    Ok(setrlimit(resource, limit)?)
+}
+
+fn no_capabilities() -> rustix::io::Result<()> {
+    let none = CapabilitySet::empty();
+    let sets = CapabilitySets {
+        effective: none,
+        permitted: none,
+        inheritable: none,
+    };
+    set_capabilities(None, sets)
+}
+
+/// Forbids everything that landlock knows. Each child has a domain of its own, so that siblings
+/// cannot signal each other.
+fn landlock() -> Mechanism {
+    let name = Name::Landlock;
+    let state = match nothing_allowed() {
+        Ok(extent) => State::OnTo(extent),
+        Err(why) => State::Missing(why),
+    };
+    Mechanism { name, state }
+}
+
+fn nothing_allowed() -> Result<String, String> {
+    // The newest that the crate knows; it lowers it to what the kernel has.
+    let abi = ABI::V9;
+    let refused = |error: &dyn Display| format!("landlock: {error}");
+    let status = Ruleset::default()
+        .handle_access(AccessFs::from_all(abi))
+        .and_then(|rules| rules.handle_access(AccessNet::from_all(abi)))
+        .and_then(|rules| rules.scope(Scope::from_all(abi)))
+        .and_then(|rules| rules.create())
+        .and_then(|rules| rules.restrict_self())
+        .map_err(|error| refused(&error))?;
+    match (status.ruleset, status.landlock) {
+        (RulesetStatus::NotEnforced, LandlockStatus::NotEnabled) => {
+            Err("landlock: not enabled at boot".to_owned())
+        }
+        (RulesetStatus::NotEnforced, _) => Err("landlock: not in this kernel".to_owned()),
+        (_, LandlockStatus::Available { effective_abi, .. }) => {
+            Ok(format!("ABI {}", effective_abi as i32))
+        }
+        (_, _) => Err("landlock: nothing enforced".to_owned()),
+    }
+}

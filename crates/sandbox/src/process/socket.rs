@@ -1,0 +1,70 @@
+//! Messages with descriptors, over sockets that keep messages apart.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::net::{
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
+    SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
+    sendmsg, socketpair,
+};
+
+/// The most descriptors that one message has: code and input.
+const DESCRIPTORS_MAX: usize = 2;
+
+/// Two connected sockets.
+pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+    let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    Ok(socketpair(family, kind, SocketFlags::CLOEXEC, None)?)
+}
+
+/// Sends one message.
+pub(super) fn send(to: impl AsFd, bytes: &[u8], with: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    if !with.is_empty() && !control.push(SendAncillaryMessage::ScmRights(with)) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    sendmsg(
+        to,
+        &[IoSlice::new(bytes)],
+        &mut control,
+        SendFlags::NOSIGNAL,
+    )?;
+    Ok(())
+}
+
+/// Receives one message and its descriptors; an empty one is the end.
+pub(super) fn receive(
+    from: impl AsFd,
+    buffer: &mut [u8],
+    with: &mut Vec<OwnedFd>,
+) -> io::Result<usize> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let slices = &mut [IoSliceMut::new(buffer)];
+    let message = recvmsg(from, slices, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    for part in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(descriptors) = part {
+            with.extend(descriptors);
+        }
+    }
+    whole(message.bytes, message.flags)
+}
+
+/// Receives one message from somebody who is not trusted: there is no room for descriptors, so the
+/// kernel drops them.
+pub(super) fn receive_bytes(from: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut control = RecvAncillaryBuffer::default();
+    let slices = &mut [IoSliceMut::new(buffer)];
+    let message = recvmsg(from, slices, &mut control, RecvFlags::CMSG_CLOEXEC)?;
+    whole(message.bytes, message.flags)
+}
+
+fn whole(bytes: usize, flags: ReturnFlags) -> io::Result<usize> {
+    if flags.contains(ReturnFlags::TRUNC) {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(bytes)
+}

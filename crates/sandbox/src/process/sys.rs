@@ -1,0 +1,119 @@
+//! The system calls that Rust cannot check, all in one place.
+#![allow(
+    unsafe_code,
+    reason = "fork, exit without cleaning up, and mapping code have no safe form"
+)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+
+use rustix::process::Pid;
+use rustix::thread::UnshareFlags;
+use tokio::io::unix::AsyncFd;
+use wasmtime::{Engine, Module};
+
+use super::wire::{End, Ended};
+
+/// The two sides of a fork.
+pub(super) enum Fork {
+    Child,
+    Parent(Pid),
+}
+
+/// Forks this process, which must have one thread.
+pub(super) fn fork() -> io::Result<Fork> {
+    // SAFETY: only the zygote and its launcher call this, and they have one thread: no lock can be
+    // held by a thread that the child does not have.
+    match unsafe { libc::fork() } {
+        0 => Ok(Fork::Child),
+        pid => Pid::from_raw(pid)
+            .filter(|_| pid > 0)
+            .map(Fork::Parent)
+            .ok_or_else(io::Error::last_os_error),
+    }
+}
+
+/// Ends this process without running what the parent registered to be run at its own exit.
+pub(super) fn exit(code: i32) -> ! {
+    // SAFETY: it takes an integer and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Waits for a child that has ended or will, and says what it used.
+pub(super) fn wait(pid: Pid) -> io::Result<Ended> {
+    let mut status = 0;
+    // SAFETY: all zeroes is a `rusage`.
+    let mut used: libc::rusage = unsafe { std::mem::zeroed() };
+    let pid = pid.as_raw_nonzero().get();
+    // SAFETY: both pointers are to locals that outlive the call.
+    if unsafe { libc::wait4(pid, &raw mut status, 0, &raw mut used) } < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let micros = |time: libc::timeval| {
+        let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+        let micros = u64::try_from(time.tv_usec).unwrap_or_default();
+        seconds.saturating_mul(1_000_000).saturating_add(micros)
+    };
+    Ok(Ended {
+        end: if libc::WIFSIGNALED(status) {
+            End::Killed(libc::WTERMSIG(status))
+        } else {
+            End::Exited(libc::WEXITSTATUS(status))
+        },
+        cpu_us: micros(used.ru_utime).saturating_add(micros(used.ru_stime)),
+        resident_kib: u64::try_from(used.ru_maxrss).unwrap_or_default(),
+    })
+}
+
+/// Closes every descriptor from `first` on, before anything in this process has opened one.
+pub(super) fn close_from(first: u32) -> io::Result<()> {
+    // SAFETY: called first thing after the start, when no descriptor but the standard ones belongs
+    // to anything.
+    let closed = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
+    if closed == 0 {
+        return Ok(());
+    }
+    Err(io::Error::last_os_error())
+}
+
+/// Leaves namespaces.
+pub(super) fn unshare(flags: UnshareFlags) -> rustix::io::Result<()> {
+    debug_assert!(!flags.contains(UnshareFlags::FILES));
+    // SAFETY: what can invalidate descriptors is to stop sharing them, which no caller does.
+    unsafe { rustix::thread::unshare_unsafe(flags) }
+}
+
+/// Whether the kernel can refuse that memory becomes executable.
+pub(super) fn knows_mdwe() -> io::Result<()> {
+    // SAFETY: it takes integers only.
+    check(unsafe { libc::prctl(libc::PR_GET_MDWE, 0, 0, 0, 0) })
+}
+
+/// Lets no memory of this process become executable that is not so already.
+pub(super) fn refuse_new_code() -> io::Result<()> {
+    let flags = libc::c_ulong::from(libc::PR_MDWE_REFUSE_EXEC_GAIN);
+    // SAFETY: it takes integers only.
+    check(unsafe { libc::prctl(libc::PR_SET_MDWE, flags, 0, 0, 0) })
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// A descriptor that tells the runtime when it is ready.
+pub(super) fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    // SAFETY: an `OwnedFd` is always the same open descriptor until it is dropped, and nobody gets
+    // it out of the watch alive.
+    Ok(unsafe { AsyncFd::register(descriptor) }?)
+}
+
+/// Maps code that our parent has compiled.
+pub(super) fn load(engine: &Engine, image: File) -> wasmtime::Result<Module> {
+    // SAFETY: the file came over the socket from the process that started this one, which compiled
+    // it itself and sealed it: nobody can change it.
+    unsafe { Module::deserialize_open_file(engine, image) }
+}

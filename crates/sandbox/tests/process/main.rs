@@ -1,0 +1,18 @@
+//! The same guests as in `guests`, each in a process of its own: everything that a job can tell is
+//! the same.
+#![cfg(target_os = "linux")]
+
+#[path = "../guests/calls.rs"]
+mod calls;
+#[path = "../guests/commands.rs"]
+mod commands;
+#[path = "../guests/limits.rs"]
+mod limits;
+#[path = "../guests/refusals.rs"]
+mod refusals;
+#[path = "../guests/support.rs"]
+mod support;
+
+mod both;
+mod deaths;
+mod runtime;

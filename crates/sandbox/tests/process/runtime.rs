@@ -1,0 +1,25 @@
+//! What runs the guests of these tests: a process for each.
+
+use propeller_sandbox::EngineConfig;
+use propeller_sandbox::process::{AllowMissing, ProcessConfig, ProcessRuntime};
+
+use crate::support::CONFIG;
+
+pub(crate) fn runtime() -> ProcessRuntime {
+    with(CONFIG)
+}
+
+/// A runtime with another engine. What the machine lacks is not the subject of these tests.
+pub(crate) fn with(engine: EngineConfig) -> ProcessRuntime {
+    let config = ProcessConfig {
+        engine,
+        pool: 2,
+        guests_max: 16,
+        allow_missing: AllowMissing {
+            landlock: true,
+            namespaces: true,
+        },
+        program: env!("CARGO_BIN_EXE_sandbox-child").into(),
+    };
+    ProcessRuntime::new(config).expect("guests' processes start on this machine")
+}
