@@ -39,7 +39,9 @@ enum Verb {
 }
 
 fn main() -> ExitCode {
-    // The first thing: whoever uses TLS later finds one provider, and the same one.
+    // The first thing: a guest's process has one thread and has opened nothing.
+    propeller_proplet::isolation::enter_if_child();
+    // Before anything else: whoever uses TLS later finds one provider, and the same one.
     if rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .is_err()

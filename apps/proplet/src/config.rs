@@ -9,6 +9,7 @@ use propeller_sandbox::EngineConfig;
 use propeller_settings::{Key, Kind, Schema, Settings, SettingsError, shared};
 use propeller_wire::mqtt::Options;
 
+use crate::isolation::{AllowMissing, Isolation};
 use crate::limits::Ceilings;
 
 /// Every setting of the proplet.
@@ -123,6 +124,27 @@ pub const SCHEMA: Schema = Schema {
             "Memory for compiled modules.",
         ),
         Key::new(
+            "isolation",
+            &[],
+            Kind::Text,
+            Some("in-process"),
+            "Where guests run: `in-process`, on threads of the proplet, or `process`, each in a locked process of its own (Linux).",
+        ),
+        Key::new(
+            "isolation_pool",
+            &[],
+            Kind::Number,
+            Some("2"),
+            "Locked processes that wait for a guest, with `isolation = process`.",
+        ),
+        Key::new(
+            "isolation_allow_missing",
+            &[],
+            Kind::Text,
+            Some(""),
+            "What `isolation = process` may do without: `landlock`, `namespaces`, or both, separated by a comma.",
+        ),
+        Key::new(
             "description",
             &[],
             Kind::Text,
@@ -181,6 +203,8 @@ pub struct Config {
     pub ceilings: Ceilings,
     /// The engine.
     pub engine: EngineConfig,
+    /// Where guests run.
+    pub isolation: Isolation,
     /// What its operator says about it.
     pub about: Words,
 }
@@ -247,6 +271,7 @@ impl Config {
                 daemons: u32::try_from(s.number("max_daemons", 0, 4096)).unwrap_or(0),
             },
             engine: engine(s),
+            isolation: isolation(s),
             about: words(s),
         };
         settings.finish(config)
@@ -266,6 +291,22 @@ fn engine(settings: &mut Settings) -> EngineConfig {
         cache_bytes_max: settings.bytes("code_cache"),
         cache_entries_max: CODE_CACHE_ENTRIES_MAX,
         threads,
+    }
+}
+
+fn isolation(settings: &mut Settings) -> Isolation {
+    let pool = settings.number("isolation_pool", 1, 256);
+    let allow_missing = settings.parse("isolation_allow_missing", str::parse::<AllowMissing>);
+    match settings.text("isolation") {
+        Some("process") => Isolation::Process {
+            pool: usize::try_from(pool).unwrap_or(1),
+            allow_missing: allow_missing.unwrap_or_default(),
+        },
+        Some("in-process") | None => Isolation::InProcess,
+        Some(_) => {
+            settings.invalid("isolation", "write `in-process` or `process`".to_owned());
+            Isolation::InProcess
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What a process with keys and plaintext in its memory gives up.
 
+#[cfg(target_os = "linux")]
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Writes no core dump, whatever happens: it would put keys and modules on a disk.
@@ -12,4 +14,14 @@ pub fn no_core_dumps() -> Result<(), String> {
         maximum: Some(0),
     };
     setrlimit(Resource::Core, none).map_err(|error| format!("cannot turn off core dumps: {error}"))
+}
+
+/// Closes this process's memory and environment to others of the same user.
+///
+/// # Errors
+/// In words, if the system does not allow it.
+#[cfg(target_os = "linux")]
+pub fn not_dumpable() -> Result<(), String> {
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|error| format!("cannot close this process to others: {error}"))
 }

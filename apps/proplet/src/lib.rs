@@ -1,6 +1,7 @@
 //! The proplet: opens modules in memory, runs them, reports, and trusts the broker with nothing.
 //!
 //! - [`config`] – its settings
+//! - [`isolation`] – where guests run
 //! - [`work`] – one attempt, from sealed input to sealed output
 //! - [`outbox`] – reports that nobody has acknowledged yet
 //! - [`Proplet`] – all of it, running
@@ -10,6 +11,7 @@ mod cache;
 pub mod config;
 mod fetch;
 pub mod harden;
+pub mod isolation;
 pub mod limits;
 pub mod log;
 pub mod outbox;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use propeller_proplet::config::SCHEMA;
-use propeller_proplet::{Config, Proplet, harden, log};
+use propeller_proplet::{Config, Proplet, harden, isolation, log};
 use propeller_settings::service::{Args, Asked, rekey, until_stopped};
 
 /// Runs WebAssembly tasks for a Propeller manager.
@@ -18,7 +18,9 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    // The first thing: whoever uses TLS later finds one provider, and the same one.
+    // The first thing: a guest's process has one thread and has opened nothing.
+    isolation::enter_if_child();
+    // Before anything else: whoever uses TLS later finds one provider, and the same one.
     if rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .is_err()

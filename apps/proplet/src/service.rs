@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use propeller_envelope::Keyring;
 use propeller_model::PropletId;
-use propeller_sandbox::{Runtime, WasmtimeRuntime};
+use propeller_sandbox::Runtime;
 use propeller_settings::{DirectoryLock, LockError};
 use propeller_wire::link::{Carry, Link, Listen};
 use propeller_wire::mqtt::{self, ConnectError};
@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::config::Config;
+use crate::isolation;
 use crate::outbox::OutboxError;
 use crate::plain::Plain;
 use crate::vitals::about;
@@ -31,6 +32,17 @@ pub enum StartError {
     /// The engine.
     #[error("cannot start the WebAssembly engine")]
     Sandbox(#[from] propeller_sandbox::StartError),
+    /// Processes for guests.
+    #[cfg(target_os = "linux")]
+    #[error("cannot isolate guests by process")]
+    Isolation(#[from] propeller_sandbox::process::StartError),
+    /// Processes for guests, on a system that has none.
+    #[cfg(not(target_os = "linux"))]
+    #[error("process isolation needs Linux")]
+    NotLinux,
+    /// This process cannot be closed to others.
+    #[error("cannot isolate guests by process: {0}")]
+    Harden(String),
     /// The broker's options.
     #[error(transparent)]
     Connect(#[from] ConnectError),
@@ -62,7 +74,7 @@ impl Proplet {
     /// # Errors
     /// See [`StartError`].
     pub fn start(config: Config) -> Result<Self, StartError> {
-        let runtime: Arc<dyn Runtime> = Arc::new(WasmtimeRuntime::new(config.engine)?);
+        let runtime = isolation::runtime(&config)?;
         let lock = DirectoryLock::take(&config.data_dir, "proplet")?;
         let id = identity(&config)?;
         let (link, carry) = mqtt::connect(&config.mqtt, Listen::AsProplet(id.clone()))?;

@@ -92,6 +92,14 @@ pub async fn work(bench: Bench, start: Start, sealed: Bytes, received: Instant) 
     };
     let prepared = micros(received.elapsed());
     let ran = run(bench.runtime.as_ref(), job, daemon).await;
+    if let Err(lost @ RunError::Lost) = &ran {
+        // The guest did nothing wrong: the task is tried again.
+        return Worked::Refused(Refused {
+            attempt,
+            reason: Refusal::LeaseLost,
+            text: lost.to_string(),
+        });
+    }
     let (success, output, mut usage) = judge(ran);
     // What the sandbox does not count as compiling or running was waiting for a free thread.
     usage.prepare_us = prepared.max(

@@ -7,6 +7,7 @@ mod cli;
 mod daemons;
 mod disk;
 mod hostile;
+mod isolation;
 mod limits;
 mod operating;
 mod path;

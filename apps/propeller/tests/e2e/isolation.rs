@@ -1,0 +1,105 @@
+//! Guests in locked processes, through the whole path and in the real program.
+
+use std::time::Instant;
+
+use data_encoding::BASE64;
+use propeller_api::{Limits, TaskRequest};
+
+use crate::processes::Process;
+use crate::support::{
+    World, client, endless, guest, ready, request, run, skipped, state, under_way, until, wait,
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proplet_runs_its_guests_in_locked_processes() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let client = client(manager.url());
+    let broker = format!("tcp://{}", world.address);
+    let key = world.key.to_hex();
+    let env = [
+        ("PROPLET_MQTT_ADDRESS", broker.as_str()),
+        ("PROPLET_WORKLOAD_KEY", key.as_str()),
+        ("PROPLET_ID", "locked"),
+        ("PROPLET_DATA_DIR", "locked"),
+        ("PROPLET_ISOLATION", "process"),
+    ];
+    let mut proplet = Process::start(&world.scratch.path("cwd"), &["proplet"], &env);
+    let line = proplet.expect(&["isolat"]);
+    if line.contains("needs what this machine does not have") {
+        return skipped(&line);
+    }
+    for mechanism in [
+        "isolation process: on:",
+        "seccomp",
+        "rlimits",
+        "no-capabilities",
+    ] {
+        assert!(line.contains(mechanism), "{line}");
+    }
+    ready(&client, 1).await;
+
+    let hello = run(&client, &request("hello", &guest("hello.wasm"))).await;
+    assert_eq!(state(&hello), "completed", "{}", hello.error);
+
+    let photo = std::fs::read(crate::support::guest_path("testdata/photo.jpg")).unwrap();
+    let thumbnail = TaskRequest {
+        stdin: Some(BASE64.encode(&photo)),
+        ..request("thumbnail", &guest("thumbnail.wasm"))
+    };
+    let thumbnail = run(&client, &thumbnail).await;
+    assert_eq!(state(&thumbnail), "completed", "{}", thumbnail.error);
+
+    let limited = TaskRequest {
+        limits: Some(Limits {
+            fuel: Some(1_000_000),
+            ..Limits::default()
+        }),
+        ..request("main", &endless())
+    };
+    let limited = run(&client, &limited).await;
+    assert!(
+        limited.error.contains("limit: fuel 1000000 (set by task)"),
+        "{}",
+        limited.error
+    );
+
+    let unlimited = TaskRequest {
+        limits: Some(Limits {
+            fuel: Some(1_000_000_000_000),
+            ..Limits::default()
+        }),
+        ..request("main", &endless())
+    };
+    let id = client
+        .task_create(&unlimited, true)
+        .await
+        .unwrap()
+        .id
+        .clone();
+    under_way(&client, &id).await;
+    let begun = Instant::now();
+    client.task_stop(&id).await.unwrap();
+    wait(&client, &id).await;
+    assert!(begun.elapsed().as_secs() < 5, "{:?}", begun.elapsed());
+
+    assert_eq!(proplet.terminate(), Some(0));
+    until("it has left", async || {
+        !client.proplet_view("locked").await.unwrap().alive
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_isolation_may_do_without_is_a_short_list() {
+    let world = World::new().await;
+    let key = world.key.to_hex();
+    for (name, value, says) in [
+        ("PROPLET_ISOLATION", "container", "in-process"),
+        ("PROPLET_ISOLATION_ALLOW_MISSING", "seccomp", "namespaces"),
+    ] {
+        let env = [("PROPLET_WORKLOAD_KEY", key.as_str()), (name, value)];
+        let mut proplet = Process::start(&world.scratch.path("cwd"), &["proplet"], &env);
+        proplet.expect(&["error", name, says]);
+    }
+}

@@ -1,0 +1,83 @@
+//! Where guests run: in this process, or each in a locked one of its own.
+
+use std::sync::Arc;
+
+use propeller_sandbox::{Runtime, WasmtimeRuntime};
+
+use crate::config::Config;
+use crate::service::StartError;
+
+#[cfg(target_os = "linux")]
+pub use propeller_sandbox::process::{AllowMissing, enter_if_child};
+
+#[cfg(not(target_os = "linux"))]
+pub use elsewhere::{AllowMissing, enter_if_child};
+
+/// Where guests run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// On threads of the proplet.
+    InProcess,
+    /// Each in a locked process of its own.
+    Process {
+        /// How many of them wait for a guest.
+        pool: usize,
+        /// What of the lock-down may be missing.
+        allow_missing: AllowMissing,
+    },
+}
+
+/// What runs guests as `config` says.
+pub(crate) fn runtime(config: &Config) -> Result<Arc<dyn Runtime>, StartError> {
+    match config.isolation {
+        Isolation::InProcess => Ok(Arc::new(WasmtimeRuntime::new(config.engine)?)),
+        Isolation::Process {
+            pool,
+            allow_missing,
+        } => processes(config, pool, allow_missing),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn processes(
+    config: &Config,
+    pool: usize,
+    allow_missing: AllowMissing,
+) -> Result<Arc<dyn Runtime>, StartError> {
+    use propeller_sandbox::process::{ProcessConfig, ProcessRuntime};
+    // A guest's process may have this one's user: nobody of that user may look in here.
+    crate::harden::not_dumpable().map_err(StartError::Harden)?;
+    let runtime = ProcessRuntime::new(ProcessConfig {
+        engine: config.engine,
+        pool,
+        guests_max: usize::try_from(config.slots).unwrap_or(usize::MAX),
+        allow_missing,
+        program: "/proc/self/exe".into(),
+    })?;
+    tracing::info!("isolation process: {}", runtime.mechanisms());
+    Ok(Arc::new(runtime))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn processes(_: &Config, _: usize, _: AllowMissing) -> Result<Arc<dyn Runtime>, StartError> {
+    Err(StartError::NotLinux)
+}
+
+/// What other systems have in place of it.
+#[cfg(not(target_os = "linux"))]
+mod elsewhere {
+    /// Nothing may be missing, since nothing is there.
+    #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+    pub struct AllowMissing;
+
+    impl std::str::FromStr for AllowMissing {
+        type Err = std::convert::Infallible;
+
+        fn from_str(_: &str) -> Result<Self, Self::Err> {
+            Ok(Self)
+        }
+    }
+
+    /// There are no processes to become.
+    pub fn enter_if_child() {}
+}
