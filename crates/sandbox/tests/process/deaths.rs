@@ -41,7 +41,7 @@ fn children(parent: u32) -> Vec<u32> {
 }
 
 /// Every process below this one that is a guest's or forks them.
-fn guests() -> Vec<u32> {
+pub(crate) fn guests() -> Vec<u32> {
     let mut found: Vec<u32> = children(std::process::id());
     let mut at = 0;
     while at < found.len() {

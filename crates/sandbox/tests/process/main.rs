@@ -14,5 +14,6 @@ mod refusals;
 mod support;
 
 mod both;
+mod cost;
 mod deaths;
 mod runtime;
