@@ -12,7 +12,7 @@ use propeller_wire::message::{
     Input, Output, Refusal, Refused, Report, Start, Usage, decode, encode,
 };
 use serde_bytes::ByteBuf;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{error, info};
 
 use crate::limits::{Ceilings, Excess};
@@ -64,41 +64,22 @@ pub async fn work(bench: Bench, start: Start, sealed: Bytes, received: Instant) 
             text: "Failed to decrypt workload: cipher: message authentication failed".to_owned(),
         });
     };
-    let key = ModuleKey {
-        tenant: start.tenant.clone(),
-        digest: start.module.digest,
-    };
-    let daemon = input.daemon;
-    let above = |text| {
+    let refused = |reason, text| {
         Worked::Refused(Refused {
             attempt,
-            reason: Refusal::AboveCeiling,
+            reason,
             text,
         })
     };
-    let room = Arc::clone(&bench.daemons);
-    let _place = match daemon.then(|| room.try_acquire_owned()) {
-        Some(Err(_)) => {
-            let most = bench.ceilings.daemons;
-            return above(format!(
-                "this proplet runs at most {most} daemons at a time (PROPLET_MAX_DAEMONS)"
-            ));
-        }
-        place => place,
-    };
-    let job = match job(&bench.ceilings, key, wasm, &start.app_name, input) {
-        Ok(job) => job,
-        Err(excess) => return above(excess.to_string()),
+    let admitted = match admit(&bench, &start, wasm, input) {
+        Ok(admitted) => admitted,
+        Err(text) => return refused(Refusal::AboveCeiling, text),
     };
     let prepared = micros(received.elapsed());
-    let ran = run(bench.runtime.as_ref(), job, daemon).await;
+    let ran = run(bench.runtime.as_ref(), admitted.job, admitted.daemon).await;
     if let Err(lost @ RunError::Lost) = &ran {
         // The guest did nothing wrong: the task is tried again.
-        return Worked::Refused(Refused {
-            attempt,
-            reason: Refusal::LeaseLost,
-            text: lost.to_string(),
-        });
+        return refused(Refusal::LeaseLost, lost.to_string());
     }
     let (success, output, mut usage) = judge(ran);
     // What the sandbox does not count as compiling or running was waiting for a free thread.
@@ -120,12 +101,39 @@ pub async fn work(bench: Bench, start: Start, sealed: Bytes, received: Instant) 
             output: ByteBuf::from(output),
             usage,
         }),
-        None => Worked::Refused(Refused {
-            attempt,
-            reason: Refusal::Busy,
-            text: "the proplet has no randomness to seal the result with".to_owned(),
-        }),
+        None => {
+            let text = "the proplet has no randomness to seal the result with";
+            refused(Refusal::Busy, text.to_owned())
+        }
     }
+}
+
+/// An attempt that may run here.
+struct Admitted {
+    job: Job,
+    daemon: bool,
+    /// Held for as long as the daemon runs.
+    _place: Option<OwnedSemaphorePermit>,
+}
+
+/// Holds an attempt against the proplet's ceilings; in words, what it asks for beyond them.
+fn admit(bench: &Bench, start: &Start, wasm: Bytes, input: Input) -> Result<Admitted, String> {
+    let daemon = input.daemon;
+    let place = daemon.then(|| Arc::clone(&bench.daemons).try_acquire_owned());
+    let place = place.transpose().map_err(|_| {
+        let most = bench.ceilings.daemons;
+        format!("this proplet runs at most {most} daemons at a time (PROPLET_MAX_DAEMONS)")
+    })?;
+    let key = ModuleKey {
+        tenant: start.tenant.clone(),
+        digest: start.module.digest,
+    };
+    let job = job(&bench.ceilings, key, wasm, &start.app_name, input);
+    Ok(Admitted {
+        job: job.map_err(|excess| excess.to_string())?,
+        daemon,
+        _place: place,
+    })
 }
 
 /// A job for the sandbox.

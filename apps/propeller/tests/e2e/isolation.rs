@@ -65,18 +65,11 @@ async fn a_proplet_runs_its_guests_in_locked_processes() {
     );
 
     let unlimited = TaskRequest {
-        limits: Some(Limits {
-            fuel: Some(1_000_000_000_000),
-            ..Limits::default()
-        }),
+        daemon: Some(true),
         ..request("main", &endless())
     };
-    let id = client
-        .task_create(&unlimited, true)
-        .await
-        .unwrap()
-        .id
-        .clone();
+    let task = client.task_create(&unlimited, true).await.unwrap();
+    let id = task.id.clone();
     under_way(&client, &id).await;
     let begun = Instant::now();
     client.task_stop(&id).await.unwrap();

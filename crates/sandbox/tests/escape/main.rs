@@ -15,6 +15,7 @@ use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bytes::Bytes;
 use propeller_model::{Digest, Limits};
@@ -152,6 +153,8 @@ impl Outside {
         let runtime = ProcessRuntime::new(ProcessConfig {
             engine: EngineConfig {
                 stack_bytes_max: 1024 * 1024,
+                module_bytes_max: 1024 * 1024,
+                compile_max: Duration::from_secs(60),
                 cache_bytes_max: 1024 * 1024,
                 cache_entries_max: 4,
                 threads: 1,

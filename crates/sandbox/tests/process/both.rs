@@ -145,3 +145,14 @@ async fn compiled_code_is_sealed_once() {
     assert!(second.module_cached && second.compile_us == 0);
     assert_eq!(processes.compilations(), 1);
 }
+
+#[tokio::test]
+async fn a_component_is_refused_by_name() {
+    let text = include_str!("../../../../examples/guests/greet/greet.wat");
+    crate::support::check(
+        job(text, "greet", &["\"Ada\""]),
+        "error: components cannot run in a process of their own in this version: \
+         this proplet has PROPLET_ISOLATION=process",
+    )
+    .await;
+}
