@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use tracing::error;
 
-use super::keeper::{Child, Keeper, receive, send};
+use super::keeper::{Child, Keeper};
 use super::memfd;
+use super::socket::{receive_when_there, send_when_possible};
 use super::wire::{
     Done, End, Ended, FromChild, MESSAGE_BYTES_MAX, ToChild, Verdict, Work, encode, frame,
 };
@@ -91,7 +92,10 @@ async fn deliver(keeper: &Keeper, image: &OwnedFd, parcel: &Parcel) -> Result<Ch
     loop {
         let child = keeper.take().await?;
         // One that died while it waited has not seen the job, so another one gets it.
-        if send(&child.socket, &parcel.message, &with).await.is_ok() {
+        if send_when_possible(&child.socket, &parcel.message, &with)
+            .await
+            .is_ok()
+        {
             return Ok(child);
         }
     }
@@ -111,7 +115,7 @@ enum Heard {
 async fn listen(child: &Child, told: &mut Told<'_>) -> Heard {
     let mut buffer = vec![0; MESSAGE_BYTES_MAX];
     loop {
-        let len = match receive(&child.socket, &mut buffer).await {
+        let len = match receive_when_there(&child.socket, &mut buffer).await {
             Ok(0) => return Heard::End,
             Ok(len) => len,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => return Heard::Nonsense,

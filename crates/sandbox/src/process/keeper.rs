@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child as OsProcess, Command, Stdio};
@@ -21,6 +21,7 @@ use tokio::sync::{Mutex as Turns, mpsc, oneshot};
 use tracing::{debug, error, info};
 
 use super::mechanism::{AllowMissing, Mechanism, Mechanisms};
+use super::socket::{receive_when_there, send_when_possible};
 use super::wire::{
     Ended, FromChild, FromZygote, MESSAGE_BYTES_MAX, ToZygote, decode, encode, frame,
 };
@@ -40,6 +41,10 @@ pub(super) const WARM: &[u8] = b"\0asm\x01\0\0\0\
 /// How long a zygote or a child may take to be ready. It takes a few milliseconds; a machine that
 /// swaps takes longer.
 const READY_MAX: Duration = Duration::from_secs(10);
+
+/// How long a fork waits while there are other children: the job that has just taken one is not to
+/// share the processor with it.
+const REST: Duration = Duration::from_millis(2);
 
 /// The pause before a zygote is started again, and what repeated failures make of it.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -189,6 +194,10 @@ async fn serve(
             let Ok(room) = warm.reserve().await else {
                 return "the runtime stopped".to_owned();
             };
+            let waiting = warm.max_capacity() - warm.capacity() - 1;
+            if waiting > 0 {
+                tokio::time::sleep(REST).await;
+            }
             *child += 1;
             match fork(shared, &control, *child, &mut forks, &mechanisms).await {
                 Ok(child) => room.send(child),
@@ -215,7 +224,7 @@ async fn fork(
     rustix::io::ioctl_fionbio(&ours, true).map_err(|error| error.to_string())?;
     let (gone, ended) = oneshot::channel();
     shared.children().insert(id, gone);
-    send(control, &encode(&ToZygote::Fork { id }), &[theirs.as_fd()])
+    send_when_possible(control, &encode(&ToZygote::Fork { id }), &[theirs.as_fd()])
         .await
         .map_err(text)?;
     drop(theirs);
@@ -230,7 +239,7 @@ async fn fork(
         zygote: shared.zygote.load(Ordering::SeqCst),
     };
     let mut buffer = vec![0; MESSAGE_BYTES_MAX];
-    let said = tokio::time::timeout(READY_MAX, receive(&child.socket, &mut buffer));
+    let said = tokio::time::timeout(READY_MAX, receive_when_there(&child.socket, &mut buffer));
     let len = said
         .await
         .map_err(|error| error.to_string())?
@@ -283,24 +292,6 @@ async fn listen(
             _ => return "it said what means nothing here".to_owned(),
         }
     }
-}
-
-/// Sends one message, when there is room.
-pub(super) async fn send(
-    to: &AsyncFd<OwnedFd>,
-    bytes: &[u8],
-    with: &[BorrowedFd<'_>],
-) -> io::Result<()> {
-    to.async_io(Interest::WRITABLE, |to| socket::send(to, bytes, with))
-        .await
-}
-
-/// Receives one message of a child.
-pub(super) async fn receive(from: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize> {
-    from.async_io(Interest::READABLE, |from| {
-        socket::receive_bytes(from, buffer)
-    })
-    .await
 }
 
 /// A zygote that is locked and warm, and what holds it.

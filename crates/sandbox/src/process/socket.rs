@@ -9,6 +9,8 @@ use rustix::net::{
     SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg,
     sendmsg, socketpair,
 };
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 
 /// The most descriptors that one message has: code and input.
 const DESCRIPTORS_MAX: usize = 2;
@@ -60,6 +62,25 @@ pub(super) fn receive_bytes(from: impl AsFd, buffer: &mut [u8]) -> io::Result<us
     let slices = &mut [IoSliceMut::new(buffer)];
     let message = recvmsg(from, slices, &mut control, RecvFlags::CMSG_CLOEXEC)?;
     whole(message.bytes, message.flags)
+}
+
+/// Sends one message, when there is room.
+pub(super) async fn send_when_possible(
+    to: &AsyncFd<OwnedFd>,
+    bytes: &[u8],
+    with: &[BorrowedFd<'_>],
+) -> io::Result<()> {
+    to.async_io(Interest::WRITABLE, |to| send(to, bytes, with))
+        .await
+}
+
+/// Receives one message of a child.
+pub(super) async fn receive_when_there(
+    from: &AsyncFd<OwnedFd>,
+    buffer: &mut [u8],
+) -> io::Result<usize> {
+    from.async_io(Interest::READABLE, |from| receive_bytes(from, buffer))
+        .await
 }
 
 fn whole(bytes: usize, flags: ReturnFlags) -> io::Result<usize> {

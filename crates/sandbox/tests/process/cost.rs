@@ -30,7 +30,7 @@ async fn measure(runtime: &dyn Runtime, job: &Job) -> Vec<Duration> {
         assert!(end.is_ok(), "{end:?}");
         // One after the other with a pause, as a proplet gets them: the pool fills up meanwhile.
         let pause = Instant::now();
-        while pause.elapsed() < Duration::from_millis(2) {
+        while pause.elapsed() < Duration::from_millis(5) {
             tokio::task::yield_now().await;
         }
     }
