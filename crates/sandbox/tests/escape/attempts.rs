@@ -348,11 +348,9 @@ fn found(count: usize) -> i64 {
     }
 }
 
-/// Looks for what `masked` hides in all memory of this process that can be read. Which memory is
-/// there is found out with calls that the filter allows; page by page would take hours, so only
-/// around what this process knows to be in use: its heap, its stack, its data.
+/// Looks for what `masked` hides around its heap, its stack and its data; everywhere, page by page,
+/// would take hours. What is mapped is found out with a call that the filter allows.
 fn scan(masked: &[u8]) -> i64 {
-    let wanted: Vec<u8> = masked.to_vec();
     let heap = Box::new(0_u8);
     let (on_heap, on_stack) = (&raw const *heap as usize, &raw const masked as usize);
     let data = ATTEMPTS.as_ptr() as usize;
@@ -369,7 +367,7 @@ fn scan(masked: &[u8]) -> i64 {
                 if !mapped(at) {
                     break;
                 }
-                seen += occurrences(at, &wanted);
+                seen += occurrences(at, masked);
             }
         }
     }
