@@ -120,6 +120,11 @@ pub enum RunError {
     /// The guest did what no guest can do: it was in native code of its own.
     #[error("the guest broke out of its sandbox and was stopped by seccomp (SIGSYS)")]
     Escaped,
+    /// The guest's process said what ours never says: the guest speaks for it.
+    #[error(
+        "the guest broke out of its sandbox and was stopped: its process sent what no process of ours sends"
+    )]
+    Forged,
     /// The process that the guest ran in went away. The job may be tried again.
     #[error("the process of the guest was lost before the job ended")]
     Lost,

@@ -50,7 +50,7 @@ pub(super) async fn attend(keeper: &Keeper, image: &OwnedFd, job: &Job) -> Resul
         Heard::Failed(reason) => Err(RunError::Runtime(Arc::new(ChildFailed(reason)))),
         Heard::Nonsense => {
             error!("a guest's process said what no guest's process says");
-            Err(RunError::Escaped)
+            Err(RunError::Forged)
         }
         Heard::End => {
             let ended = tokio::time::timeout(ENDED_MAX, &mut child.ended).await;
@@ -183,7 +183,7 @@ impl<'a> Told<'a> {
         };
         let result = match (results, String::from_utf8(self.result.bytes)) {
             (true, Ok(text)) => Some(text),
-            (true, Err(_)) => return Err(RunError::Escaped),
+            (true, Err(_)) => return Err(RunError::Forged),
             (false, _) => None,
         };
         Ok(Exit {
