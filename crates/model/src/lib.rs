@@ -6,19 +6,25 @@
 //! - [`task`] – what happens to a task, as a state machine
 //! - [`retry`] – how often and how soon a task is tried again
 //! - [`Limits`] – what a guest may use, and who said so
+//! - [`Profile`], [`Grants`] – how a guest sees the world, and what a task asks for beyond it
+//! - [`Engine`] – what ran a guest
 //! - [`Trace`] – where a task belongs among its caller's traces
 //! - [`Lease`] – how long an attempt lives without a sign of life
 
 mod digest;
+mod grants;
 mod id;
 mod lease;
 mod limits;
+mod profile;
 pub mod retry;
 pub mod task;
 mod trace;
 
 pub use digest::{Digest, DigestError};
+pub use grants::{Access, Directory, GRANTS_MAX, GrantError, Grants, Host};
 pub use id::{AttemptId, PropletId, PropletIdError, TaskId};
 pub use lease::Lease;
 pub use limits::{Bound, Limits, SetBy};
+pub use profile::{Engine, Profile, ProfileError};
 pub use trace::{Trace, TraceError};
