@@ -19,7 +19,7 @@ mod units;
 pub use connection::{Connection, Secret};
 pub use error::Exit;
 pub use page::PageArgs;
-pub use tasks::LimitArgs;
+pub use tasks::{GrantArgs, LimitArgs};
 pub use ui::Ui;
 
 use clap::{Parser, Subcommand};

@@ -1,6 +1,7 @@
 //! Verbs about tasks.
 
 mod create;
+mod grants;
 mod lifecycle;
 mod list;
 mod metrics;
@@ -12,6 +13,7 @@ mod view;
 mod wait;
 
 pub use create::Create;
+pub use grants::GrantArgs;
 pub use lifecycle::Ids;
 pub use list::List;
 pub use metrics::Metrics;

@@ -4,6 +4,7 @@
 
 mod body;
 mod error;
+mod grants;
 mod guard;
 mod health;
 mod proplets;

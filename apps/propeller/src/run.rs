@@ -10,7 +10,7 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use propeller_api::{Results, Task, TaskRequest, TaskState};
 use propeller_broker::Broker;
-use propeller_cli::{Connection, LimitArgs};
+use propeller_cli::{Connection, GrantArgs, LimitArgs};
 use propeller_envelope::WorkloadKey;
 use propeller_manager::Manager;
 use propeller_proplet::Proplet;
@@ -47,6 +47,9 @@ pub struct Args {
     manager: Option<String>,
     #[command(flatten)]
     limits: LimitArgs,
+
+    #[command(flatten)]
+    grants: GrantArgs,
     /// Arguments: typed values for an export, argv for a command
     #[arg(last = true, value_name = "ARGS")]
     args: Vec<String>,
@@ -129,6 +132,7 @@ async fn submit(
         |name| name.to_string_lossy().into_owned(),
     );
     let inline = wasm.len() <= INLINE_LEN_MAX;
+    let (profile, grants) = args.grants.clone().into_parts();
     let request = TaskRequest {
         name: Some(file_name.trim_end_matches(".wasm").to_owned()),
         file_name: Some(file_name.clone()),
@@ -138,6 +142,8 @@ async fn submit(
         invoke: args.invoke.clone(),
         stdin: stdin.map(|bytes| BASE64.encode(&bytes)),
         limits: args.limits.clone().into_limits(),
+        profile,
+        grants,
         ..TaskRequest::default()
     };
     say(&format!("submitting {file_name} ({} bytes)", wasm.len()));

@@ -1,6 +1,7 @@
 //! The proplet's settings.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use propeller_envelope::Keyring;
@@ -11,6 +12,8 @@ use propeller_wire::mqtt::Options;
 
 use crate::isolation::{AllowMissing, Isolation};
 use crate::limits::Ceilings;
+use crate::policy::Policy;
+use crate::work::chain;
 
 /// Every setting of the proplet.
 pub const SCHEMA: Schema = Schema {
@@ -110,6 +113,13 @@ pub const SCHEMA: Schema = Schema {
             "Daemons at a time: each keeps one of the slots of PROPLET_MAX_TASKS.",
         ),
         Key::new(
+            "policy_file",
+            &[],
+            Kind::Path,
+            None,
+            "Rules for what tasks may be granted, in TOML; without it, nothing.",
+        ),
+        Key::new(
             "threads",
             &[],
             Kind::Number,
@@ -201,6 +211,8 @@ pub struct Config {
     pub slots: u32,
     /// What no task may exceed.
     pub ceilings: Ceilings,
+    /// What tasks may be granted.
+    pub policy: Arc<Policy>,
     /// The engine.
     pub engine: EngineConfig,
     /// Where guests run.
@@ -270,12 +282,25 @@ impl Config {
                 handles: s.number("max_handles", 1, 1_000_000),
                 daemons: u32::try_from(s.number("max_daemons", 0, 4096)).unwrap_or(0),
             },
+            policy: policy(s),
             engine: engine(s),
             isolation: isolation(s),
             about: words(s),
         };
         settings.finish(config)
     }
+}
+
+fn policy(settings: &mut Settings) -> Arc<Policy> {
+    let Some(path) = settings.path("policy_file") else {
+        return Arc::default();
+    };
+    let own = settings.path("data_dir").unwrap_or_default();
+    let read = Policy::read(&path, &own).unwrap_or_else(|error| {
+        settings.invalid("policy_file", chain(&error));
+        Policy::default()
+    });
+    Arc::new(read)
 }
 
 fn engine(settings: &mut Settings) -> EngineConfig {

@@ -2,6 +2,7 @@
 //!
 //! - [`config`] – its settings
 //! - [`isolation`] – where guests run
+//! - [`policy`] – what tasks may be granted
 //! - [`work`] – one attempt, from sealed input to sealed output
 //! - [`outbox`] – reports that nobody has acknowledged yet
 //! - [`Proplet`] – all of it, running
@@ -10,12 +11,14 @@ mod attempts;
 mod cache;
 pub mod config;
 mod fetch;
+mod granted;
 pub mod harden;
 pub mod isolation;
 pub mod limits;
 pub mod log;
 pub mod outbox;
 mod plain;
+pub mod policy;
 mod said;
 mod service;
 mod vitals;

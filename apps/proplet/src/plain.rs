@@ -170,6 +170,7 @@ impl Plain {
             stdin: ByteBuf::new(),
             limits: propeller_wire::message::AskedLimits::default(),
             daemon: start.daemon,
+            ..Input::default()
         };
         let daemon = input.daemon;
         let job = job(&self.ceilings, key, Bytes::from(wasm), &start.name, input)

@@ -179,6 +179,7 @@ fn sealed(
             keys: ring,
             runtime,
             ceilings: config.ceilings,
+            policy: Arc::clone(&config.policy),
             daemons: Arc::new(Semaphore::new(config.ceilings.daemons as usize)),
         },
         keys,

@@ -7,7 +7,7 @@ use aws_lc_rs::digest;
 use bytes::Bytes;
 use propeller_envelope::{Context, Keyring, open, seal};
 use propeller_model::PropletId;
-use propeller_sandbox::{Entry, Exit, Job, ModuleKey, RunError, Runtime, Status};
+use propeller_sandbox::{Capabilities, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status};
 use propeller_wire::message::{
     Input, Output, Refusal, Refused, Report, Start, Usage, decode, encode,
 };
@@ -16,6 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{error, info};
 
 use crate::limits::{Ceilings, Excess};
+use crate::policy::Policy;
 
 /// Modules that are opened without leaving the thread: a millisecond's work.
 const QUICK_LEN_MAX: usize = 256 * 1024;
@@ -33,6 +34,8 @@ pub struct Bench {
     pub runtime: Arc<dyn Runtime>,
     /// What no task may exceed.
     pub ceilings: Ceilings,
+    /// What tasks may be granted.
+    pub policy: Arc<Policy>,
     /// Room for daemons.
     pub daemons: Arc<Semaphore>,
 }
@@ -128,9 +131,21 @@ fn admit(bench: &Bench, start: &Start, wasm: Bytes, input: Input) -> Result<Admi
         tenant: start.tenant.clone(),
         digest: start.module.digest,
     };
+    let granted = bench.policy.grant(&input.grants);
+    let granted = granted.map_err(|refused| refused.to_string())?;
     let job = job(&bench.ceilings, key, wasm, &start.app_name, input);
+    let mut job = job.map_err(|excess| excess.to_string())?;
+    job.capabilities = granted.capabilities;
+    // What the task itself sets goes before what its host has.
+    let set = |name: &str| job.env.iter().any(|(other, _)| other == name);
+    let more: Vec<_> = granted
+        .env
+        .into_iter()
+        .filter(|(name, _)| !set(name))
+        .collect();
+    job.env.extend(more);
     Ok(Admitted {
-        job: job.map_err(|excess| excess.to_string())?,
+        job,
         daemon,
         _place: place,
     })
@@ -153,6 +168,9 @@ pub(crate) fn job(
         stdin,
         limits: _,
         daemon: _,
+        profile,
+        // Held against the policy by whoever has one.
+        grants: _,
     } = input;
     Ok(Job {
         key,
@@ -166,6 +184,8 @@ pub(crate) fn job(
         env,
         stdin: Bytes::from(stdin.into_vec()),
         limits,
+        profile,
+        capabilities: Capabilities::default(),
     })
 }
 
@@ -207,6 +227,7 @@ pub(crate) fn judge(ran: Result<Exit, RunError>) -> (bool, Output, Usage) {
                 stderr: ByteBuf::from(exit.stderr),
                 exit_code,
                 error: error.map(bounded),
+                engine: exit.engine.map(Arc::unwrap_or_clone),
             };
             (success, output, usage)
         }
@@ -236,6 +257,7 @@ fn verdict(status: &Status, stderr: &[u8]) -> (bool, Option<i32>, Option<String>
         }
         Status::Trapped { message } => (false, None, Some(message.clone())),
         Status::LimitHit(hit) => (false, None, Some(hit.to_string())),
+        Status::Inconclusive(why) => (false, None, Some(why.to_string())),
     }
 }
 
@@ -279,7 +301,7 @@ fn seal_output(bench: &Bench, start: &Start, output: &Output) -> Option<Vec<u8>>
 }
 
 /// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

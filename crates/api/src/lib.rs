@@ -3,16 +3,17 @@
 //! Paths, field names and zero values are Propeller 0.5's, so that its clients keep working. Fields
 //! that are ours alone are marked so in their documentation.
 
+mod grants;
 mod proplet;
 mod results;
 mod task;
 
+pub use grants::{DirectoryGrant, Engine, Grants};
 pub use proplet::{CpuMetrics, MemoryMetrics, Metadata};
 pub use proplet::{History, Proplet, PropletMetrics, PropletMetricsPage, PropletPage};
-pub use results::{Results, TaskMetrics, TaskMetricsPage};
+pub use results::{Results, TaskMetrics, TaskMetricsPage, TaskUsage};
 pub use task::{
-    Attempt, Limits, Started, Stopped, Task, TaskPage, TaskRequest, TaskState, TaskUsage,
-    ZERO_TIME, time_text,
+    Attempt, Limits, Started, Stopped, Task, TaskPage, TaskRequest, TaskState, ZERO_TIME, time_text,
 };
 
 use serde::{Deserialize, Serialize};

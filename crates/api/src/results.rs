@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::task::TaskUsage;
+use crate::grants::Engine;
 
 /// `GET /tasks/{id}/results`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -27,6 +27,9 @@ pub struct Results {
     /// Ours: standard error, as text.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub stderr: String,
+    /// Ours: what ran it; absent for a task that nothing ran, and in plain mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub engine: Option<Engine>,
 }
 
 /// A page of a task's measurements, newest first.
@@ -53,4 +56,28 @@ pub struct TaskMetrics {
     pub metrics: TaskUsage,
     /// When, RFC 3339.
     pub timestamp: String,
+}
+
+/// Ours: what an attempt cost, measured by the proplet.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct TaskUsage {
+    /// Fetching, opening and waiting, in microseconds.
+    pub prepare_us: u64,
+    /// Compiling, in microseconds; 0 if the module was cached.
+    pub compile_us: u64,
+    /// Running, in microseconds.
+    pub run_us: u64,
+    /// Fuel: about one unit per executed instruction.
+    pub fuel: u64,
+    /// Peak of memory and tables, in bytes.
+    pub memory_peak_bytes: u64,
+    /// Time on a processor, in microseconds.
+    #[serde(default)]
+    pub cpu_us: u64,
+    /// Arguments, environment and standard input, in bytes.
+    #[serde(default)]
+    pub input_bytes: u64,
+    /// Standard output, standard error and result, in bytes.
+    #[serde(default)]
+    pub output_bytes: u64,
 }

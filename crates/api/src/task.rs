@@ -6,6 +6,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::grants::Grants;
+use crate::results::TaskUsage;
+
 /// Upstream's way to say "no time".
 pub const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
 
@@ -135,6 +138,12 @@ pub struct Task {
     /// Ours: limits that the task asks for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// Ours: how the guest sees the world: `pure`, `deterministic` or `granted`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub profile: String,
+    /// Ours: what the task asks for beyond its sandbox.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grants: Option<Grants>,
     /// Ours: every attempt, oldest first. Only when one task is viewed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
@@ -166,30 +175,6 @@ pub struct Attempt {
     /// What it cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<TaskUsage>,
-}
-
-/// Ours: what an attempt cost, measured by the proplet.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TaskUsage {
-    /// Fetching, opening and waiting, in microseconds.
-    pub prepare_us: u64,
-    /// Compiling, in microseconds; 0 if the module was cached.
-    pub compile_us: u64,
-    /// Running, in microseconds.
-    pub run_us: u64,
-    /// Fuel: about one unit per executed instruction.
-    pub fuel: u64,
-    /// Peak of memory and tables, in bytes.
-    pub memory_peak_bytes: u64,
-    /// Time on a processor, in microseconds.
-    #[serde(default)]
-    pub cpu_us: u64,
-    /// Arguments, environment and standard input, in bytes.
-    #[serde(default)]
-    pub input_bytes: u64,
-    /// Standard output, standard error and result, in bytes.
-    #[serde(default)]
-    pub output_bytes: u64,
 }
 
 /// Ours: limits that a task asks for. What is left out is the default.
@@ -251,6 +236,12 @@ pub struct TaskRequest {
     /// Ours: limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// Ours: `pure`, `deterministic` or `granted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profile: Option<String>,
+    /// Ours: with the profile `granted`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grants: Option<Grants>,
     /// Everything below is upstream's and must have its zero value, or is set by the manager.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,

@@ -23,13 +23,18 @@ mod component;
 mod excerpt;
 mod guest;
 mod memory;
+mod network;
 mod output;
+mod poll;
+mod seeds;
 #[cfg(target_os = "linux")]
 pub(crate) mod split;
 mod threads;
 mod ticker;
 mod values;
 mod verdict;
+mod virtual_time;
+mod world;
 
 use std::error::Error;
 use std::fmt;
@@ -44,17 +49,17 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use propeller_model::{Bound, Limits, SetBy};
 use tokio::task::JoinSet;
-use wasmtime::Engine;
 
 use crate::exit::Exit;
-use crate::job::{Job, ModuleKey};
+use crate::job::Job;
 use crate::runtime::{RunError, Runtime};
 
-use cache::{Cache, Cell};
+use cache::{Cache, Cell, Key};
 use call::Call;
-use code::{Code, Linkers};
+use code::Code;
 use threads::Threads;
 use ticker::Ticker;
+use world::{World, Worlds};
 
 /// What the operator decides about the engine, once per process.
 #[derive(Clone, Copy, Debug)]
@@ -103,7 +108,7 @@ impl WasmtimeRuntime {
     pub fn new(config: EngineConfig) -> Result<Self, StartError> {
         Ok(Self {
             threads: Threads::start(config.threads).map_err(StartError::Threads)?,
-            host: Arc::new(Host::new(config, Compiled::for_this_process)?),
+            host: Arc::new(Host::new(config, "in-process", Compiled::for_this_process)?),
         })
     }
 
@@ -146,8 +151,7 @@ impl fmt::Debug for WasmtimeRuntime {
 
 /// What all guests share. Nothing in it remembers a guest but compiled code.
 struct Host {
-    engine: Engine,
-    linkers: Linkers,
+    worlds: Worlds,
     cache: Cache<Result<Compiled, RunError>>,
     ticker: Ticker,
     compilations: AtomicU64,
@@ -185,7 +189,8 @@ struct Ready {
 
 impl Ready {
     /// Adds to the end of a guest what came before it.
-    fn account(&self, mut exit: Exit) -> Exit {
+    fn account(&self, mut exit: Exit, engine: Arc<propeller_model::Engine>) -> Exit {
+        exit.engine = Some(engine);
         exit.usage.module_cached = self.module_cached;
         exit.usage.compile_us = if self.module_cached {
             0
@@ -197,14 +202,13 @@ impl Ready {
 }
 
 impl Host {
-    fn new(config: EngineConfig, finish: Finish) -> Result<Self, StartError> {
+    fn new(config: EngineConfig, isolation: &str, finish: Finish) -> Result<Self, StartError> {
         let refused = |error: wasmtime::Error| StartError::Engine(error.into_boxed_dyn_error());
-        let engine = code::engine(config.stack_bytes_max).map_err(refused)?;
+        let worlds = Worlds::new(config.stack_bytes_max, isolation).map_err(refused)?;
         Ok(Self {
-            linkers: guest::linkers(&engine).map_err(refused)?,
             cache: Cache::new(config.cache_entries_max, config.cache_bytes_max),
-            ticker: Ticker::start(engine.clone()).map_err(StartError::Threads)?,
-            engine,
+            ticker: Ticker::start(worlds.engines()).map_err(StartError::Threads)?,
+            worlds,
             compilations: AtomicU64::new(0),
             stack_bytes: config.stack_bytes_max,
             module_bytes_max: config.module_bytes_max,
@@ -216,8 +220,9 @@ impl Host {
     async fn run(self: Arc<Self>, mut job: Job) -> Result<Exit, RunError> {
         let ready = self.ready(&mut job).await?;
         let _slot = self.ticker.enter();
-        let exit = guest::run(&self.engine, &ready.call, &job).await?;
-        Ok(ready.account(exit))
+        let engine = &self.worlds.of(job.profile).engine;
+        let exit = guest::run(engine, &ready.call, &job).await?;
+        Ok(ready.account(exit, self.worlds.told(job.profile)))
     }
 
     /// Everything that comes before the guest: its code, the limits as they hold here, the call.
@@ -228,17 +233,24 @@ impl Host {
             let len_max = self.module_bytes_max;
             return Err(RunError::TooLarge { len, len_max });
         }
-        let code = self.code(&job.key, &job.wasm);
+        let key = Key {
+            module: job.key.clone(),
+            world: World::of(job.profile),
+        };
+        let code = self.code(key, &job.wasm);
         // The compilation goes on, for whoever asks next.
         let compiled = tokio::time::timeout(self.compile_max, code).await;
         let (compiled, module_cached) = compiled.map_err(|_| RunError::CompileTime {
             limit_ms: u64::try_from(self.compile_max.as_millis()).unwrap_or(u64::MAX),
         })?;
         let compiled = compiled?;
+        if job.capabilities.has_network() && matches!(compiled.code, Code::Module(_)) {
+            return Err(RunError::NoSockets);
+        }
         let waited = arrived.elapsed();
         job.limits = self.enforced(job.limits);
         Ok(Ready {
-            call: Call::resolve(&self.engine, &compiled.code, job)?,
+            call: Call::resolve(&self.worlds.of(job.profile).engine, &compiled.code, job)?,
             compiled,
             module_cached,
             waited,
@@ -246,15 +258,11 @@ impl Host {
     }
 
     /// The compiled module of `key`, and whether it was ready.
-    async fn code(
-        self: &Arc<Self>,
-        key: &ModuleKey,
-        wasm: &Bytes,
-    ) -> (Result<Compiled, RunError>, bool) {
-        let claim = self.cache.claim(key);
+    async fn code(self: &Arc<Self>, key: Key, wasm: &Bytes) -> (Result<Compiled, RunError>, bool) {
+        let claim = self.cache.claim(&key);
         let ready = claim.cell.initialized();
         if claim.first {
-            self.compile(key.clone(), wasm.clone(), Arc::clone(&claim.cell));
+            self.compile(key, wasm.clone(), Arc::clone(&claim.cell));
         }
         (claim.cell.wait().await.clone(), ready)
     }
@@ -262,15 +270,10 @@ impl Host {
     /// Fills `cell`, on a thread that no job owns: a job that is dropped while it waits does not
     /// take the compilation away from the others. Whoever waits, waits on the cell; only a shutdown
     /// leaves it empty, and that ends them too.
-    fn compile(
-        self: &Arc<Self>,
-        key: ModuleKey,
-        wasm: Bytes,
-        cell: Cell<Result<Compiled, RunError>>,
-    ) {
+    fn compile(self: &Arc<Self>, key: Key, wasm: Bytes, cell: Cell<Result<Compiled, RunError>>) {
         let host = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
-            let compiled = host.compile_now(&wasm);
+            let compiled = host.compile_now(key.world, &wasm);
             // A refusal is not kept: whoever sends bad bytes again pays for them again.
             let bytes = compiled.as_ref().ok().map(|compiled| compiled.code.bytes());
             host.cache.settle(&key, &cell, compiled, bytes);
@@ -279,9 +282,10 @@ impl Host {
 
     /// Compiles on this thread. A compiler that panics has met a module that it cannot take, and
     /// the jobs that wait have to learn of it; the panic itself is in the process's log.
-    fn compile_now(&self, wasm: &[u8]) -> Result<Compiled, RunError> {
+    fn compile_now(&self, world: World, wasm: &[u8]) -> Result<Compiled, RunError> {
         self.compilations.fetch_add(1, Ordering::Relaxed);
-        let compile = || Code::compile(&self.engine, &self.linkers, wasm).and_then(self.finish);
+        let side = self.worlds.side(world);
+        let compile = || Code::compile(side, wasm).and_then(self.finish);
         panic::catch_unwind(AssertUnwindSafe(compile))
             .unwrap_or_else(|_| Err(RunError::Runtime(Arc::new(CompilerPanicked))))
     }

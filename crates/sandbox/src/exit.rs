@@ -1,8 +1,9 @@
 //! How a guest ended, what it left behind and what it used.
 
 use std::fmt;
+use std::sync::Arc;
 
-use propeller_model::{Bound, Limits};
+use propeller_model::{Bound, Engine, Limits, Profile};
 use serde::{Deserialize, Serialize};
 
 /// The end of a guest.
@@ -19,6 +20,8 @@ pub struct Exit {
     pub stderr: Vec<u8>,
     /// What it used.
     pub usage: Usage,
+    /// What ran it, where that is known.
+    pub engine: Option<Arc<Engine>>,
 }
 
 impl From<Status> for Exit {
@@ -30,6 +33,7 @@ impl From<Status> for Exit {
             stdout: Vec::new(),
             stderr: Vec::new(),
             usage: Usage::default(),
+            engine: None,
         }
     }
 }
@@ -48,6 +52,36 @@ pub enum Status {
     },
     /// The guest was ended because it asked for more than it may have.
     LimitHit(LimitHit),
+    /// A deterministic guest was ended by what differs between machines: that is no result.
+    Inconclusive(Inconclusive),
+}
+
+impl Status {
+    /// This end as a guest of `profile` has it. Where results are to be the same everywhere, an end
+    /// by stack or wall clock says something about this machine alone.
+    #[must_use]
+    pub(crate) fn told_in(self, profile: Profile) -> Self {
+        match self {
+            Self::LimitHit(hit)
+                if profile == Profile::Deterministic
+                    && matches!(hit.limit, Limit::Stack | Limit::WallClock) =>
+            {
+                Self::Inconclusive(Inconclusive::LimitHit(hit))
+            }
+            status => status,
+        }
+    }
+}
+
+/// What ended a deterministic guest without a result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Inconclusive {
+    /// A limit that another machine reaches later or never.
+    #[error("inconclusive: {0}; another machine may get further, so this is no result")]
+    LimitHit(LimitHit),
+    /// The host could not give what the guest may have.
+    #[error("inconclusive: the host has no memory left for the guest, so this is no result")]
+    HostMemory,
 }
 
 /// The limit that ended a guest.

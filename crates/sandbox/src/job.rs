@@ -1,8 +1,10 @@
 //! What a runtime is asked to do.
 
 use bytes::Bytes;
-use propeller_model::{Digest, Limits};
+use propeller_model::{Digest, Limits, Profile};
 use serde::{Deserialize, Serialize};
+
+use crate::capabilities::Capabilities;
 
 /// One run of one function of one module.
 #[derive(Clone, Debug)]
@@ -23,6 +25,10 @@ pub struct Job {
     pub stdin: Bytes,
     /// What the guest may use.
     pub limits: Limits,
+    /// How the guest sees the world.
+    pub profile: Profile,
+    /// What the guest may reach beyond its sandbox.
+    pub capabilities: Capabilities,
 }
 
 impl Job {

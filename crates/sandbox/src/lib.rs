@@ -4,6 +4,7 @@
 //! too: the runtime did its work. A [`RunError`] means that the job cannot run as it was asked to.
 //!
 //! - [`job`] – the module, the entry point, the arguments, the limits
+//! - [`capabilities`] – what a guest may reach beyond its sandbox
 //! - [`exit`] – how a guest ended, what it printed, what it used
 //! - [`runtime`] – the port, [`Runtime`], and its errors
 //! - [`engine`] – the port on wasmtime, [`WasmtimeRuntime`]
@@ -11,9 +12,10 @@
 //! - [`scripted`] – the port as a script, for the tests of whoever calls it
 //!
 //! Guests get arguments, environment, the three standard streams, clocks and randomness. They get
-//! no files and no network. Nothing is written to disk, neither modules nor compiled code; core
+//! no files and no network but what their job lists. Nothing is written to disk, neither modules nor compiled code; core
 //! dumps and swap are for whoever starts the process to turn off.
 
+pub mod capabilities;
 pub mod engine;
 pub mod exit;
 pub mod job;
@@ -22,6 +24,7 @@ pub mod process;
 pub mod runtime;
 pub mod scripted;
 
+pub use capabilities::{Capabilities, OpenDirectory, ReachableHost};
 pub use engine::{EngineConfig, StartError, WasmtimeRuntime};
 pub use exit::{Exit, Limit, LimitHit, Status, Usage};
 pub use job::{Entry, Job, ModuleKey};

@@ -117,6 +117,25 @@ pub enum RunError {
          this proplet has PROPLET_ISOLATION=process"
     )]
     ComponentInProcess,
+    /// A directory that was granted cannot be opened.
+    #[error("the directory granted as `{guest}` cannot be opened: {reason}")]
+    Directory {
+        /// Where the guest was to find it.
+        guest: String,
+        /// What the operating system says.
+        reason: String,
+    },
+    /// A core module that was granted hosts or ports.
+    #[error(
+        "hosts and ports need a component: WASI preview 1, which this module is for, opens no connections"
+    )]
+    NoSockets,
+    /// Files or connections, where every guest has a process of its own.
+    #[error(
+        "directories, hosts and ports cannot be granted to a process of its own in this version: \
+         this proplet has PROPLET_ISOLATION=process"
+    )]
+    GrantsInProcess,
     /// The guest did what no guest can do: it was in native code of its own.
     #[error("the guest broke out of its sandbox and was stopped by seccomp (SIGSYS)")]
     Escaped,

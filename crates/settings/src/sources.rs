@@ -69,6 +69,17 @@ impl Sources {
     }
 }
 
+/// A variable of this process's environment that is no setting: something that a guest may be
+/// granted. `None` if it is not set or not text.
+#[must_use]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "the one crate that reads the environment"
+)]
+pub fn host_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 fn read_dotenv(path: &Path) -> Result<BTreeMap<String, String>, SettingError> {
     let wrong = |why: String| SettingError::File {
         file: path.display().to_string(),

@@ -2,7 +2,7 @@
 //!
 //! A changed message is a new variant at the end of its enum, never an edit of an old one.
 
-use propeller_model::{AttemptId, Digest, Trace};
+use propeller_model::{AttemptId, Digest, Engine, Grants, Profile, Trace};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -261,6 +261,10 @@ pub struct Input {
     pub limits: AskedLimits,
     /// Whether it runs until it is stopped.
     pub daemon: bool,
+    /// How the guest sees the world.
+    pub profile: Profile,
+    /// What the task asks for, with the profile `granted`.
+    pub grants: Grants,
 }
 
 /// Limits that a task asks for; what it leaves out is the default.
@@ -289,6 +293,8 @@ pub struct Output {
     pub exit_code: Option<i32>,
     /// Why it failed.
     pub error: Option<String>,
+    /// What ran the guest; nothing if it did not run.
+    pub engine: Option<Engine>,
 }
 
 /// Why bytes are not a message.

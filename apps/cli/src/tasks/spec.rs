@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use propeller_api::{Limits, TaskRequest};
 
+use super::grants::GrantArgs;
 use crate::error::CliError;
 use crate::pair::KeyValue;
 use crate::units::{parse_bytes, parse_duration};
@@ -63,6 +64,9 @@ pub(crate) struct Spec {
 
     #[command(flatten)]
     limits: LimitArgs,
+
+    #[command(flatten)]
+    grants: GrantArgs,
 
     #[command(flatten)]
     upstream: Upstream,
@@ -153,8 +157,10 @@ impl Spec {
             metadata,
             daemon,
             limits,
+            grants,
             upstream,
         } = self;
+        let (profile, grants) = grants.into_parts();
         let stdin = stdin.as_deref().map(read_stdin).transpose()?;
         let labels = metadata.into_iter().map(KeyValue::into_parts);
         let labels = labels.map(|(key, value)| (key, value.into()));
@@ -170,6 +176,8 @@ impl Spec {
             invoke,
             stdin: stdin.map(|bytes| data_encoding::BASE64.encode(&bytes)),
             limits: limits.into_limits(),
+            profile,
+            grants,
             image_url: upstream.image_url,
             daemon,
             latent: upstream.latent,

@@ -56,6 +56,9 @@ fn facts(task: &Task) -> Result<Facts, CliError> {
     facts.add("metadata", &joined(labels));
     facts.add("proplet", &task.proplet_id);
     facts.add("protection", &task.protection);
+    if task.profile != "pure" {
+        facts.add("profile", &task.profile);
+    }
     facts.add("trace", &task.trace_id);
     facts.add("created", time(&task.created_at));
     facts.add("updated", time(&task.updated_at));

@@ -8,10 +8,10 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use propeller_envelope::{Context, open, seal};
 use propeller_model::task::Retry;
-use propeller_model::{AttemptId, PropletId};
+use propeller_model::{AttemptId, Profile, PropletId};
 use propeller_scheduler::Link;
 use propeller_wire::Channel;
-use propeller_wire::message::{About, Input as TaskInput, Output, decode, encode};
+use propeller_wire::message::{About, AskedLimits, Input as TaskInput, Output, decode, encode};
 use propeller_wire::upstream::{self, Alive, Create, Metadata, Results, Start, Stop};
 use rusqlite::Connection;
 use tracing::{debug, info};
@@ -190,6 +190,9 @@ impl Mind {
             .ok_or(StoreError::Row("a task without its input"))?;
         let input = open(&self.keys, &context, &blobs.read(input)?).map_err(|_| UNOPENABLE)?;
         let input: TaskInput = decode(&input).map_err(|_| UNOPENABLE)?;
+        if let Some(lacks) = lacking(&input) {
+            return Err(StoreError::Row(lacks));
+        }
         let frame = upstream::write(&Start {
             id: attempt_uuid(attempt).to_string(),
             // Upstream's proplet calls the export that the task is named after.
@@ -208,6 +211,20 @@ impl Mind {
         }
         Ok(frame)
     }
+}
+
+/// What a task wants that upstream's start message has no place for.
+fn lacking(input: &TaskInput) -> Option<&'static str> {
+    if !input.stdin.is_empty() {
+        return Some("it has standard input, which plain mode cannot carry");
+    }
+    if input.limits != AskedLimits::default() {
+        return Some("it asks for limits, which plain mode cannot carry");
+    }
+    if input.profile != Profile::Pure {
+        return Some("it has a profile, which plain mode cannot carry");
+    }
+    None
 }
 
 /// Upstream's stop message.

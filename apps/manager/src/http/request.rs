@@ -11,7 +11,7 @@ use rusqlite::types::Value;
 use serde::Deserialize;
 use serde_bytes::ByteBuf;
 
-use super::ApiError;
+use super::{ApiError, grants};
 
 /// Labels of a task, as JSON, in bytes: upstream's bound.
 const METADATA_LEN_MAX: usize = 1_048_576;
@@ -161,6 +161,7 @@ pub(super) fn change_input(input: &mut Input, request: &TaskRequest) -> Result<(
         };
     }
     input.daemon = request.daemon.unwrap_or(input.daemon);
+    grants::change(input, request)?;
     let flag = request.cli_args.as_deref().map(invoke_flag).transpose()?;
     match (&request.invoke, flag.flatten()) {
         (Some(named), Some(flag)) if *named != flag => {

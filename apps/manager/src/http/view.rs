@@ -11,6 +11,7 @@ use propeller_wire::message::{Input, Output, decode};
 use serde_json::Value;
 
 use super::ApiError;
+use super::grants::{engine, grants};
 use crate::store::attempt::{Attempt as AttemptRow, attempt_find, attempt_list};
 use crate::store::module::module_find;
 use crate::store::task::{Task as TaskRow, task_find};
@@ -105,6 +106,8 @@ impl Renderer {
             protection: row.protection,
             trace_id: row.trace.id(),
             limits: limits(&input.limits),
+            profile: input.profile.to_string(),
+            grants: grants(input.grants),
             attempts: attempts.into_iter().map(attempt).collect(),
             exit_code: output.exit_code,
             file,
@@ -128,6 +131,7 @@ impl Renderer {
             exit_code: output.exit_code,
             stdout_base64: BASE64.encode(&output.stdout),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+            engine: output.engine.map(engine),
         })
     }
 

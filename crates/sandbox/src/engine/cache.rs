@@ -9,7 +9,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::SetOnce;
 
+use super::world::World;
 use crate::job::ModuleKey;
+
+/// Whose code it is, and for which world it was compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) module: ModuleKey,
+    pub(super) world: World,
+}
 
 /// Where the value of one key appears, once.
 pub(super) type Cell<V> = Arc<SetOnce<V>>;
@@ -38,12 +46,12 @@ impl<V> Cache<V> {
     }
 
     /// The cell of `key`, used now.
-    pub(super) fn claim(&self, key: &ModuleKey) -> Claim<V> {
+    pub(super) fn claim(&self, key: &Key) -> Claim<V> {
         self.lock().claim(key)
     }
 
     /// Fills the cell of `key`. A value without a size is for those who wait, and is not kept.
-    pub(super) fn settle(&self, key: &ModuleKey, cell: &Cell<V>, value: V, bytes: Option<u64>) {
+    pub(super) fn settle(&self, key: &Key, cell: &Cell<V>, value: V, bytes: Option<u64>) {
         {
             let mut slots = self.lock();
             match bytes {
@@ -65,7 +73,7 @@ impl<V> Cache<V> {
 
 /// The books: who is in, how big, used when. Every use counts `clock` on by one.
 struct Slots<V> {
-    by_key: HashMap<ModuleKey, Slot<V>>,
+    by_key: HashMap<Key, Slot<V>>,
     clock: u64,
 }
 
@@ -84,7 +92,7 @@ impl<V> Slots<V> {
         }
     }
 
-    fn claim(&mut self, key: &ModuleKey) -> Claim<V> {
+    fn claim(&mut self, key: &Key) -> Claim<V> {
         self.clock += 1;
         if let Some(slot) = self.by_key.get_mut(key) {
             slot.used = self.clock;
@@ -103,13 +111,13 @@ impl<V> Slots<V> {
         Claim { cell, first: true }
     }
 
-    fn keep(&mut self, key: &ModuleKey, bytes: u64) {
+    fn keep(&mut self, key: &Key, bytes: u64) {
         if let Some(slot) = self.by_key.get_mut(key) {
             slot.bytes = Some(bytes);
         }
     }
 
-    fn remove(&mut self, key: &ModuleKey) {
+    fn remove(&mut self, key: &Key) {
         self.by_key.remove(key);
     }
 
@@ -160,16 +168,19 @@ mod tests {
             .lock()
             .by_key
             .keys()
-            .map(|k| k.tenant.clone())
+            .map(|k| k.module.tenant.clone())
             .collect();
         kept.sort();
         assert_eq!(kept.join(" "), expected, "{script}");
     }
 
-    fn key(tenant: &str) -> ModuleKey {
-        ModuleKey {
-            tenant: tenant.to_owned(),
-            digest: Digest([0; 32]),
+    fn key(tenant: &str) -> Key {
+        Key {
+            module: ModuleKey {
+                tenant: tenant.to_owned(),
+                digest: Digest([0; 32]),
+            },
+            world: World::Real,
         }
     }
 

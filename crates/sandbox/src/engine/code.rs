@@ -10,11 +10,18 @@ use wasmtime::{
 
 use super::excerpt::excerpt;
 use super::guest::Guest;
+use super::world::{Side, World};
 use crate::runtime::RunError;
 
 /// What the host's own functions get of a guest's stack, beyond what the guest may use. Wasmtime's
 /// defaults leave them 1.5 MiB; untouched pages cost nothing.
 const HOST_STACK_BYTES: usize = 2 * 1024 * 1024;
+
+/// Address space of one memory.
+const MEMORY_RESERVATION_BYTES: u64 = 4 << 30;
+
+/// Address space after it that faults.
+const MEMORY_GUARD_BYTES: u64 = 32 << 20;
 
 /// How many functions a trap names. The innermost few tell the story.
 const BACKTRACE_FRAMES_MAX: NonZeroUsize = NonZeroUsize::new(8).expect("8 is not 0");
@@ -25,18 +32,27 @@ const MAGIC: &[u8] = b"\0asm";
 /// What follows [`MAGIC`] in a component; a module has another version and layer there.
 const COMPONENT_LAYER: &[u8] = &[1, 0];
 
-/// The engine that compiles and runs all guests.
-pub(super) fn engine(stack_bytes: u64) -> wasmtime::Result<Engine> {
+/// The engine that compiles and runs the guests of `world`.
+pub(super) fn engine(stack_bytes: u64, world: World) -> wasmtime::Result<Engine> {
     let stack_bytes = usize::try_from(stack_bytes).unwrap_or(usize::MAX);
     let mut config = Config::new();
     config
         .consume_fuel(true)
         .epoch_interruption(true)
+        // Wasmtime's defaults for 64 bits, written down: they decide where the code checks bounds,
+        // and so what a trap has settled of its fuel.
+        .memory_reservation(MEMORY_RESERVATION_BYTES)
+        .memory_guard_size(MEMORY_GUARD_BYTES)
         .max_wasm_stack(stack_bytes)
         .async_stack_size(stack_bytes.saturating_add(HOST_STACK_BYTES))
         .wasm_backtrace_max_frames(Some(BACKTRACE_FRAMES_MAX))
         // Debug information is input from strangers; names are enough.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    if world == World::Virtual {
+        config
+            .cranelift_nan_canonicalization(true)
+            .relaxed_simd_deterministic(true);
+    }
     features(&mut config);
     Engine::new(&config)
 }
@@ -62,7 +78,7 @@ fn features(config: &mut Config) {
         .wasm_gc(false);
 }
 
-/// What guests may import: the same for all of them, built once.
+/// What guests of one world may import: the same for all of them, built once.
 pub(super) struct Linkers {
     pub(super) modules: Linker<Guest>,
     pub(super) components: component::Linker<Guest>,
@@ -77,11 +93,8 @@ pub(super) enum Code {
 
 impl Code {
     /// Compiles `wasm`, and checks that the host offers all it imports.
-    pub(super) fn compile(
-        engine: &Engine,
-        linkers: &Linkers,
-        wasm: &[u8],
-    ) -> Result<Self, RunError> {
+    pub(super) fn compile(side: &Side, wasm: &[u8]) -> Result<Self, RunError> {
+        let Side { engine, linkers } = side;
         let version = wasm.strip_prefix(MAGIC).ok_or(RunError::NotWasm)?;
         // `from_binary` rather than `new`, which would also take text.
         if version.get(2..4) == Some(COMPONENT_LAYER) {

@@ -4,19 +4,26 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use propeller_model::Limits;
+use propeller_model::{Access, Limits};
 use wasmtime::component;
-use wasmtime::{Engine, Linker, Result, Store};
+use wasmtime::{Engine, Linker, Store};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
 use wasmtime_wasi::p2::{self, pipe::MemoryInputPipe};
-use wasmtime_wasi::{WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::call::{Call, Returned};
 use super::code::Linkers;
 use super::memory::MemoryMeter;
 use super::micros;
+use super::network::{self, Egress, Reach};
 use super::output::Output;
+use super::poll;
+use super::seeds::{self, Seed};
 use super::verdict;
+use super::virtual_time::{self, VirtualClock};
+use super::world::World;
+use crate::capabilities::OpenDirectory;
 use crate::exit::{Exit, Limit, LimitHit, Status, Usage};
 use crate::job::Job;
 use crate::runtime::RunError;
@@ -35,7 +42,23 @@ const TICKS_PER_TURN: u64 = 1;
 /// What the host keeps for one guest.
 pub(super) struct Guest {
     wasi: WasiP1Ctx,
+    clock: VirtualClock,
     memory: MemoryMeter,
+    reach: Reach,
+    http: WasiHttpCtx,
+    egress: Egress,
+}
+
+impl Guest {
+    /// The clock of a guest in the virtual world; in the real one nobody looks at it.
+    pub(super) fn clock(&self) -> VirtualClock {
+        self.clock.clone()
+    }
+
+    /// What the guest may reach.
+    pub(super) fn reach(&self) -> Reach {
+        self.reach.clone()
+    }
 }
 
 impl WasiView for Guest {
@@ -44,13 +67,28 @@ impl WasiView for Guest {
     }
 }
 
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: self.wasi.ctx().table,
+            hooks: &mut self.egress,
+        }
+    }
+}
+
 /// All that guests may import: WASI preview 1 for modules, WASI 0.2 for components. Files and
 /// sockets are there, because the libraries of most languages import them, and empty.
-pub(super) fn linkers(engine: &Engine) -> Result<Linkers> {
+pub(super) fn linkers(engine: &Engine, world: World) -> wasmtime::Result<Linkers> {
     let mut modules = Linker::new(engine);
     p1::add_to_linker_async(&mut modules, |guest: &mut Guest| &mut guest.wasi)?;
     let mut components = component::Linker::new(engine);
     p2::add_to_linker_async(&mut components)?;
+    network::add_to_linker(&mut components)?;
+    if world == World::Virtual {
+        poll::add_to_linker(&mut modules)?;
+        virtual_time::add_to_linker(&mut components)?;
+    }
     Ok(Linkers {
         modules,
         components,
@@ -61,21 +99,30 @@ pub(super) fn linkers(engine: &Engine) -> Result<Linkers> {
 pub(super) async fn run(engine: &Engine, call: &Call, job: &Job) -> Result<Exit, RunError> {
     let stdout = Output::new(Limit::Stdout, job.limits.stdout_bytes.value);
     let stderr = Output::new(Limit::Stderr, job.limits.stderr_bytes.value);
-    run_with(engine, call, job, stdout, stderr).await
+    let seed = seeds::seed(job)?;
+    run_with(engine, call, job, &seed, stdout, stderr).await
 }
 
-/// As [`run`], with outputs that the caller chooses.
+/// As [`run`], with a seed and outputs that the caller chooses.
 pub(super) async fn run_with(
     engine: &Engine,
     call: &Call,
     job: &Job,
+    seed: &Seed,
     stdout: Output,
     stderr: Output,
 ) -> Result<Exit, RunError> {
     let limits = &job.limits;
+    let world = World::of(job.profile);
+    let clock = VirtualClock::default();
+    let reach = Reach::of(&job.capabilities);
     let guest = Guest {
-        wasi: wasi(job, call, &stdout, &stderr),
-        memory: MemoryMeter::new(limits.memory_bytes.value),
+        wasi: wasi(job, call, seed, &clock, &stdout, &stderr, &reach)?,
+        clock,
+        memory: MemoryMeter::new(limits.memory_bytes.value, world),
+        egress: Egress(reach.clone()),
+        reach,
+        http: WasiHttpCtx::new(),
     };
     let mut store = store(engine, guest, limits);
 
@@ -93,6 +140,7 @@ pub(super) async fn run_with(
     };
     let fuel_left = store.get_fuel().expect("the engine consumes fuel");
     let (stdout, stderr) = (stdout.take(), stderr.take());
+    let status = status.told_in(job.profile);
     let result_len = result.as_ref().map_or(0, String::len);
     let usage = Usage {
         cpu_us: micros(cpu),
@@ -104,15 +152,23 @@ pub(super) async fn run_with(
         ..Usage::default()
     };
     Ok(Exit {
-        status,
         result,
         stdout,
         stderr,
         usage,
+        ..Exit::from(status)
     })
 }
 
-fn wasi(job: &Job, call: &Call, stdout: &Output, stderr: &Output) -> WasiP1Ctx {
+fn wasi(
+    job: &Job,
+    call: &Call,
+    seed: &Seed,
+    clock: &VirtualClock,
+    stdout: &Output,
+    stderr: &Output,
+    reach: &Reach,
+) -> Result<WasiP1Ctx, RunError> {
     let mut wasi = WasiCtxBuilder::new();
     wasi.arg(&job.name)
         .envs(&job.env)
@@ -120,10 +176,34 @@ fn wasi(job: &Job, call: &Call, stdout: &Output, stderr: &Output) -> WasiP1Ctx {
         .stdout(stdout.clone())
         .stderr(stderr.clone())
         .max_random_size(RANDOM_BYTES_MAX);
+    if World::of(job.profile) == World::Virtual {
+        wasi.wall_clock(clock.clone())
+            .monotonic_clock(clock.clone());
+    }
+    seeds::sow(&mut wasi, seed);
     if call.is_command() {
         wasi.args(&job.args);
     }
-    wasi.build_p1()
+    for directory in &job.capabilities.directories {
+        open(&mut wasi, directory)?;
+    }
+    if job.capabilities.has_network() {
+        network::allow(&mut wasi, reach);
+    }
+    Ok(wasi.build_p1())
+}
+
+/// Gives a guest a directory.
+fn open(wasi: &mut WasiCtxBuilder, directory: &OpenDirectory) -> Result<(), RunError> {
+    let permissions = match directory.access {
+        Access::Read => FsPerms::ReadOnly,
+        Access::ReadWrite => FsPerms::ReadWrite,
+    };
+    let opened = wasi.preopened_dir(&directory.path, &directory.guest, permissions);
+    opened.map(|_| ()).map_err(|error| RunError::Directory {
+        guest: directory.guest.clone(),
+        reason: error.root_cause().to_string(),
+    })
 }
 
 fn store(engine: &Engine, mut guest: Guest, limits: &Limits) -> Store<Guest> {

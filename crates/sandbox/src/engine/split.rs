@@ -8,13 +8,15 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use propeller_model::{self as model, Profile};
 use wasmtime::{Engine, Module};
 
 use super::call::Call;
-use super::code::{self, Code, Linkers};
+use super::code::Code;
 use super::excerpt::excerpt;
 use super::guest;
 use super::output::Output;
+use super::world::{World, Worlds};
 use super::{Compiled, EngineConfig, Host, Ready, StartError};
 use crate::exit::{Exit, Limit};
 use crate::job::Job;
@@ -22,6 +24,7 @@ use crate::process::memfd;
 use crate::runtime::RunError;
 
 pub(crate) use super::output::Sink;
+pub(crate) use super::seeds::{Seed, seed};
 
 /// How a trap names a function; see `verdict`.
 const FRAME: &str = "    at ";
@@ -33,21 +36,30 @@ const TRAP_LINES_MAX: usize = 9;
 pub(crate) struct Compiler(Arc<Host>);
 
 /// A job that can run in another process.
-pub(crate) struct Prepared(Ready);
+pub(crate) struct Prepared {
+    ready: Ready,
+    told: Arc<model::Engine>,
+}
 
 impl Compiler {
     pub(crate) fn new(config: EngineConfig) -> Result<Self, StartError> {
-        Ok(Self(Arc::new(Host::new(config, sealed)?)))
+        Ok(Self(Arc::new(Host::new(config, "process", sealed)?)))
     }
 
     /// Makes `job` ready, and its limits what they are here.
     pub(crate) async fn prepare(&self, job: &mut Job) -> Result<Prepared, RunError> {
-        self.0.ready(job).await.map(Prepared)
+        if !job.capabilities.is_empty() {
+            return Err(RunError::GrantsInProcess);
+        }
+        Ok(Prepared {
+            ready: self.0.ready(job).await?,
+            told: self.0.worlds.told(job.profile),
+        })
     }
 
     /// Compiles a module that is ours, on this thread, past the cache.
     pub(crate) fn image(&self, wasm: &[u8]) -> Result<OwnedFd, RunError> {
-        let code = Code::compile(&self.0.engine, &self.0.linkers, wasm)?;
+        let code = Code::compile(self.0.worlds.side(World::Real), wasm)?;
         image(&code)
     }
 
@@ -59,13 +71,13 @@ impl Compiler {
 impl Prepared {
     /// The compiled code, sealed.
     pub(crate) fn image(&self) -> &OwnedFd {
-        let image = self.0.compiled.image.as_ref();
+        let image = self.ready.compiled.image.as_ref();
         image.expect("this compiler ends every compilation with an image")
     }
 
     /// Adds to the end of a guest what came before it.
     pub(crate) fn account(&self, exit: Exit) -> Exit {
-        self.0.account(exit)
+        self.ready.account(exit, Arc::clone(&self.told))
     }
 }
 
@@ -80,8 +92,7 @@ fn image(code: &Code) -> Result<OwnedFd, RunError> {
 
 /// Runs what a [`Compiler`] of the same configuration has compiled.
 pub(crate) struct Runner {
-    engine: Engine,
-    linkers: Linkers,
+    worlds: Worlds,
 }
 
 /// Code that is linked in this process.
@@ -89,17 +100,16 @@ pub(crate) struct Loaded(Code);
 
 impl Runner {
     pub(crate) fn new(stack_bytes: u64) -> wasmtime::Result<Self> {
-        let engine = code::engine(stack_bytes)?;
-        let linkers = guest::linkers(&engine)?;
-        Ok(Self { engine, linkers })
+        let worlds = Worlds::new(stack_bytes, "process")?;
+        Ok(Self { worlds })
     }
 
-    pub(crate) fn engine(&self) -> &Engine {
-        &self.engine
+    pub(crate) fn engine(&self, profile: Profile) -> &Engine {
+        &self.worlds.of(profile).engine
     }
 
-    pub(crate) fn link(&self, module: &Module) -> wasmtime::Result<Loaded> {
-        Code::link(&self.linkers, module).map(Loaded)
+    pub(crate) fn link(&self, module: &Module, profile: Profile) -> wasmtime::Result<Loaded> {
+        Code::link(&self.worlds.of(profile).linkers, module).map(Loaded)
     }
 
     /// Runs `job`, whose call the compiler has checked. Output goes to the sinks at once: whoever
@@ -108,14 +118,16 @@ impl Runner {
         &self,
         loaded: &Loaded,
         job: &Job,
+        seed: &Seed,
         stdout: Sink,
         stderr: Sink,
     ) -> Result<Exit, RunError> {
-        let call = Call::resolve(&self.engine, &loaded.0, job)?;
+        let engine = self.engine(job.profile);
+        let call = Call::resolve(engine, &loaded.0, job)?;
         let limits = &job.limits;
         let stdout = Output::to_sink(Limit::Stdout, limits.stdout_bytes.value, stdout);
         let stderr = Output::to_sink(Limit::Stderr, limits.stderr_bytes.value, stderr);
-        guest::run_with(&self.engine, &call, job, stdout, stderr).await
+        guest::run_with(engine, &call, job, seed, stdout, stderr).await
     }
 }
 

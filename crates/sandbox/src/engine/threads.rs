@@ -23,7 +23,7 @@ impl Threads {
             .max_blocking_threads(count)
             .thread_name("guest")
             .event_interval(EVENT_INTERVAL)
-            .enable_time()
+            .enable_all()
             .build()
             .map(|runtime| Self(Some(runtime)))
     }

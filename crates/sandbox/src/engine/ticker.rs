@@ -1,6 +1,6 @@
 //! Makes running guests yield, and sleeps when there are none.
 //!
-//! A guest checks the engine's epoch at every loop and function entry and yields when it has moved
+//! A guest checks its engine's epoch at every loop and function entry and yields when it has moved
 //! on. One thread moves it. An idle proplet has no guests, so this thread then waits without a
 //! timeout.
 
@@ -23,12 +23,12 @@ pub(super) struct Ticker {
 }
 
 impl Ticker {
-    pub(super) fn start(engine: Engine) -> io::Result<Self> {
+    pub(super) fn start(engines: [Engine; 2]) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let ticking = Arc::clone(&shared);
         let thread = thread::Builder::new()
             .name("guest-ticker".to_owned())
-            .spawn(move || tick(&ticking, &engine))?;
+            .spawn(move || tick(&ticking, &engines))?;
         Ok(Self {
             shared,
             thread: Some(thread),
@@ -89,7 +89,7 @@ impl Shared {
     }
 }
 
-fn tick(shared: &Shared, engine: &Engine) {
+fn tick(shared: &Shared, engines: &[Engine]) {
     let mut state = shared.lock();
     while !state.stopping {
         state = if state.guests == 0 {
@@ -99,6 +99,8 @@ fn tick(shared: &Shared, engine: &Engine) {
             let woken = shared.changed.wait_timeout(state, TICK);
             woken.expect("counting guests does not panic").0
         };
-        engine.increment_epoch();
+        for engine in engines {
+            engine.increment_epoch();
+        }
     }
 }

@@ -9,7 +9,7 @@ use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::excerpt::excerpt;
-use crate::exit::{Limit, LimitHit, Status};
+use crate::exit::{Inconclusive, Limit, LimitHit, Status};
 use crate::runtime::RunError;
 
 /// A limit that the host's own code found exceeded. It travels through wasmtime as the error that
@@ -18,12 +18,20 @@ use crate::runtime::RunError;
 #[error("limit exceeded: {0}")]
 pub(super) struct Exceeded(pub(super) Limit);
 
+/// The host has no memory for what a guest may have.
+#[derive(Debug, thiserror::Error)]
+#[error("the host has no memory left")]
+pub(super) struct HostMemory;
+
 /// What `error` says about the guest; an error if it says nothing about the guest but something
 /// about the host.
 pub(super) fn status(error: wasmtime::Error, limits: &Limits) -> Result<Status, RunError> {
     let hit = |limit| Ok(Status::LimitHit(LimitHit::new(limit, limits)));
     if let Some(&Exceeded(limit)) = error.downcast_ref() {
         return hit(limit);
+    }
+    if error.is::<HostMemory>() {
+        return Ok(Status::Inconclusive(Inconclusive::HostMemory));
     }
     if let Some(&I32Exit(code)) = error.downcast_ref() {
         return Ok(Status::Exited(code));

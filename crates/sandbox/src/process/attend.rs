@@ -13,8 +13,8 @@ use super::socket::{receive_when_there, send_when_possible};
 use super::wire::{
     Done, End, Ended, FromChild, MESSAGE_BYTES_MAX, ToChild, Verdict, Work, encode, frame,
 };
-use crate::engine::split::trap_message;
-use crate::exit::{Exit, Limit, LimitHit, Status, Usage};
+use crate::engine::split::{Seed, seed, trap_message};
+use crate::exit::{Exit, Inconclusive, Limit, LimitHit, Status, Usage};
 use crate::job::Job;
 use crate::runtime::RunError;
 
@@ -30,7 +30,8 @@ const ENDED_MAX: Duration = Duration::from_secs(5);
 
 /// Runs `job`, whose code is `image`, in a child. Dropping the future kills the child.
 pub(super) async fn attend(keeper: &Keeper, image: &OwnedFd, job: &Job) -> Result<Exit, RunError> {
-    let parcel = Parcel::pack(job).map_err(|error| RunError::Runtime(Arc::new(error)))?;
+    let parcel =
+        Parcel::pack(job, seed(job)?).map_err(|error| RunError::Runtime(Arc::new(error)))?;
     let mut child = deliver(keeper, image, &parcel).await?;
     let began = Instant::now();
     let mut told = Told::new(job);
@@ -69,8 +70,8 @@ struct Parcel {
 }
 
 impl Parcel {
-    fn pack(job: &Job) -> io::Result<Self> {
-        let work = encode(&Work::of(job));
+    fn pack(job: &Job, seed: Seed) -> io::Result<Self> {
+        let work = encode(&Work::of(job, seed));
         if work.len() <= INLINE_BYTES_MAX {
             return Ok(Self {
                 message: encode(&ToChild::Inline(&work)),
@@ -180,6 +181,7 @@ impl<'a> Told<'a> {
                 message: trap_message(&message),
             },
             Verdict::LimitHit(limit) => self.hit(limit),
+            Verdict::HostMemory => Status::Inconclusive(Inconclusive::HostMemory),
         };
         let result = match (results, String::from_utf8(self.result.bytes)) {
             (true, Ok(text)) => Some(text),
@@ -187,16 +189,17 @@ impl<'a> Told<'a> {
             (false, _) => None,
         };
         Ok(Exit {
-            status,
             result,
             stdout: self.stdout.bytes,
             stderr: self.stderr.bytes,
             usage,
+            ..Exit::from(status)
         })
     }
 
     /// The end of a child that told none.
     fn killed(self, ended: Ended, late: bool, wall: Duration) -> Result<Exit, RunError> {
+        let status = self.hit(Limit::WallClock);
         match ended.end {
             End::Killed(libc::SIGSYS) => {
                 error!(
@@ -206,8 +209,6 @@ impl<'a> Told<'a> {
                 Err(RunError::Escaped)
             }
             End::Killed(libc::SIGKILL | libc::SIGXCPU) if late => Ok(Exit {
-                status: self.hit(Limit::WallClock),
-                result: None,
                 usage: Usage {
                     wall_us: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX),
                     cpu_us: ended.cpu_us,
@@ -217,6 +218,7 @@ impl<'a> Told<'a> {
                 },
                 stdout: self.stdout.bytes,
                 stderr: self.stderr.bytes,
+                ..Exit::from(status)
             }),
             end => Err(RunError::Runtime(Arc::new(Unexpected(end)))),
         }
@@ -227,7 +229,7 @@ impl<'a> Told<'a> {
     }
 
     fn hit(&self, limit: Limit) -> Status {
-        Status::LimitHit(LimitHit::new(limit, &self.job.limits))
+        Status::LimitHit(LimitHit::new(limit, &self.job.limits)).told_in(self.job.profile)
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::fs::File;
 use std::os::fd::OwnedFd;
 
-use propeller_model::Limits;
+use propeller_model::{Limits, Profile};
 use rustix::process::Pid;
 use tokio::runtime::{Builder, Runtime};
 
@@ -15,8 +15,9 @@ use super::wire::{
     CHUNK_BYTES_MAX, Done, FromChild, MESSAGE_BYTES_MAX, ToChild, Verdict, Work, encode,
 };
 use super::{memfd, socket, sys};
-use crate::engine::split::{Loaded, Runner, Sink};
-use crate::exit::{Exit, Status};
+use crate::capabilities::Capabilities;
+use crate::engine::split::{Loaded, Runner, Seed, Sink};
+use crate::exit::{Exit, Inconclusive, Status};
 use crate::job::{Entry, Job};
 use crate::runtime::RunError;
 
@@ -47,7 +48,10 @@ impl Inheritance {
             entry: Entry::Named("_start".to_owned()),
             ..nothing()
         };
-        let run = self.runner.run(&self.warm, &job, nowhere(), nowhere());
+        let seed = Seed::default();
+        let run = self
+            .runner
+            .run(&self.warm, &job, &seed, nowhere(), nowhere());
         let end = clock()?.block_on(run);
         end.map(|_| ()).map_err(|error| chain(&error))
     }
@@ -83,6 +87,7 @@ pub(super) fn live(socket: OwnedFd, inheritance: &Inheritance) -> ! {
 /// A guest in a process that has closed its last lock.
 struct Guest {
     job: Job,
+    seed: Seed,
     loaded: Loaded,
     clock: Runtime,
 }
@@ -90,7 +95,12 @@ struct Guest {
 impl Guest {
     /// From here on this process may be anybody's.
     fn run(&mut self, inheritance: &Inheritance) {
-        let Self { job, loaded, clock } = self;
+        let Self {
+            job,
+            seed,
+            loaded,
+            clock,
+        } = self;
         if let Some(escaped) = inheritance.plan.escaped {
             return report(Exit {
                 result: Some(escaped(job)),
@@ -99,7 +109,7 @@ impl Guest {
         }
         let stdout: Sink = Box::new(|bytes| chunks(bytes, FromChild::Stdout));
         let stderr: Sink = Box::new(|bytes| chunks(bytes, FromChild::Stderr));
-        let run = inheritance.runner.run(loaded, job, stdout, stderr);
+        let run = inheritance.runner.run(loaded, job, seed, stdout, stderr);
         match clock.block_on(run) {
             Ok(exit) => report(exit),
             Err(error) => say(&FromChild::Failed {
@@ -117,18 +127,30 @@ fn work(inheritance: &Inheritance) -> Result<Option<Guest>, String> {
     let mechanisms = lock::child(plan.locks, inheritance.zygote, &inheritance.filters);
     say(&FromChild::Ready { mechanisms });
 
-    let Some(Assignment { job, code, input }) = assignment()? else {
+    let Some(Assignment {
+        job,
+        seed,
+        code,
+        input,
+    }) = assignment()?
+    else {
         return Ok(None);
     };
-    let module = sys::load(runner.engine(), code).map_err(text)?;
-    let loaded = runner.link(&module).map_err(text)?;
+    let module = sys::load(runner.engine(job.profile), code).map_err(text)?;
+    let loaded = runner.link(&module, job.profile).map_err(text)?;
     lock::guest(plan.locks, &inheritance.filters, &job, input)?;
-    Ok(Some(Guest { job, loaded, clock }))
+    Ok(Some(Guest {
+        job,
+        seed,
+        loaded,
+        clock,
+    }))
 }
 
 /// What the proplet sends: one job and its code.
 struct Assignment {
     job: Job,
+    seed: Seed,
     code: File,
     /// How many bytes the job had on the wire.
     input: u64,
@@ -158,6 +180,7 @@ fn assignment() -> Result<Option<Assignment>, String> {
     };
     let job: Work<'_> = postcard::from_bytes(&work).map_err(text)?;
     Ok(Some(Assignment {
+        seed: job.seed,
         job: job.into_job(),
         code: File::from(code),
         input: work.len() as u64,
@@ -171,6 +194,7 @@ fn report(exit: Exit) {
         stdout: _,
         stderr: _,
         usage,
+        engine: _,
     } = exit;
     if let Some(result) = &result {
         chunks(result.as_bytes(), FromChild::Result);
@@ -179,7 +203,10 @@ fn report(exit: Exit) {
         Status::Returned => Verdict::Returned,
         Status::Exited(code) => Verdict::Exited(code),
         Status::Trapped { message } => Verdict::Trapped(message),
-        Status::LimitHit(hit) => Verdict::LimitHit(hit.limit),
+        Status::LimitHit(hit) | Status::Inconclusive(Inconclusive::LimitHit(hit)) => {
+            Verdict::LimitHit(hit.limit)
+        }
+        Status::Inconclusive(Inconclusive::HostMemory) => Verdict::HostMemory,
     };
     say(&FromChild::Done(Done {
         verdict,
@@ -224,6 +251,8 @@ fn nothing() -> Job {
         env: Vec::new(),
         stdin: bytes::Bytes::new(),
         limits: Limits::default(),
+        profile: Profile::Pure,
+        capabilities: Capabilities::default(),
     }
 }
 

@@ -7,11 +7,13 @@
 use std::borrow::Cow;
 
 use bytes::Bytes;
-use propeller_model::{Digest, Limits};
+use propeller_model::{Digest, Limits, Profile};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::mechanism::Mechanism;
+use crate::capabilities::Capabilities;
+use crate::engine::split::Seed;
 use crate::exit::Limit;
 use crate::job::{Entry, Job, ModuleKey};
 
@@ -79,10 +81,12 @@ pub(super) struct Work<'a> {
     #[serde(borrow, with = "serde_bytes")]
     stdin: &'a [u8],
     limits: Limits,
+    profile: Profile,
+    pub(super) seed: Seed,
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn of(job: &'a Job) -> Self {
+    pub(super) fn of(job: &'a Job, seed: Seed) -> Self {
         let Job {
             key: _,
             wasm: _,
@@ -92,6 +96,9 @@ impl<'a> Work<'a> {
             env,
             stdin,
             limits,
+            profile,
+            // Nobody with capabilities gets this far.
+            capabilities: _,
         } = job;
         Self {
             name: Cow::Borrowed(name),
@@ -100,6 +107,8 @@ impl<'a> Work<'a> {
             env: Cow::Borrowed(env),
             stdin,
             limits: *limits,
+            profile: *profile,
+            seed,
         }
     }
 
@@ -117,6 +126,8 @@ impl<'a> Work<'a> {
             env: self.env.into_owned(),
             stdin: Bytes::copy_from_slice(self.stdin),
             limits: self.limits,
+            profile: self.profile,
+            capabilities: Capabilities::default(),
         }
     }
 }
@@ -158,6 +169,7 @@ pub(super) enum Verdict {
     Exited(i32),
     Trapped(String),
     LimitHit(Limit),
+    HostMemory,
 }
 
 /// A message as bytes.

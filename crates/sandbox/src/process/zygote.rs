@@ -12,6 +12,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use propeller_model::Profile;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SocketType;
 use rustix::net::sockopt::{socket_peercred, socket_type};
@@ -165,11 +166,12 @@ fn inheritance(plan: Plan) -> Result<Option<Inheritance>, String> {
     };
     let engine = |error: wasmtime::Error| format!("engine: {error:#}");
     let runner = Runner::new(stack_bytes).map_err(engine)?;
-    let module = sys::load(runner.engine(), code.into()).map_err(engine)?;
+    let pure = Profile::Pure;
+    let module = sys::load(runner.engine(pure), code.into()).map_err(engine)?;
     let socket = std::os::fd::AsRawFd::as_raw_fd(&rustix::stdio::stdin());
     let filters = Filters::build(socket).map_err(|error| format!("seccomp filter: {error}"))?;
     let inheritance = Inheritance {
-        warm: runner.link(&module).map_err(engine)?,
+        warm: runner.link(&module, pure).map_err(engine)?,
         runner,
         filters,
         zygote: getpid(),

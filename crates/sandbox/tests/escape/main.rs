@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use propeller_model::{Digest, Limits};
+use propeller_model::{Digest, Limits, Profile};
 use propeller_sandbox::process::{AllowMissing, Locks, ProcessConfig, ProcessRuntime, enter_with};
 use propeller_sandbox::{EngineConfig, Entry, Job, ModuleKey, RunError, Runtime};
 
@@ -214,6 +214,8 @@ impl Outside {
             env: Vec::new(),
             stdin: Bytes::new(),
             limits: Limits::default(),
+            profile: Profile::Pure,
+            capabilities: propeller_sandbox::Capabilities::default(),
         }
     }
 }

@@ -5,6 +5,7 @@ mod calls;
 mod commands;
 mod components;
 mod conformance;
+mod deterministic;
 mod limits;
 mod refusals;
 mod runtime;

@@ -4,8 +4,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
 use bytes::Bytes;
-use propeller_model::{Bound, Digest, Limits, SetBy};
-use propeller_sandbox::{EngineConfig, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status};
+use propeller_model::{Bound, Digest, Limits, Profile, SetBy};
+use propeller_sandbox::{
+    Capabilities, EngineConfig, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status,
+};
 
 /// How long a test waits for what has to happen. Only a broken build ever waits that long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,6 +49,8 @@ pub(crate) fn job_of(wasm: Vec<u8>) -> Job {
         env: Vec::new(),
         stdin: Bytes::new(),
         limits: Limits::default(),
+        profile: Profile::Pure,
+        capabilities: Capabilities::default(),
     }
 }
 
@@ -90,6 +94,7 @@ pub(crate) fn line(end: &Result<Exit, RunError>) -> String {
             Status::Exited(code) => format!("exit {code}"),
             Status::Trapped { message } => message.lines().next().unwrap_or_default().to_owned(),
             Status::LimitHit(hit) => hit.to_string(),
+            Status::Inconclusive(why) => why.to_string(),
         },
         Err(error) => format!("error: {error}"),
     }

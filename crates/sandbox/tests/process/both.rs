@@ -57,6 +57,7 @@ fn told(end: Result<Exit, RunError>) -> (String, Vec<u8>, Vec<u8>) {
         stdout,
         stderr,
         usage,
+        engine: _,
     } = exit;
     let usage = Usage {
         compile_us: 0,

@@ -119,15 +119,21 @@ def inputs():
     limits = b"".join(option(varint(n)) for n in (2**26, 10**9, 60_000, 2**20))
     args, env = seq([blob("1"), blob("2")]), seq([blob("LANG") + blob("C")])
     full = option(blob("add")) + blob("sum") + args + env + blob(b"stdin") + limits + flag(True)
-    yield "full", full, "Everything is there."
-    yield "empty", b"\0" * 10, "Everything is left out."
+    directory = blob("/srv/photos") + blob("/photos") + variant(1)
+    host = blob("api.example.com") + varint(443)
+    grants = seq([directory]) + seq([host]) + seq([varint(8080)]) + seq([blob("LANG")])
+    yield "full", full + variant(2) + grants, "Everything is there."
+    yield "empty", b"\0" * 15, "Everything is left out."
 
 
 def outputs():
     full = option(blob("42")) + blob(b"out") + blob(b"err\xff") + option(zigzag(-1))
-    yield "full", full + option(blob("trap: unreachable")), "Everything is there."
-    yield "empty", b"\0" * 5, "Everything is left out."
-    largest = option(None) + blob(b"") + blob(b"") + option(zigzag(2**31 - 1)) + option(None)
+    names = [blob(text) for text in ("wasmtime", "48.0.8", "0.1.0", "x86_64")]
+    engine = b"".join(names) + variant(1) + blob("process") + seq([blob("fuel")])
+    full += option(blob("trap: unreachable")) + option(engine)
+    yield "full", full, "Everything is there."
+    yield "empty", b"\0" * 6, "Everything is left out."
+    largest = option(None) + blob(b"") + blob(b"") + option(zigzag(2**31 - 1)) + option(None) + option(None)
     yield "exit-code-largest", largest, "The exit code is the largest."
 
 

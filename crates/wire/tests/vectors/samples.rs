@@ -4,7 +4,9 @@ use std::fmt::Debug;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
-use propeller_model::{AttemptId, Digest, TaskId, Trace};
+use propeller_model::{
+    Access, AttemptId, Digest, Directory, Engine, Grants, Host, Profile, TaskId, Trace,
+};
 use propeller_wire::message::{
     About, AskedLimits, Beat, Fetch, FromProplet, Heartbeat, Hello, Input, Module, Output, Piece,
     Refusal, Refused, Report, Start, ToProplet, Usage, Vitals, Welcome, decode, encode,
@@ -256,6 +258,20 @@ fn inputs() -> [(&'static str, Input); 2] {
             output_bytes: Some(1 << 20),
         },
         daemon: true,
+        profile: Profile::Granted,
+        grants: Grants {
+            directories: vec![Directory {
+                host: "/srv/photos".to_owned(),
+                guest: "/photos".to_owned(),
+                access: Access::ReadWrite,
+            }],
+            hosts: vec![Host {
+                name: "api.example.com".to_owned(),
+                port: 443,
+            }],
+            ports: vec![8080],
+            env: vec!["LANG".to_owned()],
+        },
     };
     [("full", full), ("empty", Input::default())]
 }
@@ -267,6 +283,15 @@ fn outputs() -> [(&'static str, Output); 3] {
         stderr: ByteBuf::from(b"err\xff"),
         exit_code: Some(-1),
         error: Some("trap: unreachable".to_owned()),
+        engine: Some(Engine {
+            name: "wasmtime".to_owned(),
+            version: "48.0.8".to_owned(),
+            sandbox: "0.1.0".to_owned(),
+            arch: "x86_64".to_owned(),
+            profile: Profile::Deterministic,
+            isolation: "process".to_owned(),
+            features: vec!["fuel".to_owned()],
+        }),
     };
     let largest = Output {
         exit_code: Some(i32::MAX),

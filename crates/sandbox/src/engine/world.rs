@@ -1,0 +1,152 @@
+//! The two worlds that guests live in: the real one, and the one of the deterministic profile.
+//!
+//! Each has an engine of its own, because NaN canonicalisation and relaxed SIMD are decided when
+//! code is compiled, and functions of its own to import, because waiting has to be virtual.
+
+use std::sync::Arc;
+
+use propeller_model::{self as model, Profile};
+use wasmtime::Engine;
+
+use super::code::{self, Linkers};
+use super::guest;
+
+/// The version of wasmtime in the lock file; a test compares them.
+const WASMTIME_VERSION: &str = "48.0.8";
+
+/// What both engines are told beyond wasmtime's defaults, and what they are denied.
+const FEATURES: [&str; 10] = [
+    "bulk-memory",
+    "component-model",
+    "extended-const",
+    "fuel",
+    "multi-memory",
+    "multi-value",
+    "reference-types",
+    "relaxed-simd",
+    "simd",
+    "tail-call",
+];
+
+/// What the deterministic engine is told in addition.
+const VIRTUAL_FEATURES: [&str; 4] = [
+    "nan-canonicalization",
+    "relaxed-simd-deterministic",
+    "seeded-random",
+    "virtual-time",
+];
+
+/// Which world a guest lives in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum World {
+    /// Real clocks, real randomness, the processor's own floating point.
+    Real,
+    /// The same on every machine.
+    Virtual,
+}
+
+impl World {
+    pub(super) fn of(profile: Profile) -> Self {
+        match profile {
+            Profile::Deterministic => Self::Virtual,
+            Profile::Pure | Profile::Granted => Self::Real,
+        }
+    }
+}
+
+/// What all guests of one world share.
+pub(super) struct Side {
+    pub(super) engine: Engine,
+    pub(super) linkers: Linkers,
+}
+
+impl Side {
+    fn new(stack_bytes: u64, world: World) -> wasmtime::Result<Self> {
+        let engine = code::engine(stack_bytes, world)?;
+        let linkers = guest::linkers(&engine, world)?;
+        Ok(Self { engine, linkers })
+    }
+}
+
+/// Both worlds.
+pub(super) struct Worlds {
+    real: Side,
+    deterministic: Side,
+    /// What results say, for each profile.
+    told: [Arc<model::Engine>; 3],
+}
+
+impl Worlds {
+    pub(super) fn new(stack_bytes: u64, isolation: &str) -> wasmtime::Result<Self> {
+        Ok(Self {
+            real: Side::new(stack_bytes, World::Real)?,
+            deterministic: Side::new(stack_bytes, World::Virtual)?,
+            told: Profile::ALL.map(|profile| Arc::new(described(profile, isolation))),
+        })
+    }
+
+    pub(super) fn of(&self, profile: Profile) -> &Side {
+        self.side(World::of(profile))
+    }
+
+    pub(super) fn side(&self, world: World) -> &Side {
+        match world {
+            World::Real => &self.real,
+            World::Virtual => &self.deterministic,
+        }
+    }
+
+    /// What a result of this profile says about its engine.
+    pub(super) fn told(&self, profile: Profile) -> Arc<model::Engine> {
+        Arc::clone(&self.told[profile as usize])
+    }
+
+    /// The engines, for whoever has to make guests yield.
+    pub(super) fn engines(&self) -> [Engine; 2] {
+        [self.real.engine.clone(), self.deterministic.engine.clone()]
+    }
+}
+
+/// What a result says about the engine that made it.
+fn described(profile: Profile, isolation: &str) -> model::Engine {
+    let more = match World::of(profile) {
+        World::Real => &[][..],
+        World::Virtual => &VIRTUAL_FEATURES[..],
+    };
+    let mut features: Vec<String> = FEATURES
+        .iter()
+        .chain(more)
+        .map(ToString::to_string)
+        .collect();
+    features.sort();
+    model::Engine {
+        name: "wasmtime".to_owned(),
+        version: WASMTIME_VERSION.to_owned(),
+        sandbox: env!("CARGO_PKG_VERSION").to_owned(),
+        arch: std::env::consts::ARCH.to_owned(),
+        profile,
+        isolation: isolation.to_owned(),
+        features,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_that_results_name_is_the_one_that_is_locked() {
+        let lock = include_str!("../../../../Cargo.lock");
+        let entry = format!("name = \"wasmtime\"\nversion = \"{WASMTIME_VERSION}\"\n");
+        assert!(lock.contains(&entry));
+    }
+
+    #[test]
+    fn a_result_says_what_made_it_deterministic() {
+        let engine = described(Profile::Deterministic, "process");
+        assert!(engine.features.is_sorted());
+        assert!(engine.features.contains(&"nan-canonicalization".to_owned()));
+        let pure = described(Profile::Pure, "process");
+        assert!(!pure.features.contains(&"virtual-time".to_owned()));
+    }
+}
