@@ -96,6 +96,9 @@ async fn a_guest_chooses_its_exit_code_also_from_a_function() {
     check(leave("_start", 0), "exit 0").await;
     check(leave("_start", 3), "exit 3").await;
     check(leave("compute", 3), "exit 3").await;
+    // What shells and `exit(255)` use, from 126 on.
+    check(leave("_start", 127), "exit 127").await;
+    check(leave("_start", 255), "exit 255").await;
 }
 
 #[tokio::test]
