@@ -1,12 +1,15 @@
 //! Guests, friendly and hostile, in one binary: modules are WebAssembly text in the tests.
 
+#[path = "../conformance/mod.rs"]
+mod conformance;
+
 mod cache;
 mod calls;
 mod commands;
 mod components;
-mod conformance;
 mod deterministic;
 mod limits;
 mod refusals;
 mod runtime;
+mod script;
 mod support;

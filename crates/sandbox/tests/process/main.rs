@@ -6,6 +6,8 @@
 mod calls;
 #[path = "../guests/commands.rs"]
 mod commands;
+#[path = "../conformance/mod.rs"]
+mod conformance;
 #[path = "../guests/deterministic.rs"]
 mod deterministic;
 #[path = "../guests/limits.rs"]

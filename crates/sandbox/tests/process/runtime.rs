@@ -3,7 +3,13 @@
 use propeller_sandbox::EngineConfig;
 use propeller_sandbox::process::{AllowMissing, ProcessConfig, ProcessRuntime};
 
+use crate::conformance::{Column, wasmtime};
 use crate::support::CONFIG;
+
+pub(crate) const COLUMN: Column = Column {
+    name: "process",
+    differences: wasmtime::DIFFERENCES,
+};
 
 pub(crate) fn runtime() -> ProcessRuntime {
     with(CONFIG)

@@ -1,0 +1,182 @@
+//! Every host call of WASI preview 1, tried by guests; docs/book/wasi.md has the outcome.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+use propeller_sandbox::{Entry, Exit, Job, RunError, Runtime, Status};
+
+use super::host_calls::{self, HostCall, REFUSED};
+use super::{Column, inputs, page};
+use crate::runtime::COLUMN;
+use crate::support::{job_of, line, runtime};
+
+/// What standard input holds in every case.
+const STDIN: &[u8] = b"0123456789";
+
+/// How a case ended.
+pub(super) struct Outcome {
+    pub(super) call: &'static str,
+    pub(super) case: String,
+    /// `passes`, `refuses`, or `differs` with what came instead.
+    pub(super) cell: String,
+}
+
+/// What a guest is given and what has to come out.
+struct Case {
+    name: String,
+    job: Job,
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+/// Runs all cases and compares what differs with what is known to.
+async fn outcomes(runtime: &dyn Runtime, column: &Column) -> Vec<Outcome> {
+    let mut outcomes = Vec::new();
+    for call in host_calls::ALL {
+        for case in cases(call) {
+            let cell = case.cell(&runtime.run(case.job.clone()).await);
+            outcomes.push(Outcome {
+                call: call.name,
+                case: case.name,
+                cell,
+            });
+        }
+    }
+    let known = column.differences.iter();
+    let known: BTreeSet<_> = known.map(|of| (of.call, of.case)).collect();
+    let found = outcomes.iter().filter(|of| of.cell.starts_with("differs"));
+    let found: BTreeMap<_, _> = found
+        .map(|of| ((of.call, of.case.as_str()), of.cell.as_str()))
+        .collect();
+    let new: Vec<_> = found.iter().filter(|(of, _)| !known.contains(of)).collect();
+    let gone: Vec<_> = known.iter().filter(|of| !found.contains_key(of)).collect();
+    assert!(new.is_empty(), "not as WASI says: {new:#?}");
+    assert!(gone.is_empty(), "no longer different: {gone:#?}");
+    outcomes
+}
+
+#[tokio::test]
+async fn every_host_call_of_wasi_does_what_the_book_says() {
+    let outcomes = outcomes(&runtime(), &COLUMN).await;
+    page::check(&COLUMN, &outcomes);
+}
+
+#[tokio::test]
+#[ignore = "writes docs/book/wasi.md anew"]
+async fn the_book_is_told_what_every_host_call_of_wasi_does() {
+    let outcomes = outcomes(&runtime(), &COLUMN).await;
+    page::write(&COLUMN, &outcomes);
+}
+
+/// The cases of one host call.
+fn cases(call: &HostCall) -> Vec<Case> {
+    let module = call.module();
+    let mut cases = Vec::new();
+    for export in call.exports() {
+        let job = |entry: &str| Job {
+            entry: Entry::Named(entry.to_owned()),
+            env: environment(call.name),
+            stdin: Bytes::from_static(STDIN),
+            ..job_of(module.clone())
+        };
+        if export == "_start" {
+            cases.extend(inputs::of(call.name).map(|input| {
+                let stdout = input.echo(call.name, &job("_start").name);
+                let inputs::Input { name, args, env } = input;
+                Case {
+                    name: name.to_owned(),
+                    job: Job {
+                        args,
+                        env,
+                        ..job("_start")
+                    },
+                    stdout,
+                    stderr: Vec::new(),
+                }
+            }));
+            continue;
+        }
+        let (stdout, stderr) = printed(call.name, export);
+        cases.push(Case {
+            name: export.to_owned(),
+            job: job(export),
+            stdout,
+            stderr,
+        });
+    }
+    cases
+}
+
+impl Case {
+    /// What the page says of `end`.
+    fn cell(&self, end: &Result<Exit, RunError>) -> String {
+        let name = self.name.as_str();
+        let got = line(end);
+        let trapped = end
+            .as_ref()
+            .is_ok_and(|exit| matches!(exit.status, Status::Trapped { .. }));
+        let as_named = match name {
+            _ if name.ends_with("trap") || name.ends_with("traps") => trapped,
+            _ if name.starts_with("exit ") => got == name,
+            _ if self.is_command() => got == "exit 0",
+            _ => got == "0",
+        };
+        if !as_named {
+            return format!("differs: {}", came(&got, trapped));
+        }
+        if end
+            .as_ref()
+            .is_ok_and(|exit| exit.stdout != self.stdout || exit.stderr != self.stderr)
+        {
+            return "differs: prints something else".to_owned();
+        }
+        let cell = if name.starts_with(REFUSED) {
+            "refuses"
+        } else {
+            "passes"
+        };
+        cell.to_owned()
+    }
+
+    fn is_command(&self) -> bool {
+        matches!(&self.job.entry, Entry::Named(entry) if entry == "_start")
+    }
+}
+
+/// Where there is no variable there is nothing to write to a bad pointer.
+fn environment(call: &str) -> Vec<(String, String)> {
+    let variable = (call == "environ_get").then(|| ("KEY".to_owned(), "value".to_owned()));
+    variable.into_iter().collect()
+}
+
+/// What came instead of what was to come.
+fn came(got: &str, trapped: bool) -> String {
+    if trapped {
+        return "traps".to_owned();
+    }
+    match got.parse::<u32>() {
+        Ok(0) => "goes on".to_owned(),
+        Ok(number) => format!("{} at step {}", number % 1000, number / 1000),
+        Err(_) => got.to_owned(),
+    }
+}
+
+/// What a case prints; most print nothing.
+fn printed(call: &str, case: &str) -> (Vec<u8>, Vec<u8>) {
+    let (stdout, stderr): (Vec<u8>, &[u8]) = match (call, case) {
+        ("fd_write", "what is written is printed")
+        | ("fd_write", "a write tells how much it took, and the rest may follow")
+        | ("fd_write", "empty buffers are passed over") => (b"one two three".into(), b""),
+        ("fd_write", "buffers may overlap") => (b"one two two three".into(), b""),
+        ("fd_write", "a thousand buffers are taken") => ("one".repeat(1000).into(), b""),
+        ("fd_write", "a hundred kilobytes are taken") => (vec![b'x'; 100_000], b""),
+        ("fd_write", "both outputs are there") => (b"one".into(), b"one"),
+        // The count, which is the last argument, is written after the bytes.
+        ("fd_write", "a pointer to the count outside of memory traps") => (b"one".into(), b""),
+        ("fd_renumber", case) if case.starts_with("an input") => (Vec::new(), b""),
+        ("fd_renumber", _) => (b"moved".into(), b""),
+        ("fd_close", "a closed stream takes and gives nothing") => (Vec::new(), b"\0\0\0\0"),
+        _ => (Vec::new(), b""),
+    };
+    (stdout, stderr.to_vec())
+}

@@ -1,0 +1,18 @@
+(func (export "a pipe has no offsets") (result i32)
+  (call $buffer (i32.const 0) (i32.const 0) (i32.const 64) (i32.const 4))
+  (call $want (i32.const 1)
+    (call $fd_pread (i32.const 0) (i32.const 0) (i32.const 1) (i64.const 0) (i32.const 8))
+    (global.get $spipe))
+  (global.get $failed))
+
+(func (export "an output cannot be read") (result i32)
+  (call $buffer (i32.const 0) (i32.const 0) (i32.const 64) (i32.const 4))
+  (call $want_unfit (i32.const 1)
+    (call $fd_pread (i32.const 1) (i32.const 0) (i32.const 1) (i64.const 0) (i32.const 8)))
+  (global.get $failed))
+
+(func (export "a descriptor that does not exist is badf") (result i32)
+  (call $want (i32.const 1)
+    (call $fd_pread (i32.const 3) (i32.const 0) (i32.const 0) (i64.const 0) (i32.const 8))
+    (global.get $badf))
+  (global.get $failed))

@@ -1,0 +1,13 @@
+(func (export "refused: there are no directories") (result i32)
+  (call $want (i32.const 1)
+    (call $fd_prestat_dir_name (i32.const 3) (i32.const 8) (i32.const 64)) (global.get $badf))
+  (global.get $failed))
+
+(func (export "a stream is no directory") (result i32)
+  (i64.store (i32.const 8) (i64.const -1))
+  (call $want_unfit (i32.const 1)
+    (call $fd_prestat_dir_name (i32.const 0) (i32.const 8) (i32.const 64)))
+  (call $want_unfit (i32.const 2)
+    (call $fd_prestat_dir_name (i32.const 1) (i32.const 8) (i32.const 0)))
+  (call $want_i64 (i32.const 3) (i64.load (i32.const 8)) (i64.const -1))
+  (global.get $failed))

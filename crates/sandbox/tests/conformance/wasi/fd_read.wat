@@ -1,0 +1,105 @@
+;; Standard input holds "0123456789".
+
+(data (i32.const 1024) "0123456789")
+
+(func $read (param $buffers i32) (result i32)
+  (i32.store (i32.const 8192) (i32.const -1))
+  (call $fd_read (i32.const 0) (i32.const 0) (local.get $buffers) (i32.const 8192)))
+
+(func $count (result i32) (i32.load (i32.const 8192)))
+
+(func (export "all that was given comes, then nothing") (result i32)
+  (local $at i32)
+  (local.set $at (i32.const 64))
+  (block $end
+    (loop $more
+      (call $buffer (i32.const 0) (i32.const 0) (local.get $at) (i32.const 512))
+      (call $want (i32.const 1) (call $read (i32.const 1)) (global.get $success))
+      (br_if $end (global.get $failed))
+      (local.set $at (i32.add (local.get $at) (call $count)))
+      (br_if $more (call $count))))
+  (call $want (i32.const 2) (local.get $at) (i32.const 74))
+  (call $want_true (i32.const 3) (call $same (i32.const 64) (i32.const 1024) (i32.const 10)))
+  (call $want (i32.const 4) (call $read (i32.const 1)) (global.get $success))
+  (call $want (i32.const 5) (call $count) (i32.const 0))
+  (global.get $failed))
+
+(func (export "no more comes than there is room for") (result i32)
+  (memory.fill (i32.const 64) (i32.const 0xff) (i32.const 16))
+  (call $buffer (i32.const 0) (i32.const 0) (i32.const 64) (i32.const 3))
+  (call $want (i32.const 1) (call $read (i32.const 1)) (global.get $success))
+  (call $want_true (i32.const 2)
+    (i32.and (i32.ge_u (call $count) (i32.const 1)) (i32.le_u (call $count) (i32.const 3))))
+  (call $want (i32.const 3) (i32.load8_u (i32.const 67)) (i32.const 0xff))
+  (global.get $failed))
+
+(func (export "buffers are filled in their order") (result i32)
+  (call $buffer (i32.const 0) (i32.const 0) (i32.const 64) (i32.const 2))
+  (call $buffer (i32.const 0) (i32.const 1) (i32.const 66) (i32.const 2))
+  (call $want (i32.const 1) (call $read (i32.const 2)) (global.get $success))
+  (call $want_true (i32.const 2)
+    (i32.and (i32.ge_u (call $count) (i32.const 1)) (i32.le_u (call $count) (i32.const 4))))
+  (call $want_true (i32.const 3) (call $same (i32.const 64) (i32.const 1024) (call $count)))
+  (global.get $failed))
+
+(func (export "empty buffers are passed over") (result i32)
+  (call $buffer (i32.const 0) (i32.const 0) (i32.const 64) (i32.const 0))
+  (call $buffer (i32.const 0) (i32.const 1) (i32.const 64) (i32.const 0))
+  (call $buffer (i32.const 0) (i32.const 2) (i32.const 64) (i32.const 4))
+  (call $want (i32.const 1) (call $read (i32.const 3)) (global.get $success))
+  (call $want_true (i32.const 2) (call $count))
+  (call $want_true (i32.const 3) (call $same (i32.const 64) (i32.const 1024) (call $count)))
+  (global.get $failed))
+
+(func (export "buffers may overlap") (result i32)
+  (call $buffer (i32.const 0) (i32.const 0) (i32.const 64) (i32.const 8))
+  (call $buffer (i32.const 0) (i32.const 1) (i32.const 64) (i32.const 8))
+  (call $want (i32.const 1) (call $read (i32.const 2)) (global.get $success))
+  (call $want_true (i32.const 2) (call $count))
+  (global.get $failed))
+
+(func (export "a thousand buffers are taken") (result i32)
+  (local $index i32)
+  (loop $next
+    (call $buffer (i32.const 0) (local.get $index) (i32.const 16384) (i32.const 1))
+    (local.set $index (i32.add (local.get $index) (i32.const 1)))
+    (br_if $next (i32.lt_u (local.get $index) (i32.const 1000))))
+  (call $want (i32.const 1) (call $read (i32.const 1000)) (global.get $success))
+  (call $want_true (i32.const 2) (call $count))
+  (global.get $failed))
+
+(func (export "without a buffer nothing is read") (result i32)
+  (call $want (i32.const 1) (call $read (i32.const 0)) (global.get $success))
+  (call $want (i32.const 2) (call $count) (i32.const 0))
+  (global.get $failed))
+
+(func (export "into an empty buffer nothing is read") (result i32)
+  (call $buffer (i32.const 0) (i32.const 0) (i32.const 64) (i32.const 0))
+  (call $want (i32.const 1) (call $read (i32.const 1)) (global.get $success))
+  (call $want (i32.const 2) (call $count) (i32.const 0))
+  (global.get $failed))
+
+(func (export "an output cannot be read") (result i32)
+  (call $buffer (i32.const 0) (i32.const 0) (i32.const 64) (i32.const 4))
+  (call $want_unfit (i32.const 1)
+    (call $fd_read (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+  (call $want_unfit (i32.const 2)
+    (call $fd_read (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 8)))
+  (global.get $failed))
+
+(func (export "a descriptor that does not exist is badf") (result i32)
+  (call $buffer (i32.const 0) (i32.const 0) (i32.const 64) (i32.const 4))
+  (call $want (i32.const 1)
+    (call $fd_read (i32.const 3) (i32.const 0) (i32.const 1) (i32.const 8)) (global.get $badf))
+  (global.get $failed))
+
+(func (export "a buffer outside of memory traps") (result i32)
+  (call $buffer (i32.const 0) (i32.const 0) (i32.const 131068) (i32.const 8))
+  (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (i32.const 8)))
+
+(func (export "a list outside of memory traps") (result i32)
+  (call $fd_read (i32.const 0) (i32.const 131068) (i32.const 1) (i32.const 8)))
+
+(func (export "a pointer to the count outside of memory traps") (result i32)
+  (call $buffer (i32.const 0) (i32.const 0) (i32.const 64) (i32.const 4))
+  (call $fd_read (i32.const 0) (i32.const 0) (i32.const 1) (global.get $end)))

@@ -1,0 +1,14 @@
+(func (export "a pipe has no offset") (result i32)
+  (call $want (i32.const 1) (call $fd_seek (i32.const 0) (i64.const 0) (i32.const 1) (i32.const 8)) (global.get $spipe))
+  (call $want (i32.const 2) (call $fd_seek (i32.const 1) (i64.const 0) (i32.const 1) (i32.const 8)) (global.get $spipe))
+  (call $want (i32.const 3) (call $fd_seek (i32.const 2) (i64.const 0) (i32.const 1) (i32.const 8)) (global.get $spipe))
+  (global.get $failed))
+
+(func (export "a descriptor that does not exist is badf") (result i32)
+  (call $want (i32.const 1) (call $fd_seek (i32.const 3) (i64.const 0) (i32.const 1) (i32.const 8)) (global.get $badf))
+  (global.get $failed))
+
+(func (export "a base that does not exist is inval") (result i32)
+  (call $want (i32.const 1)
+    (call $fd_seek (i32.const 0) (i64.const 0) (i32.const 3) (i32.const 8)) (global.get $inval))
+  (global.get $failed))

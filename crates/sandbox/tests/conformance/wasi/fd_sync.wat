@@ -1,0 +1,10 @@
+(func (export "refused: there is no file, and a stream is none") (result i32)
+  (call $want_unfit (i32.const 1) (call $fd_sync (i32.const 0)))
+  (call $want_unfit (i32.const 2) (call $fd_sync (i32.const 1)))
+  (call $want_unfit (i32.const 3) (call $fd_sync (i32.const 2)))
+  (global.get $failed))
+
+(func (export "a descriptor that does not exist is badf") (result i32)
+  (call $want (i32.const 1) (call $fd_sync (i32.const 3)) (global.get $badf))
+  (call $want (i32.const 2) (call $fd_sync (i32.const -1)) (global.get $badf))
+  (global.get $failed))
