@@ -3,6 +3,7 @@
 #[path = "../conformance/mod.rs"]
 mod conformance;
 
+mod bounds;
 mod cache;
 mod calls;
 mod commands;
@@ -12,4 +13,5 @@ mod limits;
 mod refusals;
 mod runtime;
 mod script;
+mod stop;
 mod support;

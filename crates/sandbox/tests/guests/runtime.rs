@@ -1,6 +1,6 @@
 //! What runs the guests of these tests: this process.
 
-use propeller_sandbox::WasmtimeRuntime;
+use propeller_sandbox::{EngineConfig, WasmtimeRuntime};
 
 use crate::conformance::{Column, wasmtime};
 use crate::support::CONFIG;
@@ -11,5 +11,10 @@ pub(crate) const COLUMN: Column = Column {
 };
 
 pub(crate) fn runtime() -> WasmtimeRuntime {
-    WasmtimeRuntime::new(CONFIG).expect("the engine starts on this machine")
+    with(CONFIG)
+}
+
+/// A runtime with another engine.
+pub(crate) fn with(engine: EngineConfig) -> WasmtimeRuntime {
+    WasmtimeRuntime::new(engine).expect("the engine starts on this machine")
 }

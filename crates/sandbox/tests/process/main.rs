@@ -2,6 +2,8 @@
 //! the same.
 #![cfg(target_os = "linux")]
 
+#[path = "../guests/bounds.rs"]
+mod bounds;
 #[path = "../guests/calls.rs"]
 mod calls;
 #[path = "../guests/commands.rs"]
@@ -14,6 +16,8 @@ mod deterministic;
 mod limits;
 #[path = "../guests/refusals.rs"]
 mod refusals;
+#[path = "../guests/stop.rs"]
+mod stop;
 #[path = "../guests/support.rs"]
 mod support;
 
