@@ -6,6 +6,7 @@ mod conformance;
 mod bounds;
 mod cache;
 mod calls;
+mod canary;
 mod commands;
 mod components;
 mod deterministic;

@@ -6,6 +6,8 @@
 mod bounds;
 #[path = "../guests/calls.rs"]
 mod calls;
+#[path = "../guests/canary.rs"]
+mod canary;
 #[path = "../guests/commands.rs"]
 mod commands;
 #[path = "../conformance/mod.rs"]
