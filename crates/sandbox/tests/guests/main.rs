@@ -10,6 +10,7 @@ mod canary;
 mod commands;
 mod components;
 mod deterministic;
+mod flat;
 mod limits;
 mod refusals;
 mod runtime;

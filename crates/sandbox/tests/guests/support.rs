@@ -110,3 +110,45 @@ pub(crate) async fn until(happened: impl Fn() -> bool) {
     let waited = tokio::time::timeout(PATIENCE, waiting).await;
     waited.expect("what the test waits for happens");
 }
+
+/// Whether this is a process for the test called `name` alone. If it is not, the test has run in
+/// such a process when this comes back, and went well.
+pub(crate) fn alone(name: &str) -> bool {
+    const ALONE: &str = "SANDBOX_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return true;
+    }
+    let alone = std::process::Command::new("/proc/self/exe")
+        .args(["--exact", name])
+        .env(ALONE, "1")
+        .output()
+        .expect("the test starts itself");
+    let said = String::from_utf8_lossy(&alone.stdout);
+    let failed = String::from_utf8_lossy(&alone.stderr);
+    assert!(alone.status.success(), "{said}{failed}");
+    assert!(said.contains("1 passed"), "{said}");
+    false
+}
+
+/// The processes whose parent is `parent`.
+fn children(parent: u32) -> Vec<u32> {
+    let all = std::fs::read_dir("/proc").expect("there is /proc");
+    let pids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    pids.filter(|pid: &u32| {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
+        let line = format!("PPid:\t{parent}");
+        status.is_ok_and(|status| status.lines().any(|l| l == line))
+    })
+    .collect()
+}
+
+/// Every process below this one, in the order in which they are below each other.
+pub(crate) fn below() -> Vec<u32> {
+    let mut found: Vec<u32> = children(std::process::id());
+    let mut at = 0;
+    while at < found.len() {
+        found.extend(children(found[at]));
+        at += 1;
+    }
+    found
+}

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use propeller_sandbox::{Job, Runtime, WasmtimeRuntime};
 
-use crate::deaths::guests;
-use crate::support::{CONFIG, job, job_of, runtime};
+use crate::support::{CONFIG, below, job, job_of, runtime};
 
 const ADD: &str = r#"
     (module (func (export "add") (param i32 i32) (result i32)
@@ -62,7 +61,7 @@ async fn cost_of_a_process_for_each_guest() {
             println!("{name}, {mode}: p50 {} us, p95 {} us", at(50), at(95));
         }
     }
-    for pid in guests() {
+    for pid in below() {
         let (pss, dirty) = (memory(pid, "Pss:"), memory(pid, "Private_Dirty:"));
         println!("process {pid}: PSS {pss:?} KiB, private dirty {dirty:?} KiB");
     }

@@ -6,7 +6,7 @@ use propeller_sandbox::process::{AllowMissing, ProcessConfig, ProcessRuntime, St
 use propeller_sandbox::{Job, RunError, Runtime};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{CONFIG, bound, job, line, runtime, until};
+use crate::support::{CONFIG, alone, below, bound, job, line, runtime, until};
 
 /// Prints a word, then computes for ever.
 const SHOUT: &str = r#"
@@ -26,29 +26,6 @@ fn endless() -> Job {
     let mut job = job(SHOUT, "shout", &[]);
     job.limits.fuel = bound(1 << 60);
     job
-}
-
-/// The processes whose parent is `parent`.
-fn children(parent: u32) -> Vec<u32> {
-    let all = std::fs::read_dir("/proc").expect("there is /proc");
-    let pids = all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    pids.filter(|pid: &u32| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status"));
-        let line = format!("PPid:\t{parent}");
-        status.is_ok_and(|status| status.lines().any(|l| l == line))
-    })
-    .collect()
-}
-
-/// Every process below this one that is a guest's or forks them.
-pub(crate) fn guests() -> Vec<u32> {
-    let mut found: Vec<u32> = children(std::process::id());
-    let mut at = 0;
-    while at < found.len() {
-        found.extend(children(found[at]));
-        at += 1;
-    }
-    found
 }
 
 #[tokio::test]
@@ -108,28 +85,15 @@ async fn futures(runtime: &ProcessRuntime, jobs: [Job; 4]) -> Vec<String> {
 /// Alone in its process, since it kills everything below it.
 #[tokio::test]
 async fn a_lost_zygote_costs_its_jobs_and_is_replaced() {
-    if std::env::var_os("SANDBOX_TEST_ALONE").is_none() {
-        let alone = std::process::Command::new("/proc/self/exe")
-            .args([
-                "--exact",
-                "deaths::a_lost_zygote_costs_its_jobs_and_is_replaced",
-            ])
-            .env("SANDBOX_TEST_ALONE", "1")
-            .output()
-            .expect("the test starts itself");
-        assert!(
-            alone.status.success(),
-            "{}",
-            String::from_utf8_lossy(&alone.stdout)
-        );
+    if !alone("deaths::a_lost_zygote_costs_its_jobs_and_is_replaced") {
         return;
     }
     let runtime = runtime();
     let lost = tokio::join!(runtime.run(endless()), async {
         until(|| runtime.running() == 1).await;
         // The launcher, the zygote and its children: killing the second one takes the others along.
-        until(|| guests().len() >= 3).await;
-        let zygote = Pid::from_raw(guests()[1].cast_signed()).expect("a process id");
+        until(|| below().len() >= 3).await;
+        let zygote = Pid::from_raw(below()[1].cast_signed()).expect("a process id");
         kill_process(zygote, Signal::KILL).expect("a child may be killed");
     });
     assert!(matches!(lost.0, Err(RunError::Lost)), "{:?}", lost.0);
@@ -140,7 +104,7 @@ async fn a_lost_zygote_costs_its_jobs_and_is_replaced() {
     );
     assert_eq!(end, "nothing");
     drop(runtime);
-    until(|| guests().is_empty()).await;
+    until(|| below().is_empty()).await;
 }
 
 #[test]

@@ -14,6 +14,8 @@ mod commands;
 mod conformance;
 #[path = "../guests/deterministic.rs"]
 mod deterministic;
+#[path = "../guests/flat.rs"]
+mod flat;
 #[path = "../guests/limits.rs"]
 mod limits;
 #[path = "../guests/refusals.rs"]
