@@ -53,7 +53,7 @@ const VERBS: [Verb; 6] = [
     },
     Verb {
         name: "soak",
-        does: "run the fuzz targets for as long as asked: soak [ARGS…]",
+        does: "run what is long: tests, then the fuzz targets: soak [ARGS of these]",
         run: soak::run,
     },
 ];

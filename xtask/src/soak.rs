@@ -1,10 +1,28 @@
-//! `cargo xtask soak`: long randomised runs of the fuzz targets, in a release build.
+//! `cargo xtask soak`: what takes too long for every change, in a release build.
 
 use std::process::ExitCode;
 
 use crate::{metadata::Metadata, run};
 
+/// Tests that are ignored otherwise: package, test binary, what their names have in common.
+const TESTS: [(&str, &str, &str); 1] = [("propeller", "e2e", "soak::")];
+
+/// Runs the long tests, then the fuzz targets; with arguments only the fuzz targets, which the
+/// arguments are for.
 pub(crate) fn run(metadata: &Metadata, args: &[String]) -> Result<ExitCode, String> {
+    if args.is_empty() {
+        for (package, binary, name) in TESTS {
+            let mut command = run::cargo(&metadata.workspace_root);
+            command.args(["test", "--release", "--locked", "-p", package]);
+            command.args(["--test", binary, "--", "--ignored", "--nocapture"]);
+            // One after the other: they measure the memory of what they start.
+            command.args(["--test-threads", "1", name]);
+            let code = run::pass_through(command)?;
+            if code != ExitCode::SUCCESS {
+                return Ok(code);
+            }
+        }
+    }
     let mut command = run::cargo(&metadata.workspace_root);
     command.args(["run", "--release", "--locked", "-p", "propeller-fuzz", "--"]);
     command.args(args);

@@ -16,5 +16,6 @@ mod persistence;
 mod plain;
 mod processes;
 mod rest;
+mod soak;
 mod support;
 mod survival;
