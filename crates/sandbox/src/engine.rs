@@ -11,7 +11,7 @@
 //! Guests run on threads of their own, so that a guest that computes cannot keep the caller's
 //! heartbeats waiting. The ticker makes every guest yield each 5 ms; a guest that has yielded
 //! can be timed out, aborted or followed by another one. What cannot be interrupted is one host
-//! call or one bulk instruction; a `memory.fill` of 256 MiB takes some tens of milliseconds.
+//! call or one bulk instruction; a `memory.fill` of 256 MiB takes more than a tenth of a second.
 //!
 //! A compilation cannot be interrupted either: a job that is dropped, or has waited long enough,
 //! leaves it to finish. It is shared, and its result is cached.
