@@ -11,6 +11,7 @@ mod commands;
 mod effect;
 mod fleet;
 mod leases;
+mod logs;
 mod place;
 mod plain;
 mod said;
@@ -37,6 +38,7 @@ pub use apply::Input;
 pub use command::{Answer, Change, Command, NewModule, Refusal};
 pub use effect::Effect;
 pub use fleet::{Fleet, Member};
+pub use logs::{EVENTS_MAX, Follower, LogEvent, Place};
 
 /// Wakes handled in one transaction. Its commit costs about as much as applying this many.
 const BATCH_MAX: usize = 512;
@@ -98,6 +100,7 @@ pub(crate) struct Mind {
     desk: Desk,
     fleet: Fleet,
     leases: leases::Leases,
+    logs: logs::Logs,
     waiters: waiters::Waiters,
     /// Tasks in the queue, as the store counts them.
     waiting: u64,
@@ -136,6 +139,7 @@ impl Dispatcher {
             keys,
             fleet: Fleet::default(),
             leases: leases::Leases::default(),
+            logs: logs::Logs::default(),
             waiters: waiters::Waiters::default(),
             waiting: 0,
             begun: Instant::now(),
@@ -173,7 +177,10 @@ impl Dispatcher {
     fn handle(&mut self, batch: impl Iterator<Item = Wake>) {
         let mut inputs = Vec::new();
         let mut replies = Vec::new();
+        // Pieces of logs and frames that come to nothing change nothing.
+        let mut idle = true;
         for wake in batch {
+            idle &= matches!(wake, Wake::Link(Incoming::Frame { .. }));
             let (input, reply) = match wake {
                 Wake::Stop => (None, None),
                 Wake::Tick => (Some(Input::Tick), None),
@@ -188,6 +195,9 @@ impl Dispatcher {
                 inputs.push(input);
                 replies.push(reply);
             }
+        }
+        if idle && inputs.is_empty() {
+            return;
         }
         match self.commit(&inputs, Placing::Yes) {
             Ok((effects, answers)) => self.finish(effects, answers, &mut replies),

@@ -3,16 +3,29 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use propeller_model::AttemptId;
+use propeller_model::{AttemptId, Digest};
 use propeller_wire::message::{FromProplet, Refusal, Start};
+use tokio::task::AbortHandle;
 use tracing::{error, info, warn};
 
+use crate::watch::Slot;
 use crate::work::{Worked, work};
 use crate::worker::Worker;
 
 /// How long an attempt runs before the manager is told: most are over by then, and their report
 /// says all of it.
 const TELL_AFTER: Duration = Duration::from_millis(25);
+
+/// An attempt under way.
+#[derive(Debug)]
+pub(crate) struct Running {
+    handle: AbortHandle,
+    digest: Digest,
+    /// Whose task it is.
+    pub(crate) tenant: String,
+    /// What its guest prints.
+    pub(crate) transcript: Slot,
+}
 
 impl Worker {
     /// Runs an attempt whose module is here.
@@ -22,8 +35,11 @@ impl Worker {
         let bench = self.bench.clone();
         let long = self.long.clone();
         let received = Instant::now();
+        let tenant = start.tenant.clone();
+        let transcript = Slot::default();
+        let slot = Slot::clone(&transcript);
         let handle = self.attempts.spawn(async move {
-            let run = work(bench, start, sealed, received);
+            let run = work(bench, start, sealed, received, slot);
             tokio::pin!(run);
             let worked = match tokio::time::timeout(TELL_AFTER, &mut run).await {
                 Ok(worked) => worked,
@@ -35,14 +51,20 @@ impl Worker {
             };
             (attempt, worked)
         });
-        self.running.insert(attempt, (handle, digest));
+        let running = Running {
+            handle,
+            digest,
+            tenant,
+            transcript,
+        };
+        self.running.insert(attempt, running);
     }
 
     /// Stops an attempt, whatever stage it is in.
     pub(crate) fn stop(&mut self, attempt: AttemptId) {
         let running = self.running.remove(&attempt);
-        if let Some((handle, _)) = &running {
-            handle.abort();
+        if let Some(running) = &running {
+            running.handle.abort();
         }
         if running.is_some() || self.fetches.stop(attempt) {
             info!(id = %attempt.task, attempt = attempt.number, "stopped app");
@@ -51,7 +73,7 @@ impl Worker {
     }
 
     pub(crate) fn ended(&mut self, attempt: AttemptId, worked: Worked) {
-        let Some((_, digest)) = self.running.remove(&attempt) else {
+        let Some(Running { digest, .. }) = self.running.remove(&attempt) else {
             return;
         };
         match worked {
@@ -77,7 +99,7 @@ impl Worker {
         let attempt = self
             .running
             .iter()
-            .find(|(_, (handle, _))| handle.id() == failed.id())
+            .find(|(_, running)| running.handle.id() == failed.id())
             .map(|(attempt, _)| *attempt);
         if let Some(attempt) = attempt {
             error!(id = %attempt.task, error = %failed, "an attempt crashed");
@@ -94,8 +116,8 @@ impl Worker {
         if !self.running.is_empty() {
             warn!(attempts = self.running.len(), why, "stopping all apps");
         }
-        for (_, (handle, _)) in self.running.drain() {
-            handle.abort();
+        for (_, running) in self.running.drain() {
+            running.handle.abort();
         }
         let waiting: Vec<AttemptId> = self.fetches.attempts().collect();
         for attempt in waiting {

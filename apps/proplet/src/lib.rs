@@ -22,6 +22,7 @@ pub mod policy;
 mod said;
 mod service;
 mod vitals;
+mod watch;
 pub mod work;
 mod worker;
 

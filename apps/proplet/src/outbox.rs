@@ -279,6 +279,7 @@ mod tests {
             success: true,
             output: b"canary-in-the-outbox".to_vec().into(),
             usage: Usage::default(),
+            exit: propeller_model::ExitKind::Returned,
         }
     }
 

@@ -178,7 +178,7 @@ impl Plain {
         let runtime = Arc::clone(&self.runtime);
         let proplet_id = self.id.to_string();
         Ok(async move {
-            let (_, output, _) = judge(run(runtime.as_ref(), job, daemon).await);
+            let output = judge(run(runtime.as_ref(), job, daemon).await).output;
             Results {
                 task_id: start.id,
                 proplet_id,

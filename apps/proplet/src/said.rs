@@ -30,6 +30,7 @@ impl Worker {
                 let progress = self.fetches.take(piece, Instant::now());
                 self.progress(progress);
             }
+            ToProplet::Watch(watch) => self.watches.take(&watch, Instant::now()),
             ToProplet::NoModule(digest) => {
                 for start in self.fetches.give_up(digest) {
                     let text = "the manager does not have the module any more";

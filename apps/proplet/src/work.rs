@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use propeller_envelope::{Context, Keyring, open, seal};
-use propeller_model::PropletId;
-use propeller_sandbox::{Capabilities, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status};
+use propeller_model::{ExitKind, PropletId, Stream};
+use propeller_sandbox::{
+    Capabilities, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status, Transcript,
+};
 use propeller_wire::message::{
     Input, Output, Refusal, Refused, Report, Start, Usage, decode, encode,
 };
@@ -17,6 +19,7 @@ use tracing::{error, info};
 
 use crate::limits::{Ceilings, Excess};
 use crate::policy::Policy;
+use crate::watch::Slot;
 
 /// Modules that are opened without leaving the thread: a millisecond's work.
 const QUICK_LEN_MAX: usize = 256 * 1024;
@@ -50,7 +53,13 @@ pub enum Worked {
 }
 
 /// Makes one attempt. Dropping the future stops the guest.
-pub async fn work(bench: Bench, start: Start, sealed: Bytes, received: Instant) -> Worked {
+pub async fn work(
+    bench: Bench,
+    start: Start,
+    sealed: Bytes,
+    received: Instant,
+    slot: Slot,
+) -> Worked {
     let attempt = start.attempt;
     let opened = open_both(&bench, &start, sealed).await;
     let Some((wasm, input)) = opened else {
@@ -79,12 +88,20 @@ pub async fn work(bench: Bench, start: Start, sealed: Bytes, received: Instant) 
         Err(text) => return refused(Refusal::AboveCeiling, text),
     };
     let prepared = micros(received.elapsed());
+    let transcript = admitted.job.transcript.clone();
+    slot.get_or_init(|| transcript.clone());
     let ran = run(bench.runtime.as_ref(), admitted.job, admitted.daemon).await;
     if let Err(lost @ RunError::Lost) = &ran {
         // The guest did nothing wrong: the task is tried again.
         return refused(Refusal::LeaseLost, lost.to_string());
     }
-    let (success, output, mut usage) = judge(ran);
+    let Judged {
+        success,
+        exit,
+        mut output,
+        mut usage,
+    } = judge(ran);
+    output.gone = Stream::BOTH.map(|stream| transcript.gone(stream));
     // What the sandbox does not count as compiling or running was waiting for a free thread.
     usage.prepare_us = prepared.max(
         micros(received.elapsed())
@@ -103,6 +120,7 @@ pub async fn work(bench: Bench, start: Start, sealed: Bytes, received: Instant) 
             success,
             output: ByteBuf::from(output),
             usage,
+            exit,
         }),
         None => {
             let text = "the proplet has no randomness to seal the result with";
@@ -167,7 +185,7 @@ pub(crate) fn job(
         env,
         stdin,
         limits: _,
-        daemon: _,
+        daemon,
         profile,
         // Held against the policy by whoever has one.
         grants: _,
@@ -186,6 +204,12 @@ pub(crate) fn job(
         limits,
         profile,
         capabilities: Capabilities::default(),
+        // What runs for long prints for long: of that only the end is kept.
+        transcript: if daemon {
+            Transcript::tail()
+        } else {
+            Transcript::whole()
+        },
     })
 }
 
@@ -206,8 +230,20 @@ pub(crate) async fn run(runtime: &dyn Runtime, job: Job, daemon: bool) -> Result
     }
 }
 
+/// What a run comes to.
+pub(crate) struct Judged {
+    /// Whether the guest ended well.
+    success: bool,
+    /// How it ended, in a word.
+    exit: ExitKind,
+    /// What it said.
+    pub(crate) output: Output,
+    /// What it cost.
+    usage: Usage,
+}
+
 /// What a run comes to: whether the guest ended well, what it said, what it cost.
-pub(crate) fn judge(ran: Result<Exit, RunError>) -> (bool, Output, Usage) {
+pub(crate) fn judge(ran: Result<Exit, RunError>) -> Judged {
     match ran {
         Ok(exit) => {
             let usage = Usage {
@@ -221,6 +257,7 @@ pub(crate) fn judge(ran: Result<Exit, RunError>) -> (bool, Output, Usage) {
                 output_bytes: exit.usage.output_bytes,
             };
             let (success, exit_code, error) = verdict(&exit.status, &exit.stderr);
+            let (kind, hint) = (kind(&exit.status), exit.status.hint());
             let output = Output {
                 result: exit.result,
                 stdout: ByteBuf::from(exit.stdout),
@@ -228,16 +265,48 @@ pub(crate) fn judge(ran: Result<Exit, RunError>) -> (bool, Output, Usage) {
                 exit_code,
                 error: error.map(bounded),
                 engine: exit.engine.map(Arc::unwrap_or_clone),
+                hint: hint.map(str::to_owned),
+                gone: [0; 2],
             };
-            (success, output, usage)
+            Judged {
+                success,
+                exit: kind,
+                output,
+                usage,
+            }
         }
-        Err(error) => {
-            let output = Output {
+        Err(error) => Judged {
+            success: false,
+            exit: kind_of_failure(&error),
+            output: Output {
                 error: Some(bounded(chain(&error))),
+                hint: error.hint().map(str::to_owned),
                 ..Output::default()
-            };
-            (false, output, Usage::default())
-        }
+            },
+            usage: Usage::default(),
+        },
+    }
+}
+
+/// The end of a guest in a word.
+fn kind(status: &Status) -> ExitKind {
+    match status {
+        Status::Returned => ExitKind::Returned,
+        Status::Exited(_) => ExitKind::Exited,
+        Status::Trapped { .. } => ExitKind::Trap,
+        Status::LimitHit(_) => ExitKind::Limit,
+        Status::Inconclusive(_) => ExitKind::Inconclusive,
+    }
+}
+
+/// Why there was no guest, or no end of one, in a word.
+fn kind_of_failure(error: &RunError) -> ExitKind {
+    match error {
+        RunError::TooLarge { .. } | RunError::CompileTime { .. } => ExitKind::Limit,
+        RunError::Escaped | RunError::Forged => ExitKind::Escaped,
+        RunError::Lost => ExitKind::Lost,
+        RunError::Stopped | RunError::Runtime(_) => ExitKind::Host,
+        _ => ExitKind::Refused,
     }
 }
 
@@ -255,7 +324,7 @@ fn verdict(status: &Status, stderr: &[u8]) -> (bool, Option<i32>, Option<String>
             };
             (false, Some(*code), Some(error))
         }
-        Status::Trapped { message } => (false, None, Some(message.clone())),
+        Status::Trapped { message, .. } => (false, None, Some(message.clone())),
         Status::LimitHit(hit) => (false, None, Some(hit.to_string())),
         Status::Inconclusive(why) => (false, None, Some(why.to_string())),
     }

@@ -13,18 +13,20 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use propeller_envelope::Keyring;
-use propeller_model::{AttemptId, Digest, Lease};
+use propeller_model::{AttemptId, Lease};
 use propeller_wire::link::{Incoming, Link, Outgoing};
 use propeller_wire::message::{About, Fetch, FromProplet, Heartbeat, Hello, Refusal, Refused};
 use propeller_wire::{Caller, Channel, Heard};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 use tracing::{debug, error, info, warn};
 
+use crate::attempts::Running;
 use crate::cache::Modules;
 use crate::fetch::{Fetches, Progress};
 use crate::outbox::{Outbox, OutboxError};
 use crate::vitals::vitals;
+use crate::watch::{TELL_EVERY, Watches};
 use crate::work::{Bench, Worked};
 
 /// How often late things are looked at.
@@ -41,13 +43,14 @@ pub(crate) struct Worker {
     pub(crate) heartbeat: Duration,
     outgoing: mpsc::Sender<Outgoing>,
     incoming: mpsc::Receiver<Incoming>,
-    pub(crate) running: HashMap<AttemptId, (AbortHandle, Digest)>,
+    pub(crate) running: HashMap<AttemptId, Running>,
     pub(crate) attempts: JoinSet<(AttemptId, Worked)>,
     pub(crate) long: mpsc::Sender<AttemptId>,
     long_ones: mpsc::Receiver<AttemptId>,
     pub(crate) fetches: Fetches,
     pub(crate) modules: Modules,
     pub(crate) outbox: Outbox,
+    pub(crate) watches: Watches,
     pub(crate) lease: Duration,
     /// Runs out if the manager answers no heartbeat.
     pub(crate) lifeline: Option<Lease>,
@@ -110,6 +113,7 @@ impl Worker {
             long_ones,
             fetches: Fetches::default(),
             modules: Modules::default(),
+            watches: Watches::default(),
             lease: heartbeat * 3,
             lifeline: None,
             beats: 0,
@@ -128,6 +132,8 @@ impl Worker {
     pub(crate) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tell = tokio::time::interval(TELL_EVERY);
+        tell.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 incoming = self.incoming.recv() => match incoming {
@@ -147,6 +153,7 @@ impl Worker {
                 }
                 Ok(()) = self.keys.changed() => self.rekey(),
                 _ = tick.tick() => self.tick(),
+                _ = tell.tick(), if !self.watches.is_empty() => self.tell_printed(),
                 _ = &mut stop => break,
             }
         }
@@ -215,9 +222,14 @@ impl Worker {
         }
     }
 
+    /// Whether there is a session, and a broker to carry it.
+    pub(crate) fn may_talk(&self) -> bool {
+        self.link_up && self.caller.is_connected()
+    }
+
     /// Sends what waits in the outbox.
     pub(crate) fn report(&mut self) {
-        if !self.link_up || !self.caller.is_connected() {
+        if !self.may_talk() {
             return;
         }
         for message in self.outbox.due(Instant::now()) {

@@ -31,6 +31,21 @@ pub enum Context<'a> {
         /// The proplet that ran it.
         proplet: &'a str,
     },
+    /// A piece of what one attempt prints, while it runs.
+    Log {
+        /// Whose task.
+        tenant: &'a str,
+        /// The task's id.
+        task: [u8; 16],
+        /// The attempt that prints it.
+        attempt: u32,
+        /// The proplet that runs it.
+        proplet: &'a str,
+        /// 1 for standard output, 2 for standard error.
+        stream: u8,
+        /// Where in the stream the piece begins.
+        offset: u64,
+    },
     /// Something a service keeps for itself.
     Record {
         /// The service.
@@ -58,6 +73,24 @@ impl Context<'_> {
                     task,
                     &attempt.to_be_bytes(),
                     proplet.as_bytes(),
+                ],
+            ),
+            Self::Log {
+                tenant,
+                task,
+                attempt,
+                proplet,
+                stream,
+                offset,
+            } => encode(
+                5,
+                &[
+                    tenant.as_bytes(),
+                    task,
+                    &attempt.to_be_bytes(),
+                    proplet.as_bytes(),
+                    &[*stream],
+                    &offset.to_be_bytes(),
                 ],
             ),
             Self::Record { owner, name } => encode(4, &[owner.as_bytes(), name.as_bytes()]),

@@ -69,6 +69,14 @@ fn context(value: &Value) -> Context<'_> {
             attempt: u32::try_from(value["attempt"].as_u64().unwrap()).unwrap(),
             proplet: text("proplet"),
         },
+        "log" => Context::Log {
+            tenant: text("tenant"),
+            task: bytes("task").try_into().unwrap(),
+            attempt: u32::try_from(value["attempt"].as_u64().unwrap()).unwrap(),
+            proplet: text("proplet"),
+            stream: u8::try_from(value["stream"].as_u64().unwrap()).unwrap(),
+            offset: value["offset"].as_u64().unwrap(),
+        },
         "record" => Context::Record {
             owner: text("owner"),
             name: text("name"),

@@ -10,8 +10,10 @@
 //! - [`Engine`] – what ran a guest
 //! - [`Trace`] – where a task belongs among its caller's traces
 //! - [`Lease`] – how long an attempt lives without a sign of life
+//! - [`ExitKind`], [`Stream`] – how an attempt ended, and where it printed
 
 mod digest;
+mod exit;
 mod grants;
 mod id;
 mod lease;
@@ -22,6 +24,7 @@ pub mod task;
 mod trace;
 
 pub use digest::{Digest, DigestError};
+pub use exit::{ExitKind, ExitKindError, Stream};
 pub use grants::{Access, Directory, GRANTS_MAX, GrantError, Grants, Host};
 pub use id::{AttemptId, PropletId, PropletIdError, TaskId};
 pub use lease::Lease;

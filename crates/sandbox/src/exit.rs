@@ -47,6 +47,8 @@ pub enum Status {
     Exited(i32),
     /// The guest did what WebAssembly or the host forbids.
     Trapped {
+        /// The reason, for whoever looks for what to do.
+        trap: Trap,
         /// The reason, then one line per function of the guest that was active.
         message: String,
     },
@@ -82,6 +84,35 @@ pub enum Inconclusive {
     /// The host could not give what the guest may have.
     #[error("inconclusive: the host has no memory left for the guest, so this is no result")]
     HostMemory,
+}
+
+/// What a guest did that is forbidden.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Trap {
+    /// It came to an instruction that says so: a panic, an abort, a failed assertion.
+    Unreachable,
+    /// It read or wrote beyond its memory.
+    MemoryOutOfBounds,
+    /// It used an entry of a table that is not there.
+    TableOutOfBounds,
+    /// It called through an empty entry of a table.
+    IndirectCallToNull,
+    /// It called a function through a pointer of another type.
+    BadSignature,
+    /// It divided an integer by zero.
+    DivisionByZero,
+    /// The result of integer arithmetic does not fit.
+    IntegerOverflow,
+    /// It made an integer of a number that is none or does not fit.
+    BadConversion,
+    /// It waited for what nothing can bring any more.
+    Deadlock,
+    /// It broke a rule of the component model.
+    ComponentRule,
+    /// It asked its host for what the host refuses.
+    HostCall,
+    /// Something else.
+    Other,
 }
 
 /// The limit that ended a guest.

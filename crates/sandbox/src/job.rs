@@ -5,6 +5,7 @@ use propeller_model::{Digest, Limits, Profile};
 use serde::{Deserialize, Serialize};
 
 use crate::capabilities::Capabilities;
+use crate::transcript::Transcript;
 
 /// One run of one function of one module.
 #[derive(Clone, Debug)]
@@ -29,6 +30,9 @@ pub struct Job {
     pub profile: Profile,
     /// What the guest may reach beyond its sandbox.
     pub capabilities: Capabilities,
+    /// Where its output goes, readable while it runs; it also says what becomes of output beyond its
+    /// limit.
+    pub transcript: Transcript,
 }
 
 impl Job {

@@ -6,6 +6,8 @@
 //! - [`job`] – the module, the entry point, the arguments, the limits
 //! - [`capabilities`] – what a guest may reach beyond its sandbox
 //! - [`exit`] – how a guest ended, what it printed, what it used
+//! - [`transcript`] – what a guest has printed so far, readable while it runs
+//! - [`hint`] – what to do about an end that nobody wanted
 //! - [`runtime`] – the port, [`Runtime`], and its errors
 //! - [`engine`] – the port on wasmtime, [`WasmtimeRuntime`]
 //! - `process` – the port on wasmtime with a locked process for each guest, on Linux
@@ -18,15 +20,18 @@
 pub mod capabilities;
 pub mod engine;
 pub mod exit;
+pub mod hint;
 pub mod job;
 #[cfg(target_os = "linux")]
 pub mod process;
 pub mod runtime;
 pub mod scripted;
+pub mod transcript;
 
 pub use capabilities::{Capabilities, OpenDirectory, ReachableHost};
 pub use engine::{EngineConfig, StartError, WasmtimeRuntime};
-pub use exit::{Exit, Limit, LimitHit, Status, Usage};
+pub use exit::{Exit, Limit, LimitHit, Status, Trap, Usage};
 pub use job::{Entry, Job, ModuleKey};
 pub use runtime::{RunError, Runtime};
 pub use scripted::{Act, Scripted};
+pub use transcript::{Piece, Transcript};

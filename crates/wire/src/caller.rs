@@ -168,6 +168,7 @@ fn seal_in(session: &mut Session, message: &FromProplet) -> Option<(Channel, Vec
         | FromProplet::Heartbeat(_)
         | FromProplet::Started(_)
         | FromProplet::Fetch(_)
+        | FromProplet::Printed(_)
         | FromProplet::Goodbye => Channel::Alive,
     };
     let (frame, _) = session.seal(&channel, &encode(message)).ok()?;

@@ -168,7 +168,8 @@ impl Desk {
             | ToProplet::Beat(_)
             | ToProplet::Settled(_)
             | ToProplet::Piece(_)
-            | ToProplet::NoModule(_) => Channel::StartTo(proplet.clone()),
+            | ToProplet::NoModule(_)
+            | ToProplet::Watch(_) => Channel::StartTo(proplet.clone()),
         };
         let (frame, counter) = session.seal(&channel, &encode(message)).ok()?;
         Some(Letter {

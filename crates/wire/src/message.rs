@@ -2,7 +2,7 @@
 //!
 //! A changed message is a new variant at the end of its enum, never an edit of an old one.
 
-use propeller_model::{AttemptId, Digest, Engine, Grants, Profile, Trace};
+use propeller_model::{AttemptId, Digest, Engine, ExitKind, Grants, Profile, Stream, Trace};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -12,6 +12,8 @@ pub const MESSAGE_LEN_MAX: usize = 4 * 1024 * 1024;
 pub const INLINE_LEN_MAX: usize = 256 * 1024;
 /// Bytes in every piece of a module but the last.
 pub const PIECE_LEN: usize = 256 * 1024;
+/// Bytes of output in one [`Printed`]. Fewer make a flood expensive, more make a slow link late.
+pub const PRINTED_LEN_MAX: usize = 32 * 1024;
 /// Pieces that a proplet asks for at a time.
 pub const PIECES_IN_FLIGHT_MAX: u32 = 8;
 
@@ -32,6 +34,8 @@ pub enum ToProplet {
     Piece(Piece),
     /// There is no such module.
     NoModule(Digest),
+    /// Tell what an attempt prints, for a while.
+    Watch(Watch),
 }
 
 /// See [`ToProplet::Welcome`].
@@ -91,6 +95,22 @@ pub struct Piece {
     pub bytes: ByteBuf,
 }
 
+/// See [`ToProplet::Watch`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Watch {
+    /// Names the watcher, for as long as it watches; drawn at random by the manager.
+    pub watcher: u64,
+    /// What it watches.
+    pub attempt: AttemptId,
+    /// Where to begin, or to begin again, in standard output and standard error. Without it the
+    /// proplet goes on where it is, if it knows the watcher.
+    pub from: Option<[u64; 2]>,
+    /// How many pieces there is room for.
+    pub credit: u32,
+    /// After this time without another one the watch is over, in milliseconds; 0 ends it at once.
+    pub lease_ms: u32,
+}
+
 /// What a proplet says to its manager.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromProplet {
@@ -108,6 +128,8 @@ pub enum FromProplet {
     Fetch(Fetch),
     /// I am about to leave: what I have not reported will not be done.
     Goodbye,
+    /// A piece of what an attempt prints.
+    Printed(Printed),
 }
 
 /// See [`FromProplet::Hello`].
@@ -207,6 +229,30 @@ pub struct Report {
     pub output: ByteBuf,
     /// What it cost.
     pub usage: Usage,
+    /// How it ended, in a word.
+    pub exit: ExitKind,
+}
+
+/// See [`FromProplet::Printed`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Printed {
+    /// For whom.
+    pub watcher: u64,
+    /// Who prints.
+    pub attempt: AttemptId,
+    /// Where to.
+    pub stream: Stream,
+    /// Where the piece before it ended, or where the watch began: whoever has not got that far has
+    /// lost a piece.
+    pub after: u64,
+    /// Where this one begins. If that is later than `after`, what stood between is not kept any more.
+    pub offset: u64,
+    /// How many bytes it has.
+    pub len: u32,
+    /// How many bytes the stream has in all, so far.
+    pub printed: u64,
+    /// The bytes, in an envelope for this attempt, stream and offset.
+    pub bytes: ByteBuf,
 }
 
 /// What an attempt cost, measured by the proplet.
@@ -295,6 +341,11 @@ pub struct Output {
     pub error: Option<String>,
     /// What ran the guest; nothing if it did not run.
     pub engine: Option<Engine>,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Bytes of standard output and of standard error that came before and are not kept: of a daemon
+    /// only the end is.
+    pub gone: [u64; 2],
 }
 
 /// Why bytes are not a message.

@@ -1,7 +1,7 @@
 //! Applies one input to the store and to memory.
 
-use propeller_model::PropletId;
 use propeller_model::task::Retry;
+use propeller_model::{ExitKind, PropletId};
 use propeller_scheduler::Link;
 use propeller_wire::frame::{SessionId, looks_like_frame};
 use propeller_wire::message::FromProplet;
@@ -68,6 +68,13 @@ impl Mind {
             return None;
         }
         match self.desk.receive(channel, bytes, nonce) {
+            Received::Said {
+                proplet,
+                message: FromProplet::Printed(printed),
+            } => {
+                self.logs.printed(&proplet, printed);
+                None
+            }
             Received::Said { proplet, message } => Some(Input::Said(proplet, message)),
             Received::Announced {
                 proplet,
@@ -136,11 +143,13 @@ impl Mind {
         for attempt in self.leases.over(moment.now) {
             let setback = Setback {
                 why: "no sign of life within the lease".to_owned(),
+                exit: ExitKind::Lost,
                 retry: Retry::MayHelp,
                 exclude: false,
             };
             self.undone(db, attempt, &setback, moment, effects)?;
         }
+        effects.push(Effect::LookAtLogs);
         self.metrics.gauge(self.waiting, self.leases.len());
         if moment.now.saturating_duration_since(self.swept) >= SWEEP {
             self.swept = moment.now;
@@ -205,6 +214,7 @@ impl Mind {
                     why: "Failed to decrypt workload: cipher: message authentication failed \
                           (the proplet uses another workload key)"
                         .to_owned(),
+                    exit: ExitKind::Refused,
                     retry: if others && !pinned {
                         Retry::IsFree
                     } else {

@@ -3,7 +3,7 @@
 use propeller_model::{Digest, PropletId, TaskId, Trace};
 use tokio::sync::oneshot;
 
-use super::Member;
+use super::{Follower, Member, Place};
 use crate::store::Blob;
 use crate::store::module::Module;
 use crate::store::task::Task;
@@ -44,6 +44,15 @@ pub enum Command {
         task: TaskId,
         /// Fires once, at once if it is settled already.
         settled: std::sync::Mutex<Option<oneshot::Sender<()>>>,
+    },
+    /// Tell what it prints.
+    Follow {
+        /// Which task.
+        task: TaskId,
+        /// Where to begin, if that is still the attempt.
+        place: Option<Place>,
+        /// Gets what is printed; closed when the task is settled.
+        events: Follower,
     },
     /// Who is there?
     Fleet,
@@ -88,6 +97,10 @@ pub enum Answer {
     Done,
     /// Who is there.
     Fleet(Vec<Member>),
+    /// Events come; whether an attempt is under way already.
+    Following(bool),
+    /// The store has all there is.
+    Settled,
 }
 
 /// Why a request was refused.

@@ -5,7 +5,11 @@ use propeller_model::task::State;
 use propeller_model::{AttemptId, TaskId, Trace};
 use rusqlite::Connection;
 
-use super::{Answer, Change, Command, Effect, Member, Mind, Moment, NewModule, Refusal, Reply};
+use super::logs::Holder;
+use super::{
+    Answer, Change, Command, Effect, Follower, Member, Mind, Moment, NewModule, Place, Refusal,
+    Reply,
+};
 use crate::store::module::{Module, module_exists, module_insert};
 use crate::store::proplet::proplet_delete;
 use crate::store::task::{Task, task_insert, task_update};
@@ -55,6 +59,11 @@ impl Mind {
                 self.delete(db, &found, moment, effects)
             }
             Command::Watch { task, settled } => Self::watch(db, *task, settled, effects),
+            Command::Follow {
+                task,
+                place,
+                events,
+            } => self.follow_task(db, *task, *place, events, effects),
             Command::Fleet => {
                 let list = self.fleet.list(moment.now, self.rules.lease, &self.leases);
                 Ok(Ok(Answer::Fleet(list)))
@@ -193,6 +202,48 @@ impl Mind {
             }
         }
         Ok(Ok(Answer::Done))
+    }
+
+    fn follow_task(
+        &self,
+        db: &Connection,
+        id: TaskId,
+        place: Option<Place>,
+        events: &Follower,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Reply, StoreError> {
+        let found = match Self::task(db, id)? {
+            Ok(found) => found,
+            Err(refusal) => return Ok(Err(refusal)),
+        };
+        match found.state {
+            State::Created { .. } => {
+                let why = "the task has not been started, so it has printed nothing";
+                return Ok(Err(Refusal::Conflict(why.to_owned())));
+            }
+            State::Done { .. } => return Ok(Ok(Answer::Settled)),
+            State::Queued { .. } | State::Assigned { .. } | State::Running { .. } => {}
+        }
+        let holder = self.holder(id);
+        if let Some(Holder { proplet, .. }) = holder.as_ref().filter(|holder| holder.plain) {
+            let why = format!(
+                "proplet {proplet} speaks plain Propeller, which has no logs of running tasks:                  what the task prints comes with its result"
+            );
+            return Ok(Err(Refusal::Conflict(why)));
+        }
+        let coming = |effect: &&Effect| matches!(effect, Effect::Follow(..));
+        if self.logs.is_full(effects.iter().filter(coming).count()) {
+            let why = "64 clients follow logs already, which is the most:                        end one of them, or look at the results when the task has ended";
+            return Ok(Err(Refusal::Busy(why)));
+        }
+        let events = events
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .take();
+        if let Some(events) = events {
+            effects.push(Effect::Follow(id, place, events));
+        }
+        Ok(Ok(Answer::Following(holder.is_some())))
     }
 
     fn forget_proplet(&mut self, db: &Connection, id: &PropletId) -> Result<Reply, StoreError> {

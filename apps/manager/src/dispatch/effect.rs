@@ -1,16 +1,19 @@
 //! What happens once a batch is committed.
 
+use std::time::Instant;
+
 use bytes::Bytes;
 use propeller_envelope::Keyring;
 use propeller_model::{AttemptId, PropletId, TaskId, Trace};
 use propeller_scheduler::Link;
 use propeller_wire::Channel;
 use propeller_wire::link::Outgoing;
-use propeller_wire::message::{Start, ToProplet};
+use propeller_wire::message::{Start, ToProplet, Watch};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
-use super::{Dispatcher, Mind};
+use super::logs::Holder;
+use super::{Dispatcher, LogEvent, Mind, Place};
 use crate::store::Swept;
 
 /// Something to do after a commit.
@@ -26,6 +29,10 @@ pub enum Effect {
     Settled(TaskId),
     /// Somebody wants to know when a task is settled.
     Watch(TaskId, oneshot::Sender<()>),
+    /// Somebody wants to know what a task prints, perhaps from a place on.
+    Follow(TaskId, Option<Place>, mpsc::Sender<LogEvent>),
+    /// Time has passed for whoever follows.
+    LookAtLogs,
     /// Files that nothing refers to any more.
     Remove(Swept),
     /// The first line of a task's story for the log; the attempt is the last one before it.
@@ -40,7 +47,16 @@ impl Dispatcher {
             Effect::Say(proplet, message) => self.mind.say(&self.outgoing, &proplet, &message),
             Effect::Start(proplet, start) => self.mind.start(&self.outgoing, &proplet, *start),
             Effect::Publish(channel, bytes) => self.mind.publish(&self.outgoing, channel, bytes),
-            Effect::Settled(task) => self.mind.waiters.wake(task),
+            Effect::Settled(task) => {
+                self.mind.waiters.wake(task);
+                let over = self.mind.logs.settled(task);
+                self.mind.say_watches(&self.outgoing, over);
+            }
+            Effect::Follow(task, place, events) => {
+                self.mind.follow(task, place, events);
+                self.mind.look_at_logs(&self.outgoing);
+            }
+            Effect::LookAtLogs => self.mind.look_at_logs(&self.outgoing),
             Effect::Watch(task, waiter) => {
                 if !self.mind.waiters.add(task, waiter) {
                     warn!("too many clients wait for tasks");
@@ -78,6 +94,38 @@ impl Mind {
         }
         self.keys = keys;
         self.solicit(outgoing);
+    }
+
+    fn follow(&mut self, task: TaskId, place: Option<Place>, events: mpsc::Sender<LogEvent>) {
+        let mut watcher = [0; 8];
+        // Without randomness nobody follows: the sender is dropped, and the client asks again.
+        if aws_lc_rs::rand::fill(&mut watcher).is_ok() {
+            self.logs
+                .add(u64::from_ne_bytes(watcher), task, place, events);
+        }
+    }
+
+    fn look_at_logs(&mut self, outgoing: &mpsc::Sender<Outgoing>) {
+        let mut logs = std::mem::take(&mut self.logs);
+        let say = logs.look(Instant::now(), |task| self.holder(task));
+        self.logs = logs;
+        self.say_watches(outgoing, say);
+    }
+
+    /// Who makes a task's attempt, if one is under way.
+    pub(super) fn holder(&self, task: TaskId) -> Option<Holder> {
+        let (attempt, proplet) = self.leases.current(task)?;
+        Some(Holder {
+            attempt,
+            proplet: proplet.clone(),
+            plain: self.is_plain(proplet),
+        })
+    }
+
+    fn say_watches(&mut self, outgoing: &mpsc::Sender<Outgoing>, watches: Vec<(PropletId, Watch)>) {
+        for (proplet, watch) in watches {
+            self.say(outgoing, &proplet, &ToProplet::Watch(watch));
+        }
     }
 
     fn say(&mut self, outgoing: &mpsc::Sender<Outgoing>, proplet: &PropletId, message: &ToProplet) {

@@ -105,6 +105,16 @@ impl Leases {
         (held.number == attempt.number).then_some(&held.proplet)
     }
 
+    /// The attempt at a task that is under way, and who makes it.
+    pub(super) fn current(&self, task: TaskId) -> Option<(AttemptId, &PropletId)> {
+        let held = self.by_task.get(&task)?;
+        let attempt = AttemptId {
+            task,
+            number: held.number,
+        };
+        Some((attempt, &held.proplet))
+    }
+
     /// The attempt of a proplet that `is` says yes to.
     pub(super) fn find(
         &self,

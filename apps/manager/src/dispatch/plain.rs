@@ -8,7 +8,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use propeller_envelope::{Context, open, seal};
 use propeller_model::task::Retry;
-use propeller_model::{AttemptId, Profile, PropletId};
+use propeller_model::{AttemptId, ExitKind, Profile, PropletId};
 use propeller_scheduler::Link;
 use propeller_wire::Channel;
 use propeller_wire::message::{About, AskedLimits, Input as TaskInput, Output, decode, encode};
@@ -79,6 +79,7 @@ impl Mind {
         for attempt in self.leases.of(proplet) {
             let setback = Setback {
                 why: "the proplet was restarted".to_owned(),
+                exit: ExitKind::Lost,
                 retry: Retry::MayHelp,
                 exclude: false,
             };
@@ -152,6 +153,7 @@ impl Mind {
             outcome: if success { "completed" } else { "failed" },
             output: Some(&output),
             usage: None,
+            exit: None,
             now_ms: moment.ms,
         };
         self.settle(db, &proplet, attempt, success, &ended, moment, effects)

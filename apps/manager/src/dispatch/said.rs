@@ -1,7 +1,7 @@
 //! What proplets say in their sessions.
 
 use propeller_model::task::{Event, Retry};
-use propeller_model::{AttemptId, PropletId};
+use propeller_model::{AttemptId, ExitKind, PropletId};
 use propeller_scheduler::Link;
 use propeller_wire::message::{
     Beat, Fetch, FromProplet, Heartbeat, Hello, PIECE_LEN, PIECES_IN_FLIGHT_MAX, Piece, Refusal,
@@ -43,6 +43,8 @@ impl Mind {
             }
             FromProplet::Fetch(fetch) => Self::fetch(db, blobs, proplet, *fetch, effects),
             FromProplet::Goodbye => self.goodbye(db, proplet, moment, effects),
+            // It was passed on where it was opened.
+            FromProplet::Printed(_) => Ok(()),
         }
     }
 
@@ -75,6 +77,7 @@ impl Mind {
             if !hello.holds.contains(&attempt) {
                 let setback = Setback {
                     why: "the proplet was restarted or never got it".to_owned(),
+                    exit: ExitKind::Lost,
                     retry: Retry::MayHelp,
                     exclude: false,
                 };
@@ -180,6 +183,10 @@ impl Mind {
         };
         let setback = Setback {
             why: refused.text.clone(),
+            exit: match refused.reason {
+                Refusal::LeaseLost => ExitKind::Lost,
+                _ => ExitKind::Refused,
+            },
             retry,
             exclude,
         };
@@ -227,6 +234,7 @@ impl Mind {
         for attempt in self.leases.of(proplet) {
             let setback = Setback {
                 why: "the proplet was shut down".to_owned(),
+                exit: ExitKind::Lost,
                 retry: Retry::IsFree,
                 exclude: false,
             };

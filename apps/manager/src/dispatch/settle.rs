@@ -1,7 +1,7 @@
 //! Moves tasks from one state to the next and remembers how attempts ended.
 
 use propeller_model::task::{Effect as Next, Event, Rejected, Retry, State};
-use propeller_model::{AttemptId, PropletId, TaskId, Trace};
+use propeller_model::{AttemptId, ExitKind, PropletId, TaskId, Trace};
 use propeller_wire::Channel;
 use propeller_wire::message::{Report, ToProplet, Usage};
 use rusqlite::Connection;
@@ -16,6 +16,8 @@ use crate::store::{Blob, Blobs, StoreError};
 pub(super) struct Setback {
     /// For the task's error, in words.
     pub(super) why: String,
+    /// The same in a word.
+    pub(super) exit: ExitKind,
     /// Whether another attempt may help.
     pub(super) retry: Retry,
     /// Whether the same proplet should not get it again in this run.
@@ -49,6 +51,7 @@ impl Mind {
             },
             output: Some(&output),
             usage: Some(&usage),
+            exit: Some(report.exit),
             now_ms: moment.ms,
         };
         self.settle(
@@ -138,6 +141,7 @@ impl Mind {
             outcome: &setback.why,
             output: None,
             usage: None,
+            exit: Some(setback.exit),
             now_ms: moment.ms,
         };
         attempt_end(db, attempt, &ended)?;
@@ -199,6 +203,7 @@ impl Mind {
                 outcome: "stopped",
                 output: None,
                 usage: None,
+                exit: Some(ExitKind::Stopped),
                 now_ms: moment.ms,
             };
             attempt_end(db, attempt, &ended)?;

@@ -168,7 +168,9 @@ pub(super) async fn sdf(
 async fn fleet(api: &Api) -> Result<Vec<Member>, ApiError> {
     match api.ask(Command::Fleet).await? {
         Answer::Fleet(members) => Ok(members),
-        Answer::Done => Err(ApiError::internal("the dispatcher gave another answer")),
+        Answer::Done | Answer::Following(_) | Answer::Settled => {
+            Err(ApiError::internal("the dispatcher gave another answer"))
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Attempts: who had a task when, and how that ended.
 
-use propeller_model::{AttemptId, PropletId, TaskId};
+use propeller_model::{AttemptId, ExitKind, PropletId, TaskId};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
@@ -26,6 +26,8 @@ pub struct Attempt {
     pub output: Option<Blob>,
     /// What it cost, as JSON.
     pub usage: Option<String>,
+    /// How it ended, in a word.
+    pub exit: Option<ExitKind>,
 }
 
 /// The end of an attempt.
@@ -37,6 +39,8 @@ pub struct Ended<'a> {
     pub output: Option<&'a Blob>,
     /// What it cost, as JSON.
     pub usage: Option<&'a str>,
+    /// How, in a word; proplets in plain mode do not say.
+    pub exit: Option<ExitKind>,
     /// When.
     pub now_ms: i64,
 }
@@ -98,7 +102,8 @@ pub fn attempt_end(
 ) -> Result<(), StoreError> {
     let (output, file) = ended.output.map_or((None, None), Blob::columns);
     db.prepare_cached(
-        "UPDATE attempts SET ended_ms = ?3, outcome = ?4, output = ?5, output_file = ?6, usage = ?7
+        "UPDATE attempts SET ended_ms = ?3, outcome = ?4, output = ?5, output_file = ?6, usage = ?7,
+                exit = ?8
          WHERE task = ?1 AND number = ?2",
     )?
     .execute(params![
@@ -109,6 +114,7 @@ pub fn attempt_end(
         output,
         file,
         ended.usage,
+        ended.exit.map(ExitKind::word),
     ])?;
     Ok(())
 }
@@ -119,7 +125,8 @@ pub fn attempt_end(
 /// See [`StoreError`].
 pub fn attempt_list(db: &Connection, task: TaskId) -> Result<Vec<Attempt>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT number, proplet, reason, assigned_ms, ended_ms, outcome, output, output_file, usage
+        "SELECT number, proplet, reason, assigned_ms, ended_ms, outcome, output, output_file, usage,
+                exit
          FROM attempts WHERE task = ?1 ORDER BY number",
     )?;
     let rows = statement.query_map([task.0.as_bytes()], attempt)?;
@@ -132,7 +139,8 @@ pub fn attempt_list(db: &Connection, task: TaskId) -> Result<Vec<Attempt>, Store
 /// See [`StoreError`].
 pub fn attempt_find(db: &Connection, id: AttemptId) -> Result<Option<Attempt>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT number, proplet, reason, assigned_ms, ended_ms, outcome, output, output_file, usage
+        "SELECT number, proplet, reason, assigned_ms, ended_ms, outcome, output, output_file, usage,
+                exit
          FROM attempts WHERE task = ?1 AND number = ?2",
     )?;
     Ok(statement
@@ -150,5 +158,9 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         outcome: row.get(5)?,
         output: Blob::from_columns(row.get(6)?, row.get(7)?),
         usage: row.get(8)?,
+        // A word of a later version says nothing here.
+        exit: row
+            .get::<_, Option<String>>(9)?
+            .and_then(|word| word.parse().ok()),
     })
 }

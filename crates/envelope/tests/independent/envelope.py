@@ -62,6 +62,10 @@ def u32(value):
     return struct.pack(">I", value)
 
 
+def u64(value):
+    return struct.pack(">Q", value)
+
+
 def hkdf(ikm, salt, info, length):
     return HKDF(SHA256(), length, salt or bytes(32), info).derive(ikm)
 
@@ -106,6 +110,10 @@ def context_fields(context):
         return 3, [tenant, exactly(context["task"], 16), u32(context["attempt"]), proplet]
     if kind == "record":
         return 4, [context["owner"].encode(), context["name"].encode()]
+    if kind == "log":
+        tenant, proplet = context["tenant"].encode(), context["proplet"].encode()
+        task, attempt = exactly(context["task"], 16), u32(context["attempt"])
+        return 5, [tenant, task, attempt, proplet, u8(context["stream"]), u64(context["offset"])]
     raise ValueError(f"unknown context kind {kind!r}")
 
 
@@ -300,6 +308,10 @@ def result_context(name, attempt=1, proplet="proplet-1"):
     return input_context(name) | {"kind": "result", "attempt": attempt, "proplet": proplet}
 
 
+def log_context(name, stream=1, offset=0):
+    return result_context(name) | {"kind": "log", "stream": stream, "offset": offset}
+
+
 def record_context(owner, record):
     return {"kind": "record", "owner": owner, "name": record}
 
@@ -404,6 +416,10 @@ def right_contexts():
     yield m.right("The attempt is the largest that 4 bytes hold.")
     m = Maker("ok-context-record", record_context("manager", "settings"))
     yield m.right("The context is a record.")
+    m = Maker("ok-context-log", log_context("ok-context-log", stream=2))
+    yield m.right("The context is a piece of a log.")
+    m = Maker("ok-context-log-far", log_context("ok-context-log-far", offset=2**64 - 1))
+    yield m.right("The offset is the largest that 8 bytes hold.")
     m = Maker("ok-context-utf8", record_context("opérateur", "clé-日本"))
     yield m.right("The fields hold characters of two and three bytes, and lengths count bytes.")
 
@@ -583,6 +599,8 @@ def wrong_fields():
     changes += [("proplet", "result", {"proplet": "proplet-2"})]
     changes += [("owner", "record", {"owner": "proxy"})]
     changes += [("record-name", "record", {"name": "other"})]
+    changes += [("log-attempt", "log", {"attempt": 2}), ("log-stream", "log", {"stream": 2})]
+    changes += [("log-offset", "log", {"offset": 1}), ("log-proplet", "log", {"proplet": "x"})]
     for name, kind, change in changes:
         m = Maker(f"not-ours-{name}")
         m.context = context_of(kind, m)
@@ -596,6 +614,8 @@ def context_of(kind, m):
         return module_context(m.plain)
     if kind == "record":
         return record_context("manager", "settings")
+    if kind == "log":
+        return log_context(m.name)
     return result_context(m.name) if kind == "result" else input_context(m.name)
 
 
@@ -606,6 +626,9 @@ def wrong_contexts():
                   m.sealed(), context=other)
     m = Maker("not-ours-kind-input-as-result")
     yield m.wrong("not_ours", "Sealed as an input, opened as a result of the same task.",
+                  m.sealed(), context=result_context(m.name))
+    m = Maker("not-ours-kind-log-as-result", log_context("not-ours-kind-log-as-result"))
+    yield m.wrong("not_ours", "Sealed as a piece of a log, opened as the result of that attempt.",
                   m.sealed(), context=result_context(m.name))
     m = Maker("not-ours-field-border", record_context("ab", "c"))
     yield m.wrong("not_ours", "The same letters are cut into fields at another place.",

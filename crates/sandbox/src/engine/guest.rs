@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::time::{Duration, Instant};
 
-use propeller_model::{Access, Limits};
+use propeller_model::{Access, Limits, Stream};
 use wasmtime::component;
 use wasmtime::{Engine, Linker, Store};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
@@ -104,8 +104,8 @@ pub(super) fn linkers(engine: &Engine, world: World) -> wasmtime::Result<Linkers
 
 /// Runs `call` in a store that nothing else has used or will use.
 pub(super) async fn run(engine: &Engine, call: &Call, job: &Job) -> Result<Exit, RunError> {
-    let stdout = Output::new(Limit::Stdout, job.limits.stdout_bytes.value);
-    let stderr = Output::new(Limit::Stderr, job.limits.stderr_bytes.value);
+    let stdout = Output::new(Stream::Stdout, job);
+    let stderr = Output::new(Stream::Stderr, job);
     let seed = seeds::seed(job)?;
     run_with(engine, call, job, &seed, stdout, stderr).await
 }
@@ -146,13 +146,14 @@ pub(super) async fn run_with(
         Err(_) => (limit_hit(Limit::WallClock, job), None),
     };
     let fuel_left = store.get_fuel().expect("the engine consumes fuel");
+    let result_len = result.as_ref().map_or(0, String::len) as u64;
+    let output_bytes = stdout.written() + stderr.written() + result_len;
     let (stdout, stderr) = (stdout.take(), stderr.take());
     let status = status.told_in(job.profile);
-    let result_len = result.as_ref().map_or(0, String::len);
     let usage = Usage {
         cpu_us: micros(cpu),
         input_bytes: job.input_bytes(),
-        output_bytes: (stdout.len() + stderr.len() + result_len) as u64,
+        output_bytes,
         fuel: limits.fuel.value.saturating_sub(fuel_left),
         memory_peak_bytes: store.data().memory.peak(),
         wall_us,

@@ -1,90 +1,138 @@
-//! What a guest prints, kept up to a limit.
+//! What a guest prints, on its way to the transcript or to another process.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use propeller_model::Stream;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::async_trait;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 
 use super::verdict::Exceeded;
-use crate::exit::Limit;
+use crate::exit::{Limit, LimitHit};
+use crate::job::Job;
+use crate::transcript::{Keeps, Transcript};
 
 /// How much a guest may write at once. It bounds what the host copies in one step.
 const WRITE_BYTES_MAX: usize = 64 * 1024;
 
 /// One output stream of one guest. Clones share what was written.
 ///
-/// Writing past the limit ends the guest: output that is cut without notice looks like a result.
+/// Writing past the limit ends the guest, unless its transcript keeps only a tail.
 #[derive(Clone)]
 pub(super) struct Output {
-    written: Arc<Mutex<Written>>,
-    limit: Limit,
+    to: To,
+    stream: Stream,
     bytes_max: usize,
+    /// Bytes that were let through, also those that are not kept.
+    written: Arc<AtomicU64>,
+}
+
+#[derive(Clone)]
+enum To {
+    /// Whoever has the job reads it from there, also while the guest runs.
+    Transcript(Transcript),
+    /// It is not kept here.
+    Sink(Arc<Mutex<Sunk>>),
 }
 
 /// Where output goes that is not kept here.
 pub(crate) type Sink = Box<dyn FnMut(&[u8]) + Send>;
 
-#[derive(Default)]
-struct Written {
-    kept: Vec<u8>,
+struct Sunk {
+    sink: Sink,
     len: usize,
-    /// In place of `kept`.
-    sink: Option<Sink>,
+    keeps: Keeps,
 }
 
-impl Written {
-    fn append(&mut self, bytes: &[u8]) {
-        self.len += bytes.len();
-        match &mut self.sink {
-            Some(_) if bytes.is_empty() => {}
-            Some(sink) => sink(bytes),
-            None => self.kept.extend_from_slice(bytes),
+impl Sunk {
+    /// Hands on what fits, and says how much that was.
+    fn append(&mut self, bytes: &[u8], bytes_max: usize) -> usize {
+        let fits = match self.keeps {
+            Keeps::All => bytes.len().min(bytes_max.saturating_sub(self.len)),
+            Keeps::Tail => bytes.len(),
+        };
+        self.len = self.len.saturating_add(fits);
+        if fits > 0 {
+            (self.sink)(&bytes[..fits]);
         }
+        fits
     }
 }
 
 impl Output {
-    /// An empty output; `limit` is what ends a guest that writes more than `bytes_max`.
-    pub(super) fn new(limit: Limit, bytes_max: u64) -> Self {
+    /// An output that ends in the job's transcript.
+    pub(super) fn new(stream: Stream, job: &Job) -> Self {
         Self {
+            to: To::Transcript(job.transcript.clone()),
+            stream,
+            bytes_max: bytes_max(stream, job),
             written: Arc::default(),
-            limit,
-            bytes_max: usize::try_from(bytes_max).unwrap_or(usize::MAX),
         }
     }
 
     /// An output that keeps nothing and hands on at once what is written.
     #[cfg(target_os = "linux")]
-    pub(super) fn to_sink(limit: Limit, bytes_max: u64, sink: Sink) -> Self {
-        let output = Self::new(limit, bytes_max);
-        output.lock().sink = Some(sink);
-        output
+    pub(super) fn to_sink(stream: Stream, job: &Job, sink: Sink) -> Self {
+        let sunk = Sunk {
+            sink,
+            len: 0,
+            keeps: job.transcript.keeps(),
+        };
+        Self {
+            to: To::Sink(Arc::new(Mutex::new(sunk))),
+            stream,
+            bytes_max: bytes_max(stream, job),
+            written: Arc::default(),
+        }
     }
 
-    /// Everything that was written so far; it is taken, not copied.
+    /// How many bytes the guest has written.
+    pub(super) fn written(&self) -> u64 {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// What is kept of what was written.
     pub(super) fn take(&self) -> Vec<u8> {
-        std::mem::take(&mut self.lock().kept)
+        match &self.to {
+            To::Transcript(transcript) => transcript.take(self.stream),
+            To::Sink(_) => Vec::new(),
+        }
     }
 
     fn append(&self, bytes: &[u8]) -> Result<(), Exceeded> {
-        let mut written = self.lock();
-        let fits = bytes.len().min(self.bytes_max - written.len);
-        written.append(&bytes[..fits]);
-        if fits < bytes.len() {
-            return Err(Exceeded(self.limit));
+        let len = match &self.to {
+            To::Transcript(transcript) => transcript.append(self.stream, bytes, self.bytes_max),
+            To::Sink(sunk) => {
+                let mut sunk = sunk.lock().expect("sending bytes does not panic");
+                sunk.append(bytes, self.bytes_max)
+            }
+        };
+        self.written.fetch_add(len as u64, Ordering::Relaxed);
+        if len == bytes.len() {
+            Ok(())
+        } else {
+            Err(Exceeded(limit(self.stream)))
         }
-        Ok(())
     }
+}
 
-    fn lock(&self) -> MutexGuard<'_, Written> {
-        self.written.lock().expect("appending bytes does not panic")
+/// The limit of a stream.
+fn limit(stream: Stream) -> Limit {
+    match stream {
+        Stream::Stdout => Limit::Stdout,
+        Stream::Stderr => Limit::Stderr,
     }
+}
+
+fn bytes_max(stream: Stream, job: &Job) -> usize {
+    let value = LimitHit::new(limit(stream), &job.limits).bound.value;
+    usize::try_from(value).unwrap_or(usize::MAX)
 }
 
 impl IsTerminal for Output {

@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use propeller_model::{self as model, Profile};
+use propeller_model::{self as model, Profile, Stream};
 use wasmtime::{Engine, Module};
 
 use super::call::Call;
@@ -18,7 +18,7 @@ use super::guest;
 use super::output::Output;
 use super::world::{World, Worlds};
 use super::{Compiled, EngineConfig, Host, Ready, StartError};
-use crate::exit::{Exit, Limit};
+use crate::exit::Exit;
 use crate::job::Job;
 use crate::process::memfd;
 use crate::runtime::RunError;
@@ -124,9 +124,8 @@ impl Runner {
     ) -> Result<Exit, RunError> {
         let engine = self.engine(job.profile);
         let call = Call::resolve(engine, &loaded.0, job)?;
-        let limits = &job.limits;
-        let stdout = Output::to_sink(Limit::Stdout, limits.stdout_bytes.value, stdout);
-        let stderr = Output::to_sink(Limit::Stderr, limits.stderr_bytes.value, stderr);
+        let stdout = Output::to_sink(Stream::Stdout, job, stdout);
+        let stderr = Output::to_sink(Stream::Stderr, job, stderr);
         guest::run_with(engine, &call, job, seed, stdout, stderr).await
     }
 }

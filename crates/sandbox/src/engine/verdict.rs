@@ -42,14 +42,41 @@ pub(super) fn status(error: wasmtime::Error, limits: &Limits) -> Result<Status, 
     match error.downcast_ref::<Trap>() {
         Some(Trap::OutOfFuel) => hit(Limit::Fuel),
         Some(Trap::StackOverflow) => hit(Limit::Stack),
-        Some(trap) => Ok(trapped(trap, &error)),
+        Some(trap) => Ok(trapped(kind(*trap), trap, &error)),
         // An error with a backtrace left a function of the host that the guest had called.
-        None if error.is::<WasmBacktrace>() => Ok(trapped(error.root_cause(), &error)),
+        None if error.is::<WasmBacktrace>() => {
+            Ok(trapped(crate::Trap::HostCall, error.root_cause(), &error))
+        }
         None => Err(RunError::Runtime(Arc::from(error.into_boxed_dyn_error()))),
     }
 }
 
-fn trapped(reason: &dyn Display, error: &wasmtime::Error) -> Status {
+/// The traps that somebody can do something about; wasmtime has many that only its host can cause.
+fn kind(trap: Trap) -> crate::Trap {
+    match trap {
+        Trap::UnreachableCodeReached => crate::Trap::Unreachable,
+        Trap::MemoryOutOfBounds | Trap::HeapMisaligned => crate::Trap::MemoryOutOfBounds,
+        Trap::TableOutOfBounds => crate::Trap::TableOutOfBounds,
+        Trap::IndirectCallToNull => crate::Trap::IndirectCallToNull,
+        Trap::BadSignature => crate::Trap::BadSignature,
+        Trap::IntegerDivisionByZero => crate::Trap::DivisionByZero,
+        Trap::IntegerOverflow => crate::Trap::IntegerOverflow,
+        Trap::BadConversionToInteger => crate::Trap::BadConversion,
+        Trap::AsyncDeadlock => crate::Trap::Deadlock,
+        Trap::CannotEnterComponent
+        | Trap::CannotLeaveComponent
+        | Trap::CannotBlockSyncTask
+        | Trap::InvalidChar
+        | Trap::InvalidDiscriminant
+        | Trap::StringOutOfBounds
+        | Trap::ListOutOfBounds
+        | Trap::UnalignedPointer
+        | Trap::NoAsyncResult => crate::Trap::ComponentRule,
+        _ => crate::Trap::Other,
+    }
+}
+
+fn trapped(trap: crate::Trap, reason: &dyn Display, error: &wasmtime::Error) -> Status {
     let mut message = excerpt(&reason.to_string());
     if let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() {
         for frame in backtrace.frames() {
@@ -59,5 +86,5 @@ fn trapped(reason: &dyn Display, error: &wasmtime::Error) -> Status {
             write!(message, "\n    at {name}").expect("a string takes any text");
         }
     }
-    Status::Trapped { message }
+    Status::Trapped { trap, message }
 }

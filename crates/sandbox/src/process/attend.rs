@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use propeller_model::Stream;
 use tracing::error;
 
 use super::keeper::{Child, Keeper};
@@ -123,8 +124,8 @@ async fn listen(child: &Child, told: &mut Told<'_>) -> Heard {
             Err(_) => return Heard::End,
         };
         let took = match frame(&buffer[..len]) {
-            Some(FromChild::Stdout(bytes)) => told.stdout.take(bytes),
-            Some(FromChild::Stderr(bytes)) => told.stderr.take(bytes),
+            Some(FromChild::Stdout(bytes)) => told.printed(Stream::Stdout, bytes),
+            Some(FromChild::Stderr(bytes)) => told.printed(Stream::Stderr, bytes),
             Some(FromChild::Result(bytes)) => told.result.take(bytes),
             Some(FromChild::Done(done)) => return Heard::Done(done),
             Some(FromChild::Failed { reason }) => return Heard::Failed(trap_message(&reason)),
@@ -139,20 +140,33 @@ async fn listen(child: &Child, told: &mut Told<'_>) -> Heard {
 /// What a child has told so far, within the limits of its job.
 struct Told<'a> {
     job: &'a Job,
-    stdout: Bounded,
-    stderr: Bounded,
+    /// Bytes of both streams, for the account.
+    printed: u64,
     result: Bounded,
 }
 
 impl<'a> Told<'a> {
     fn new(job: &'a Job) -> Self {
-        let limits = &job.limits;
         Self {
             job,
-            stdout: Bounded::new(limits.stdout_bytes.value),
-            stderr: Bounded::new(limits.stderr_bytes.value),
-            result: Bounded::new(limits.result_bytes.value),
+            printed: 0,
+            result: Bounded::new(job.limits.result_bytes.value),
         }
+    }
+
+    /// Takes output into the job's transcript, if there may be more of it. A piece is not empty, so
+    /// that a whole transcript bounds the number of pieces too.
+    fn printed(&mut self, stream: Stream, piece: &[u8]) -> Option<()> {
+        let limits = &self.job.limits;
+        let bytes_max = match stream {
+            Stream::Stdout => limits.stdout_bytes.value,
+            Stream::Stderr => limits.stderr_bytes.value,
+        };
+        let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
+        self.printed = self.printed.saturating_add(piece.len() as u64);
+        let transcript = &self.job.transcript;
+        let fits = transcript.append(stream, piece, bytes_max) == piece.len();
+        (fits && !piece.is_empty()).then_some(())
     }
 
     /// The end that the child tells of.
@@ -177,7 +191,8 @@ impl<'a> Told<'a> {
         let status = match verdict {
             Verdict::Returned => Status::Returned,
             Verdict::Exited(code) => Status::Exited(code),
-            Verdict::Trapped(message) => Status::Trapped {
+            Verdict::Trapped(trap, message) => Status::Trapped {
+                trap,
                 message: trap_message(&message),
             },
             Verdict::LimitHit(limit) => self.hit(limit),
@@ -190,8 +205,8 @@ impl<'a> Told<'a> {
         };
         Ok(Exit {
             result,
-            stdout: self.stdout.bytes,
-            stderr: self.stderr.bytes,
+            stdout: self.job.transcript.take(Stream::Stdout),
+            stderr: self.job.transcript.take(Stream::Stderr),
             usage,
             ..Exit::from(status)
         })
@@ -216,8 +231,8 @@ impl<'a> Told<'a> {
                     output_bytes: self.output_bytes(),
                     ..Usage::default()
                 },
-                stdout: self.stdout.bytes,
-                stderr: self.stderr.bytes,
+                stdout: self.job.transcript.take(Stream::Stdout),
+                stderr: self.job.transcript.take(Stream::Stderr),
                 ..Exit::from(status)
             }),
             end => Err(RunError::Runtime(Arc::new(Unexpected(end)))),
@@ -225,7 +240,7 @@ impl<'a> Told<'a> {
     }
 
     fn output_bytes(&self) -> u64 {
-        (self.stdout.bytes.len() + self.stderr.bytes.len() + self.result.bytes.len()) as u64
+        self.printed.saturating_add(self.result.bytes.len() as u64)
     }
 
     fn hit(&self, limit: Limit) -> Status {

@@ -20,6 +20,7 @@ use crate::engine::split::{Loaded, Runner, Seed, Sink};
 use crate::exit::{Exit, Inconclusive, Status};
 use crate::job::{Entry, Job};
 use crate::runtime::RunError;
+use crate::transcript::Transcript;
 
 /// What every child finds ready when it is forked.
 pub(super) struct Inheritance {
@@ -202,7 +203,7 @@ fn report(exit: Exit) {
     let verdict = match status {
         Status::Returned => Verdict::Returned,
         Status::Exited(code) => Verdict::Exited(code),
-        Status::Trapped { message } => Verdict::Trapped(message),
+        Status::Trapped { trap, message } => Verdict::Trapped(trap, message),
         Status::LimitHit(hit) | Status::Inconclusive(Inconclusive::LimitHit(hit)) => {
             Verdict::LimitHit(hit.limit)
         }
@@ -253,6 +254,7 @@ fn nothing() -> Job {
         limits: Limits::default(),
         profile: Profile::Pure,
         capabilities: Capabilities::default(),
+        transcript: Transcript::default(),
     }
 }
 

@@ -14,8 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::mechanism::Mechanism;
 use crate::capabilities::Capabilities;
 use crate::engine::split::Seed;
-use crate::exit::Limit;
+use crate::exit::{Limit, Trap};
 use crate::job::{Entry, Job, ModuleKey};
+use crate::transcript::{Keeps, Transcript};
 
 /// The longest message on a socket. The kernel's default buffer holds three of them.
 pub(super) const MESSAGE_BYTES_MAX: usize = 64 * 1024;
@@ -83,6 +84,8 @@ pub(super) struct Work<'a> {
     limits: Limits,
     profile: Profile,
     pub(super) seed: Seed,
+    /// Whether printing beyond a limit ends nobody.
+    tail: bool,
 }
 
 impl<'a> Work<'a> {
@@ -99,6 +102,7 @@ impl<'a> Work<'a> {
             profile,
             // Nobody with capabilities gets this far.
             capabilities: _,
+            transcript,
         } = job;
         Self {
             name: Cow::Borrowed(name),
@@ -109,6 +113,7 @@ impl<'a> Work<'a> {
             limits: *limits,
             profile: *profile,
             seed,
+            tail: transcript.keeps() == Keeps::Tail,
         }
     }
 
@@ -128,6 +133,11 @@ impl<'a> Work<'a> {
             limits: self.limits,
             profile: self.profile,
             capabilities: Capabilities::default(),
+            transcript: if self.tail {
+                Transcript::tail()
+            } else {
+                Transcript::whole()
+            },
         }
     }
 }
@@ -167,7 +177,7 @@ pub(super) struct Done {
 pub(super) enum Verdict {
     Returned,
     Exited(i32),
-    Trapped(String),
+    Trapped(Trap, String),
     LimitHit(Limit),
     HostMemory,
 }

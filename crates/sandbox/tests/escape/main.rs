@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use propeller_model::{Digest, Limits, Profile};
 use propeller_sandbox::process::{AllowMissing, Locks, ProcessConfig, ProcessRuntime, enter_with};
-use propeller_sandbox::{EngineConfig, Entry, Job, ModuleKey, RunError, Runtime};
+use propeller_sandbox::{EngineConfig, Entry, Job, ModuleKey, RunError, Runtime, Transcript};
 
 use attempts::{ATTEMPTS, World, scan_works};
 
@@ -216,6 +216,7 @@ impl Outside {
             limits: Limits::default(),
             profile: Profile::Pure,
             capabilities: propeller_sandbox::Capabilities::default(),
+            transcript: Transcript::default(),
         }
     }
 }

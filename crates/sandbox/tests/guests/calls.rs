@@ -130,7 +130,7 @@ async fn a_trap_names_its_reason_and_the_functions_that_were_active() {
           (func $inner unreachable)
           (func $outer (export "fail") (call $inner)))
     "#;
-    let Status::Trapped { message } = exit(job(text, "fail", &[])).await.status else {
+    let Status::Trapped { message, .. } = exit(job(text, "fail", &[])).await.status else {
         panic!("the guest traps");
     };
     let lines: Vec<&str> = message.lines().map(str::trim).collect();

@@ -17,3 +17,4 @@ mod runtime;
 mod script;
 mod stop;
 mod support;
+mod transcript;

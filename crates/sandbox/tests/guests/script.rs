@@ -1,7 +1,9 @@
 //! The runtime that is a script, which stands in for the others in the tests of their callers.
 
 use propeller_model::Limits;
-use propeller_sandbox::{Act, Entry, Exit, Limit, LimitHit, RunError, Runtime, Scripted, Status};
+use propeller_sandbox::{
+    Act, Entry, Exit, Limit, LimitHit, RunError, Runtime, Scripted, Status, Trap,
+};
 
 use crate::conformance::port::{GUEST, conforms};
 use crate::support::{job, line};
@@ -19,6 +21,7 @@ fn scripted(entry: &str, limits: &Limits) -> Act {
     let status = match entry {
         "answer" => Status::Returned,
         "fail" => Status::Trapped {
+            trap: Trap::Unreachable,
             message: "wasm trap: wasm `unreachable` instruction executed".to_owned(),
         },
         "burn" => Status::LimitHit(LimitHit::new(Limit::Fuel, limits)),

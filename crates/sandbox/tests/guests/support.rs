@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use propeller_model::{Bound, Digest, Limits, Profile, SetBy};
 use propeller_sandbox::{
-    Capabilities, EngineConfig, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status,
+    Capabilities, EngineConfig, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status, Transcript,
 };
 
 /// How long a test waits for what has to happen. Only a broken build ever waits that long.
@@ -51,6 +51,7 @@ pub(crate) fn job_of(wasm: Vec<u8>) -> Job {
         limits: Limits::default(),
         profile: Profile::Pure,
         capabilities: Capabilities::default(),
+        transcript: Transcript::default(),
     }
 }
 
@@ -92,7 +93,9 @@ pub(crate) fn line(end: &Result<Exit, RunError>) -> String {
         Ok(exit) => match &exit.status {
             Status::Returned => exit.result.clone().unwrap_or_else(|| "nothing".to_owned()),
             Status::Exited(code) => format!("exit {code}"),
-            Status::Trapped { message } => message.lines().next().unwrap_or_default().to_owned(),
+            Status::Trapped { message, .. } => {
+                message.lines().next().unwrap_or_default().to_owned()
+            }
             Status::LimitHit(hit) => hit.to_string(),
             Status::Inconclusive(why) => why.to_string(),
         },

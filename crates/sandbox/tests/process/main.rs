@@ -24,6 +24,8 @@ mod refusals;
 mod stop;
 #[path = "../guests/support.rs"]
 mod support;
+#[path = "../guests/transcript.rs"]
+mod transcript;
 
 mod both;
 mod cost;

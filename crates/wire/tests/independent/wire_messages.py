@@ -79,6 +79,10 @@ def to_proplet():
     piece = variant(5, digest(b"module"), varint(1), varint(2), blob(b"piece"))
     yield "piece", piece, "The second piece of two."
     yield "no-module", variant(6, digest(b"module")), "There is no such module."
+    for name, start_at in (("from", varint(0) + varint(2**40)), ("on", None)):
+        watch = variant(7, varint(2**64 - 1), attempt(3), option(start_at), varint(16), varint(5_000))
+        words = "begins at two offsets" if start_at else "goes on"
+        yield f"watch-{name}", watch, f"A watch that {words}, with room for 16 pieces."
 
 
 # FromProplet
@@ -102,14 +106,20 @@ def from_proplet():
     for place, reason in enumerate(reasons):
         refused = variant(3, attempt(1), variant(place), blob("in words"))
         yield f"refused-{reason}", refused, f"Refused: {reason.replace('-', ' ')}."
-    for success in (True, False):
+    kinds = ["returned", "exited", "trap", "limit", "inconclusive", "refused", "escaped", "host"]
+    kinds += ["lost", "stopped"]
+    for place, kind in enumerate(kinds):
         usage = b"".join(varint(n) for n in (1, 2**7, 2**14, 2**64 - 1, 65536, 2**13, 5, 2**8))
-        report = variant(4, attempt(1), flag(success), blob(b"sealed output"), usage)
-        word = "well" if success else "badly"
-        yield f"finished-{word}", report, f"A report of a guest that ended {word}."
+        body = flag(place < 2) + blob(b"sealed output") + usage + variant(place)
+        report = variant(4, attempt(1), body)
+        yield f"finished-{kind}", report, f"A report of an attempt that ended so: {kind}."
     fetch = variant(5, attempt(1), digest(b"module"), varint(8), varint(8))
     yield "fetch", fetch, "The second eight pieces are asked for."
     yield "goodbye", variant(6), "A goodbye."
+    for place, stream in enumerate(["stdout", "stderr"]):
+        where = b"".join(varint(n) for n in (100, 300, 5, 2**40))
+        body = varint(2**64 - 1) + attempt(1) + variant(place) + where + blob(b"sealed piece")
+        yield f"printed-{stream}", variant(7, body), f"A piece of {stream}, after a gap."
 
 
 # Input and Output
@@ -130,10 +140,11 @@ def outputs():
     full = option(blob("42")) + blob(b"out") + blob(b"err\xff") + option(zigzag(-1))
     names = [blob(text) for text in ("wasmtime", "48.0.8", "0.1.0", "x86_64")]
     engine = b"".join(names) + variant(1) + blob("process") + seq([blob("fuel")])
-    full += option(blob("trap: unreachable")) + option(engine)
-    yield "full", full, "Everything is there."
-    yield "empty", b"\0" * 6, "Everything is left out."
-    largest = option(None) + blob(b"") + blob(b"") + option(zigzag(2**31 - 1)) + option(None) + option(None)
+    full += option(blob("trap: unreachable")) + option(engine) + option(blob("look there"))
+    yield "full", full + varint(300) + varint(0), "Everything is there."
+    yield "empty", b"\0" * 9, "Everything is left out."
+    largest = option(None) + blob(b"") + blob(b"") + option(zigzag(2**31 - 1)) + option(None)
+    largest += option(None) + option(None) + varint(0) + varint(0)
     yield "exit-code-largest", largest, "The exit code is the largest."
 
 
@@ -150,8 +161,8 @@ def wrong():
     """(vector, type, bytes, comment) of every message that does not."""
     stop = variant(2, attempt(3))
     cases = [("empty", "ToProplet", b"", "There are no bytes.")]
-    cases += [("variant-to-proplet", "ToProplet", variant(7), "There is no variant 7.")]
-    cases += [("variant-from-proplet", "FromProplet", variant(7), "There is no variant 7.")]
+    cases += [("variant-to-proplet", "ToProplet", variant(8), "There is no variant 8.")]
+    cases += [("variant-from-proplet", "FromProplet", variant(8), "There is no variant 8.")]
     cases += [("trailing", "ToProplet", stop + b"\0", "A zero byte follows the message.")]
     cases += [("cut", "ToProplet", stop[:-1], "The attempt's number is missing.")]
     short = variant(2, blob(bytes(15)), varint(1))
@@ -164,7 +175,19 @@ def wrong():
     cases += [("utf8", "FromProplet", text, "The text is not UTF-8.")]
     flag_2 = variant(4, attempt(1), b"\2", blob(b""), b"\0" * 5)
     cases += [("flag", "FromProplet", flag_2, "The flag is 2.")]
-    cases += [("option", "Output", b"\2" + bytes(4), "The option is 2.")]
+    cases += [("option", "Output", b"\2" + bytes(7), "The option is 2.")]
+    usage = bytes(8)
+    body = flag(True) + blob(b"") + usage
+    kind_10 = variant(4, attempt(1), body, variant(10))
+    cases += [("exit-kind", "FromProplet", kind_10, "There is no exit kind 10.")]
+    no_kind = variant(4, attempt(1), body)
+    cases += [("exit-kind-missing", "FromProplet", no_kind, "The exit kind is missing.")]
+    stream_2 = variant(7, varint(1), attempt(1), variant(2), bytes(4), blob(b""))
+    cases += [("stream", "FromProplet", stream_2, "There is no stream 2.")]
+    wide = variant(7, varint(1), attempt(1), variant(0), bytes(2), varint(2**32), bytes(1), blob(b""))
+    cases += [("printed-len-wide", "FromProplet", wide, "The length has 33 bits.")]
+    cut = variant(7, varint(1), attempt(1), option(varint(0)), varint(16), varint(0))
+    cases += [("watch-one-offset", "ToProplet", cut, "There is an offset for one stream only.")]
     huge = variant(3, varint(1), varint(2**60))
     cases += [("count-huge", "ToProplet", huge, "A list says that it has 2^60 entries.")]
     huge = variant(5, digest(b"module"), varint(0), varint(1), varint(2**60))

@@ -5,11 +5,13 @@ use std::fmt::Debug;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use propeller_model::{
-    Access, AttemptId, Digest, Directory, Engine, Grants, Host, Profile, TaskId, Trace,
+    Access, AttemptId, Digest, Directory, Engine, ExitKind, Grants, Host, Profile, Stream, TaskId,
+    Trace,
 };
 use propeller_wire::message::{
     About, AskedLimits, Beat, Fetch, FromProplet, Heartbeat, Hello, Input, Module, Output, Piece,
-    Refusal, Refused, Report, Start, ToProplet, Usage, Vitals, Welcome, decode, encode,
+    Printed, Refusal, Refused, Report, Start, ToProplet, Usage, Vitals, Watch, Welcome, decode,
+    encode,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
@@ -87,6 +89,8 @@ fn to_proplet_name(message: &ToProplet) -> String {
         ToProplet::Settled(_) => "settled",
         ToProplet::Piece(_) => "piece",
         ToProplet::NoModule(_) => "no-module",
+        ToProplet::Watch(watch) if watch.from.is_some() => "watch-from",
+        ToProplet::Watch(_) => "watch-on",
     };
     format!("to-proplet-{name}")
 }
@@ -106,10 +110,24 @@ fn from_proplet_name(message: &FromProplet) -> String {
             Refusal::Leaving => "refused-leaving",
             Refusal::AboveCeiling => "refused-above-ceiling",
         },
-        FromProplet::Finished(report) if report.success => "finished-well",
-        FromProplet::Finished(_) => "finished-badly",
+        FromProplet::Finished(report) => match report.exit {
+            ExitKind::Returned => "finished-returned",
+            ExitKind::Exited => "finished-exited",
+            ExitKind::Trap => "finished-trap",
+            ExitKind::Limit => "finished-limit",
+            ExitKind::Inconclusive => "finished-inconclusive",
+            ExitKind::Refused => "finished-refused",
+            ExitKind::Escaped => "finished-escaped",
+            ExitKind::Host => "finished-host",
+            ExitKind::Lost => "finished-lost",
+            ExitKind::Stopped => "finished-stopped",
+        },
         FromProplet::Fetch(_) => "fetch",
         FromProplet::Goodbye => "goodbye",
+        FromProplet::Printed(printed) => match printed.stream {
+            Stream::Stdout => "printed-stdout",
+            Stream::Stderr => "printed-stderr",
+        },
     };
     format!("from-proplet-{name}")
 }
@@ -134,6 +152,15 @@ fn trace() -> Trace {
 }
 
 fn to_proplet() -> Vec<ToProplet> {
+    let watch = |from| {
+        ToProplet::Watch(Watch {
+            watcher: u64::MAX,
+            attempt: attempt(3),
+            from,
+            credit: 16,
+            lease_ms: 5_000,
+        })
+    };
     let start = |sealed: Option<&[u8]>| {
         ToProplet::Start(Start {
             attempt: attempt(3),
@@ -165,6 +192,8 @@ fn to_proplet() -> Vec<ToProplet> {
             bytes: ByteBuf::from(b"piece"),
         }),
         ToProplet::NoModule(module_digest()),
+        watch(Some([0, 1 << 40])),
+        watch(None),
     ]
 }
 
@@ -190,10 +219,23 @@ fn from_proplet() -> Vec<FromProplet> {
             text: "in words".to_owned(),
         })
     };
-    let finished = |success| {
+    let printed = |stream| {
+        FromProplet::Printed(Printed {
+            watcher: u64::MAX,
+            attempt: attempt(1),
+            stream,
+            after: 100,
+            offset: 300,
+            len: 5,
+            printed: 1 << 40,
+            bytes: ByteBuf::from(b"sealed piece"),
+        })
+    };
+    let finished = |exit| {
         FromProplet::Finished(Report {
             attempt: attempt(1),
-            success,
+            success: matches!(exit, ExitKind::Returned | ExitKind::Exited),
+            exit,
             output: ByteBuf::from(b"sealed output"),
             usage: Usage {
                 prepare_us: 1,
@@ -213,7 +255,7 @@ fn from_proplet() -> Vec<FromProplet> {
         rss_bytes: 1 << 33,
     };
     let holds = vec![attempt(1), attempt(2)];
-    vec![
+    let mut messages = vec![
         FromProplet::Hello(Hello {
             about: about(),
             holds: vec![attempt(1)],
@@ -232,8 +274,6 @@ fn from_proplet() -> Vec<FromProplet> {
         refused(Refusal::LeaseLost),
         refused(Refusal::Leaving),
         refused(Refusal::AboveCeiling),
-        finished(true),
-        finished(false),
         FromProplet::Fetch(Fetch {
             attempt: attempt(1),
             digest: module_digest(),
@@ -241,7 +281,11 @@ fn from_proplet() -> Vec<FromProplet> {
             count: 8,
         }),
         FromProplet::Goodbye,
-    ]
+        printed(Stream::Stdout),
+        printed(Stream::Stderr),
+    ];
+    messages.extend(ExitKind::ALL.map(finished));
+    messages
 }
 
 fn inputs() -> [(&'static str, Input); 2] {
@@ -292,6 +336,8 @@ fn outputs() -> [(&'static str, Output); 3] {
             isolation: "process".to_owned(),
             features: vec!["fuel".to_owned()],
         }),
+        hint: Some("look there".to_owned()),
+        gone: [300, 0],
     };
     let largest = Output {
         exit_code: Some(i32::MAX),

@@ -1,0 +1,241 @@
+//! What to do about an end that nobody wanted: one sentence, the next step, nothing of the guest's.
+
+use crate::exit::{Limit, Status, Trap};
+use crate::runtime::RunError;
+
+impl Status {
+    /// What to do about it; nothing if it is how guests should end, or if the guest says it better.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Returned | Self::Exited(_) => None,
+            Self::Trapped { trap, .. } => Some(trap.hint()),
+            Self::LimitHit(hit) => Some(hit.limit.hint()),
+        }
+    }
+}
+
+impl Trap {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Unreachable => {
+                "a panic, an abort or a failed assertion ends like this; \
+                 what the guest wrote to standard error says why"
+            }
+            Self::MemoryOutOfBounds => {
+                "the guest used a wrong pointer or index: build it with debug assertions or a \
+                 sanitizer and run it again"
+            }
+            Self::TableOutOfBounds | Self::IndirectCallToNull => {
+                "the guest called through a function pointer that points nowhere, such as one that \
+                 was never set: look at the function that the backtrace names first"
+            }
+            Self::BadSignature => {
+                "the guest called a function through a pointer of another type: look for casts of \
+                 function pointers, and for libraries that were built against other headers"
+            }
+            Self::DivisionByZero => {
+                "the guest divided an integer by zero: check its arguments and input"
+            }
+            Self::IntegerOverflow => {
+                "a result does not fit its type, such as the smallest integer divided by -1: check \
+                 the guest's arguments and input"
+            }
+            Self::BadConversion => {
+                "the guest made an integer of a number that is NaN, infinite or too large: check its \
+                 arguments and input"
+            }
+            Self::Deadlock => {
+                "the guest waits for what nothing can bring: look for a read of a stream or a future \
+                 that nobody writes"
+            }
+            Self::ComponentRule => {
+                "the component breaks a rule of the component model: build it again with current \
+                 versions of its tools"
+            }
+            Self::HostCall => {
+                "a call of the guest into its host failed, as the first line says: see what guests \
+                 are offered with `propeller inspect FILE`"
+            }
+            Self::Other => {
+                "look at the function that the backtrace names first; a build with debug information \
+                 in its name section names more"
+            }
+        }
+    }
+}
+
+impl Limit {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(self) -> &'static str {
+        match self {
+            Self::Memory => {
+                "let the task have more with --memory, up to what its proplet allows \
+                 (PROPLET_MAX_MEMORY)"
+            }
+            Self::Fuel => {
+                "if the guest is not in an endless loop, let the task have more with --fuel, up to \
+                 what its proplet allows (PROPLET_MAX_FUEL)"
+            }
+            Self::WallClock => {
+                "if the guest does not wait for ever, let the task have more time with --timeout, up \
+                 to what its proplet allows (PROPLET_MAX_WALL), or make it a daemon"
+            }
+            Self::Stack => {
+                "look for a recursion without an end: the backtrace names the functions; the stack \
+                 cannot be made larger"
+            }
+            Self::Stdout | Self::Stderr => {
+                "let the task print more with --output-limit, up to what its proplet allows \
+                 (PROPLET_MAX_OUTPUT), or make it a daemon, which may print for ever"
+            }
+            Self::Result => {
+                "let the task return more with --output-limit, up to what its proplet allows \
+                 (PROPLET_MAX_OUTPUT), or print the result"
+            }
+            Self::Handles => {
+                "the guest opens streams or timers and does not close them: close them, or ask the \
+                 proplet's operator for more (PROPLET_MAX_HANDLES)"
+            }
+        }
+    }
+}
+
+impl RunError {
+    /// What to do about it, where the error itself does not say.
+    #[must_use]
+    pub fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::NotWasm => "see what the file is with `propeller inspect FILE`",
+            Self::Invalid { .. } => {
+                "copy or build the module again; `propeller inspect FILE` says more"
+            }
+            Self::MissingExport { .. } => {
+                "name one of them with --invoke, or see all with `propeller inspect FILE`"
+            }
+            Self::MissingImport { module, .. } => missing_import(module),
+            Self::ArgumentCount { .. } | Self::ArgumentType { .. } => {
+                "see the types with `propeller inspect FILE`"
+            }
+            Self::ArgumentsTooLong { .. } => "pass what is large on standard input",
+            Self::TooLarge { .. } => "optimise the module for size and strip it",
+            Self::ComponentInProcess => "pin the task to a proplet with another isolation",
+            Self::Escaped | Self::Forged => {
+                "do not run this module again; its bytes are evidence: tell the proplet's operator"
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// Imports of well-known origin are missing for well-known reasons.
+fn missing_import(module: &str) -> &'static str {
+    match module {
+        "wasi_snapshot_preview1" => {
+            "this version of WASI preview 1 has no such function: build the module with a current \
+             WASI SDK"
+        }
+        "wasi_unstable" => "the module is for a WASI before preview 1: build it for wasm32-wasip1",
+        "env" => {
+            "the module was linked with functions left open, as for Emscripten or a browser: build \
+             it for wasm32-wasip1, and link everything it calls"
+        }
+        "wbg" | "__wbindgen_placeholder__" => {
+            "the module was made for a browser by wasm-bindgen: build it for wasm32-wasip1"
+        }
+        name if name.starts_with("wasi:") => {
+            "guests are not offered this part of WASI; see what the module needs with `propeller \
+             inspect FILE`"
+        }
+        _ => {
+            "guests get WASI and nothing else: see what the module needs with `propeller inspect \
+             FILE`"
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use propeller_model::Limits;
+
+    use super::*;
+    use crate::exit::LimitHit;
+
+    /// A hint is one short sentence in lower case, without a full stop, that says what to do.
+    fn check(hint: &str, says: &str) {
+        assert!(hint.contains(says), "{hint}");
+        assert!(hint.len() <= 200, "{} bytes: {hint}", hint.len());
+        assert!(!hint.ends_with('.') && !hint.contains("  "), "{hint}");
+        assert!(hint.starts_with(char::is_lowercase), "{hint}");
+    }
+
+    #[test]
+    fn every_trap_has_a_next_step() {
+        for (trap, says) in [
+            (Trap::Unreachable, "standard error"),
+            (Trap::MemoryOutOfBounds, "pointer or index"),
+            (Trap::TableOutOfBounds, "function pointer"),
+            (Trap::IndirectCallToNull, "function pointer"),
+            (Trap::BadSignature, "pointer of another type"),
+            (Trap::DivisionByZero, "by zero"),
+            (Trap::IntegerOverflow, "does not fit"),
+            (Trap::BadConversion, "NaN"),
+            (Trap::Deadlock, "waits"),
+            (Trap::ComponentRule, "current versions"),
+            (Trap::HostCall, "inspect"),
+            (Trap::Other, "backtrace"),
+        ] {
+            check(trap.hint(), says);
+        }
+    }
+
+    #[test]
+    fn every_limit_says_how_to_have_more() {
+        for (limit, says) in [
+            (Limit::Memory, "--memory"),
+            (Limit::Fuel, "--fuel"),
+            (Limit::WallClock, "--timeout"),
+            (Limit::Stack, "recursion"),
+            (Limit::Stdout, "--output-limit"),
+            (Limit::Stderr, "--output-limit"),
+            (Limit::Result, "--output-limit"),
+            (Limit::Handles, "PROPLET_MAX_HANDLES"),
+        ] {
+            let hit = LimitHit::new(limit, &Limits::default());
+            check(Status::LimitHit(hit).hint().unwrap(), says);
+        }
+    }
+
+    #[test]
+    fn a_missing_import_is_known_by_where_it_comes_from() {
+        for (module, says) in [
+            ("wasi_snapshot_preview1", "current WASI SDK"),
+            ("wasi_unstable", "wasm32-wasip1"),
+            ("env", "left open"),
+            ("wbg", "browser"),
+            ("wasi:sockets/tcp@0.2.0", "this part of WASI"),
+            ("acme", "nothing else"),
+        ] {
+            let error = RunError::MissingImport {
+                module: module.to_owned(),
+                name: "f".to_owned(),
+            };
+            check(error.hint().unwrap(), says);
+        }
+    }
+
+    #[test]
+    fn an_end_as_it_should_be_has_no_hint() {
+        for status in [Status::Returned, Status::Exited(0), Status::Exited(7)] {
+            assert_eq!(status.hint(), None);
+        }
+        let failed = RunError::Runtime(Arc::new(std::io::Error::other("x")));
+        assert_eq!(failed.hint(), None);
+        check(RunError::Escaped.hint().unwrap(), "evidence");
+    }
+}
