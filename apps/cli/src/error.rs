@@ -18,6 +18,8 @@ pub enum Exit {
     Failure,
     /// 2: the command line makes no sense.
     Usage,
+    /// 130: Ctrl-C ended what has no other end.
+    Interrupted,
 }
 
 impl From<Exit> for ExitCode {
@@ -26,6 +28,7 @@ impl From<Exit> for ExitCode {
             Exit::Success => Self::SUCCESS,
             Exit::Failure => Self::FAILURE,
             Exit::Usage => Self::from(2),
+            Exit::Interrupted => Self::from(130),
         }
     }
 }
@@ -70,6 +73,8 @@ pub(crate) enum CliError {
         id: String,
         state: TaskState,
         why: String,
+        /// What the proplet says to do about it.
+        hint: String,
     },
     #[error("task {id} was created, but {} was not uploaded", file.display())]
     NotUploaded {
@@ -153,6 +158,7 @@ impl CliError {
                 format!("start it with: {program} tasks start {id}")
             }
             Self::NoResult { id, .. } => format!("wait for it with: {program} tasks wait {id}"),
+            Self::Ended { hint, .. } if !hint.is_empty() => hint.clone(),
             Self::Ended { id, .. } => {
                 format!("see its attempts with: {program} tasks view {id}")
             }
@@ -217,6 +223,7 @@ fn client_causes(error: &ClientError) -> Vec<String> {
 fn client_hint(error: &ClientError, program: &str, noun: Noun) -> Option<String> {
     Some(match error {
         ClientError::Unreachable { source, .. } => unreachable_hint(source).to_owned(),
+        ClientError::CutOff { .. } => "try again; the manager's log may say more".to_owned(),
         ClientError::Interrupted { .. } | ClientError::Timeout { .. } => match noun {
             Noun::Task => maybe_done(program, "tasks"),
             Noun::Proplet => maybe_done(program, "proplets"),

@@ -10,6 +10,7 @@ pub mod inspect;
 mod json;
 mod page;
 mod pair;
+mod printable;
 pub mod proplets;
 mod table;
 pub mod tasks;

@@ -13,7 +13,8 @@ async fn main() -> ExitCode {
         .install_default()
         .expect("nothing before this installs a provider");
     let (mut out, mut err) = (io::stdout(), io::stderr());
-    let mut ui = Ui::new(&mut out, &mut err, io::stderr().is_terminal());
+    let terminal = (io::stdout().is_terminal(), io::stderr().is_terminal());
+    let mut ui = Ui::new(&mut out, &mut err, terminal.1).on_terminal(terminal.0, terminal.1);
     propeller_cli::run(cli.verb, &cli.connection, Cli::command(), &mut ui)
         .await
         .into()

@@ -4,6 +4,7 @@ mod create;
 mod grants;
 mod lifecycle;
 mod list;
+mod logs;
 mod metrics;
 mod results;
 mod spec;
@@ -16,6 +17,7 @@ pub use create::Create;
 pub use grants::GrantArgs;
 pub use lifecycle::Ids;
 pub use list::List;
+pub use logs::{Logs, Stream};
 pub use metrics::Metrics;
 pub use spec::LimitArgs;
 pub use update::Update;
@@ -47,6 +49,8 @@ pub enum TaskVerb {
     Stop(Id),
     /// Print what a task produced, byte for byte
     Results(Id),
+    /// Print what a task prints, also while it runs
+    Logs(Logs),
     /// Give a task its module
     Upload(Upload),
     /// Wait until a task has ended, and print what it produced
@@ -72,6 +76,7 @@ pub(crate) async fn run(verb: TaskVerb, session: &mut Session<'_, '_>) -> Result
         TaskVerb::Start(Id { id }) => lifecycle::start(&id, session).await,
         TaskVerb::Stop(Id { id }) => lifecycle::stop(&id, session).await,
         TaskVerb::Results(Id { id }) => results::run(&id, session).await,
+        TaskVerb::Logs(args) => logs::run(args, session).await,
         TaskVerb::Upload(args) => upload::run(args, session).await,
         TaskVerb::Wait(args) => wait::run(args, session).await,
         TaskVerb::Metrics(args) => metrics::run(args, session).await,

@@ -8,6 +8,7 @@ use propeller_sdk::Reply;
 
 use crate::error::{CliError, Exit, Explanation};
 use crate::json::pretty;
+use crate::printable::Printable;
 use crate::table::visible;
 
 /// From this size on, an upload shows a progress bar; less is over before one can read it.
@@ -20,6 +21,9 @@ pub struct Ui<'a> {
     out: &'a mut (dyn Write + Send),
     err: &'a mut (dyn Write + Send),
     interactive: bool,
+    /// What guests printed, on its way to a terminal; `None` where there is none.
+    guest_out: Option<Printable>,
+    guest_err: Option<Printable>,
 }
 
 impl<'a> Ui<'a> {
@@ -34,7 +38,47 @@ impl<'a> Ui<'a> {
             out,
             err,
             interactive,
+            guest_out: None,
+            guest_err: None,
         }
+    }
+
+    /// Says which of the two streams a person looks at: what guests print there is made harmless.
+    #[must_use]
+    pub fn on_terminal(mut self, out: bool, err: bool) -> Self {
+        self.guest_out = out.then(Printable::default);
+        self.guest_err = err.then(Printable::default);
+        self
+    }
+
+    /// Writes what a guest wrote to its standard output.
+    pub(crate) fn guest_out(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        match &mut self.guest_out {
+            Some(printable) => {
+                let shown = printable.push(bytes);
+                self.raw(shown.as_bytes())
+            }
+            None => self.raw(bytes),
+        }
+    }
+
+    /// Writes what a guest wrote to its standard error.
+    pub(crate) fn guest_err(&mut self, bytes: &[u8]) {
+        match &mut self.guest_err {
+            Some(printable) => {
+                let shown = printable.push(bytes);
+                self.raw_note(shown.as_bytes());
+            }
+            None => self.raw_note(bytes),
+        }
+    }
+
+    /// Writes what is left of a guest that prints no more.
+    pub(crate) fn guest_done(&mut self) -> Result<(), CliError> {
+        let rest = self.guest_err.as_mut().map(Printable::finish);
+        self.raw_note(rest.unwrap_or_default().as_bytes());
+        let rest = self.guest_out.as_mut().map(Printable::finish);
+        self.raw(rest.unwrap_or_default().as_bytes())
     }
 
     /// Writes bytes as they are.

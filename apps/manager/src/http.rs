@@ -7,6 +7,7 @@ mod error;
 mod grants;
 mod guard;
 mod health;
+mod logs;
 mod proplets;
 mod request;
 mod serve;
@@ -129,6 +130,7 @@ impl Api {
             .route("/tasks/{id}/start", post(tasks::start))
             .route("/tasks/{id}/stop", post(tasks::stop))
             .route("/tasks/{id}/results", get(tasks::results))
+            .route("/tasks/{id}/logs", get(logs::logs))
             .route("/tasks/{id}/metrics", get(tasks::metrics))
             .route("/proplets", get(proplets::list))
             .route(
@@ -197,6 +199,7 @@ pub fn openapi() -> String {
             tasks::start,
             tasks::stop,
             tasks::results,
+            logs::logs,
             tasks::metrics,
             upload::upload,
             proplets::list,

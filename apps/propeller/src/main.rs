@@ -78,8 +78,9 @@ async fn dispatch(cli: Cli) -> ExitCode {
         Verb::Print(args) => print::print(&args, Cli::command()),
         Verb::Client(verb) => {
             let (mut out, mut err) = (io::stdout(), io::stderr());
-            let interactive = io::stderr().is_terminal();
-            let mut ui = Ui::new(&mut out, &mut err, interactive);
+            let terminal = (io::stdout().is_terminal(), io::stderr().is_terminal());
+            let ui = Ui::new(&mut out, &mut err, terminal.1);
+            let mut ui = ui.on_terminal(terminal.0, terminal.1);
             propeller_cli::run(verb, &connection, Cli::command(), &mut ui)
                 .await
                 .into()

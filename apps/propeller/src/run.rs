@@ -194,6 +194,9 @@ fn show(task: &Task, results: &Results, json: bool) -> Result<u8, RunError> {
         Some(code) => Ok(u8::try_from(code).unwrap_or(EXIT_CANNOT_RUN)),
         None => {
             say(&format!("error: {}", results.error));
+            if !results.hint.is_empty() {
+                say(&format!("hint: {}", results.hint));
+            }
             Ok(EXIT_CANNOT_RUN)
         }
     }

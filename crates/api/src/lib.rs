@@ -4,11 +4,13 @@
 //! that are ours alone are marked so in their documentation.
 
 mod grants;
+mod logs;
 mod proplet;
 mod results;
 mod task;
 
 pub use grants::{DirectoryGrant, Engine, Grants};
+pub use logs::{ExitKind, LogEvent, LogStream};
 pub use proplet::{CpuMetrics, MemoryMetrics, Metadata};
 pub use proplet::{History, Proplet, PropletMetrics, PropletMetricsPage, PropletPage};
 pub use results::{Results, TaskMetrics, TaskMetricsPage, TaskUsage};

@@ -5,6 +5,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::grants::Engine;
+use crate::logs::ExitKind;
 
 /// `GET /tasks/{id}/results`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -18,13 +19,19 @@ pub struct Results {
     /// Ours: why it failed.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub error: String,
+    /// Ours: how the last attempt ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit: Option<ExitKind>,
+    /// Ours: what to do about it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub hint: String,
     /// Ours: exit code of a command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
-    /// Ours: standard output, in standard base64.
+    /// Ours: standard output, in standard base64; of a daemon the end of it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub stdout_base64: String,
-    /// Ours: standard error, as text.
+    /// Ours: standard error, as text; of a daemon the end of it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub stderr: String,
     /// Ours: what ran it; absent for a task that nothing ran, and in plain mode.

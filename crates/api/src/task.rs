@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::grants::Grants;
 use crate::results::TaskUsage;
+use crate::logs::ExitKind;
 
 /// Upstream's way to say "no time".
 pub const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
@@ -147,6 +148,12 @@ pub struct Task {
     /// Ours: every attempt, oldest first. Only when one task is viewed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
+    /// Ours: how the last attempt of the last run ended. Only when one task is viewed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub exit: Option<ExitKind>,
+    /// Ours: what to do about it.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub hint: String,
     /// Ours: exit code of a command.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exit_code: Option<i32>,
@@ -172,6 +179,9 @@ pub struct Attempt {
     /// `completed`, `failed`, or why it came to nothing; absent while it is under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// The same in a word; absent while it is under way, and where its proplet does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit: Option<ExitKind>,
     /// What it cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<TaskUsage>,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use propeller_api::Health;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Certificate, Method, RequestBuilder, Url};
+use reqwest::{Certificate, Method, RequestBuilder, Response, Url};
 use rustls::crypto::CryptoProvider;
 use serde::de::DeserializeOwned;
 
@@ -189,7 +189,46 @@ impl Client {
         timeout: Duration,
     ) -> Result<Answer, ClientError> {
         let failed = |error| self.failed(error, timeout);
-        let mut response = request.timeout(timeout).send().await.map_err(failed)?;
+        let response = request.timeout(timeout).send().await.map_err(failed)?;
+        self.whole(response, timeout).await
+    }
+
+    /// Sends a request whose answer goes on for long; what comes back is its beginning.
+    pub(crate) async fn begin(&self, request: RequestBuilder) -> Result<Response, ClientError> {
+        let begun = tokio::time::timeout(self.timeout, request.send()).await;
+        let timeout = |_| ClientError::Timeout {
+            url: self.address(),
+            after: self.timeout,
+        };
+        let response = begun
+            .map_err(timeout)?
+            .map_err(|error| self.failed(error, self.timeout))?;
+        if response.status().is_success() {
+            return Ok(response);
+        }
+        let answer = self.whole(response, self.timeout).await?;
+        match answer.accepted() {
+            Ok(answer) => Err(answer.unexpected("it has another form", None)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// An answer that should be a log and is not.
+    pub(crate) fn not_a_log(&self, why: &'static str) -> ClientError {
+        ClientError::Unexpected {
+            url: self.address(),
+            status: 200,
+            why,
+            source: None,
+        }
+    }
+
+    async fn whole(
+        &self,
+        mut response: Response,
+        timeout: Duration,
+    ) -> Result<Answer, ClientError> {
+        let failed = |error| self.failed(error, timeout);
         let status = response.status();
         let mut body = Vec::new();
         let mut too_long = false;
@@ -219,7 +258,7 @@ impl Client {
         }
     }
 
-    fn failed(&self, error: reqwest::Error, after: Duration) -> ClientError {
+    pub(crate) fn failed(&self, error: reqwest::Error, after: Duration) -> ClientError {
         let (url, source) = (self.address(), error.without_url());
         if source.is_connect() {
             ClientError::Unreachable { url, source }

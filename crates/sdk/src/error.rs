@@ -63,6 +63,12 @@ pub enum ClientError {
         #[source]
         source: reqwest::Error,
     },
+    /// An answer that goes on for long ended before its end, or stopped coming.
+    #[error("the answer from {url} was cut off")]
+    CutOff {
+        /// The manager's address.
+        url: String,
+    },
     /// No answer in time: the manager may or may not have done what it was asked.
     #[error("no answer from {url} within {after:?}")]
     Timeout {

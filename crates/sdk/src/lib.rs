@@ -27,6 +27,7 @@
 mod answer;
 mod client;
 mod error;
+mod logs;
 mod page;
 mod proplets;
 mod reply;
@@ -36,6 +37,7 @@ mod upload;
 
 pub use client::{Client, ClientOptions};
 pub use error::ClientError;
+pub use logs::Logs;
 pub use page::Page;
 pub use proplets::PropletStatus;
 pub use reply::Reply;

@@ -16,7 +16,7 @@ pub(crate) async fn run(id: &str, session: &mut Session<'_, '_>) -> Result<Exit,
     } else {
         show(&results, session)?;
     }
-    verdict(id, state, &results.error)
+    verdict(id, state, &results.error, &results.hint)
 }
 
 /// Writes the task's output to standard output and its messages to standard error, as they are.
@@ -38,11 +38,16 @@ pub(crate) fn show(results: &Results, session: &mut Session<'_, '_>) -> Result<(
 }
 
 /// Only a completed task has done what it was asked.
-pub(crate) fn verdict(id: &str, state: TaskState, why: &str) -> Result<Exit, CliError> {
-    let (id, why) = (id.to_owned(), why.to_owned());
+pub(crate) fn verdict(id: &str, state: TaskState, why: &str, hint: &str) -> Result<Exit, CliError> {
+    let (id, why, hint) = (id.to_owned(), why.to_owned(), hint.to_owned());
     match state {
         TaskState::Completed => Ok(Exit::Success),
-        state if state.is_final() => Err(CliError::Ended { id, state, why }),
+        state if state.is_final() => Err(CliError::Ended {
+            id,
+            state,
+            why,
+            hint,
+        }),
         state => Err(CliError::NoResult { id, state }),
     }
 }

@@ -1,6 +1,6 @@
 //! `tasks view`
 
-use propeller_api::{Attempt, Limits, Task, ZERO_TIME};
+use propeller_api::{Attempt, ExitKind, Limits, Task, ZERO_TIME};
 
 use super::state_of;
 use crate::Session;
@@ -41,6 +41,8 @@ fn facts(task: &Task) -> Result<Facts, CliError> {
     facts.add("name", &task.name);
     facts.add("state", state_of(&task.id, task.state)?.word());
     facts.add("error", &task.error);
+    facts.add("hint", &task.hint);
+    facts.add("exit", task.exit.map(ExitKind::word).unwrap_or_default());
     facts.add("exit code", &exit_code);
     facts.add("module", &task.app_name);
     facts.add("digest", &task.module);
@@ -83,11 +85,12 @@ fn limits(limits: Limits) -> String {
     joined(parts.into_iter().flatten())
 }
 
-fn attempts(attempts: &[Attempt]) -> Table<8> {
+fn attempts(attempts: &[Attempt]) -> Table<9> {
     let mut table = Table::new([
         ("ATTEMPT", Side::Right),
         ("PROPLET", Side::Left),
         ("OUTCOME", Side::Left),
+        ("EXIT", Side::Left),
         ("ASSIGNED", Side::Left),
         ("ENDED", Side::Left),
         ("RUN", Side::Right),
@@ -103,6 +106,11 @@ fn attempts(attempts: &[Attempt]) -> Table<8> {
                 .outcome
                 .clone()
                 .unwrap_or_else(|| "under way".to_owned()),
+            attempt
+                .exit
+                .map(ExitKind::word)
+                .unwrap_or_default()
+                .to_owned(),
             attempt.assigned_at.clone(),
             attempt.ended_at.clone().unwrap_or_default(),
             usage

@@ -37,5 +37,5 @@ pub(crate) async fn until_ended(
         let produced = session.client.task_results(id).await?;
         results::show(&produced, session)?;
     }
-    results::verdict(id, state_of(id, task.state)?, &task.error)
+    results::verdict(id, state_of(id, task.state)?, &task.error, &task.hint)
 }

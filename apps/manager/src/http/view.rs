@@ -3,11 +3,14 @@
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
-use propeller_api::{Attempt, Limits, Results, Task, TaskState, TaskUsage, ZERO_TIME, time_text};
+use propeller_api::{
+    Attempt, ExitKind as ApiExitKind, Limits, LogEvent, Results, Task, TaskState, TaskUsage,
+    ZERO_TIME, time_text,
+};
 use propeller_envelope::{Context, Keyring, open};
 use propeller_model::task::{Outcome, State};
-use propeller_model::{AttemptId, TaskId};
-use propeller_wire::message::{Input, Output, decode};
+use propeller_model::{AttemptId, ExitKind, PropletId, Stream, TaskId};
+use propeller_wire::message::{Input, Output, Printed, decode};
 use serde_json::Value;
 
 use super::ApiError;
@@ -22,6 +25,17 @@ use crate::store::{Blob, Reader, StoreError};
 pub(super) struct Renderer {
     pub(super) keys: Keyring,
     pub(super) tenant: String,
+}
+
+/// What a task that has ended has left behind.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// The attempt that it ended with, and whose.
+    pub(super) attempt: Option<(AttemptId, PropletId)>,
+    /// What that produced.
+    pub(super) output: Output,
+    /// The last line of its log.
+    pub(super) end: LogEvent,
 }
 
 /// What is shown of a task.
@@ -47,13 +61,15 @@ impl Renderer {
         row: TaskRow,
         detail: Detail,
     ) -> Result<Task, ApiError> {
-        let (attempts, output, file) = match detail {
-            Detail::Brief => (Vec::new(), None, excerpt(reader, &row)?),
-            Detail::Full => (
-                reader.with(|db| attempt_list(db, row.id))?,
-                self.output(reader, &row)?,
-                excerpt(reader, &row)?,
-            ),
+        let file = excerpt(reader, &row)?;
+        let (attempts, output, exit) = match detail {
+            Detail::Brief => (Vec::new(), None, None),
+            Detail::Full => {
+                let last = last_attempt(reader, &row)?;
+                let output = self.output(reader, &row, last.as_ref())?;
+                let exit = last.and_then(|last| last.exit);
+                (reader.with(|db| attempt_list(db, row.id))?, output, exit)
+            }
         };
         let input = match (&row.input, detail) {
             (Some(blob), Detail::Full) => self.input(reader, row.id, blob.clone())?,
@@ -65,11 +81,7 @@ impl Renderer {
         };
         let output = output.unwrap_or_default();
         let state = api_state(&row.state);
-        let error = match (&output.error, state) {
-            (Some(error), TaskState::Failed) => error.clone(),
-            (_, TaskState::Failed) => row.error.clone(),
-            _ => String::new(),
-        };
+        let error = failure(state, &output, row.error);
         let proplet = row
             .last_proplet
             .as_ref()
@@ -109,6 +121,8 @@ impl Renderer {
             profile: input.profile.to_string(),
             grants: grants(input.grants),
             attempts: attempts.into_iter().map(attempt).collect(),
+            exit: exit.map(exit_kind),
+            hint: output.hint.unwrap_or_default(),
             exit_code: output.exit_code,
             file,
         })
@@ -117,17 +131,16 @@ impl Renderer {
     /// What the last attempt of a finished task produced.
     pub(super) fn results(&self, reader: &Reader, id: TaskId) -> Result<Results, ApiError> {
         let row = find(reader, id)?;
-        let output = self.output(reader, &row)?;
+        let last = last_attempt(reader, &row)?;
+        let output = self.output(reader, &row, last.as_ref())?;
         let state = api_state(&row.state);
         let output = output.unwrap_or_default();
-        let error = match state {
-            TaskState::Failed => output.error.clone().unwrap_or(row.error),
-            _ => String::new(),
-        };
         Ok(Results {
             results: results_value(&output),
             state: state as u8,
-            error,
+            error: failure(state, &output, row.error),
+            exit: last.and_then(|last| last.exit).map(exit_kind),
+            hint: output.hint.unwrap_or_default(),
             exit_code: output.exit_code,
             stdout_base64: BASE64.encode(&output.stdout),
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
@@ -151,28 +164,71 @@ impl Renderer {
         decode(&plain).map_err(|_| unopenable("input"))
     }
 
-    fn output(&self, reader: &Reader, row: &TaskRow) -> Result<Option<Output>, ApiError> {
-        let State::Done { attempts, .. } = row.state else {
+    /// What a task that has ended has left behind; `None` if it has not ended.
+    pub(super) fn ended(&self, reader: &Reader, id: TaskId) -> Result<Option<Ended>, ApiError> {
+        let row = find(reader, id)?;
+        if !matches!(row.state, State::Done { .. }) {
+            return Ok(None);
+        }
+        let last = last_attempt(reader, &row)?;
+        let output = self.output(reader, &row, last.as_ref())?;
+        let output = output.unwrap_or_default();
+        let state = api_state(&row.state);
+        let end = LogEvent::End {
+            state: state as u8,
+            exit: last.as_ref().and_then(|last| last.exit).map(exit_kind),
+            error: failure(state, &output, row.error),
+            hint: output.hint.clone().unwrap_or_default(),
+        };
+        let attempt = last.and_then(|last| {
+            let number = last.number;
+            Some((AttemptId { task: id, number }, last.proplet.parse().ok()?))
+        });
+        Ok(Some(Ended {
+            attempt,
+            output,
+            end,
+        }))
+    }
+
+    /// Opens a piece of what a guest prints.
+    pub(super) fn piece(
+        &self,
+        proplet: &PropletId,
+        printed: &Printed,
+    ) -> Result<Vec<u8>, ApiError> {
+        let context = Context::Log {
+            tenant: &self.tenant,
+            task: *printed.attempt.task.0.as_bytes(),
+            attempt: printed.attempt.number,
+            proplet: proplet.as_str(),
+            stream: match printed.stream {
+                Stream::Stdout => 1,
+                Stream::Stderr => 2,
+            },
+            offset: printed.offset,
+        };
+        let plain = open(&self.keys, &context, &printed.bytes).map_err(|_| unopenable("log"))?;
+        Ok(plain.to_vec())
+    }
+
+    fn output(
+        &self,
+        reader: &Reader,
+        row: &TaskRow,
+        last: Option<&AttemptRow>,
+    ) -> Result<Option<Output>, ApiError> {
+        let Some(attempt) = last else {
             return Ok(None);
         };
-        let id = AttemptId {
-            task: row.id,
-            number: attempts,
-        };
-        let Some(attempt) = reader.with(|db| attempt_find(db, id))? else {
-            return Ok(None);
-        };
-        let of_this_run = row
-            .started_ms
-            .is_none_or(|start| attempt.assigned_ms >= start);
-        let Some(blob) = attempt.output.filter(|_| of_this_run) else {
+        let Some(blob) = attempt.output.clone() else {
             return Ok(None);
         };
         let sealed = reader.blobs().read(blob)?;
         let context = Context::Result {
             tenant: &self.tenant,
             task: *row.id.0.as_bytes(),
-            attempt: attempts,
+            attempt: attempt.number,
             proplet: &attempt.proplet,
         };
         let plain = open(&self.keys, &context, &sealed).map_err(|_| unopenable("result"))?;
@@ -185,6 +241,46 @@ pub(super) fn find(reader: &Reader, id: TaskId) -> Result<TaskRow, ApiError> {
     reader
         .with(|db| task_find(db, id))?
         .ok_or_else(|| crate::dispatch::Refusal::NoTask(id).into())
+}
+
+/// The attempt that a run ended with; `None` if it has not ended, or ended without one.
+fn last_attempt(reader: &Reader, row: &TaskRow) -> Result<Option<AttemptRow>, ApiError> {
+    let State::Done { attempts, .. } = row.state else {
+        return Ok(None);
+    };
+    let id = AttemptId {
+        task: row.id,
+        number: attempts,
+    };
+    let attempt = reader.with(|db| attempt_find(db, id))?;
+    let is_of_this_run = |attempt: &AttemptRow| {
+        row.started_ms
+            .is_none_or(|start| attempt.assigned_ms >= start)
+    };
+    Ok(attempt.filter(is_of_this_run))
+}
+
+/// Why a task failed: what its guest's proplet says, else what the manager does.
+fn failure(state: TaskState, output: &Output, otherwise: String) -> String {
+    match state {
+        TaskState::Failed => output.error.clone().unwrap_or(otherwise),
+        _ => String::new(),
+    }
+}
+
+fn exit_kind(kind: ExitKind) -> ApiExitKind {
+    match kind {
+        ExitKind::Returned => ApiExitKind::Returned,
+        ExitKind::Exited => ApiExitKind::Exited,
+        ExitKind::Trap => ApiExitKind::Trap,
+        ExitKind::Limit => ApiExitKind::Limit,
+        ExitKind::Inconclusive => ApiExitKind::Inconclusive,
+        ExitKind::Refused => ApiExitKind::Refused,
+        ExitKind::Escaped => ApiExitKind::Escaped,
+        ExitKind::Host => ApiExitKind::Host,
+        ExitKind::Lost => ApiExitKind::Lost,
+        ExitKind::Stopped => ApiExitKind::Stopped,
+    }
 }
 
 /// A usage as it is stored.
@@ -200,6 +296,7 @@ fn attempt(row: AttemptRow) -> Attempt {
         assigned_at: time_text(Some(row.assigned_ms)),
         ended_at: row.ended_ms.map(|ms| time_text(Some(ms))),
         outcome: row.outcome,
+        exit: row.exit.map(exit_kind),
         usage: row.usage.as_deref().and_then(usage),
     }
 }
