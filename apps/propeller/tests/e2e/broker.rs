@@ -10,7 +10,7 @@ use std::process::{Child, Command, Stdio};
 use crate::processes::{Process, free_port};
 use crate::support::{World, client, guest, ready, request, run, setup, skipped, state, until};
 
-struct Mosquitto(Child);
+pub(crate) struct Mosquitto(Child);
 
 impl Drop for Mosquitto {
     fn drop(&mut self) {
@@ -26,8 +26,8 @@ fn binary() -> Option<PathBuf> {
         .filter(|path| path.exists())
 }
 
-fn start(folder: &Path) -> Option<(Mosquitto, SocketAddr)> {
-    let binary = binary()?;
+pub(crate) fn mosquitto(folder: &Path) -> Option<(Mosquitto, SocketAddr)> {
+    binary()?;
     let free = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = free.local_addr().unwrap();
     drop(free);
@@ -38,21 +38,26 @@ fn start(folder: &Path) -> Option<(Mosquitto, SocketAddr)> {
         address.port()
     );
     std::fs::write(&config, text).unwrap();
-    let child = Command::new(binary)
+    restart_mosquitto(folder).map(|broker| (broker, address))
+}
+
+/// Starts the broker of a folder once more, on its port.
+pub(crate) fn restart_mosquitto(folder: &Path) -> Option<Mosquitto> {
+    let child = Command::new(binary()?)
         .arg("-c")
-        .arg(&config)
+        .arg(folder.join("mosquitto.conf"))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    Some((Mosquitto(child), address))
+    Some(Mosquitto(child))
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tasks_run_over_mosquitto_and_survive_its_restart() {
     setup();
     let scratch = propeller::stack::Scratch::new().unwrap();
-    let Some((mosquitto, address)) = start(&scratch.path("m")) else {
+    let Some((mosquitto, address)) = mosquitto(&scratch.path("m")) else {
         return skipped("mosquitto is not installed");
     };
     let world = World::on(address);
@@ -72,14 +77,7 @@ async fn tasks_run_over_mosquitto_and_survive_its_restart() {
     })
     .await;
     let id = client.task_create(&hello, true).await.unwrap().id.clone();
-    let again = Command::new(binary().unwrap())
-        .arg("-c")
-        .arg(scratch.path("m/mosquitto.conf"))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let _again = Mosquitto(again);
+    let _again = restart_mosquitto(&scratch.path("m"));
     let task = crate::support::wait(&client, &id).await;
     assert_eq!(state(&task), "completed", "{}", task.error);
 }

@@ -10,6 +10,8 @@ mod grants;
 mod hostile;
 mod isolation;
 mod limits;
+mod logs;
+mod logs_wire;
 mod operating;
 mod path;
 mod persistence;

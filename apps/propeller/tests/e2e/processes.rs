@@ -90,6 +90,13 @@ impl Process {
         assert!(sent.success());
     }
 
+    /// SIGINT, as by Ctrl-C; the exit code.
+    pub(crate) fn interrupt(&mut self) -> Option<i32> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-INT", &pid]).status().unwrap();
+        self.child.wait().unwrap().code()
+    }
+
     /// SIGTERM; the exit code.
     pub(crate) fn terminate(&mut self) -> Option<i32> {
         let pid = self.child.id().to_string();
