@@ -48,9 +48,10 @@ fn one_task_with_all_there_is_to_know() {
         "next_run":"0001-01-01T00:00:00Z","priority":50,"metadata":{{"team":"x","n":1}},
         "invoke":"add","app_name":"add.wasm","module":"sha256:00","protection":"shared-key",
         "limits":{{"memory_bytes":67108864,"fuel":10,"wall_ms":1500}},"exit_code":3,
+        "exit":"exited","hint":"look at its standard error",
         "attempts":[
           {{"number":1,"proplet_id":"{PROPLET}","reason":"free","assigned_at":"2026-01-02T03:04:05Z",
-            "ended_at":"2026-01-02T03:04:06Z","outcome":"failed",
+            "ended_at":"2026-01-02T03:04:06Z","outcome":"failed","exit":"exited",
             "usage":{{"prepare_us":1,"compile_us":2,"run_us":1234,"fuel":10,"memory_peak_bytes":65536}}}},
           {{"number":2,"proplet_id":"{PROPLET}","reason":"free","assigned_at":"2026-01-02T03:04:07Z"}}]}}"#
     );
@@ -142,4 +143,62 @@ fn what_a_function_returned_is_a_line() {
     let (object, _) = run(&line, &[answer(200, r#"{"results":{"a":1},"state":3}"#)]);
     assert_eq!(text.out, b"3\n");
     assert_eq!(object.out, b"{\n  \"a\": 1\n}\n");
+}
+
+/// Lines of a log: an attempt, both streams with a gap, an end.
+const LOG: &str = concat!(
+    r#"{"event":"attempt","attempt":1,"proplet_id":"edge-1"}"#,
+    "\n\n",
+    r#"{"event":"output","stream":"stdout","offset":0,"data_base64":"b25lCg=="}"#,
+    "\n",
+    r#"{"event":"output","stream":"stderr","offset":7,"data_base64":"b2ggbm8K"}"#,
+    "\n",
+    r#"{"event":"attempt","attempt":2,"proplet_id":"edge-2"}"#,
+    "\n",
+    r#"{"event":"output","stream":"stdout","offset":0,"data_base64":"dHdvCg==","new":1}"#,
+    "\n",
+    r#"{"event":"end","state":4,"exit":"trap","error":"wasm trap: x\n    at f","hint":"look there"}"#,
+    "\n",
+);
+
+#[test]
+fn the_log_of_a_task_that_has_ended() {
+    insta::assert_snapshot!(shown(&["tasks", "logs", ID], LOG));
+}
+
+#[test]
+fn the_log_of_a_task_that_fails_while_it_is_followed() {
+    let (ran, requests) = run(&["tasks", "logs", ID, "-f"], &[answer(200, LOG)]);
+    insta::assert_snapshot!(ran.transcript());
+    assert_eq!(requests, [format!("GET /tasks/{ID}/logs?follow=true")]);
+}
+
+#[test]
+fn the_log_as_json_is_the_managers_own_lines_of_one_stream_if_one_is_wanted() {
+    let args = ["tasks", "logs", ID, "--json", "--stream", "stdout"];
+    insta::assert_snapshot!(shown(&args, LOG));
+}
+
+#[test]
+fn a_log_that_is_cut_off_is_no_success() {
+    let cut = LOG.split_inclusive('\n').take(3).collect::<String>();
+    insta::assert_snapshot!(shown(&["tasks", "logs", ID], &cut));
+}
+
+#[test]
+fn a_follower_says_where_it_was_when_the_connection_breaks() {
+    let mut lines = LOG.split_inclusive('\n');
+    let before: String = lines.by_ref().take(4).collect();
+    let after = format!(
+        "{}{}",
+        LOG.lines().next().unwrap_or_default().to_owned() + "\n",
+        LOG.lines().last().unwrap_or_default().to_owned() + "\n",
+    );
+    let script = [answer(200, &before), crate::support::Act::HangUp, answer(200, &after)];
+    let (ran, requests) = run(&["tasks", "logs", ID, "-f", "--stream", "stdout"], &script);
+    assert_eq!(ran.exit, Exit::Success);
+    assert_eq!(ran.out, b"one\n");
+    let place = "attempt=1&stdout=4&stderr=13";
+    let again = format!("GET /tasks/{ID}/logs?follow=true&{place}");
+    assert_eq!(requests[1..], [again.clone(), again]);
 }

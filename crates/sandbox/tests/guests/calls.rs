@@ -1,6 +1,6 @@
 //! Functions: arguments in, results out.
 
-use propeller_sandbox::{Entry, Runtime, Status};
+use propeller_sandbox::{Entry, Runtime, Status, Trap};
 
 use crate::support::{check, exit, job, job_of, line, runtime};
 
@@ -156,4 +156,45 @@ async fn an_entry_that_only_looks_like_a_command_is_a_function() {
         hint: "absent".to_owned(),
     };
     check(job, "9").await;
+}
+
+#[tokio::test]
+async fn every_trap_is_told_by_its_kind() {
+    let text = r#"
+        (module
+          (type $none (func))
+          (type $one (func (param i32)))
+          (memory 1)
+          (table 2 funcref)
+          (elem (i32.const 0) $entry)
+          (func $entry)
+          (func (export "unreachable") unreachable)
+          (func (export "load") (drop (i32.load (i32.const -4))))
+          (func (export "table") (call_indirect (type $none) (i32.const 9)))
+          (func (export "null") (call_indirect (type $none) (i32.const 1)))
+          (func (export "signature") (call_indirect (type $one) (i32.const 1) (i32.const 0)))
+          (func (export "zero") (drop (i32.div_s (i32.const 1) (i32.const 0))))
+          (func (export "overflow")
+            (drop (i32.div_s (i32.const 0x80000000) (i32.const -1))))
+          (func (export "nan") (drop (i32.trunc_f64_s (f64.const nan)))))
+    "#;
+    let runtime = runtime();
+    for (entry, expected) in [
+        ("unreachable", Trap::Unreachable),
+        ("load", Trap::MemoryOutOfBounds),
+        ("table", Trap::TableOutOfBounds),
+        ("null", Trap::IndirectCallToNull),
+        ("signature", Trap::BadSignature),
+        ("zero", Trap::DivisionByZero),
+        ("overflow", Trap::IntegerOverflow),
+        ("nan", Trap::BadConversion),
+    ] {
+        let ended = runtime.run(job(text, entry, &[])).await;
+        let status = ended.expect("the job runs").status;
+        let Status::Trapped { trap, .. } = &status else {
+            panic!("{entry}: {status:?}");
+        };
+        assert_eq!(*trap, expected, "{entry}");
+        assert_eq!(status.hint(), Some(expected.hint()));
+    }
 }

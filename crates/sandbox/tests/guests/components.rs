@@ -1,6 +1,6 @@
 //! Components: functions with WAVE text in and out, commands, and what is refused.
 
-use propeller_sandbox::{Entry, Job, RunError};
+use propeller_sandbox::{Entry, Job, RunError, Status, Trap};
 
 use crate::support::{bound, check, exit, job, job_of, run};
 
@@ -164,4 +164,29 @@ async fn what_a_component_needs_and_does_not_get_is_named() {
         "error: no function `guest` is exported; exported functions: none",
     )
     .await;
+}
+
+#[tokio::test]
+async fn a_trap_in_a_component_names_its_functions_and_its_kind() {
+    let text = r#"
+        (component
+          (core module $m
+            (func $inner unreachable)
+            (func $outer (export "fail") (call $inner))
+            (func (export "half") (result i32) (i32.const 0xd800)))
+          (core instance $i (instantiate $m))
+          (func (export "fail") (canon lift (core func $i "fail")))
+          (func (export "half") (result char) (canon lift (core func $i "half"))))
+    "#;
+    let Status::Trapped { trap, message } = exit(job(text, "fail", &[])).await.status else {
+        panic!("the guest traps");
+    };
+    let lines: Vec<&str> = message.lines().skip(1).map(str::trim).collect();
+    assert_eq!((trap, lines), (Trap::Unreachable, vec!["at inner", "at outer"]));
+    // Half of a pair of UTF-16 is no character.
+    let status = exit(job(text, "half", &[])).await.status;
+    let Status::Trapped { trap, .. } = status else {
+        panic!("{status:?}");
+    };
+    assert_eq!(trap, Trap::ComponentRule);
 }
