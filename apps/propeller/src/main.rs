@@ -22,7 +22,7 @@ enum Verb {
     /// Run an encrypted task through the whole path, on this machine, and show what happened
     Demo(demo::Args),
     /// Run one module through the encrypted path and print its result
-    Run(run::Args),
+    Run(Box<run::Args>),
     /// Start broker, manager and one proplet, and keep them running
     Up(up::Args),
     /// Start the manager

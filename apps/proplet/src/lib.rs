@@ -21,6 +21,7 @@ mod plain;
 pub mod policy;
 mod said;
 mod service;
+mod tell;
 mod vitals;
 mod watch;
 pub mod work;

@@ -8,14 +8,10 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use propeller_envelope::{Context, seal};
 use propeller_model::{AttemptId, Lease, Stream};
 use propeller_sandbox::{Piece, Transcript};
-use propeller_wire::message::{FromProplet, PRINTED_LEN_MAX, Printed, Watch};
-use serde_bytes::ByteBuf;
+use propeller_wire::message::{PRINTED_LEN_MAX, Watch};
 use tracing::debug;
-
-use crate::worker::Worker;
 
 /// How often watchers are told what is new. A person sees no difference below it.
 pub(crate) const TELL_EVERY: Duration = Duration::from_millis(50);
@@ -51,11 +47,12 @@ struct Watching {
 /// A piece to be told.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct News {
-    watcher: u64,
-    attempt: AttemptId,
-    stream: Stream,
-    after: u64,
-    piece: Piece,
+    pub(crate) watcher: u64,
+    pub(crate) attempt: AttemptId,
+    pub(crate) stream: Stream,
+    /// Where the piece before it ended.
+    pub(crate) after: u64,
+    pub(crate) piece: Piece,
 }
 
 /// What there is to read of an attempt.
@@ -183,84 +180,6 @@ impl Watching {
         *told = Some(piece.printed);
         self.credit -= 1;
         Some((before, piece))
-    }
-}
-
-impl Worker {
-    /// Tells every watcher what is new. Without a session it stays where it is.
-    pub(crate) fn tell_printed(&mut self) {
-        if !self.may_talk() {
-            return;
-        }
-        let Self {
-            watches,
-            running,
-            fetches,
-            ..
-        } = self;
-        let source = |attempt| match running.get(&attempt) {
-            Some(running) => Some(
-                running
-                    .transcript
-                    .get()
-                    .map_or(Source::Early, Source::Transcript),
-            ),
-            None if fetches.attempts().any(|waiting| waiting == attempt) => Some(Source::Early),
-            None => None,
-        };
-        for news in watches.news(Instant::now(), source) {
-            if let Some(printed) = self.seal_news(news) {
-                self.say(&FromProplet::Printed(printed));
-            }
-        }
-    }
-
-    fn seal_news(&self, news: News) -> Option<Printed> {
-        let News {
-            watcher,
-            attempt,
-            stream,
-            after,
-            piece,
-        } = news;
-        let Piece {
-            offset,
-            bytes,
-            printed,
-        } = piece;
-        let tenant = self.running.get(&attempt).map(|running| &*running.tenant);
-        let context = Context::Log {
-            tenant: tenant.unwrap_or_default(),
-            task: *attempt.task.0.as_bytes(),
-            attempt: attempt.number,
-            proplet: self.bench.proplet.as_str(),
-            stream: stream_code(stream),
-            offset,
-        };
-        // What cannot be sealed is asked for again.
-        let sealed = if bytes.is_empty() {
-            Vec::new()
-        } else {
-            seal(&self.bench.keys, &context, &bytes).ok()?
-        };
-        Some(Printed {
-            watcher,
-            attempt,
-            stream,
-            after,
-            offset,
-            len: u32::try_from(bytes.len()).ok()?,
-            printed,
-            bytes: ByteBuf::from(sealed),
-        })
-    }
-}
-
-/// How a stream is named in an envelope's context.
-fn stream_code(stream: Stream) -> u8 {
-    match stream {
-        Stream::Stdout => 1,
-        Stream::Stderr => 2,
     }
 }
 

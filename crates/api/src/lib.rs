@@ -3,19 +3,21 @@
 //! Paths, field names and zero values are Propeller 0.5's, so that its clients keep working. Fields
 //! that are ours alone are marked so in their documentation.
 
+mod attempt;
 mod grants;
 mod logs;
 mod proplet;
 mod results;
 mod task;
 
+pub use attempt::{Attempt, TaskUsage};
 pub use grants::{DirectoryGrant, Engine, Grants};
 pub use logs::{ExitKind, LogEvent, LogStream};
 pub use proplet::{CpuMetrics, MemoryMetrics, Metadata};
 pub use proplet::{History, Proplet, PropletMetrics, PropletMetricsPage, PropletPage};
-pub use results::{Results, TaskMetrics, TaskMetricsPage, TaskUsage};
+pub use results::{Results, TaskMetrics, TaskMetricsPage};
 pub use task::{
-    Attempt, Limits, Started, Stopped, Task, TaskPage, TaskRequest, TaskState, ZERO_TIME, time_text,
+    Limits, Started, Stopped, Task, TaskPage, TaskRequest, TaskState, ZERO_TIME, time_text,
 };
 
 use serde::{Deserialize, Serialize};

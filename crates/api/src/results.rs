@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::attempt::TaskUsage;
 use crate::grants::Engine;
 use crate::logs::ExitKind;
 
@@ -63,28 +64,4 @@ pub struct TaskMetrics {
     pub metrics: TaskUsage,
     /// When, RFC 3339.
     pub timestamp: String,
-}
-
-/// Ours: what an attempt cost, measured by the proplet.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct TaskUsage {
-    /// Fetching, opening and waiting, in microseconds.
-    pub prepare_us: u64,
-    /// Compiling, in microseconds; 0 if the module was cached.
-    pub compile_us: u64,
-    /// Running, in microseconds.
-    pub run_us: u64,
-    /// Fuel: about one unit per executed instruction.
-    pub fuel: u64,
-    /// Peak of memory and tables, in bytes.
-    pub memory_peak_bytes: u64,
-    /// Time on a processor, in microseconds.
-    #[serde(default)]
-    pub cpu_us: u64,
-    /// Arguments, environment and standard input, in bytes.
-    #[serde(default)]
-    pub input_bytes: u64,
-    /// Standard output, standard error and result, in bytes.
-    #[serde(default)]
-    pub output_bytes: u64,
 }

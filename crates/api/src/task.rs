@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use crate::attempt::Attempt;
 use crate::grants::Grants;
-use crate::results::TaskUsage;
 use crate::logs::ExitKind;
 
 /// Upstream's way to say "no time".
@@ -160,31 +160,6 @@ pub struct Task {
     /// The start and end of the module in base64, if it has one, as upstream redacts it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub file: String,
-}
-
-/// Ours: one attempt at a task.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct Attempt {
-    /// Which one, from 1.
-    pub number: u32,
-    /// Who made it.
-    pub proplet_id: String,
-    /// Why that proplet.
-    pub reason: String,
-    /// When it was assigned, RFC 3339.
-    pub assigned_at: String,
-    /// When it ended.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended_at: Option<String>,
-    /// `completed`, `failed`, or why it came to nothing; absent while it is under way.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub outcome: Option<String>,
-    /// The same in a word; absent while it is under way, and where its proplet does not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exit: Option<ExitKind>,
-    /// What it cost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub usage: Option<TaskUsage>,
 }
 
 /// Ours: limits that a task asks for. What is left out is the default.

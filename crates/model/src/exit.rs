@@ -105,6 +105,15 @@ impl Stream {
         }
     }
 
+    /// Its number as the guest knows it, and as the context of an envelope has it.
+    #[must_use]
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Stdout => 1,
+            Self::Stderr => 2,
+        }
+    }
+
     /// Its usual name.
     #[must_use]
     pub fn word(self) -> &'static str {

@@ -1,6 +1,6 @@
 //! What to do about an end that nobody wanted: one sentence, the next step, nothing of the guest's.
 
-use crate::exit::{Limit, Status, Trap};
+use crate::exit::{Inconclusive, Limit, Status, Trap};
 use crate::runtime::RunError;
 
 impl Status {
@@ -10,7 +10,12 @@ impl Status {
         match self {
             Self::Returned | Self::Exited(_) => None,
             Self::Trapped { trap, .. } => Some(trap.hint()),
-            Self::LimitHit(hit) => Some(hit.limit.hint()),
+            Self::LimitHit(hit) | Self::Inconclusive(Inconclusive::LimitHit(hit)) => {
+                Some(hit.limit.hint())
+            }
+            Self::Inconclusive(Inconclusive::HostMemory) => {
+                Some("run it again, or on a machine with more memory")
+            }
         }
     }
 }

@@ -194,7 +194,11 @@ fn a_follower_says_where_it_was_when_the_connection_breaks() {
         LOG.lines().next().unwrap_or_default().to_owned() + "\n",
         LOG.lines().last().unwrap_or_default().to_owned() + "\n",
     );
-    let script = [answer(200, &before), crate::support::Act::HangUp, answer(200, &after)];
+    let script = [
+        answer(200, &before),
+        crate::support::Act::HangUp,
+        answer(200, &after),
+    ];
     let (ran, requests) = run(&["tasks", "logs", ID, "-f", "--stream", "stdout"], &script);
     assert_eq!(ran.exit, Exit::Success);
     assert_eq!(ran.out, b"one\n");

@@ -9,7 +9,7 @@ use propeller_api::{
 };
 use propeller_envelope::{Context, Keyring, open};
 use propeller_model::task::{Outcome, State};
-use propeller_model::{AttemptId, ExitKind, PropletId, Stream, TaskId};
+use propeller_model::{AttemptId, ExitKind, PropletId, TaskId};
 use propeller_wire::message::{Input, Output, Printed, decode};
 use serde_json::Value;
 
@@ -202,10 +202,7 @@ impl Renderer {
             task: *printed.attempt.task.0.as_bytes(),
             attempt: printed.attempt.number,
             proplet: proplet.as_str(),
-            stream: match printed.stream {
-                Stream::Stdout => 1,
-                Stream::Stderr => 2,
-            },
+            stream: printed.stream.code(),
             offset: printed.offset,
         };
         let plain = open(&self.keys, &context, &printed.bytes).map_err(|_| unopenable("log"))?;

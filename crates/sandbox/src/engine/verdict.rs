@@ -1,6 +1,8 @@
 //! How a guest ended, judged by the error that ended it.
 
+use std::char::CharTryFromError;
 use std::fmt::{Display, Write};
+use std::str::Utf8Error;
 use std::sync::Arc;
 
 use propeller_model::Limits;
@@ -47,6 +49,12 @@ pub(super) fn status(error: wasmtime::Error, limits: &Limits) -> Result<Status, 
         None if error.is::<WasmBacktrace>() => {
             Ok(trapped(crate::Trap::HostCall, error.root_cause(), &error))
         }
+        // What a component gives back is read when none of its functions is active any more.
+        None if error.is::<CharTryFromError>() || error.is::<Utf8Error>() => Ok(trapped(
+            crate::Trap::ComponentRule,
+            &format_args!("a result is no value of its type: {}", error.root_cause()),
+            &error,
+        )),
         None => Err(RunError::Runtime(Arc::from(error.into_boxed_dyn_error()))),
     }
 }

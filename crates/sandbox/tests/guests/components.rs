@@ -182,7 +182,10 @@ async fn a_trap_in_a_component_names_its_functions_and_its_kind() {
         panic!("the guest traps");
     };
     let lines: Vec<&str> = message.lines().skip(1).map(str::trim).collect();
-    assert_eq!((trap, lines), (Trap::Unreachable, vec!["at inner", "at outer"]));
+    assert_eq!(
+        (trap, lines),
+        (Trap::Unreachable, vec!["at inner", "at outer"])
+    );
     // Half of a pair of UTF-16 is no character.
     let status = exit(job(text, "half", &[])).await.status;
     let Status::Trapped { trap, .. } = status else {

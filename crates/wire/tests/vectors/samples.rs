@@ -211,6 +211,25 @@ fn about() -> About {
     }
 }
 
+fn finished(exit: ExitKind) -> FromProplet {
+    FromProplet::Finished(Report {
+        attempt: attempt(1),
+        success: matches!(exit, ExitKind::Returned | ExitKind::Exited),
+        exit,
+        output: ByteBuf::from(b"sealed output"),
+        usage: Usage {
+            prepare_us: 1,
+            compile_us: 1 << 7,
+            run_us: 1 << 14,
+            fuel: u64::MAX,
+            memory_peak_bytes: 65536,
+            cpu_us: 1 << 13,
+            input_bytes: 5,
+            output_bytes: 1 << 8,
+        },
+    })
+}
+
 fn from_proplet() -> Vec<FromProplet> {
     let refused = |reason| {
         FromProplet::Refused(Refused {
@@ -229,24 +248,6 @@ fn from_proplet() -> Vec<FromProplet> {
             len: 5,
             printed: 1 << 40,
             bytes: ByteBuf::from(b"sealed piece"),
-        })
-    };
-    let finished = |exit| {
-        FromProplet::Finished(Report {
-            attempt: attempt(1),
-            success: matches!(exit, ExitKind::Returned | ExitKind::Exited),
-            exit,
-            output: ByteBuf::from(b"sealed output"),
-            usage: Usage {
-                prepare_us: 1,
-                compile_us: 1 << 7,
-                run_us: 1 << 14,
-                fuel: u64::MAX,
-                memory_peak_bytes: 65536,
-                cpu_us: 1 << 13,
-                input_bytes: 5,
-                output_bytes: 1 << 8,
-            },
         })
     };
     let vitals = Vitals {
