@@ -70,7 +70,7 @@ async fn dispatch(cli: Cli) -> ExitCode {
     let Cli { connection, verb } = cli;
     match verb {
         Verb::Demo(args) => demo::demo(&args, connection.json).await,
-        Verb::Run(args) => run::run(args, &connection).await,
+        Verb::Run(args) => run::run(*args, &connection).await,
         Verb::Up(args) => up::up(&args).await,
         Verb::Manager(args) => services::manager(&args).await,
         Verb::Proplet(args) => services::proplet(&args).await,

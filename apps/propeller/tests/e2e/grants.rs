@@ -112,7 +112,7 @@ async fn a_granted_directory_is_read_and_nothing_else_is() {
     std::fs::write(&policy, rules).unwrap();
     let _proplet = world
         .part("p1")
-        .with("policy_file", &policy.display().to_string())
+        .with("policy_file", policy.display().to_string())
         .proplet("p1")
         .unwrap();
     let client = client(manager.url());
