@@ -11,6 +11,7 @@
 //! - [`runtime`] – the port, [`Runtime`], and its errors
 //! - [`engine`] – the port on wasmtime, [`WasmtimeRuntime`]
 //! - `process` – the port on wasmtime with a locked process for each guest, on Linux
+//! - `external` – the port on another runtime's program, on Linux
 //! - [`scripted`] – the port as a script, for the tests of whoever calls it
 //!
 //! Guests get arguments, environment, the three standard streams, clocks and randomness. They get
@@ -20,6 +21,8 @@
 pub mod capabilities;
 pub mod engine;
 pub mod exit;
+#[cfg(target_os = "linux")]
+pub mod external;
 pub mod hint;
 pub mod job;
 #[cfg(target_os = "linux")]

@@ -18,13 +18,13 @@ mod attend;
 mod child;
 mod filter;
 mod keeper;
-mod lock;
+pub(crate) mod lock;
 mod mechanism;
 pub(crate) mod memfd;
-mod socket;
-mod sys;
-mod wire;
-mod zygote;
+pub(crate) mod socket;
+pub(crate) mod sys;
+pub(crate) mod wire;
+pub(crate) mod zygote;
 
 use std::fmt;
 use std::io;

@@ -153,6 +153,25 @@ pub enum RunError {
     /// The host failed, for example because it has no memory left. The job may be tried again.
     #[error("the WebAssembly runtime failed")]
     Runtime(#[source] Arc<dyn Error + Send + Sync>),
+    /// An external runtime cannot do what the job asks for, or could not do it.
+    #[error("the external runtime {runtime} {what}")]
+    External {
+        /// Which one.
+        runtime: String,
+        /// What it cannot do and what to do, or what it says.
+        what: String,
+    },
+    /// More than a command line of an external runtime may have.
+    #[error(
+        "arguments and environment take {len} bytes of a command line, which has {len_max}: \
+         pass them on standard input"
+    )]
+    CommandLineTooLong {
+        /// How many there are.
+        len: usize,
+        /// How many there may be.
+        len_max: usize,
+    },
 }
 
 /// Names in a message; "none" if there are none.

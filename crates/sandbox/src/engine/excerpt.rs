@@ -7,7 +7,7 @@
 const CHARS_MAX: usize = 160;
 
 /// The beginning of `text` on one line, marked with `…` if it is cut.
-pub(super) fn excerpt(text: &str) -> String {
+pub(crate) fn excerpt(text: &str) -> String {
     let mut chars = text.chars();
     let mut excerpt = String::new();
     for char in chars.by_ref().take(CHARS_MAX) {

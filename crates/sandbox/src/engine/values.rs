@@ -12,7 +12,7 @@ pub(super) fn has_text(ty: &ValType) -> bool {
 
 /// Reads a value of type `ty`. WebAssembly integers have no sign, so both readings are accepted:
 /// `-1` and `4294967295` are the same `i32`.
-pub(super) fn parse(ty: &ValType, text: &str) -> Option<Val> {
+pub(crate) fn parse(ty: &ValType, text: &str) -> Option<Val> {
     match ty {
         ValType::I32 => {
             let signed = text.parse::<i32>();
@@ -32,7 +32,7 @@ pub(super) fn parse(ty: &ValType, text: &str) -> Option<Val> {
 
 /// Writes the results of a function; `None` if it has none. Integers are signed; floats are the
 /// shortest text that reads back as the same number.
-pub(super) fn render(values: &[Val]) -> Option<String> {
+pub(crate) fn render(values: &[Val]) -> Option<String> {
     if values.is_empty() {
         return None;
     }

@@ -217,7 +217,7 @@ fn limit(resource: Resource, value: u64) -> io::Result<()> {
     Ok(setrlimit(resource, limit)?)
 }
 
-fn no_capabilities() -> rustix::io::Result<()> {
+pub(crate) fn no_capabilities() -> rustix::io::Result<()> {
     let none = CapabilitySet::empty();
     let sets = CapabilitySets {
         effective: none,

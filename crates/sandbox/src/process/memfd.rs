@@ -26,7 +26,7 @@ pub(crate) fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
 }
 
 /// The first `len` bytes of `file`.
-pub(super) fn contents(file: impl AsFd, len: usize) -> io::Result<Vec<u8>> {
+pub(crate) fn contents(file: impl AsFd, len: usize) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; len];
     let mut at = 0;
     while at < len {

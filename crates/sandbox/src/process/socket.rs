@@ -12,17 +12,17 @@ use rustix::net::{
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
-/// The most descriptors that one message has: code and input.
-const DESCRIPTORS_MAX: usize = 2;
+/// The most descriptors that one message has: those of an external runtime.
+const DESCRIPTORS_MAX: usize = 5;
 
 /// Two connected sockets.
-pub(super) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
     let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
     Ok(socketpair(family, kind, SocketFlags::CLOEXEC, None)?)
 }
 
 /// Sends one message.
-pub(super) fn send(to: impl AsFd, bytes: &[u8], with: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(crate) fn send(to: impl AsFd, bytes: &[u8], with: &[BorrowedFd<'_>]) -> io::Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTORS_MAX))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !with.is_empty() && !control.push(SendAncillaryMessage::ScmRights(with)) {
@@ -38,7 +38,7 @@ pub(super) fn send(to: impl AsFd, bytes: &[u8], with: &[BorrowedFd<'_>]) -> io::
 }
 
 /// Receives one message and its descriptors; an empty one is the end.
-pub(super) fn receive(
+pub(crate) fn receive(
     from: impl AsFd,
     buffer: &mut [u8],
     with: &mut Vec<OwnedFd>,
@@ -75,7 +75,7 @@ pub(super) async fn send_when_possible(
 }
 
 /// Receives one message of a child.
-pub(super) async fn receive_when_there(
+pub(crate) async fn receive_when_there(
     from: &AsyncFd<OwnedFd>,
     buffer: &mut [u8],
 ) -> io::Result<usize> {

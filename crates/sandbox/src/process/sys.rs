@@ -16,14 +16,14 @@ use wasmtime::{Engine, Module};
 use super::wire::{End, Ended};
 
 /// The two sides of a fork.
-pub(super) enum Fork {
+pub(crate) enum Fork {
     Child,
     Parent(Pid),
 }
 
 /// Forks this process, which must have one thread.
-pub(super) fn fork() -> io::Result<Fork> {
-    // SAFETY: only the zygote and its launcher call this, and they have one thread: no lock can be
+pub(crate) fn fork() -> io::Result<Fork> {
+    // SAFETY: only the zygote and the launchers call this, and they have one thread: no lock can be
     // held by a thread that the child does not have.
     match unsafe { libc::fork() } {
         0 => Ok(Fork::Child),
@@ -35,13 +35,13 @@ pub(super) fn fork() -> io::Result<Fork> {
 }
 
 /// Ends this process without running what the parent registered to be run at its own exit.
-pub(super) fn exit(code: i32) -> ! {
+pub(crate) fn exit(code: i32) -> ! {
     // SAFETY: it takes an integer and does not return.
     unsafe { libc::_exit(code) }
 }
 
 /// Waits for a child that has ended or will, and says what it used.
-pub(super) fn wait(pid: Pid) -> io::Result<Ended> {
+pub(crate) fn wait(pid: Pid) -> io::Result<Ended> {
     let mut status = 0;
     // SAFETY: all zeroes is a `rusage`.
     let mut used: libc::rusage = unsafe { std::mem::zeroed() };
@@ -67,7 +67,7 @@ pub(super) fn wait(pid: Pid) -> io::Result<Ended> {
 }
 
 /// Closes every descriptor from `first` on, before anything in this process has opened one.
-pub(super) fn close_from(first: u32) -> io::Result<()> {
+pub(crate) fn close_from(first: u32) -> io::Result<()> {
     // SAFETY: called first thing after the start, when no descriptor but the standard ones belongs
     // to anything.
     let closed = unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) };
@@ -105,7 +105,7 @@ fn check(result: libc::c_int) -> io::Result<()> {
 }
 
 /// A descriptor that tells the runtime when it is ready.
-pub(super) fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+pub(crate) fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an `OwnedFd` is always the same open descriptor until it is dropped, and nobody gets
     // it out of the watch alive.
     Ok(unsafe { AsyncFd::register(descriptor) }?)

@@ -48,15 +48,15 @@ pub(super) enum FromZygote {
 
 /// How a process ended and what it used, by the kernel's account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Ended {
-    pub(super) end: End,
-    pub(super) cpu_us: u64,
-    pub(super) resident_kib: u64,
+pub(crate) struct Ended {
+    pub(crate) end: End,
+    pub(crate) cpu_us: u64,
+    pub(crate) resident_kib: u64,
 }
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum End {
+pub(crate) enum End {
     Exited(i32),
     Killed(i32),
 }
@@ -183,12 +183,12 @@ pub(super) enum Verdict {
 }
 
 /// A message as bytes.
-pub(super) fn encode(message: &impl Serialize) -> Vec<u8> {
+pub(crate) fn encode(message: &impl Serialize) -> Vec<u8> {
     postcard::to_allocvec(message).expect("a message has a form in bytes")
 }
 
 /// A message that borrows nothing; `None` for anything else.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     postcard::from_bytes(bytes).ok()
 }
 

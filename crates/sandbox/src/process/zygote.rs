@@ -57,6 +57,7 @@ pub fn enter_with(locks: Locks, escaped: fn(&Job) -> String) {
 }
 
 fn enter(plan: Plan) {
+    crate::external::enter();
     if std::env::args_os()
         .nth(1)
         .is_none_or(|argument| argument != ARGUMENT)
@@ -82,7 +83,7 @@ fn turn_away() -> ! {
 }
 
 /// Whether standard input is a socket of the kind that a proplet passes, made by our parent.
-fn started_by_a_proplet() -> bool {
+pub(crate) fn started_by_a_proplet() -> bool {
     let stdin = rustix::stdio::stdin();
     socket_type(stdin).is_ok_and(|kind| kind == SocketType::SEQPACKET)
         && socket_peercred(stdin).is_ok_and(|peer| Some(peer.pid) == getppid())

@@ -1,0 +1,448 @@
+//! What became of a guest, read from what its runtime printed and how it ended.
+//!
+//! Runtimes print for people, so this is only as good as their words. What a guest can forge is
+//! its own end: it can look as if it had trapped, or as if its runtime had failed.
+
+use serde::Deserialize;
+use wasmparser::ValType;
+
+use super::attend::{Kept, Outcome};
+use super::catalog::{Dialect, On};
+use super::plan::{Call, Manner, number};
+use super::template::Slot;
+use crate::engine::excerpt::excerpt;
+use crate::engine::split::trap_message;
+use crate::engine::values;
+use crate::exit::{Exit, Limit, LimitHit, Status, Usage};
+use crate::job::Job;
+use crate::process::wire::End;
+use crate::runtime::RunError;
+
+/// What wasmtime's complaint about the guest begins with.
+const WASMTIME: &str = "Error: failed to run main module";
+
+/// What wasmtime warns of where a function has parameters, before the guest, and where it has
+/// results, after it.
+const WARNINGS: [&str; 2] = [
+    "warning: using `--invoke` with a function that takes arguments is experimental and may break \
+     in the future\n",
+    "warning: using `--invoke` with a function that returns values is experimental and may break \
+     in the future\n",
+];
+
+/// What wasmi prints before the results.
+const FUEL: &str = "fuel consumed: ";
+
+/// Frames of a backtrace that a message has.
+const FRAMES_MAX: usize = 20;
+
+/// What a runtime may print besides the guest.
+pub(super) const TALK_BYTES_MAX: usize = 16 * 1024;
+
+/// What our script answers.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer {
+    Exited(i64),
+    Returned(Vec<String>),
+    Trapped(String),
+    /// The guest had no stack left.
+    Stack,
+    Refused(String),
+}
+
+/// How a job ended.
+pub(super) fn read(
+    manner: &Manner,
+    call: &Call,
+    job: &Job,
+    outcome: Outcome,
+) -> Result<Exit, RunError> {
+    let mut reading = Reading {
+        manner,
+        call,
+        job,
+        usage: Usage {
+            wall_us: u64::try_from(outcome.wall.as_micros()).unwrap_or(u64::MAX),
+            ..Usage::default()
+        },
+        stdout: outcome.stdout,
+        stderr: outcome.stderr,
+        result: None,
+    };
+    if let Some(reason) = outcome.failed {
+        return Err(reading.said(&format!("did not start: {reason}")));
+    }
+    if let Some(ended) = outcome.ended {
+        reading.usage.cpu_us = ended.cpu_us;
+        reading.usage.memory_peak_bytes = ended.resident_kib.saturating_mul(1024);
+    }
+    let status = if outcome.late {
+        reading.hit(Limit::WallClock)
+    } else if reading.stdout.over {
+        reading.hit(Limit::Stdout)
+    } else if reading.stderr.over {
+        reading.hit(Limit::Stderr)
+    } else {
+        match outcome.ended.map(|ended| ended.end) {
+            None => return Err(RunError::Lost),
+            Some(End::Killed(signal)) => return Err(reading.killed(signal)),
+            Some(End::Exited(code)) => reading.exited(code, &outcome.reply.bytes)?,
+        }
+    };
+    Ok(reading.exit(status))
+}
+
+struct Reading<'a> {
+    manner: &'a Manner,
+    call: &'a Call,
+    job: &'a Job,
+    stdout: Kept,
+    stderr: Kept,
+    result: Option<String>,
+    usage: Usage,
+}
+
+impl Reading<'_> {
+    fn exit(mut self, mut status: Status) -> Exit {
+        let limits = &self.job.limits;
+        let result = self.result.take();
+        let fits = |len: usize, max: u64| len as u64 <= max;
+        if result
+            .as_ref()
+            .is_some_and(|text| !fits(text.len(), limits.result_bytes.value))
+        {
+            status = self.hit(Limit::Result);
+        }
+        for (kept, bound, limit) in [
+            (&mut self.stdout, limits.stdout_bytes, Limit::Stdout),
+            (&mut self.stderr, limits.stderr_bytes, Limit::Stderr),
+        ] {
+            if !fits(kept.bytes.len(), bound.value) {
+                kept.bytes
+                    .truncate(usize::try_from(bound.value).unwrap_or(usize::MAX));
+                if !matches!(status, Status::LimitHit(_)) {
+                    status = Status::LimitHit(LimitHit::new(limit, limits));
+                }
+            }
+        }
+        let result = result.filter(|_| status == Status::Returned);
+        let printed = self.stdout.bytes.len() + self.stderr.bytes.len();
+        let told = result.as_ref().map_or(0, String::len);
+        Exit {
+            status,
+            result,
+            stdout: self.stdout.bytes,
+            stderr: self.stderr.bytes,
+            usage: Usage {
+                input_bytes: self.job.input_bytes(),
+                output_bytes: (printed + told) as u64,
+                ..self.usage
+            },
+        }
+    }
+
+    /// The end of a runtime that ended by itself.
+    fn exited(&mut self, code: i32, reply: &[u8]) -> Result<Status, RunError> {
+        match self.manner.known.dialect {
+            Dialect::Wasmtime => self.wasmtime(code),
+            Dialect::Wasmi => self.wasmi(code),
+            Dialect::Script => self.script(code, reply),
+            Dialect::Complaint { on, begins, trap } => self.complaint(code, on, begins, trap),
+            Dialect::Plain => Ok(self.ended_well_or(code)),
+        }
+    }
+
+    fn wasmtime(&mut self, code: i32) -> Result<Status, RunError> {
+        self.strip_warnings();
+        if code == 0 {
+            return Ok(self.ended_well_or(code));
+        }
+        let text = String::from_utf8_lossy(&self.stderr.bytes).into_owned();
+        let Some(at) = text.rfind(WASMTIME) else {
+            return if code == 1 && text.starts_with("Error: ") {
+                Err(self.said(&format!("cannot run it: {}", line(&text))))
+            } else {
+                Ok(Status::Exited(code))
+            };
+        };
+        let complaint = text[at..].to_owned();
+        let grown = complaint.contains("forcing trap when growing");
+        let trap = complaint.lines().find_map(|line| {
+            let at = line.find("wasm trap: ")?;
+            Some(line[at..].to_owned())
+        });
+        if trap.is_none() && !grown {
+            return Err(self.said(&format!("cannot run it: {}", line(&complaint))));
+        }
+        self.stderr
+            .bytes
+            .truncate(guest_len(&self.stderr.bytes, WASMTIME));
+        let trap = trap.unwrap_or_default();
+        Ok(if grown {
+            self.hit(Limit::Memory)
+        } else if trap.contains("all fuel consumed") && self.manner.template.has(Slot::Fuel) {
+            self.usage.fuel = self.job.limits.fuel.value;
+            self.hit(Limit::Fuel)
+        } else if trap.contains("call stack exhausted") && self.manner.template.has(Slot::Stack) {
+            self.hit(Limit::Stack)
+        } else {
+            trapped(&trap, frames(&complaint))
+        })
+    }
+
+    fn strip_warnings(&mut self) {
+        let [before, after] = WARNINGS.map(str::as_bytes);
+        let bytes = &mut self.stderr.bytes;
+        if !self.call.command && self.call.params > 0 && bytes.starts_with(before) {
+            bytes.drain(..before.len());
+        }
+        if !self.call.command && !self.call.results.is_empty() && bytes.ends_with(after) {
+            bytes.truncate(bytes.len() - after.len());
+        }
+    }
+
+    fn wasmi(&mut self, code: i32) -> Result<Status, RunError> {
+        let text = String::from_utf8_lossy(&self.stderr.bytes).into_owned();
+        let begins = format!("Error: failed during execution of {}: ", self.call.function);
+        if code == 1
+            && let Some(at) = text.rfind(&begins)
+        {
+            self.stderr
+                .bytes
+                .truncate(guest_len(&self.stderr.bytes, &begins));
+            let trap = text[at + begins.len()..].trim();
+            if trap.starts_with("all fuel consumed") && self.manner.template.has(Slot::Fuel) {
+                self.usage.fuel = self.job.limits.fuel.value;
+                return Ok(self.hit(Limit::Fuel));
+            }
+            return Ok(trapped(&format!("wasm trap: {trap}"), Vec::new()));
+        }
+        if code == 1 && text.starts_with("Error: failed to ") {
+            return Err(self.said(&format!("cannot run it: {}", line(&text))));
+        }
+        // The results stand behind the fuel, and everything before it is the guest's.
+        let results = self.fuel().unwrap_or_default();
+        if code != 0 || self.call.command {
+            return Ok(Status::Exited(code));
+        }
+        self.result = self.results(&results);
+        Ok(Status::Returned)
+    }
+
+    /// Takes the line about fuel and what follows it out of the output.
+    fn fuel(&mut self) -> Option<Vec<u8>> {
+        if !self.manner.template.has(Slot::Fuel) {
+            let all = std::mem::take(&mut self.stdout.bytes);
+            let (guest, results) = all.split_at(results_at(&all, self.call.results.len())?);
+            self.stdout.bytes = guest.to_vec();
+            return Some(results.to_vec());
+        }
+        let at = find_last(&self.stdout.bytes, FUEL.as_bytes())?;
+        let told = self.stdout.bytes.split_off(at);
+        let end = told.iter().position(|byte| *byte == b'\n')? + 1;
+        let consumed = String::from_utf8_lossy(&told[FUEL.len()..end]).into_owned();
+        let consumed = consumed
+            .split(',')
+            .next()
+            .and_then(|text| text.parse().ok());
+        let consumed: u64 = consumed.unwrap_or_default();
+        self.usage.fuel = consumed.min(self.job.limits.fuel.value);
+        Some(told[end..].to_vec())
+    }
+
+    fn script(&mut self, code: i32, reply: &[u8]) -> Result<Status, RunError> {
+        let Ok(answer) = serde_json::from_slice::<Answer>(reply) else {
+            let said = String::from_utf8_lossy(&self.stderr.bytes).into_owned();
+            return Err(self.said(&format!("ended with exit code {code}: {}", line(&said))));
+        };
+        Ok(match answer {
+            Answer::Exited(code) => Status::Exited(i32::try_from(code).unwrap_or(i32::MAX)),
+            Answer::Returned(bits) => {
+                let values = bits.iter().zip(&self.call.results);
+                let values = values.filter_map(|(bits, ty)| value(*ty, bits.parse().ok()?));
+                let values: Vec<wasmtime::Val> = values.collect();
+                self.result = values::render(&values);
+                Status::Returned
+            }
+            Answer::Trapped(told) => {
+                let mut lines = told.lines().map(str::to_owned);
+                let reason = lines.next().unwrap_or_default();
+                trapped(&format!("wasm trap: {reason}"), lines.collect())
+            }
+            Answer::Stack => self.hit(Limit::Stack),
+            Answer::Refused(reason) => {
+                return Err(self.said(&format!("cannot run it: {}", line(&reason))));
+            }
+        })
+    }
+
+    fn complaint(
+        &mut self,
+        code: i32,
+        on: On,
+        begins: &str,
+        trap: &str,
+    ) -> Result<Status, RunError> {
+        let stream = match on {
+            On::Stdout => &mut self.stdout,
+            On::Stderr => &mut self.stderr,
+        };
+        let text = String::from_utf8_lossy(&stream.bytes).into_owned();
+        let (1, Some(at)) = (code, text.rfind(begins)) else {
+            return Ok(self.ended_well_or(code));
+        };
+        let complaint = &text[at..];
+        let Some(at) = complaint.find(trap) else {
+            return Err(self.said(&format!("cannot run it: {}", line(complaint))));
+        };
+        stream.bytes.truncate(guest_len(&stream.bytes, begins));
+        let reason = complaint[at + trap.len()..].lines().next();
+        let reason = format!("wasm trap: {}", reason.unwrap_or_default());
+        Ok(trapped(&reason, Vec::new()))
+    }
+
+    /// The end of a guest that nobody complains about.
+    fn ended_well_or(&mut self, code: i32) -> Status {
+        if code != 0 || self.call.command {
+            return Status::Exited(code);
+        }
+        if let Some(at) = results_at(&self.stdout.bytes, self.call.results.len()) {
+            let results = self.stdout.bytes[at..].to_vec();
+            self.result = self.results(&results);
+            if self.result.is_some() {
+                self.stdout.bytes.truncate(at);
+            }
+        }
+        Status::Returned
+    }
+
+    /// Results as text, one on each line; `None` if they are none.
+    fn results(&self, lines: &[u8]) -> Option<String> {
+        let text = std::str::from_utf8(lines).ok()?;
+        let types = &self.call.results;
+        if text.lines().count() != types.len() {
+            return None;
+        }
+        let values = text.lines().zip(types).map(|(line, ty)| {
+            // Payloads of NaNs have no text form.
+            let nan = line.trim_start_matches('-').starts_with("nan");
+            values::parse(&number(*ty)?, if nan { "NaN" } else { line })
+        });
+        values::render(&values.collect::<Option<Vec<_>>>()?)
+    }
+
+    fn killed(&self, signal: i32) -> RunError {
+        let said = String::from_utf8_lossy(&self.stderr.bytes).into_owned();
+        let why = match signal {
+            libc::SIGXFSZ => " (it tried to write a file)",
+            libc::SIGKILL => " (not by us: the machine may be out of memory)",
+            _ => "",
+        };
+        self.said(&format!(
+            "was ended by signal {signal}{why}: {}",
+            line(&said)
+        ))
+    }
+
+    fn said(&self, what: &str) -> RunError {
+        RunError::External {
+            runtime: self.manner.known.name.to_owned(),
+            what: what.to_owned(),
+        }
+    }
+
+    fn hit(&self, limit: Limit) -> Status {
+        Status::LimitHit(LimitHit::new(limit, &self.job.limits))
+    }
+}
+
+fn trapped(reason: &str, frames: Vec<String>) -> Status {
+    let mut message = reason.trim_end().replace('\n', " ");
+    for frame in frames.into_iter().take(FRAMES_MAX) {
+        message.push_str("\n    at ");
+        message.push_str(&frame);
+    }
+    Status::Trapped {
+        message: trap_message(&message),
+    }
+}
+
+/// The functions of wasmtime's backtrace: `0:    0x1fb - <unknown>!inner`.
+fn frames(complaint: &str) -> Vec<String> {
+    let after = complaint.split_once("wasm backtrace:");
+    let lines = after.map_or("", |(_, after)| after).lines().skip(1);
+    lines
+        .map_while(|line| line.split_once('!').map(|(_, name)| name.to_owned()))
+        .collect()
+}
+
+/// A number from its bits.
+fn value(ty: ValType, bits: u64) -> Option<wasmtime::Val> {
+    let low = u32::try_from(bits & u64::from(u32::MAX)).ok()?;
+    match ty {
+        ValType::I32 => Some(wasmtime::Val::I32(low.cast_signed())),
+        ValType::I64 => Some(wasmtime::Val::I64(bits.cast_signed())),
+        ValType::F32 => Some(wasmtime::Val::F32(low)),
+        ValType::F64 => Some(wasmtime::Val::F64(bits)),
+        ValType::V128 | ValType::Ref(_) => None,
+    }
+}
+
+/// Where the last `count` lines begin; `None` if there are fewer, or the last one is not whole.
+fn results_at(bytes: &[u8], count: usize) -> Option<usize> {
+    if count == 0 {
+        return None;
+    }
+    let body = bytes.strip_suffix(b"\n")?;
+    let mut at = body.len();
+    for left in (0..count).rev() {
+        match body[..at].iter().rposition(|byte| *byte == b'\n') {
+            Some(newline) if left == 0 => return Some(newline + 1),
+            Some(newline) => at = newline,
+            None if left == 0 => return Some(0),
+            None => return None,
+        }
+    }
+    None
+}
+
+/// How much of `bytes` stands before the last complaint.
+fn guest_len(bytes: &[u8], begins: &str) -> usize {
+    find_last(bytes, begins.as_bytes()).unwrap_or(bytes.len())
+}
+
+fn find_last(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    bytes.windows(what.len()).rposition(|window| window == what)
+}
+
+/// The beginning of a complaint, on one line.
+fn line(text: &str) -> String {
+    let words: Vec<&str> = text.split_ascii_whitespace().take(60).collect();
+    if words.is_empty() {
+        return "it gave no reason".to_owned();
+    }
+    excerpt(&words.join(" "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_the_last_lines() {
+        assert_eq!(results_at(b"1\n", 1), Some(0));
+        assert_eq!(results_at(b"text\n1\n-2\n", 2), Some(5));
+        assert_eq!(results_at(b"text\n1", 1), None);
+        assert_eq!(results_at(b"1\n", 2), None);
+        assert_eq!(results_at(b"1\n", 0), None);
+    }
+
+    #[test]
+    fn frames_end_where_the_backtrace_ends() {
+        let complaint = "Error: x\n\nCaused by:\n    1: error while executing at wasm backtrace:\n    \
+                         0:    0x1fb - <unknown>!inner\n    1: <unknown>!a!b\n    2: wasm trap: x\n";
+        assert_eq!(frames(complaint), ["inner", "a!b"]);
+        assert_eq!(frames("no backtrace"), [""; 0]);
+    }
+}

@@ -1,0 +1,224 @@
+//! Programs that are no runtimes: what they get, and what becomes of them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use propeller_sandbox::external::{ExternalRuntime, StartError};
+use propeller_sandbox::{Job, Runtime, Status};
+
+use crate::support::{bound, config, job, line, marked, start};
+
+/// A folder with a shell script in it, called what a test wants.
+struct Script {
+    folder: PathBuf,
+    path: PathBuf,
+}
+
+impl Script {
+    /// A script that knows its version and then does `body`; the trial at the start goes as it should.
+    fn new(name: &str, body: &str) -> Self {
+        let version = r#"[ "$1" = --version ] && echo "script 1.0" && exit 0
+            [ "$2" = --name=trial ] && exit 42"#;
+        Self::raw(name, &format!("#!/bin/sh\n{version}\n{body}\n"))
+    }
+
+    fn raw(name: &str, text: &str) -> Self {
+        let thread = format!("{:?}", std::thread::current().id());
+        let unique = format!("propeller-script-{}-{thread}-{name}", std::process::id());
+        let folder = std::env::temp_dir().join(unique.replace(['(', ')'], ""));
+        fs::create_dir_all(&folder).unwrap();
+        let path = folder.join(name);
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { folder, path }
+    }
+
+    fn start(&self) -> Result<ExternalRuntime, StartError> {
+        start(&self.path, Some("{module} --name={name} -- {args}"))
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+fn nothing() -> Job {
+    job(
+        r#"(module (memory 1) (func (export "_start")))"#,
+        "_start",
+        &[],
+    )
+}
+
+async fn printed(body: &str) -> String {
+    let script = Script::new("probe", body);
+    let runtime = script.start().expect("the script starts");
+    let exit = runtime.run(nothing()).await.expect("the job runs");
+    assert_eq!(
+        exit.status,
+        Status::Exited(0),
+        "{:?}",
+        String::from_utf8(exit.stderr)
+    );
+    String::from_utf8(exit.stdout).expect("text")
+}
+
+#[tokio::test]
+async fn a_runtime_gets_its_streams_and_the_module_and_nothing_else() {
+    let told = printed("exec /bin/ls -l /proc/self/fd").await;
+    let open: Vec<&str> = told
+        .lines()
+        .filter_map(|line| line.split_once(" -> "))
+        .map(|(_, to)| to)
+        .collect();
+    let module = open.iter().filter(|to| to.starts_with("/memfd:module"));
+    assert_eq!(module.count(), 1, "{told}");
+    // What is left is the folder that `ls` looks at.
+    let others = open
+        .iter()
+        .filter(|to| !to.starts_with("pipe:") && !to.starts_with("/memfd:module"));
+    let others: Vec<_> = others.collect();
+    assert!(
+        others.len() == 1 && others[0].starts_with("/proc/"),
+        "{told}"
+    );
+    assert_eq!(open.len(), 5, "{told}");
+}
+
+#[tokio::test]
+async fn a_runtime_has_no_environment_no_rights_and_no_core_dumps() {
+    let environment = printed("tr '\\0' '\\n' < /proc/$$/environ").await;
+    assert_eq!(environment, "");
+    let told = printed("pwd; ulimit -c; ulimit -f; cat /proc/self/status").await;
+    assert!(told.starts_with("/\n0\n0\n"), "{told}");
+    assert!(told.contains("NoNewPrivs:\t1"), "{told}");
+    assert!(told.contains("CapEff:\t0000000000000000"), "{told}");
+    assert!(told.contains("CapPrm:\t0000000000000000"), "{told}");
+}
+
+#[tokio::test]
+async fn a_runtime_writes_nothing_to_a_disk() {
+    let script = Script::new("writes", "echo plaintext > \"${0%/*}/leak\"");
+    let runtime = script.start().expect("the script starts");
+    let end = line(&runtime.run(nothing()).await);
+    // With landlock it cannot even make the file, and says so; without, the first byte ends it.
+    let refused = end.starts_with("exit ") && end != "exit 0";
+    assert!(refused || end.contains("it tried to write a file"), "{end}");
+    let leak = fs::read(script.folder.join("leak")).unwrap_or_default();
+    assert_eq!(leak, b"");
+}
+
+#[tokio::test]
+async fn what_a_runtime_started_ends_with_it() {
+    let mark = format!("{}.987654321", std::process::id());
+    let script = Script::new("forks", &format!("sleep {mark} & echo started"));
+    let runtime = script.start().expect("the script starts");
+    let exit = runtime.run(nothing()).await.expect("the job runs");
+    assert_eq!(exit.stdout, b"started\n");
+    assert_eq!(marked(&mark), 0);
+}
+
+#[tokio::test]
+async fn a_runtime_that_will_not_end_is_ended() {
+    let script = Script::new(
+        "stubborn",
+        "trap '' TERM INT HUP; while :; do sleep 1000; done",
+    );
+    let runtime = script.start().expect("the script starts");
+    let mut late = nothing();
+    late.limits.wall_ms = bound(300);
+    let end = line(&runtime.run(late).await);
+    assert_eq!(end, "limit: wall clock 300 ms (set by task)");
+}
+
+#[tokio::test]
+async fn a_signal_is_not_an_exit() {
+    for (body, expected) in [
+        ("kill -SEGV $$", "was ended by signal 11"),
+        (
+            "echo no memory >&2; kill -ABRT $$",
+            "was ended by signal 6: no memory",
+        ),
+        ("kill -KILL $$", "was ended by signal 9 (not by us"),
+        ("exit 255", "exit 255"),
+    ] {
+        let script = Script::new("dies", body);
+        let runtime = script.start().expect("the script starts");
+        let end = line(&runtime.run(nothing()).await);
+        assert!(end.contains(expected), "{body}: {end}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_runtime_is_refused_at_the_start_with_the_reason() {
+    let check = |program: &Path, template: Option<&str>, expected: &str| {
+        let error = start(program, template).expect_err(expected).to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    check(
+        Path::new("/no/such/wasmtime"),
+        None,
+        "No such file or directory",
+    );
+    check(
+        Path::new("/bin/true"),
+        None,
+        "no template for a program called `true`",
+    );
+    check(
+        Path::new("/bin/true"),
+        Some("{module}"),
+        "does not run a small module with `{module}`: Exited(0)",
+    );
+    let nonsense = Script::raw("wasmtime", "#!/bin/sh\necho nonsense\n");
+    check(
+        &nonsense.path,
+        None,
+        "asked for `--version`, it says `nonsense`",
+    );
+    let failing = Script::raw("wasmtime", "#!/bin/sh\necho wasmtime 48.0.0; exit 3\n");
+    check(&failing.path, None, "(Some(Exited(3)))");
+    let fails = "#!/bin/sh\n[ \"$1\" = --version ] && echo wasmtime 1.0 && exit\necho no such option >&2\nexit 2\n";
+    let old = Script::raw("wasmtime", fails);
+    check(
+        &old.path,
+        None,
+        "does not run a small module with `run -Ccache=n",
+    );
+    check(&old.path, None, "no such option");
+    fs::set_permissions(&old.path, fs::Permissions::from_mode(0o644)).unwrap();
+    check(&old.path, None, "Permission denied");
+    let wasmer = Script::raw("wasmer", "#!/bin/sh\n");
+    check(&wasmer.path, None, "keeps compiled modules on the disk");
+    check(&old.path, Some("{file}"), "takes the module as a file");
+}
+
+#[tokio::test]
+async fn a_runtime_that_takes_only_files_gets_one_that_goes_with_the_job() {
+    let body = r#"cd "${1%/*}" && ls -l | tail -n 1 | cut -c 1-10; head -c 4 "$1" | tail -c 3"#;
+    let script = Script::new("files", body);
+    let folder = script.folder.join("modules");
+    let mut config = config(&script.path, Some("{file} --name={name}"));
+    config.folder = Some(folder.clone());
+    let runtime = ExternalRuntime::new(config).expect("the script starts");
+    let exit = runtime.run(nothing()).await.expect("the job runs");
+    assert_eq!(String::from_utf8_lossy(&exit.stdout), "-rw-------\nasm");
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn a_template_without_an_end_of_options_takes_no_dashes() {
+    let script = Script::new("open", "echo \"$@\"");
+    let runtime =
+        start(&script.path, Some("{module} --name={name} {args}")).expect("the script starts");
+    let mut dashed = nothing();
+    dashed.args = vec!["--allow-everything".to_owned()];
+    let end = line(&runtime.run(dashed).await);
+    assert!(
+        end.contains("cannot pass arguments that begin with a dash"),
+        "{end}"
+    );
+}

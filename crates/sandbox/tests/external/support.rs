@@ -1,0 +1,116 @@
+//! What the tests share: finding runtimes, jobs, and a line of text for how a job went.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use propeller_model::{Bound, Digest, Limits, SetBy};
+use propeller_sandbox::external::{ExternalConfig, ExternalRuntime, StartError, Template};
+use propeller_sandbox::{Entry, Exit, Job, ModuleKey, RunError, Status};
+
+/// How long a test waits for what has to happen. Only a broken build ever waits that long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where `cargo xtask test` has put runtimes; `PATH` comes after it.
+const RUNTIMES: &str = "PROPELLER_TEST_RUNTIMES";
+
+/// The program called `name`, or a record that the test could not run.
+pub(crate) fn find(name: &str, test: &str) -> Option<PathBuf> {
+    let folders = [RUNTIMES, "PATH"].map(|name| std::env::var_os(name).unwrap_or_default());
+    let found = folders
+        .iter()
+        .flat_map(std::env::split_paths)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    if found.is_none() {
+        skipped(test, &format!("there is no {name} in PATH or {RUNTIMES}"));
+    }
+    found
+}
+
+fn skipped(name: &str, reason: &str) {
+    eprintln!("SKIPPED {name}: {reason}");
+    if let Some(path) = std::env::var_os("PROPELLER_TEST_SKIPS") {
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .unwrap();
+        writeln!(file, "SKIPPED {name}: {reason}").unwrap();
+    }
+}
+
+pub(crate) fn config(program: &Path, template: Option<&str>) -> ExternalConfig {
+    ExternalConfig {
+        program: program.to_owned(),
+        template: template.map(|text| Template::parse(text).expect("the test's template")),
+        module_bytes_max: 16 * 1024 * 1024,
+        guests_max: 4,
+        folder: None,
+        launcher: env!("CARGO_BIN_EXE_sandbox-child").into(),
+    }
+}
+
+pub(crate) fn start(program: &Path, template: Option<&str>) -> Result<ExternalRuntime, StartError> {
+    ExternalRuntime::new(config(program, template))
+}
+
+/// A call of the function `entry` of the module written as `text`.
+pub(crate) fn job(text: &str, entry: &str, args: &[&str]) -> Job {
+    Job {
+        key: ModuleKey {
+            tenant: "tenant".to_owned(),
+            digest: Digest([0; 32]),
+        },
+        wasm: Bytes::from(wat::parse_str(text).expect("the test's module is well-formed")),
+        name: "guest".to_owned(),
+        entry: Entry::Named(entry.to_owned()),
+        args: args.iter().map(|&arg| arg.to_owned()).collect(),
+        env: Vec::new(),
+        stdin: Bytes::new(),
+        limits: Limits::default(),
+    }
+}
+
+/// A limit that the task asked for.
+pub(crate) fn bound(value: u64) -> Bound {
+    Bound {
+        value,
+        set_by: SetBy::Task,
+    }
+}
+
+/// How a job went, in a line.
+pub(crate) fn line(end: &Result<Exit, RunError>) -> String {
+    match end {
+        Ok(exit) => match &exit.status {
+            Status::Returned => exit.result.clone().unwrap_or_else(|| "nothing".to_owned()),
+            Status::Exited(code) => format!("exit {code}"),
+            Status::Trapped { message } => message.lines().next().unwrap_or_default().to_owned(),
+            Status::LimitHit(hit) => hit.to_string(),
+        },
+        Err(error) => format!("error: {error}"),
+    }
+}
+
+/// Waits until `happened`.
+pub(crate) async fn until(happened: impl Fn() -> bool) {
+    let waiting = async {
+        while !happened() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let waited = tokio::time::timeout(PATIENCE, waiting).await;
+    waited.expect("what the test waits for happens");
+}
+
+/// How many processes have `mark` on their command line.
+pub(crate) fn marked(mark: &str) -> usize {
+    let processes = std::fs::read_dir("/proc").unwrap().flatten();
+    processes
+        .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
+        .filter(|line| line.windows(mark.len()).any(|part| part == mark.as_bytes()))
+        .count()
+}
