@@ -7,10 +7,10 @@ use std::time::Duration;
 use propeller_envelope::Keyring;
 use propeller_model::PropletId;
 use propeller_sandbox::EngineConfig;
-use propeller_settings::{Key, Kind, Schema, Settings, SettingsError, shared};
+use propeller_settings::{Key, Kind, Schema, Settings, SettingsError, program, shared};
 use propeller_wire::mqtt::Options;
 
-use crate::isolation::{AllowMissing, Isolation};
+use crate::isolation::{AllowMissing, External, Isolation, Template};
 use crate::limits::Ceilings;
 use crate::policy::Policy;
 use crate::work::chain;
@@ -187,7 +187,14 @@ pub const SCHEMA: Schema = Schema {
             &[],
             Kind::Path,
             None,
-            "Not supported by this version: must be empty.",
+            "A runtime's program, by its path or its name in PATH, that runs every task in place of the engine of the proplet: wasmtime, wasmi, node, wazero, iwasm, wasmer, or any other with PROPLET_EXTERNAL_WASM_RUNTIME_ARGS (Linux).",
+        ),
+        Key::new(
+            "external_wasm_runtime_args",
+            &[],
+            Kind::Text,
+            None,
+            "The command line of that program, in place of the one that ships: words with places such as `run --env={env} -- {module} {args}`.",
         ),
     ],
 };
@@ -217,6 +224,8 @@ pub struct Config {
     pub engine: EngineConfig,
     /// Where guests run.
     pub isolation: Isolation,
+    /// What runs them, if it is not the engine.
+    pub external: Option<External>,
     /// What its operator says about it.
     pub about: Words,
 }
@@ -246,10 +255,6 @@ impl Config {
     /// Everything that is wrong with them, at once.
     pub fn from_settings(mut settings: Settings) -> Result<Self, SettingsError> {
         let s = &mut settings;
-        if s.path("external_wasm_runtime").is_some() {
-            let why = "not supported by this version: guests run in-process in Wasmtime";
-            s.invalid("external_wasm_runtime", why.to_owned());
-        }
         let id = match s.text("id") {
             Some(_) => s.parse("id", str::parse),
             None => s.parse("client_id", str::parse),
@@ -285,6 +290,7 @@ impl Config {
             policy: policy(s),
             engine: engine(s),
             isolation: isolation(s),
+            external: external(s),
             about: words(s),
         };
         settings.finish(config)
@@ -333,6 +339,30 @@ fn isolation(settings: &mut Settings) -> Isolation {
             Isolation::InProcess
         }
     }
+}
+
+fn external(settings: &mut Settings) -> Option<External> {
+    let args = "external_wasm_runtime_args";
+    let template = settings.parse(args, Template::parse);
+    let Some(name) = settings.path("external_wasm_runtime") else {
+        if settings.text(args).is_some() {
+            let why =
+                "set PROPLET_EXTERNAL_WASM_RUNTIME as well: it is that program's command line";
+            settings.invalid(args, why.to_owned());
+        }
+        return None;
+    };
+    if settings.text("isolation") == Some("process") {
+        let why = "an external runtime has processes of its own, which are not locked like those of \
+                   PROPLET_ISOLATION=process: unset one of the two";
+        settings.invalid("external_wasm_runtime", why.to_owned());
+    }
+    let Some(program) = program(&name) else {
+        let why = format!("there is no program called `{}` in PATH", name.display());
+        settings.invalid("external_wasm_runtime", why);
+        return None;
+    };
+    Some(External { program, template })
 }
 
 fn words(settings: &Settings) -> Words {

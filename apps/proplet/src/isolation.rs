@@ -1,5 +1,6 @@
-//! Where guests run: in this process, or each in a locked one of its own.
+//! Where guests run: in this process, each in a locked one of its own, or on another runtime.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use propeller_sandbox::{Runtime, WasmtimeRuntime};
@@ -8,10 +9,12 @@ use crate::config::Config;
 use crate::service::StartError;
 
 #[cfg(target_os = "linux")]
+pub use propeller_sandbox::external::Template;
+#[cfg(target_os = "linux")]
 pub use propeller_sandbox::process::{AllowMissing, enter_if_child};
 
 #[cfg(not(target_os = "linux"))]
-pub use elsewhere::{AllowMissing, enter_if_child};
+pub use elsewhere::{AllowMissing, Template, enter_if_child};
 
 /// Where guests run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,8 +30,20 @@ pub enum Isolation {
     },
 }
 
+/// Another runtime, in place of the engine.
+#[derive(Debug, Clone)]
+pub struct External {
+    /// Its program.
+    pub program: PathBuf,
+    /// Its command line, if it is not the one that ships.
+    pub template: Option<Template>,
+}
+
 /// What runs guests as `config` says.
 pub(crate) fn runtime(config: &Config) -> Result<Arc<dyn Runtime>, StartError> {
+    if let Some(chosen) = &config.external {
+        return external(config, chosen);
+    }
     match config.isolation {
         Isolation::InProcess => Ok(Arc::new(WasmtimeRuntime::new(config.engine)?)),
         Isolation::Process {
@@ -58,6 +73,38 @@ fn processes(
     Ok(Arc::new(runtime))
 }
 
+#[cfg(target_os = "linux")]
+fn external(config: &Config, chosen: &External) -> Result<Arc<dyn Runtime>, StartError> {
+    use propeller_sandbox::external::{ExternalConfig, ExternalRuntime};
+    // Its processes have this one's user: nobody of that user may look in here.
+    crate::harden::not_dumpable().map_err(StartError::Harden)?;
+    let runtime = ExternalRuntime::new(ExternalConfig {
+        program: chosen.program.clone(),
+        template: chosen.template.clone(),
+        module_bytes_max: config.engine.module_bytes_max,
+        guests_max: usize::try_from(config.slots).unwrap_or(usize::MAX),
+        // With a key, whatever arrives was sealed, and is never written in the clear.
+        folder: match &config.keys {
+            Some(_) => None,
+            None => Some(config.data_dir.join("external")),
+        },
+        launcher: "/proc/self/exe".into(),
+    })?;
+    tracing::info!("external runtime: {}", runtime.description());
+    let unheld: Vec<String> = runtime.unheld().iter().map(ToString::to_string).collect();
+    tracing::warn!(
+        "the external runtime holds no limit of {}: defaults are passed over, and tasks that ask \
+         for one are refused",
+        unheld.join(", ")
+    );
+    Ok(Arc::new(runtime))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn external(_: &Config, _: &External) -> Result<Arc<dyn Runtime>, StartError> {
+    Err(StartError::NotLinux)
+}
+
 #[cfg(not(target_os = "linux"))]
 fn processes(_: &Config, _: usize, _: AllowMissing) -> Result<Arc<dyn Runtime>, StartError> {
     Err(StartError::NotLinux)
@@ -75,6 +122,20 @@ mod elsewhere {
 
         fn from_str(_: &str) -> Result<Self, Self::Err> {
             Ok(Self)
+        }
+    }
+
+    /// There are no external runtimes.
+    #[derive(Debug, Clone)]
+    pub struct Template;
+
+    impl Template {
+        /// Takes nothing.
+        ///
+        /// # Errors
+        /// Always.
+        pub fn parse(_: &str) -> Result<Self, &'static str> {
+            Err("external runtimes need Linux")
         }
     }
 

@@ -36,12 +36,16 @@ pub enum StartError {
     #[cfg(target_os = "linux")]
     #[error("cannot isolate guests by process")]
     Isolation(#[from] propeller_sandbox::process::StartError),
+    /// Another runtime.
+    #[cfg(target_os = "linux")]
+    #[error("cannot use the external runtime")]
+    External(#[from] propeller_sandbox::external::StartError),
     /// Processes for guests, on a system that has none.
     #[cfg(not(target_os = "linux"))]
-    #[error("process isolation needs Linux")]
+    #[error("process isolation and external runtimes need Linux")]
     NotLinux,
     /// This process cannot be closed to others.
-    #[error("cannot isolate guests by process: {0}")]
+    #[error("cannot close this process to guests' processes: {0}")]
     Harden(String),
     /// The broker's options.
     #[error(transparent)]
@@ -183,7 +187,7 @@ fn sealed(
             daemons: Arc::new(Semaphore::new(config.ceilings.daemons as usize)),
         },
         keys,
-        about: about(&config.about),
+        about: about(config),
         slots: config.slots,
         heartbeat: config.heartbeat,
         link,
@@ -196,7 +200,7 @@ fn plain(config: &Config, id: PropletId, runtime: Arc<dyn Runtime>, link: Link) 
         id,
         runtime,
         ceilings: config.ceilings,
-        about: about(&config.about),
+        about: about(config),
         slots: config.slots,
         heartbeat: config.heartbeat,
         link,

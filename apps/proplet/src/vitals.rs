@@ -4,15 +4,19 @@ use procfs::process::Process;
 use procfs::{Current, Meminfo, WithCurrentSystemInfo};
 use propeller_wire::message::{About, Vitals};
 
-use crate::config::Words;
+use crate::config::{Config, Words};
 
 /// What the proplet is.
-pub(crate) fn about(words: &Words) -> About {
+pub(crate) fn about(config: &Config) -> About {
     let Words {
         description,
         tags,
         location,
-    } = words.clone();
+    } = config.about.clone();
+    let external = config.external.as_ref().and_then(|external| {
+        let name = external.program.file_name()?;
+        Some(format!("{}-external", name.display()))
+    });
     About {
         description,
         tags,
@@ -24,7 +28,7 @@ pub(crate) fn about(words: &Words) -> About {
         cpu_arch: std::env::consts::ARCH.to_owned(),
         total_memory_bytes: Meminfo::current().map_or(0, |info| info.mem_total),
         proplet_version: env!("CARGO_PKG_VERSION").to_owned(),
-        wasm_runtime: "wasmtime-internal".to_owned(),
+        wasm_runtime: external.unwrap_or_else(|| "wasmtime-internal".to_owned()),
     }
 }
 

@@ -16,5 +16,5 @@ mod value;
 pub use error::{SettingError, SettingsError};
 pub use lock::{DirectoryLock, LockError};
 pub use schema::{Key, Kind, Schema};
-pub use sources::{Sources, host_variable};
+pub use sources::{Sources, host_variable, program};
 pub use value::{Settings, Source};

@@ -80,6 +80,20 @@ pub fn host_variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Where a program is: `name` itself if it is a path, else the first file of that name in `PATH`.
+#[must_use]
+pub fn program(name: &Path) -> Option<PathBuf> {
+    if name.components().count() > 1 {
+        return std::path::absolute(name).ok();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        // What an entry that is not absolute leads to depends on where we were started.
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
 fn read_dotenv(path: &Path) -> Result<BTreeMap<String, String>, SettingError> {
     let wrong = |why: String| SettingError::File {
         file: path.display().to_string(),
