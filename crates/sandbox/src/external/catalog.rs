@@ -165,13 +165,53 @@ pub(super) fn find(program: &str) -> Option<&'static Known> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::template::{Slot, Template};
+    use bytes::Bytes;
+    use propeller_model::{Digest, Limits};
+
+    use super::super::plan::{Manner, Planned};
+    use super::super::template::Slot;
     use super::*;
+    use crate::job::{Entry, Job, ModuleKey};
+
+    fn job(entry: &str, args: &[&str]) -> Job {
+        let text = r#"(module (memory 1) (func (export "_start"))
+            (func (export "add") (param i32 f64) (result i32) (local.get 0)))"#;
+        Job {
+            key: ModuleKey {
+                tenant: String::new(),
+                digest: Digest([0; 32]),
+            },
+            wasm: Bytes::from(wat::parse_str(text).expect("well-formed")),
+            name: "task".to_owned(),
+            entry: Entry::Named(entry.to_owned()),
+            args: args.iter().map(|&arg| arg.to_owned()).collect(),
+            env: vec![("A".to_owned(), "b c".to_owned())],
+            stdin: Bytes::new(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// The command line of `program`, with the module in the file `m`, or why there is none.
+    fn check(program: &str, job: &Job, expected: &str) {
+        let known = find(program).expect(program);
+        let template = known.template.parse().expect(program);
+        let manner = Manner {
+            known,
+            template,
+            shipped: true,
+        };
+        let told = match manner.plan(job, Some("m")) {
+            Ok(Planned::Run(plan)) => plan.words.join("|"),
+            Ok(Planned::Over(exit)) => format!("{:?}", exit.status),
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(told.replace("/proc/self/fd/3", "m"), expected, "{program}");
+    }
 
     #[test]
     fn every_template_can_be_read_and_keeps_options_away_from_arguments() {
         for known in &CATALOG {
-            let template: Template = known.template.parse().expect(known.name);
+            let template: super::super::Template = known.template.parse().expect(known.name);
             assert!(
                 template.ends_options() || known.module_ends_options,
                 "{}",
@@ -179,5 +219,62 @@ mod tests {
             );
             assert_eq!(template.has(Slot::File), known.writes.is_some());
         }
+    }
+
+    #[test]
+    fn wasmtime_is_called_as_it_is_tested() {
+        let before = "run|-Ccache=n|-Omemory-init-cow=n|-Wfuel=1000000000|\
+            -Wmax-wasm-stack=1048576|-Wmax-memory-size=268435456|-Wmax-table-elements=2097152|\
+            -Wtrap-on-grow-failure=y|--argv0=task|--env=A=b c|";
+        let command = format!("{before}--|m|-x");
+        check("wasmtime", &job("_start", &["-x"]), &command);
+        let call = format!("{before}--invoke=add|--|m|-1|0.5");
+        check("wasmtime", &job("add", &["4294967295", ".5"]), &call);
+    }
+
+    #[test]
+    fn wasmi_is_called_as_it_is_tested() {
+        let call = "run|--fuel=1000000000|--env=A=b c|--invoke=add|--|m|1|2";
+        check("wasmi_cli", &job("add", &["1", "2"]), call);
+    }
+
+    /// `wazero run <options> <path to wasm file> [--] <wasm args>`; a `--` without arguments would
+    /// be one.
+    #[test]
+    fn wazero_is_called_as_its_usage_says() {
+        check(
+            "wazero",
+            &job("_start", &["-x", "--"]),
+            "run|-env=A=b c|m|--|-x|--",
+        );
+        check("wazero", &job("_start", &[]), "run|-env=A=b c|m");
+        check(
+            "wazero",
+            &job("add", &["1", "2"]),
+            "the external runtime wazero cannot call the function `add`: it runs commands \
+             (`_start`) only; use another runtime, or none (PROPLET_EXTERNAL_WASM_RUNTIME)",
+        );
+    }
+
+    /// `iwasm [-options] wasm_file [args...]`: options end at the file.
+    #[test]
+    fn iwasm_is_called_as_its_usage_says() {
+        let line = "--stack-size=1048576|--env=A=b c|m|-x|--";
+        check("iwasm", &job("_start", &["-x", "--"]), line);
+        let mut many = job("_start", &[]);
+        many.env = (0..9).map(|at| (format!("V{at}"), String::new())).collect();
+        check(
+            "iwasm",
+            &many,
+            "the external runtime iwasm cannot pass more than 8 variables; use another runtime, \
+             or none (PROPLET_EXTERNAL_WASM_RUNTIME)",
+        );
+    }
+
+    /// `wasmer run [OPTIONS] <INPUT> [ARGS]...`, which takes options anywhere before a `--`.
+    #[test]
+    fn wasmer_is_called_as_its_usage_says() {
+        let line = "run|--stack-size=1048576|--env=A=b c|--|m|-x";
+        check("wasmer", &job("_start", &["-x"]), line);
     }
 }

@@ -10,6 +10,7 @@ use wasmparser::{FuncType, ValType};
 use wasmtime::Val;
 
 use super::catalog::{Dialect, Known};
+use super::fill::Fill;
 use super::module::{Held, Shape, Unfit, has_text};
 use super::template::{Slot, Template};
 use crate::engine::excerpt::excerpt;
@@ -36,9 +37,6 @@ const WORD_BYTES_MAX: usize = 128 * 1024 - 1;
 /// The most that a command line has. Linux takes a quarter of the stack's limit, mostly 2 MiB, and
 /// counts a pointer for every word.
 const WORDS_BYTES_MAX: usize = 1024 * 1024;
-
-/// Where the runtime finds the module.
-const MODULE: &str = "/proc/self/fd/3";
 
 /// What to do instead, where a runtime cannot.
 const INSTEAD: &str = "use another runtime, or none (PROPLET_EXTERNAL_WASM_RUNTIME)";
@@ -254,46 +252,6 @@ impl Manner {
             ));
         }
         Ok(())
-    }
-}
-
-/// What a job has for the places of a template.
-struct Fill<'a> {
-    job: &'a Job,
-    function: Option<&'a str>,
-    args: Vec<String>,
-    /// Whether the memory's maximum is ours.
-    lowered: bool,
-    file: Option<&'a str>,
-}
-
-impl Fill<'_> {
-    fn values(&self, slot: Slot) -> Vec<String> {
-        let limits = &self.job.limits;
-        match slot {
-            Slot::Module => vec![MODULE.to_owned()],
-            Slot::File => self.file.map(str::to_owned).into_iter().collect(),
-            Slot::Name => vec![self.job.name.clone()],
-            Slot::Args => self.args.clone(),
-            Slot::Dashes if self.args.is_empty() => Vec::new(),
-            Slot::Dashes => vec!["--".to_owned()],
-            Slot::Env => {
-                let pairs = self.job.env.iter();
-                pairs
-                    .map(|(name, value)| format!("{name}={value}"))
-                    .collect()
-            }
-            Slot::Invoke => self.function.map(str::to_owned).into_iter().collect(),
-            Slot::Fuel => vec![limits.fuel.value.to_string()],
-            Slot::Memory => vec![limits.memory_bytes.value.to_string()],
-            // A sixteenth of the memory, at a pointer each.
-            Slot::Table => vec![(limits.memory_bytes.value / 16 / 8).to_string()],
-            Slot::Grow if self.lowered => vec!["y".to_owned()],
-            Slot::Grow => Vec::new(),
-            Slot::Stack => vec![limits.stack_bytes.value.to_string()],
-            Slot::StackKib => vec![(limits.stack_bytes.value / 1024).max(1).to_string()],
-            Slot::Script => vec![include_str!("node.js").to_owned()],
-        }
     }
 }
 

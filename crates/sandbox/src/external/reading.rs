@@ -3,20 +3,17 @@
 //! Runtimes print for people, so this is only as good as their words. What a guest can forge is
 //! its own end: it can look as if it had trapped, or as if its runtime had failed.
 
-use serde::Deserialize;
-use wasmparser::ValType;
-
 use super::attend::{Kept, Outcome};
 use super::catalog::{Dialect, On};
+use super::lines::{find_last, frames, guest_len, line, results_at, trapped, value};
 use super::plan::{Call, Manner, number};
 use super::template::Slot;
-use crate::engine::excerpt::excerpt;
-use crate::engine::split::trap_message;
 use crate::engine::values;
 use crate::exit::{Exit, Limit, LimitHit, Status, Usage};
 use crate::job::Job;
 use crate::process::wire::End;
 use crate::runtime::RunError;
+use serde::Deserialize;
 
 /// What wasmtime's complaint about the guest begins with.
 const WASMTIME: &str = "Error: failed to run main module";
@@ -32,9 +29,6 @@ const WARNINGS: [&str; 2] = [
 
 /// What wasmi prints before the results.
 const FUEL: &str = "fuel consumed: ";
-
-/// Frames of a backtrace that a message has.
-const FRAMES_MAX: usize = 20;
 
 /// What a runtime may print besides the guest.
 pub(super) const TALK_BYTES_MAX: usize = 16 * 1024;
@@ -354,95 +348,5 @@ impl Reading<'_> {
 
     fn hit(&self, limit: Limit) -> Status {
         Status::LimitHit(LimitHit::new(limit, &self.job.limits))
-    }
-}
-
-fn trapped(reason: &str, frames: Vec<String>) -> Status {
-    let mut message = reason.trim_end().replace('\n', " ");
-    for frame in frames.into_iter().take(FRAMES_MAX) {
-        message.push_str("\n    at ");
-        message.push_str(&frame);
-    }
-    Status::Trapped {
-        message: trap_message(&message),
-    }
-}
-
-/// The functions of wasmtime's backtrace: `0:    0x1fb - <unknown>!inner`.
-fn frames(complaint: &str) -> Vec<String> {
-    let after = complaint.split_once("wasm backtrace:");
-    let lines = after.map_or("", |(_, after)| after).lines().skip(1);
-    lines
-        .map_while(|line| line.split_once('!').map(|(_, name)| name.to_owned()))
-        .collect()
-}
-
-/// A number from its bits.
-fn value(ty: ValType, bits: u64) -> Option<wasmtime::Val> {
-    let low = u32::try_from(bits & u64::from(u32::MAX)).ok()?;
-    match ty {
-        ValType::I32 => Some(wasmtime::Val::I32(low.cast_signed())),
-        ValType::I64 => Some(wasmtime::Val::I64(bits.cast_signed())),
-        ValType::F32 => Some(wasmtime::Val::F32(low)),
-        ValType::F64 => Some(wasmtime::Val::F64(bits)),
-        ValType::V128 | ValType::Ref(_) => None,
-    }
-}
-
-/// Where the last `count` lines begin; `None` if there are fewer, or the last one is not whole.
-fn results_at(bytes: &[u8], count: usize) -> Option<usize> {
-    if count == 0 {
-        return None;
-    }
-    let body = bytes.strip_suffix(b"\n")?;
-    let mut at = body.len();
-    for left in (0..count).rev() {
-        match body[..at].iter().rposition(|byte| *byte == b'\n') {
-            Some(newline) if left == 0 => return Some(newline + 1),
-            Some(newline) => at = newline,
-            None if left == 0 => return Some(0),
-            None => return None,
-        }
-    }
-    None
-}
-
-/// How much of `bytes` stands before the last complaint.
-fn guest_len(bytes: &[u8], begins: &str) -> usize {
-    find_last(bytes, begins.as_bytes()).unwrap_or(bytes.len())
-}
-
-fn find_last(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).rposition(|window| window == what)
-}
-
-/// The beginning of a complaint, on one line.
-fn line(text: &str) -> String {
-    let words: Vec<&str> = text.split_ascii_whitespace().take(60).collect();
-    if words.is_empty() {
-        return "it gave no reason".to_owned();
-    }
-    excerpt(&words.join(" "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn results_are_the_last_lines() {
-        assert_eq!(results_at(b"1\n", 1), Some(0));
-        assert_eq!(results_at(b"text\n1\n-2\n", 2), Some(5));
-        assert_eq!(results_at(b"text\n1", 1), None);
-        assert_eq!(results_at(b"1\n", 2), None);
-        assert_eq!(results_at(b"1\n", 0), None);
-    }
-
-    #[test]
-    fn frames_end_where_the_backtrace_ends() {
-        let complaint = "Error: x\n\nCaused by:\n    1: error while executing at wasm backtrace:\n    \
-                         0:    0x1fb - <unknown>!inner\n    1: <unknown>!a!b\n    2: wasm trap: x\n";
-        assert_eq!(frames(complaint), ["inner", "a!b"]);
-        assert_eq!(frames("no backtrace"), [""; 0]);
     }
 }

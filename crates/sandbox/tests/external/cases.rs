@@ -4,7 +4,7 @@ use bytes::Bytes;
 use propeller_sandbox::external::ExternalRuntime;
 use propeller_sandbox::{Exit, Job, RunError, Runtime, Status};
 
-use crate::support::{bound, job, line, marked, until};
+use crate::support::{bound, job, line, marked, unique, until};
 
 const MIB: usize = 1024 * 1024;
 
@@ -369,7 +369,7 @@ async fn functions(runtime: &ExternalRuntime, can: &Can) {
 
 /// A job that nobody waits for any more is over at once, with everything that it started.
 async fn nothing_is_left(runtime: &ExternalRuntime) {
-    let mark = format!("mark-{}", fastrand_like());
+    let mark = format!("mark-{}", unique());
     let mut endless = command(SPIN);
     endless.args = vec![mark.clone()];
     endless.limits.fuel.value = u64::MAX;
@@ -382,10 +382,4 @@ async fn nothing_is_left(runtime: &ExternalRuntime) {
     }
     until(|| runtime.running() == 0).await;
     assert_eq!(marked(&mark), 0);
-}
-
-/// Different for each run and each runtime.
-fn fastrand_like() -> String {
-    use std::hash::{BuildHasher, Hasher, RandomState};
-    format!("{:x}", RandomState::new().build_hasher().finish())
 }

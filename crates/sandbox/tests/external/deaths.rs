@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use propeller_sandbox::Runtime;
 
-use crate::support::{find, job, marked, start, until};
+use crate::support::{find, job, marked, start, unique, until};
 
 /// Names the mark of the guest, in the process that is to die.
 const MARK: &str = "PROPELLER_TEST_EXTERNAL_MARK";
@@ -15,7 +15,7 @@ async fn the_process_that_dies() {
     let Some(mark) = std::env::var_os(MARK) else {
         return;
     };
-    let Some(program) = find("wasmtime", "the_process_that_dies") else {
+    let Some(program) = find("wasmtime") else {
         return;
     };
     let runtime = start(&program, None).expect("the runtime starts");
@@ -28,10 +28,10 @@ async fn the_process_that_dies() {
 
 #[tokio::test]
 async fn a_guest_dies_with_the_proplet() {
-    if find("wasmtime", "a_guest_dies_with_the_proplet").is_none() {
+    if find("wasmtime").is_none() {
         return;
     }
-    let mark = format!("death-{}", std::process::id());
+    let mark = format!("death-{}", unique());
     let mut proplet = Command::new(std::env::current_exe().expect("this test"))
         .args(["--exact", "deaths::the_process_that_dies"])
         .env(MARK, &mark)

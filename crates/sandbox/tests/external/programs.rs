@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use propeller_sandbox::external::{ExternalRuntime, StartError};
 use propeller_sandbox::{Job, Runtime, Status};
 
-use crate::support::{bound, config, job, line, marked, start};
+use crate::support::{Folder, bound, config, job, line, marked, start, unique};
 
 /// A folder with a shell script in it, called what a test wants.
 struct Script {
-    folder: PathBuf,
+    folder: Folder,
     path: PathBuf,
 }
 
@@ -24,11 +24,8 @@ impl Script {
     }
 
     fn raw(name: &str, text: &str) -> Self {
-        let thread = format!("{:?}", std::thread::current().id());
-        let unique = format!("propeller-script-{}-{thread}-{name}", std::process::id());
-        let folder = std::env::temp_dir().join(unique.replace(['(', ')'], ""));
-        fs::create_dir_all(&folder).unwrap();
-        let path = folder.join(name);
+        let folder = Folder::new();
+        let path = folder.0.join(name);
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         Self { folder, path }
@@ -36,12 +33,6 @@ impl Script {
 
     fn start(&self) -> Result<ExternalRuntime, StartError> {
         start(&self.path, Some("{module} --name={name} -- {args}"))
-    }
-}
-
-impl Drop for Script {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.folder).ok();
     }
 }
 
@@ -107,13 +98,16 @@ async fn a_runtime_writes_nothing_to_a_disk() {
     // With landlock it cannot even make the file, and says so; without, the first byte ends it.
     let refused = end.starts_with("exit ") && end != "exit 0";
     assert!(refused || end.contains("it tried to write a file"), "{end}");
-    let leak = fs::read(script.folder.join("leak")).unwrap_or_default();
+    let leak = fs::read(script.folder.0.join("leak")).unwrap_or_default();
     assert_eq!(leak, b"");
 }
 
 #[tokio::test]
 async fn what_a_runtime_started_ends_with_it() {
-    let mark = format!("{}.987654321", std::process::id());
+    let mark = format!(
+        "{}.5",
+        u32::from_str_radix(&unique()[..6], 16).unwrap() + 1_000_000
+    );
     let script = Script::new("forks", &format!("sleep {mark} & echo started"));
     let runtime = script.start().expect("the script starts");
     let exit = runtime.run(nothing()).await.expect("the job runs");
@@ -200,7 +194,7 @@ async fn what_is_no_runtime_is_refused_at_the_start_with_the_reason() {
 async fn a_runtime_that_takes_only_files_gets_one_that_goes_with_the_job() {
     let body = r#"cd "${1%/*}" && ls -l | tail -n 1 | cut -c 1-10; head -c 4 "$1" | tail -c 3"#;
     let script = Script::new("files", body);
-    let folder = script.folder.join("modules");
+    let folder = script.folder.0.join("modules");
     let mut config = config(&script.path, Some("{file} --name={name}"));
     config.folder = Some(folder.clone());
     let runtime = ExternalRuntime::new(config).expect("the script starts");

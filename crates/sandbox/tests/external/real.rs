@@ -1,13 +1,19 @@
 //! Every runtime that is here, through every case that it can run.
 
-use crate::cases::{Can, Grow, conforms};
-use crate::support::{find, start};
+use propeller_sandbox::external::ExternalRuntime;
 
-async fn check(program: &str, test: &str, can: Can) {
-    let Some(path) = find(program, test) else {
+use crate::cases::{Can, Grow, conforms};
+use crate::support::{Folder, config, find};
+
+async fn check(program: &str, can: Can) {
+    let Some(path) = find(program) else {
         return;
     };
-    let runtime = start(&path, None).expect("the runtime starts");
+    let folder = Folder::new();
+    let mut config = config(&path, None);
+    // Only a runtime that takes nothing but files makes use of it.
+    config.folder = Some(folder.0.clone());
+    let runtime = ExternalRuntime::new(config).expect("the runtime starts");
     let described = runtime.description();
     assert!(described.contains(program), "{described}");
     conforms(&runtime, &can).await;
@@ -36,7 +42,7 @@ const COMMANDS: Can = Can {
 
 #[tokio::test]
 async fn wasmtime_conforms() {
-    check("wasmtime", "wasmtime_conforms", ALL).await;
+    check("wasmtime", ALL).await;
 }
 
 #[tokio::test]
@@ -47,7 +53,7 @@ async fn wasmi_conforms() {
         empty_variables: false,
         ..COMMANDS
     };
-    check("wasmi", "wasmi_conforms", can).await;
+    check("wasmi", can).await;
 }
 
 #[tokio::test]
@@ -57,12 +63,12 @@ async fn node_conforms() {
         grow: Grow::Fails,
         ..ALL
     };
-    check("node", "node_conforms", can).await;
+    check("node", can).await;
 }
 
 #[tokio::test]
 async fn wazero_conforms() {
-    check("wazero", "wazero_conforms", COMMANDS).await;
+    check("wazero", COMMANDS).await;
 }
 
 #[tokio::test]
@@ -71,5 +77,14 @@ async fn iwasm_conforms() {
         stack: true,
         ..COMMANDS
     };
-    check("iwasm", "iwasm_conforms", can).await;
+    check("iwasm", can).await;
+}
+
+#[tokio::test]
+async fn wasmer_conforms() {
+    let can = Can {
+        stack: true,
+        ..COMMANDS
+    };
+    check("wasmer", can).await;
 }

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const RUNTIMES: &str = "PROPELLER_TEST_RUNTIMES";
 
 /// The program called `name`, or a record that the test could not run.
-pub(crate) fn find(name: &str, test: &str) -> Option<PathBuf> {
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
     let folders = [RUNTIMES, "PATH"].map(|name| std::env::var_os(name).unwrap_or_default());
     let found = folders
         .iter()
@@ -25,13 +25,13 @@ pub(crate) fn find(name: &str, test: &str) -> Option<PathBuf> {
         .map(|folder| folder.join(name))
         .find(|path| path.is_file());
     if found.is_none() {
-        skipped(test, &format!("there is no {name} in PATH or {RUNTIMES}"));
+        skipped(&format!("there is no {name} in PATH or {RUNTIMES}"));
     }
     found
 }
 
-fn skipped(name: &str, reason: &str) {
-    eprintln!("SKIPPED {name}: {reason}");
+fn skipped(reason: &str) {
+    let name = std::thread::current().name().unwrap_or("?").to_owned();
     if let Some(path) = std::env::var_os("PROPELLER_TEST_SKIPS") {
         let mut file = OpenOptions::new()
             .append(true)
@@ -113,4 +113,28 @@ pub(crate) fn marked(mark: &str) -> usize {
         .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
         .filter(|line| line.windows(mark.len()).any(|part| part == mark.as_bytes()))
         .count()
+}
+
+/// A folder of a test, which goes with it.
+pub(crate) struct Folder(pub(crate) PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        let name = format!("propeller-external-{}", unique());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// Different for each call in each run.
+pub(crate) fn unique() -> String {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    format!("{:x}", RandomState::new().build_hasher().finish())
 }
