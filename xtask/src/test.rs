@@ -4,6 +4,7 @@
 //! Here it is taken out of the passed ones and shown with its reason.
 
 mod provision;
+mod runtimes;
 mod tally;
 
 use std::{
@@ -23,6 +24,8 @@ const SKIPS: &str = "PROPELLER_TEST_SKIPS";
 const PYTHON: &str = "PROPELLER_TEST_PYTHON";
 /// Names the mosquitto broker, which often lives outside of PATH.
 const MOSQUITTO: &str = "PROPELLER_TEST_MOSQUITTO";
+/// Names a folder with WebAssembly runtimes; others are looked for in PATH.
+const RUNTIMES: &str = "PROPELLER_TEST_RUNTIMES";
 
 /// The escaped guest, apart from all others: its feature must be in no program that is shipped. Of
 /// the whole workspace, so that the dependencies are those that the other tests were built with.
@@ -86,6 +89,7 @@ fn cargo_test(root: &Path, which: &[&str], provisions: &Provisions, skips: &Path
     if let Some(mosquitto) = &provisions.mosquitto {
         command.env(MOSQUITTO, mosquitto);
     }
+    command.env(RUNTIMES, &provisions.runtimes);
     if let Some(python) = &provisions.python {
         command.env(PYTHON, &python.program);
         if let Some(modules) = &python.modules {

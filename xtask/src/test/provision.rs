@@ -1,4 +1,4 @@
-//! Finds or installs the programs that tests talk to: a broker and a second implementation's Python.
+//! Finds or installs what tests use: a broker, a second implementation's Python, and runtimes.
 
 use std::{
     env,
@@ -6,6 +6,7 @@ use std::{
     process::Command,
 };
 
+use super::runtimes;
 use crate::run;
 
 /// Where Debian puts servers; a person's PATH often lacks it.
@@ -46,6 +47,7 @@ const AMQTT: Module = Module {
 pub(super) struct Provisions {
     pub(super) mosquitto: Option<PathBuf>,
     pub(super) python: Option<Python>,
+    pub(super) runtimes: PathBuf,
     pub(super) missing: Vec<String>,
 }
 
@@ -68,9 +70,11 @@ pub(super) fn install(target: &Path) -> Provisions {
     if let Some(reason) = python.as_ref().and_then(|p| p.without_amqtt.clone()) {
         keep("python3 with amqtt", reason);
     }
+    let runtimes = runtimes::install(target, &mut missing);
     Provisions {
         mosquitto,
         python,
+        runtimes,
         missing,
     }
 }
@@ -177,7 +181,7 @@ fn pip(mut python: Command, module: &Module, args: &[&str]) -> Result<(), String
 }
 
 /// Installs Debian packages, refreshing the package lists only if that is needed.
-fn apt(packages: &[&str]) -> Result<(), String> {
+pub(super) fn apt(packages: &[&str]) -> Result<(), String> {
     let wanted = packages.join(" ");
     if run::find("apt-get", &[]).is_none() {
         return Err(format!(

@@ -6,6 +6,7 @@ mod broker;
 mod cli;
 mod daemons;
 mod disk;
+mod external;
 mod grants;
 mod hostile;
 mod isolation;
