@@ -48,7 +48,7 @@ pub struct Engine {
     pub arch: String,
     /// `pure`, `deterministic` or `granted`.
     pub profile: String,
-    /// `in-process` or `process`.
+    /// `in-process`, `process` or `external`.
     pub isolation: String,
     /// What the engine was told beyond its defaults, sorted.
     pub features: Vec<String>,

@@ -68,7 +68,7 @@ pub struct Engine {
     pub arch: String,
     /// How the guest saw the world.
     pub profile: Profile,
-    /// `in-process` or `process`.
+    /// `in-process`, `process` or `external`.
     pub isolation: String,
     /// What the engine was told beyond its defaults, sorted.
     pub features: Vec<String>,

@@ -32,6 +32,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
+use propeller_model::{Engine, Profile};
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, oneshot};
 
@@ -202,6 +203,20 @@ impl ExternalRuntime {
         self.host.manner.unheld()
     }
 
+    /// What its results say about it. What it is told beyond its defaults is in its template.
+    fn engine(&self, profile: Profile) -> Engine {
+        let Host { manner, .. } = &*self.host;
+        Engine {
+            name: manner.known.name.to_owned(),
+            version: self.version.clone(),
+            sandbox: env!("CARGO_PKG_VERSION").to_owned(),
+            arch: std::env::consts::ARCH.to_owned(),
+            profile,
+            isolation: "external".to_owned(),
+            features: vec![manner.template.to_string()],
+        }
+    }
+
     /// How many guests are running.
     pub fn running(&self) -> usize {
         self.host.running.load(Ordering::SeqCst)
@@ -214,6 +229,7 @@ impl Runtime for ExternalRuntime {
             let Some(threads) = &self.threads else {
                 return Err(RunError::Stopped);
             };
+            let profile = job.profile;
             // The half that is dropped with this future tells the task to end its process: it has
             // to be waited for, or it would stay in the list of processes.
             let (_alive, cancelled) = oneshot::channel::<()>();
@@ -225,7 +241,9 @@ impl Runtime for ExternalRuntime {
             };
             self.host
                 .tasks(|tasks| drop(tasks.spawn_on(task, threads.handle())));
-            heard.await.unwrap_or(Err(RunError::Stopped))
+            let mut exit = heard.await.unwrap_or(Err(RunError::Stopped))?;
+            exit.engine = Some(Arc::new(self.engine(profile)));
+            Ok(exit)
         })
     }
 }

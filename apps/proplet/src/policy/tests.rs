@@ -68,7 +68,7 @@ fn a_directory_is_granted_as_far_as_its_rule_goes() {
         "{write}"
     );
     for outside in [
-        secret.clone(),
+        secret,
         photos.join("out"),
         photos.join("../secret"),
         photos.join("absent"),

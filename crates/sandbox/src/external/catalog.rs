@@ -171,7 +171,11 @@ mod tests {
     use super::super::plan::{Manner, Planned};
     use super::super::template::Slot;
     use super::*;
+    use propeller_model::Profile;
+
+    use crate::capabilities::Capabilities;
     use crate::job::{Entry, Job, ModuleKey};
+    use crate::transcript::Transcript;
 
     fn job(entry: &str, args: &[&str]) -> Job {
         let text = r#"(module (memory 1) (func (export "_start"))
@@ -188,6 +192,9 @@ mod tests {
             env: vec![("A".to_owned(), "b c".to_owned())],
             stdin: Bytes::new(),
             limits: Limits::default(),
+            profile: Profile::Pure,
+            capabilities: Capabilities::default(),
+            transcript: Transcript::default(),
         }
     }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use propeller_model::{Digest, Limits};
+use propeller_model::{Digest, Limits, Profile};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
@@ -18,11 +18,13 @@ use super::order::Order;
 use super::plan::{Manner, Planned};
 use super::template::Slot;
 use super::{StartError, reading};
+use crate::capabilities::Capabilities;
 use crate::engine::excerpt::excerpt;
 use crate::exit::{Exit, Status};
 use crate::job::{Entry, Job, ModuleKey};
 use crate::process::wire::End;
 use crate::runtime::RunError;
+use crate::transcript::Transcript;
 
 /// How long a runtime may take to tell its version, and to run a small module. It takes
 /// some ten milliseconds; a machine that swaps takes longer.
@@ -238,6 +240,9 @@ fn nothing() -> Job {
         env: Vec::new(),
         stdin: Bytes::new(),
         limits,
+        profile: Profile::Pure,
+        capabilities: Capabilities::default(),
+        transcript: Transcript::default(),
     }
 }
 

@@ -4,7 +4,7 @@ use wasmparser::ValType;
 
 use crate::engine::excerpt::excerpt;
 use crate::engine::split::trap_message;
-use crate::exit::Status;
+use crate::exit::{Status, Trap};
 
 /// Frames of a backtrace that a message has.
 const FRAMES_MAX: usize = 20;
@@ -17,6 +17,7 @@ pub(super) fn trapped(reason: &str, frames: Vec<String>) -> Status {
         message.push_str(&frame);
     }
     Status::Trapped {
+        trap: Trap::Other,
         message: trap_message(&message),
     }
 }

@@ -4,7 +4,7 @@
 //! asks for may be passed over.
 
 use bytes::Bytes;
-use propeller_model::{Limits, SetBy};
+use propeller_model::{Limits, Profile, SetBy};
 use serde::Serialize;
 use wasmparser::{FuncType, ValType};
 use wasmtime::Val;
@@ -113,6 +113,7 @@ impl Manner {
             Unfit::Component => self.cannot("run components"),
             Unfit::Refused(error) => error,
         })?;
+        self.refuse_world(job)?;
         self.refuse_limits(&job.limits)?;
         let (function, ty) = chosen(&shape, &job.entry)?;
         let call = Call {
@@ -179,6 +180,18 @@ impl Manner {
             runtime: self.known.name.to_owned(),
             what: format!("cannot {what}; {INSTEAD}"),
         }
+    }
+
+    /// What a guest sees beyond its sandbox is the runtime's own, so that nothing can be promised
+    /// of it and nothing is granted.
+    fn refuse_world(&self, job: &Job) -> Result<(), RunError> {
+        if job.profile == Profile::Deterministic {
+            return Err(self.cannot("hold the profile `deterministic`"));
+        }
+        if !job.capabilities.is_empty() {
+            return Err(self.cannot("be granted directories, hosts or ports"));
+        }
+        Ok(())
     }
 
     /// A limit that the task asked for is kept or the task is not run.

@@ -124,7 +124,6 @@ impl Reading<'_> {
         let printed = self.stdout.bytes.len() + self.stderr.bytes.len();
         let told = result.as_ref().map_or(0, String::len);
         Exit {
-            status,
             result,
             stdout: self.stdout.bytes,
             stderr: self.stderr.bytes,
@@ -133,6 +132,7 @@ impl Reading<'_> {
                 output_bytes: (printed + told) as u64,
                 ..self.usage
             },
+            ..Exit::from(status)
         }
     }
 

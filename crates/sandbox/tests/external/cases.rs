@@ -337,7 +337,7 @@ async fn functions(runtime: &ExternalRuntime, can: &Can) {
     );
 
     let fails = run(runtime, function("fail", &[])).await;
-    let Status::Trapped { message } = fails.status else {
+    let Status::Trapped { message, .. } = fails.status else {
         panic!("a trap: {:?}", fails.status);
     };
     assert!(message.starts_with("wasm trap: "), "{message}");

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use propeller_model::{Bound, Digest, Limits, SetBy};
+use propeller_model::{Bound, Digest, Limits, Profile, SetBy};
 use propeller_sandbox::external::{ExternalConfig, ExternalRuntime, StartError, Template};
-use propeller_sandbox::{Entry, Exit, Job, ModuleKey, RunError, Status};
+use propeller_sandbox::{Capabilities, Entry, Exit, Job, ModuleKey, RunError, Status, Transcript};
 
 /// How long a test waits for what has to happen. Only a broken build ever waits that long.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -71,6 +71,9 @@ pub(crate) fn job(text: &str, entry: &str, args: &[&str]) -> Job {
         env: Vec::new(),
         stdin: Bytes::new(),
         limits: Limits::default(),
+        profile: Profile::Pure,
+        capabilities: Capabilities::default(),
+        transcript: Transcript::default(),
     }
 }
 
@@ -88,8 +91,11 @@ pub(crate) fn line(end: &Result<Exit, RunError>) -> String {
         Ok(exit) => match &exit.status {
             Status::Returned => exit.result.clone().unwrap_or_else(|| "nothing".to_owned()),
             Status::Exited(code) => format!("exit {code}"),
-            Status::Trapped { message } => message.lines().next().unwrap_or_default().to_owned(),
+            Status::Trapped { message, .. } => {
+                message.lines().next().unwrap_or_default().to_owned()
+            }
             Status::LimitHit(hit) => hit.to_string(),
+            Status::Inconclusive(why) => why.to_string(),
         },
         Err(error) => format!("error: {error}"),
     }
