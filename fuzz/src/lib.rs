@@ -5,12 +5,16 @@
 //! it and is replayed ever after. It runs on stable Rust; cargo-fuzz may drive the same functions.
 
 mod desk;
+mod engines;
 mod envelope;
+mod generated;
 mod inspect;
+mod load;
 mod mutate;
 mod run;
 mod wire;
 
+pub use generated::compared;
 pub use run::{Failure, Limit, corpus, fuzz, replay};
 
 /// A function that takes any bytes, with the name of its corpus.
@@ -20,36 +24,58 @@ pub struct Target {
     pub name: &'static str,
     /// Panics if a promise is broken.
     pub run: fn(&[u8]),
+    /// How many mutations an ordinary test run tries: a second's worth, or a few.
+    pub sample: u64,
 }
 
+/// What parses bytes and does no more is fast.
+const PARSES: u64 = 2000;
+
 /// All targets.
-pub const TARGETS: [Target; 7] = [
+pub const TARGETS: [Target; 9] = [
     Target {
         name: "envelope",
         run: envelope::envelope,
+        sample: PARSES,
     },
     Target {
         name: "frame",
         run: wire::frame,
+        sample: PARSES,
     },
     Target {
         name: "message",
         run: wire::message,
+        sample: PARSES,
     },
     Target {
         name: "upstream",
         run: wire::upstream,
+        sample: PARSES,
     },
     Target {
         name: "desk",
         run: desk::desk,
+        sample: PARSES,
     },
     Target {
         name: "caller",
         run: desk::caller,
+        sample: PARSES,
     },
     Target {
         name: "inspect",
         run: inspect::inspect,
+        sample: PARSES,
+    },
+    Target {
+        name: "load",
+        run: load::load,
+        sample: 600,
+    },
+    Target {
+        name: "generated",
+        run: generated::generated,
+        sample: 250,
     },
 ];

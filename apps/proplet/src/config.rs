@@ -10,6 +10,7 @@ use propeller_sandbox::EngineConfig;
 use propeller_settings::{Key, Kind, Schema, Settings, SettingsError, program, shared};
 use propeller_wire::mqtt::Options;
 
+use crate::engine::{self, BUILT_IN, Engine};
 use crate::isolation::{AllowMissing, External, Isolation, Template};
 use crate::limits::Ceilings;
 use crate::policy::Policy;
@@ -134,6 +135,13 @@ pub const SCHEMA: Schema = Schema {
             "Memory for compiled modules.",
         ),
         Key::new(
+            "engine",
+            &[],
+            Kind::Text,
+            Some(engine::DEFAULT),
+            "What runs guests: `wasmtime`, which compiles them, or `interpreter`, for small machines; a proplet may be built with one of them alone.",
+        ),
+        Key::new(
             "isolation",
             &[],
             Kind::Text,
@@ -220,8 +228,10 @@ pub struct Config {
     pub ceilings: Ceilings,
     /// What tasks may be granted.
     pub policy: Arc<Policy>,
-    /// The engine.
-    pub engine: EngineConfig,
+    /// What runs guests.
+    pub engine: Engine,
+    /// How it runs them.
+    pub sandbox: EngineConfig,
     /// Where guests run.
     pub isolation: Isolation,
     /// What runs them, if it is not the engine.
@@ -267,6 +277,7 @@ impl Config {
         if !(1..=OUTPUT_BYTES_MAX).contains(&s.bytes("max_output")) {
             s.invalid("max_output", "1 to 1MiB".to_owned());
         }
+        let engine = s.parse("engine", str::parse).unwrap_or(BUILT_IN[0]);
         let config = Self {
             log_level: s.text("log_level").unwrap_or("info").to_owned(),
             id,
@@ -288,8 +299,9 @@ impl Config {
                 daemons: u32::try_from(s.number("max_daemons", 0, 4096)).unwrap_or(0),
             },
             policy: policy(s),
-            engine: engine(s),
-            isolation: isolation(s),
+            engine,
+            sandbox: sandbox(s),
+            isolation: isolation(s, engine),
             external: external(s),
             about: words(s),
         };
@@ -309,7 +321,7 @@ fn policy(settings: &mut Settings) -> Arc<Policy> {
     Arc::new(read)
 }
 
-fn engine(settings: &mut Settings) -> EngineConfig {
+fn sandbox(settings: &mut Settings) -> EngineConfig {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = match settings.number("threads", 0, 1024) {
         0 => cores,
@@ -325,10 +337,15 @@ fn engine(settings: &mut Settings) -> EngineConfig {
     }
 }
 
-fn isolation(settings: &mut Settings) -> Isolation {
+fn isolation(settings: &mut Settings, engine: Engine) -> Isolation {
     let pool = settings.number("isolation_pool", 1, 256);
     let allow_missing = settings.parse("isolation_allow_missing", str::parse::<AllowMissing>);
     match settings.text("isolation") {
+        Some("process") if engine == Engine::Interpreter => {
+            let why = "`process` needs the engine wasmtime; with the engine interpreter, write `in-process`";
+            settings.invalid("isolation", why.to_owned());
+            Isolation::InProcess
+        }
         Some("process") => Isolation::Process {
             pool: usize::try_from(pool).unwrap_or(1),
             allow_missing: allow_missing.unwrap_or_default(),

@@ -3,17 +3,18 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use propeller_sandbox::{Runtime, WasmtimeRuntime};
+use propeller_sandbox::Runtime;
 
 use crate::config::Config;
+use crate::engine::Engine;
 use crate::service::StartError;
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "wasmtime"))]
 pub use propeller_sandbox::external::Template;
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "wasmtime"))]
 pub use propeller_sandbox::process::{AllowMissing, enter_if_child};
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", feature = "wasmtime")))]
 pub use elsewhere::{AllowMissing, Template, enter_if_child};
 
 /// Where guests run.
@@ -45,7 +46,7 @@ pub(crate) fn runtime(config: &Config) -> Result<Arc<dyn Runtime>, StartError> {
         return external(config, chosen);
     }
     match config.isolation {
-        Isolation::InProcess => Ok(Arc::new(WasmtimeRuntime::new(config.engine)?)),
+        Isolation::InProcess => in_process(config),
         Isolation::Process {
             pool,
             allow_missing,
@@ -53,7 +54,24 @@ pub(crate) fn runtime(config: &Config) -> Result<Arc<dyn Runtime>, StartError> {
     }
 }
 
-#[cfg(target_os = "linux")]
+fn in_process(config: &Config) -> Result<Arc<dyn Runtime>, StartError> {
+    match config.engine {
+        #[cfg(feature = "wasmtime")]
+        Engine::Wasmtime => {
+            let runtime = propeller_sandbox::WasmtimeRuntime::new(config.sandbox)?;
+            Ok(Arc::new(runtime))
+        }
+        #[cfg(feature = "interpreter")]
+        Engine::Interpreter => {
+            let runtime = propeller_sandbox::InterpreterRuntime::new(config.sandbox)?;
+            Ok(Arc::new(runtime))
+        }
+        #[cfg(not(all(feature = "interpreter", feature = "wasmtime")))]
+        other => unreachable!("only what is built in can be chosen: {other}"),
+    }
+}
+
+#[cfg(all(target_os = "linux", feature = "wasmtime"))]
 fn processes(
     config: &Config,
     pool: usize,
@@ -63,7 +81,7 @@ fn processes(
     // A guest's process may have this one's user: nobody of that user may look in here.
     crate::harden::not_dumpable().map_err(StartError::Harden)?;
     let runtime = ProcessRuntime::new(ProcessConfig {
-        engine: config.engine,
+        engine: config.sandbox,
         pool,
         guests_max: usize::try_from(config.slots).unwrap_or(usize::MAX),
         allow_missing,
@@ -73,7 +91,7 @@ fn processes(
     Ok(Arc::new(runtime))
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", feature = "wasmtime"))]
 fn external(config: &Config, chosen: &External) -> Result<Arc<dyn Runtime>, StartError> {
     use propeller_sandbox::external::{ExternalConfig, ExternalRuntime};
     // Its processes have this one's user: nobody of that user may look in here.
@@ -81,7 +99,7 @@ fn external(config: &Config, chosen: &External) -> Result<Arc<dyn Runtime>, Star
     let runtime = ExternalRuntime::new(ExternalConfig {
         program: chosen.program.clone(),
         template: chosen.template.clone(),
-        module_bytes_max: config.engine.module_bytes_max,
+        module_bytes_max: config.sandbox.module_bytes_max,
         guests_max: usize::try_from(config.slots).unwrap_or(usize::MAX),
         // With a key, whatever arrives was sealed, and is never written in the clear.
         folder: match &config.keys {
@@ -100,18 +118,18 @@ fn external(config: &Config, chosen: &External) -> Result<Arc<dyn Runtime>, Star
     Ok(Arc::new(runtime))
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", feature = "wasmtime")))]
 fn external(_: &Config, _: &External) -> Result<Arc<dyn Runtime>, StartError> {
-    Err(StartError::NotLinux)
+    Err(StartError::NoProcesses)
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", feature = "wasmtime")))]
 fn processes(_: &Config, _: usize, _: AllowMissing) -> Result<Arc<dyn Runtime>, StartError> {
-    Err(StartError::NotLinux)
+    Err(StartError::NoProcesses)
 }
 
-/// What other systems have in place of it.
-#[cfg(not(target_os = "linux"))]
+/// What other systems, and a proplet without wasmtime, have in place of it.
+#[cfg(not(all(target_os = "linux", feature = "wasmtime")))]
 mod elsewhere {
     /// Nothing may be missing, since nothing is there.
     #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

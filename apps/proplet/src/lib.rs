@@ -1,6 +1,7 @@
 //! The proplet: opens modules in memory, runs them, reports, and trusts the broker with nothing.
 //!
 //! - [`config`] – its settings
+//! - [`engine`] – what runs guests
 //! - [`isolation`] – where guests run
 //! - [`policy`] – what tasks may be granted
 //! - [`work`] – one attempt, from sealed input to sealed output
@@ -10,6 +11,7 @@
 mod attempts;
 mod cache;
 pub mod config;
+pub mod engine;
 mod fetch;
 mod granted;
 pub mod harden;

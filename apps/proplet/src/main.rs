@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use propeller_proplet::config::SCHEMA;
-use propeller_proplet::{Config, Proplet, harden, isolation, log};
+use propeller_proplet::{Config, Proplet, engine, harden, isolation, log};
 use propeller_settings::service::{Args, Asked, rekey, until_stopped};
 
 /// Runs WebAssembly tasks for a Propeller manager.
 ///
 /// Settings come from PROPLET_* variables, `.env` and the [proplet] section of config.toml.
 #[derive(Debug, Parser)]
-#[command(name = "proplet", version)]
+#[command(name = "proplet", version, long_version = engine::VERSION)]
 struct Cli {
     #[command(flatten)]
     args: Args,

@@ -33,17 +33,19 @@ pub enum StartError {
     #[error("cannot start the WebAssembly engine")]
     Sandbox(#[from] propeller_sandbox::StartError),
     /// Processes for guests.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", feature = "wasmtime"))]
     #[error("cannot isolate guests by process")]
     Isolation(#[from] propeller_sandbox::process::StartError),
     /// Another runtime.
-    #[cfg(target_os = "linux")]
+    #[cfg(all(target_os = "linux", feature = "wasmtime"))]
     #[error("cannot use the external runtime")]
     External(#[from] propeller_sandbox::external::StartError),
-    /// Processes for guests, on a system that has none.
-    #[cfg(not(target_os = "linux"))]
-    #[error("process isolation and external runtimes need Linux")]
-    NotLinux,
+    /// Processes for guests, where there are none.
+    #[cfg(not(all(target_os = "linux", feature = "wasmtime")))]
+    #[error(
+        "process isolation and external runtimes need Linux and a proplet that was built with wasmtime"
+    )]
+    NoProcesses,
     /// This process cannot be closed to others.
     #[error("cannot close this process to guests' processes: {0}")]
     Harden(String),
@@ -112,7 +114,8 @@ impl Proplet {
         let mut tasks = JoinSet::new();
         tasks.spawn(carry);
         let (stop, stopped) = oneshot::channel();
-        info!(proplet = %id, broker = %config.mqtt.address, "proplet starts");
+        let engine = config.engine;
+        info!(proplet = %id, broker = %config.mqtt.address, %engine, "proplet starts");
         let keys = match config.keys.clone() {
             Some(keys) => {
                 let (keys, in_use) = watch::channel(keys);

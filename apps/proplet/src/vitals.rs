@@ -28,7 +28,7 @@ pub(crate) fn about(config: &Config) -> About {
         cpu_arch: std::env::consts::ARCH.to_owned(),
         total_memory_bytes: Meminfo::current().map_or(0, |info| info.mem_total),
         proplet_version: env!("CARGO_PKG_VERSION").to_owned(),
-        wasm_runtime: external.unwrap_or_else(|| "wasmtime-internal".to_owned()),
+        wasm_runtime: external.unwrap_or_else(|| config.engine.runtime_name().to_owned()),
     }
 }
 

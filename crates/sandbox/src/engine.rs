@@ -16,11 +16,9 @@
 //! A compilation cannot be interrupted either: a job that is dropped, or has waited long enough,
 //! leaves it to finish. It is shared, and its result is cached.
 
-mod cache;
 mod call;
 mod code;
 mod component;
-pub(crate) mod excerpt;
 mod guest;
 mod memory;
 mod network;
@@ -29,16 +27,13 @@ mod poll;
 mod seeds;
 #[cfg(target_os = "linux")]
 pub(crate) mod split;
-mod threads;
 mod ticker;
 pub(crate) mod values;
 mod verdict;
 mod virtual_time;
 mod world;
 
-use std::error::Error;
 use std::fmt;
-use std::io;
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
@@ -47,49 +42,21 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use propeller_model::{Bound, Limits, SetBy};
 use tokio::task::JoinSet;
 
+use crate::cache::{Cache, Cell};
+use crate::config::{self, EngineConfig, StartError};
+use crate::cpu::micros;
+use crate::excerpt;
 use crate::exit::Exit;
 use crate::job::Job;
 use crate::runtime::{RunError, Runtime};
+use crate::threads::Threads;
 
-use cache::{Cache, Cell, Key};
 use call::Call;
 use code::Code;
-use threads::Threads;
 use ticker::Ticker;
-use world::{World, Worlds};
-
-/// What the operator decides about the engine, once per process.
-#[derive(Clone, Copy, Debug)]
-pub struct EngineConfig {
-    /// The stack of every guest, at least 1. It is a property of the engine: a job with another
-    /// bound gets this one, and errors name this one.
-    pub stack_bytes_max: u64,
-    /// The largest module, in bytes.
-    pub module_bytes_max: u64,
-    /// How long a job waits for its module to be compiled.
-    pub compile_max: Duration,
-    /// How much compiled code is kept for later jobs, by the size of its image.
-    pub cache_bytes_max: u64,
-    /// How many compiled modules are kept for later jobs.
-    pub cache_entries_max: usize,
-    /// How many threads guests share; 0 means 1.
-    pub threads: usize,
-}
-
-/// Why the runtime did not start.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StartError {
-    /// Wasmtime refuses its configuration on this machine.
-    #[error("cannot configure the WebAssembly engine")]
-    Engine(#[source] Box<dyn Error + Send + Sync>),
-    /// The operating system gives no threads.
-    #[error("cannot start the threads for guests")]
-    Threads(#[source] io::Error),
-}
+use world::{Key, World, Worlds};
 
 /// Runs jobs on wasmtime, each in a store of its own.
 ///
@@ -152,7 +119,7 @@ impl fmt::Debug for WasmtimeRuntime {
 /// What all guests share. Nothing in it remembers a guest but compiled code.
 struct Host {
     worlds: Worlds,
-    cache: Cache<Result<Compiled, RunError>>,
+    cache: Cache<Key, Result<Compiled, RunError>>,
     ticker: Ticker,
     compilations: AtomicU64,
     stack_bytes: u64,
@@ -248,7 +215,7 @@ impl Host {
             return Err(RunError::NoSockets);
         }
         let waited = arrived.elapsed();
-        job.limits = self.enforced(job.limits);
+        job.limits = config::enforced(job.limits, self.stack_bytes);
         Ok(Ready {
             call: Call::resolve(&self.worlds.of(job.profile).engine, &compiled.code, job)?,
             compiled,
@@ -289,27 +256,8 @@ impl Host {
         panic::catch_unwind(AssertUnwindSafe(compile))
             .unwrap_or_else(|_| Err(RunError::Runtime(Arc::new(CompilerPanicked))))
     }
-
-    /// The limits as they hold here: the stack is the engine's, whatever the job asks for.
-    fn enforced(&self, limits: Limits) -> Limits {
-        if limits.stack_bytes.value == self.stack_bytes {
-            return limits;
-        }
-        let stack_bytes = Bound {
-            value: self.stack_bytes,
-            set_by: SetBy::Proplet,
-        };
-        Limits {
-            stack_bytes,
-            ..limits
-        }
-    }
 }
 
 #[derive(Debug, thiserror::Error)]
 #[error("the compiler panicked")]
 struct CompilerPanicked;
-
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}

@@ -36,7 +36,7 @@ use propeller_model::{Engine, Profile};
 use tokio::runtime::Builder;
 use tokio::sync::{Semaphore, oneshot};
 
-use crate::engine::excerpt::excerpt;
+use crate::excerpt::excerpt;
 use crate::exit::{Exit, Limit};
 use crate::job::Job;
 use crate::runtime::{RunError, Runtime};

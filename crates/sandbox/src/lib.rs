@@ -9,31 +9,50 @@
 //! - [`transcript`] – what a guest has printed so far, readable while it runs
 //! - [`hint`] – what to do about an end that nobody wanted
 //! - [`runtime`] – the port, [`Runtime`], and its errors
-//! - [`engine`] – the port on wasmtime, [`WasmtimeRuntime`]
+//! - [`config`] – what the operator decides about an engine
+//! - `engine` – the port on wasmtime, `WasmtimeRuntime`; feature `wasmtime`, on by default
 //! - `process` – the port on wasmtime with a locked process for each guest, on Linux
 //! - `external` – the port on another runtime's program, on Linux
+//! - `interpreter` – the port on wasmi, `InterpreterRuntime`; feature `interpreter`
 //! - [`scripted`] – the port as a script, for the tests of whoever calls it
 //!
 //! Guests get arguments, environment, the three standard streams, clocks and randomness. They get
 //! no files and no network but what their job lists. Nothing is written to disk, neither modules nor compiled code; core
 //! dumps and swap are for whoever starts the process to turn off.
 
+#[cfg(not(any(feature = "wasmtime", feature = "interpreter")))]
+compile_error!("propeller-sandbox has no engine: turn on its feature `wasmtime` or `interpreter`");
+
+mod cache;
 pub mod capabilities;
+pub mod config;
+mod cpu;
+#[cfg(feature = "wasmtime")]
 pub mod engine;
+mod excerpt;
 pub mod exit;
-#[cfg(target_os = "linux")]
+mod exports;
+#[cfg(all(target_os = "linux", feature = "wasmtime"))]
 pub mod external;
 pub mod hint;
+#[cfg(feature = "interpreter")]
+pub mod interpreter;
 pub mod job;
-#[cfg(target_os = "linux")]
+mod numbers;
+#[cfg(all(target_os = "linux", feature = "wasmtime"))]
 pub mod process;
 pub mod runtime;
 pub mod scripted;
+mod threads;
 pub mod transcript;
 
 pub use capabilities::{Capabilities, OpenDirectory, ReachableHost};
-pub use engine::{EngineConfig, StartError, WasmtimeRuntime};
+pub use config::{EngineConfig, StartError};
+#[cfg(feature = "wasmtime")]
+pub use engine::WasmtimeRuntime;
 pub use exit::{Exit, Limit, LimitHit, Status, Trap, Usage};
+#[cfg(feature = "interpreter")]
+pub use interpreter::InterpreterRuntime;
 pub use job::{Entry, Job, ModuleKey};
 pub use runtime::{RunError, Runtime};
 pub use scripted::{Act, Scripted};

@@ -37,8 +37,8 @@ use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
+use crate::config::{self, EngineConfig};
 use crate::engine::split::Compiler;
-use crate::engine::{self, EngineConfig};
 use crate::exit::Exit;
 use crate::job::Job;
 use crate::runtime::{RunError, Runtime};
@@ -76,7 +76,7 @@ pub struct ProcessConfig {
 pub enum StartError {
     /// The engine does not start.
     #[error(transparent)]
-    Engine(#[from] engine::StartError),
+    Engine(#[from] config::StartError),
     /// The operating system refuses a thread, a socket or a process.
     #[error("cannot start the process that guests' processes are forked from")]
     Process(#[source] io::Error),

@@ -5,6 +5,8 @@ use std::fmt::Debug;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use propeller_model::Profile;
+
 use crate::exit::Exit;
 use crate::job::Job;
 
@@ -136,6 +138,21 @@ pub enum RunError {
          this proplet has PROPLET_ISOLATION=process"
     )]
     GrantsInProcess,
+    /// A profile that the interpreter does not hold.
+    #[error(
+        "the profile `{profile}` cannot run in the interpreter: this proplet has \
+         PROPLET_ENGINE=interpreter; send the task to a proplet with PROPLET_ENGINE=wasmtime"
+    )]
+    Interpreted {
+        /// Which profile.
+        profile: Profile,
+    },
+    /// A component, where guests are interpreted.
+    #[error(
+        "components cannot run in the interpreter: this proplet has PROPLET_ENGINE=interpreter; \
+         build the guest for wasm32-wasip1, or send it to a proplet with PROPLET_ENGINE=wasmtime"
+    )]
+    ComponentInterpreted,
     /// The guest did what no guest can do: it was in native code of its own.
     #[error("the guest broke out of its sandbox and was stopped by seccomp (SIGSYS)")]
     Escaped,

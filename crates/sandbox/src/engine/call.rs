@@ -1,26 +1,15 @@
 //! Which function is called, and with what.
 
-use wasmtime::{Engine, ExternType, FuncType, InstancePre, Module, Store, Val};
+use wasmtime::{Engine, FuncType, InstancePre, Module, Store, Val};
 
 use super::code::Code;
 use super::component::ComponentCall;
-use super::excerpt::excerpt;
 use super::guest::Guest;
 use super::values;
-use crate::job::{Entry, Job};
+use crate::exports::{self, COMMAND, INITIALIZER};
+use crate::job::Job;
+use crate::numbers;
 use crate::runtime::RunError;
-
-/// The entry point of a WASI command.
-const COMMAND: &str = "_start";
-
-/// What a WASI library wants called once, before any of its functions.
-const INITIALIZER: &str = "_initialize";
-
-/// What is called when nothing is named, in this order, after the hint.
-const DEFAULTS: [&str; 3] = [COMMAND, "main", "run"];
-
-/// How many exports an error lists: enough to find a typing error, too few to fill a screen.
-pub(super) const EXPORTS_LISTED_MAX: usize = 10;
 
 /// A call that its code can take: the function exists and the arguments are its parameters.
 pub(super) enum Call {
@@ -78,12 +67,15 @@ pub(super) struct ModuleCall {
 impl ModuleCall {
     fn resolve(linked: &InstancePre<Guest>, job: &Job) -> Result<Self, RunError> {
         let module = linked.module();
-        let (function, ty) = chosen(module, &job.entry)?;
-        let command = function == COMMAND && takes_and_gives_nothing(&ty);
+        let exported = |name: &str| exported(module, name);
+        let (function, ty) = exports::chosen(&job.entry, exported, functions(module))?;
+        let signature = values::signature(&ty);
+        let command = function == COMMAND && signature.takes_and_gives_nothing();
         let params = if command {
             Vec::new()
         } else {
-            params(function, &ty, &job.args)?
+            let params = signature.arguments(function, &ty, &job.args)?;
+            params.into_iter().map(values::value).collect()
         };
         Ok(Self {
             linked: linked.clone(),
@@ -111,79 +103,28 @@ impl ModuleCall {
         if self.command {
             return Ok(Returned::Exited(0));
         }
-        Ok(Returned::Value(values::render(&results)))
+        let results: Vec<_> = results.iter().map(values::number).collect();
+        Ok(Returned::Value(numbers::render(&results)))
     }
 }
 
-fn chosen<'a>(module: &Module, entry: &'a Entry) -> Result<(&'a str, FuncType), RunError> {
-    let (name, found) = match entry {
-        Entry::Named(name) => (name, exported(module, name)),
-        Entry::Default { hint } => {
-            let mut names = std::iter::once(hint.as_str()).chain(DEFAULTS);
-            (hint, names.find_map(|name| exported(module, name)))
-        }
-    };
-    found.ok_or_else(|| RunError::MissingExport {
-        name: excerpt(name),
-        exports: functions(module),
-    })
+/// The type of the exported function called `name`, if there is one.
+fn exported(module: &Module, name: &str) -> Option<FuncType> {
+    module.get_export(name)?.func().cloned()
 }
 
-/// The exported function called `name`, if there is one.
-fn exported<'a>(module: &Module, name: &'a str) -> Option<(&'a str, FuncType)> {
-    match module.get_export(name)? {
-        ExternType::Func(ty) => Some((name, ty)),
-        _ => None,
-    }
-}
-
-fn functions(module: &Module) -> Vec<String> {
+fn functions(module: &Module) -> impl Iterator<Item = &str> {
     let functions = module
         .exports()
         .filter(|export| export.ty().func().is_some());
-    let names = functions.map(|export| excerpt(export.name()));
-    names.take(EXPORTS_LISTED_MAX).collect()
+    functions.map(|export| export.name())
 }
 
 fn initializer(module: &Module, function: &str) -> Option<&'static str> {
-    if [COMMAND, INITIALIZER].contains(&function) {
+    if !exports::wants_initializer(function) {
         return None;
     }
-    let (name, ty) = exported(module, INITIALIZER)?;
-    takes_and_gives_nothing(&ty).then_some(name)
-}
-
-fn takes_and_gives_nothing(ty: &FuncType) -> bool {
-    ty.params().len() == 0 && ty.results().len() == 0
-}
-
-/// The arguments as values of the parameters' types.
-fn params(function: &str, ty: &FuncType, args: &[String]) -> Result<Vec<Val>, RunError> {
-    if !ty
-        .params()
-        .chain(ty.results())
-        .all(|ty| values::has_text(&ty))
-    {
-        return Err(RunError::UnsupportedSignature {
-            function: excerpt(function),
-            signature: excerpt(&ty.to_string()),
-            text_forms: "only i32, i64, f32 and f64 have a text form",
-        });
-    }
-    if ty.params().len() != args.len() {
-        return Err(RunError::ArgumentCount {
-            function: excerpt(function),
-            expected: ty.params().map(|ty| ty.to_string()).collect(),
-            got: args.len(),
-        });
-    }
-    let args = ty.params().zip(args).enumerate();
-    args.map(|(index, (ty, arg))| {
-        values::parse(&ty, arg).ok_or_else(|| RunError::ArgumentType {
-            index,
-            expected: ty.to_string(),
-            got: excerpt(arg),
-        })
-    })
-    .collect()
+    let ty = exported(module, INITIALIZER)?;
+    let signature = values::signature(&ty);
+    signature.takes_and_gives_nothing().then_some(INITIALIZER)
 }

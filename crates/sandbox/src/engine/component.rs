@@ -9,9 +9,10 @@ use wasmtime::component::wasm_wave::{self, wasm::DisplayFunc, wasm::DisplayType}
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Type, Val};
 use wasmtime::{Engine, Store};
 
-use super::call::{EXPORTS_LISTED_MAX, Returned};
+use super::call::Returned;
 use super::excerpt::excerpt;
 use super::guest::Guest;
+use crate::exports::EXPORTS_LISTED_MAX;
 use crate::job::{Entry, Job};
 use crate::runtime::RunError;
 

@@ -1,7 +1,5 @@
 //! One guest: a store, an instance, a call, and the end.
 
-use std::future::poll_fn;
-use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use propeller_model::{Access, Limits, Stream};
@@ -15,7 +13,6 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 use super::call::{Call, Returned};
 use super::code::Linkers;
 use super::memory::MemoryMeter;
-use super::micros;
 use super::network::{self, Egress, Reach};
 use super::output::Output;
 use super::poll;
@@ -24,6 +21,7 @@ use super::verdict;
 use super::virtual_time::{self, VirtualClock};
 use super::world::World;
 use crate::capabilities::OpenDirectory;
+use crate::cpu::{metered, micros};
 use crate::exit::{Exit, Limit, LimitHit, Status, Usage};
 use crate::job::Job;
 use crate::runtime::RunError;
@@ -237,24 +235,6 @@ fn returned(end: Returned, job: &Job) -> (Status, Option<String>) {
         }
         Returned::Value(result) => (Status::Returned, result),
     }
-}
-
-/// Adds up the time that `future` spends on a processor.
-async fn metered<F: Future>(future: F, cpu: &mut Duration) -> F::Output {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        let before = thread_time();
-        let polled = future.as_mut().poll(context);
-        *cpu += thread_time().saturating_sub(before);
-        polled
-    })
-    .await
-}
-
-/// Time that this thread has spent on a processor.
-fn thread_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    Duration::try_from(time).unwrap_or_default()
 }
 
 fn limit_hit(limit: Limit, job: &Job) -> Status {

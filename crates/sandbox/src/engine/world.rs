@@ -10,6 +10,7 @@ use wasmtime::Engine;
 
 use super::code::{self, Linkers};
 use super::guest;
+use crate::job::ModuleKey;
 
 /// The version of wasmtime in the lock file; a test compares them.
 const WASMTIME_VERSION: &str = "48.0.8";
@@ -52,6 +53,13 @@ impl World {
             Profile::Pure | Profile::Granted => Self::Real,
         }
     }
+}
+
+/// Whose code it is, and for which world it was compiled.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) module: ModuleKey,
+    pub(super) world: World,
 }
 
 /// What all guests of one world share.

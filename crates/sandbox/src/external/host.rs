@@ -19,7 +19,7 @@ use super::plan::{Manner, Planned};
 use super::template::Slot;
 use super::{StartError, reading};
 use crate::capabilities::Capabilities;
-use crate::engine::excerpt::excerpt;
+use crate::excerpt::excerpt;
 use crate::exit::{Exit, Status};
 use crate::job::{Entry, Job, ModuleKey};
 use crate::process::wire::End;

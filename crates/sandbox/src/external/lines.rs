@@ -2,9 +2,10 @@
 
 use wasmparser::ValType;
 
-use crate::engine::excerpt::excerpt;
 use crate::engine::split::trap_message;
+use crate::excerpt::excerpt;
 use crate::exit::{Status, Trap};
+use crate::numbers::Number;
 
 /// Frames of a backtrace that a message has.
 const FRAMES_MAX: usize = 20;
@@ -32,13 +33,13 @@ pub(super) fn frames(complaint: &str) -> Vec<String> {
 }
 
 /// A number from its bits.
-pub(super) fn value(ty: ValType, bits: u64) -> Option<wasmtime::Val> {
+pub(super) fn value(ty: ValType, bits: u64) -> Option<Number> {
     let low = u32::try_from(bits & u64::from(u32::MAX)).ok()?;
     match ty {
-        ValType::I32 => Some(wasmtime::Val::I32(low.cast_signed())),
-        ValType::I64 => Some(wasmtime::Val::I64(bits.cast_signed())),
-        ValType::F32 => Some(wasmtime::Val::F32(low)),
-        ValType::F64 => Some(wasmtime::Val::F64(bits)),
+        ValType::I32 => Some(Number::I32(low.cast_signed())),
+        ValType::I64 => Some(Number::I64(bits.cast_signed())),
+        ValType::F32 => Some(Number::F32(low)),
+        ValType::F64 => Some(Number::F64(bits)),
         ValType::V128 | ValType::Ref(_) => None,
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use wasmparser::types::EntityType;
 use wasmparser::{FuncType, MemoryType, Parser, Payload, ValType, Validator, WasmFeatures};
 
-use crate::engine::excerpt::excerpt;
+use crate::excerpt::excerpt;
 use crate::runtime::RunError;
 
 /// The module that guests may import functions from: WASI preview 1.

@@ -7,16 +7,15 @@ use bytes::Bytes;
 use propeller_model::{Limits, Profile, SetBy};
 use serde::Serialize;
 use wasmparser::{FuncType, ValType};
-use wasmtime::Val;
 
 use super::catalog::{Dialect, Known};
 use super::fill::Fill;
 use super::module::{Held, Shape, Unfit, has_text};
 use super::template::{Slot, Template};
-use crate::engine::excerpt::excerpt;
-use crate::engine::values;
+use crate::excerpt::excerpt;
 use crate::exit::{Exit, Limit, LimitHit, Status};
 use crate::job::{Entry, Job};
+use crate::numbers::{self, Number, NumberType};
 use crate::runtime::RunError;
 
 /// The entry point of a WASI command.
@@ -295,7 +294,7 @@ fn initializes(shape: &Shape, function: &str, call: &Call) -> bool {
 }
 
 /// The arguments as values of the parameters' types.
-fn params(function: &str, ty: &FuncType, args: &[String]) -> Result<Vec<Val>, RunError> {
+fn params(function: &str, ty: &FuncType, args: &[String]) -> Result<Vec<Number>, RunError> {
     if !ty
         .params()
         .iter()
@@ -322,7 +321,7 @@ fn params(function: &str, ty: &FuncType, args: &[String]) -> Result<Vec<Val>, Ru
     }
     let args = ty.params().iter().zip(args).enumerate();
     args.map(|(index, (ty, arg))| {
-        let value = number(*ty).and_then(|ty| values::parse(&ty, arg));
+        let value = number(*ty).and_then(|ty| ty.parse(arg));
         value.ok_or_else(|| RunError::ArgumentType {
             index,
             expected: ty.to_string(),
@@ -333,28 +332,27 @@ fn params(function: &str, ty: &FuncType, args: &[String]) -> Result<Vec<Val>, Ru
 }
 
 /// The engine's name for a type that has a text form.
-pub(super) fn number(ty: ValType) -> Option<wasmtime::ValType> {
+pub(super) fn number(ty: ValType) -> Option<NumberType> {
     match ty {
-        ValType::I32 => Some(wasmtime::ValType::I32),
-        ValType::I64 => Some(wasmtime::ValType::I64),
-        ValType::F32 => Some(wasmtime::ValType::F32),
-        ValType::F64 => Some(wasmtime::ValType::F64),
+        ValType::I32 => Some(NumberType::I32),
+        ValType::I64 => Some(NumberType::I64),
+        ValType::F32 => Some(NumberType::F32),
+        ValType::F64 => Some(NumberType::F64),
         ValType::V128 | ValType::Ref(_) => None,
     }
 }
 
-fn text(value: &Val) -> String {
-    values::render(std::slice::from_ref(value)).unwrap_or_default()
+fn text(value: &Number) -> String {
+    numbers::render(std::slice::from_ref(value)).unwrap_or_default()
 }
 
 /// A value's type and bits, as our script wants them.
-fn bits(value: &Val) -> (String, String) {
+fn bits(value: &Number) -> (String, String) {
     let (ty, bits) = match *value {
-        Val::I32(number) => ("i32", u64::from(number.cast_unsigned())),
-        Val::I64(number) => ("i64", number.cast_unsigned()),
-        Val::F32(bits) => ("f32", u64::from(bits)),
-        Val::F64(bits) => ("f64", bits),
-        _ => ("", 0),
+        Number::I32(number) => ("i32", u64::from(number.cast_unsigned())),
+        Number::I64(number) => ("i64", number.cast_unsigned()),
+        Number::F32(bits) => ("f32", u64::from(bits)),
+        Number::F64(bits) => ("f64", bits),
     };
     (ty.to_owned(), bits.to_string())
 }

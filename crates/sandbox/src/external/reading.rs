@@ -8,9 +8,9 @@ use super::catalog::{Dialect, On};
 use super::lines::{find_last, frames, guest_len, line, results_at, trapped, value};
 use super::plan::{Call, Manner, number};
 use super::template::Slot;
-use crate::engine::values;
 use crate::exit::{Exit, Limit, LimitHit, Status, Usage};
 use crate::job::Job;
+use crate::numbers::{self, Number};
 use crate::process::wire::End;
 use crate::runtime::RunError;
 use serde::Deserialize;
@@ -255,8 +255,8 @@ impl Reading<'_> {
             Answer::Returned(bits) => {
                 let values = bits.iter().zip(&self.call.results);
                 let values = values.filter_map(|(bits, ty)| value(*ty, bits.parse().ok()?));
-                let values: Vec<wasmtime::Val> = values.collect();
-                self.result = values::render(&values);
+                let values: Vec<Number> = values.collect();
+                self.result = numbers::render(&values);
                 Status::Returned
             }
             Answer::Trapped(told) => {
@@ -321,9 +321,9 @@ impl Reading<'_> {
         let values = text.lines().zip(types).map(|(line, ty)| {
             // Payloads of NaNs have no text form.
             let nan = line.trim_start_matches('-').starts_with("nan");
-            values::parse(&number(*ty)?, if nan { "NaN" } else { line })
+            number(*ty)?.parse(if nan { "NaN" } else { line })
         });
-        values::render(&values.collect::<Option<Vec<_>>>()?)
+        numbers::render(&values.collect::<Option<Vec<_>>>()?)
     }
 
     fn killed(&self, signal: i32) -> RunError {

@@ -18,3 +18,6 @@ pub(crate) fn runtime() -> WasmtimeRuntime {
 pub(crate) fn with(engine: EngineConfig) -> WasmtimeRuntime {
     WasmtimeRuntime::new(engine).expect("the engine starts on this machine")
 }
+
+/// Whether traps name the functions that were active.
+pub(crate) const BACKTRACES: bool = true;

@@ -21,8 +21,8 @@ pub(crate) const CONFIG: EngineConfig = EngineConfig {
     threads: 2,
 };
 
-/// In `process` another one than in `guests`.
-pub(crate) use crate::runtime::runtime;
+/// In each folder another one.
+pub(crate) use crate::runtime::{BACKTRACES, runtime};
 
 /// A call of the function `entry` of the module written as `text`.
 pub(crate) fn job(text: &str, entry: &str, args: &[&str]) -> Job {

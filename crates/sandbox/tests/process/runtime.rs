@@ -29,3 +29,6 @@ pub(crate) fn with(engine: EngineConfig) -> ProcessRuntime {
     };
     ProcessRuntime::new(config).expect("guests' processes start on this machine")
 }
+
+/// Whether traps name the functions that were active.
+pub(crate) const BACKTRACES: bool = true;

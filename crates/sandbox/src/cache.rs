@@ -5,39 +5,30 @@
 //! filled are, and the one that was used longest ago goes first.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::SetOnce;
 
-use super::world::World;
-use crate::job::ModuleKey;
-
-/// Whose code it is, and for which world it was compiled.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    pub(super) module: ModuleKey,
-    pub(super) world: World,
-}
-
 /// Where the value of one key appears, once.
-pub(super) type Cell<V> = Arc<SetOnce<V>>;
+pub(crate) type Cell<V> = Arc<SetOnce<V>>;
 
 /// A bounded map from key to cell.
-pub(super) struct Cache<V> {
-    slots: Mutex<Slots<V>>,
+pub(crate) struct Cache<K, V> {
+    slots: Mutex<Slots<K, V>>,
     entries_max: usize,
     bytes_max: u64,
 }
 
 /// What a job gets that asks for a key.
-pub(super) struct Claim<V> {
-    pub(super) cell: Cell<V>,
+pub(crate) struct Claim<V> {
+    pub(crate) cell: Cell<V>,
     /// Whether the claimant is the one to fill the cell.
-    pub(super) first: bool,
+    pub(crate) first: bool,
 }
 
-impl<V> Cache<V> {
-    pub(super) fn new(entries_max: usize, bytes_max: u64) -> Self {
+impl<K: Clone + Eq + Hash, V> Cache<K, V> {
+    pub(crate) fn new(entries_max: usize, bytes_max: u64) -> Self {
         Self {
             slots: Mutex::new(Slots::new()),
             entries_max,
@@ -46,12 +37,12 @@ impl<V> Cache<V> {
     }
 
     /// The cell of `key`, used now.
-    pub(super) fn claim(&self, key: &Key) -> Claim<V> {
+    pub(crate) fn claim(&self, key: &K) -> Claim<V> {
         self.lock().claim(key)
     }
 
     /// Fills the cell of `key`. A value without a size is for those who wait, and is not kept.
-    pub(super) fn settle(&self, key: &Key, cell: &Cell<V>, value: V, bytes: Option<u64>) {
+    pub(crate) fn settle(&self, key: &K, cell: &Cell<V>, value: V, bytes: Option<u64>) {
         {
             let mut slots = self.lock();
             match bytes {
@@ -66,14 +57,14 @@ impl<V> Cache<V> {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Slots<V>> {
+    fn lock(&self) -> MutexGuard<'_, Slots<K, V>> {
         self.slots.lock().expect("keeping the books does not panic")
     }
 }
 
 /// The books: who is in, how big, used when. Every use counts `clock` on by one.
-struct Slots<V> {
-    by_key: HashMap<Key, Slot<V>>,
+struct Slots<K, V> {
+    by_key: HashMap<K, Slot<V>>,
     clock: u64,
 }
 
@@ -84,7 +75,7 @@ struct Slot<V> {
     bytes: Option<u64>,
 }
 
-impl<V> Slots<V> {
+impl<K: Clone + Eq + Hash, V> Slots<K, V> {
     fn new() -> Self {
         Self {
             by_key: HashMap::new(),
@@ -92,7 +83,7 @@ impl<V> Slots<V> {
         }
     }
 
-    fn claim(&mut self, key: &Key) -> Claim<V> {
+    fn claim(&mut self, key: &K) -> Claim<V> {
         self.clock += 1;
         if let Some(slot) = self.by_key.get_mut(key) {
             slot.used = self.clock;
@@ -111,13 +102,13 @@ impl<V> Slots<V> {
         Claim { cell, first: true }
     }
 
-    fn keep(&mut self, key: &Key, bytes: u64) {
+    fn keep(&mut self, key: &K, bytes: u64) {
         if let Some(slot) = self.by_key.get_mut(key) {
             slot.bytes = Some(bytes);
         }
     }
 
-    fn remove(&mut self, key: &Key) {
+    fn remove(&mut self, key: &K) {
         self.by_key.remove(key);
     }
 
@@ -140,8 +131,6 @@ impl<V> Slots<V> {
 
 #[cfg(test)]
 mod tests {
-    use propeller_model::Digest;
-
     use super::*;
 
     /// Plays a script and compares what is in the cache at the end.
@@ -164,24 +153,13 @@ mod tests {
                 }
             }
         }
-        let mut kept: Vec<String> = cache
-            .lock()
-            .by_key
-            .keys()
-            .map(|k| k.module.tenant.clone())
-            .collect();
+        let mut kept: Vec<String> = cache.lock().by_key.keys().cloned().collect();
         kept.sort();
         assert_eq!(kept.join(" "), expected, "{script}");
     }
 
-    fn key(tenant: &str) -> Key {
-        Key {
-            module: ModuleKey {
-                tenant: tenant.to_owned(),
-                digest: Digest([0; 32]),
-            },
-            world: World::Real,
-        }
+    fn key(name: &str) -> String {
+        name.to_owned()
     }
 
     #[test]
@@ -213,7 +191,7 @@ mod tests {
 
     #[test]
     fn only_the_first_claimant_fills_the_cell() {
-        let cache: Cache<()> = Cache::new(1, 1);
+        let cache: Cache<String, ()> = Cache::new(1, 1);
         assert!(cache.claim(&key("a")).first);
         assert!(!cache.claim(&key("a")).first);
         assert!(cache.claim(&key("b")).first);

@@ -9,13 +9,13 @@ use tokio::runtime::{Builder, Handle, Runtime};
 const EVENT_INTERVAL: u32 = 1;
 
 /// Owned threads. Dropping them stops them without waiting, which asynchronous code may do.
-pub(super) struct Threads(
+pub(crate) struct Threads(
     /// `None` only while it is dropped.
     Option<Runtime>,
 );
 
 impl Threads {
-    pub(super) fn start(count: usize) -> io::Result<Self> {
+    pub(crate) fn start(count: usize) -> io::Result<Self> {
         let count = count.max(1);
         Builder::new_multi_thread()
             .worker_threads(count)
@@ -28,7 +28,7 @@ impl Threads {
             .map(|runtime| Self(Some(runtime)))
     }
 
-    pub(super) fn handle(&self) -> &Handle {
+    pub(crate) fn handle(&self) -> &Handle {
         let runtime = self.0.as_ref().expect("threads are taken only by drop");
         runtime.handle()
     }

@@ -1,0 +1,52 @@
+//! What the operator decides about an engine, and why it does not start.
+
+use std::error::Error;
+use std::io;
+use std::time::Duration;
+
+use propeller_model::{Bound, Limits, SetBy};
+
+/// What the operator decides about the engine, once per process.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineConfig {
+    /// The stack of every guest, at least 1. It is a property of the engine: a job with another
+    /// bound gets this one, and errors name this one.
+    pub stack_bytes_max: u64,
+    /// The largest module, in bytes.
+    pub module_bytes_max: u64,
+    /// How long a job waits for its module to be compiled.
+    pub compile_max: Duration,
+    /// How much compiled code is kept for later jobs, by the size of its image.
+    pub cache_bytes_max: u64,
+    /// How many compiled modules are kept for later jobs.
+    pub cache_entries_max: usize,
+    /// How many threads guests share; 0 means 1.
+    pub threads: usize,
+}
+
+/// Why the runtime did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Wasmtime refuses its configuration on this machine.
+    #[error("cannot configure the WebAssembly engine")]
+    Engine(#[source] Box<dyn Error + Send + Sync>),
+    /// The operating system gives no threads.
+    #[error("cannot start the threads for guests")]
+    Threads(#[source] io::Error),
+}
+
+/// `limits` as an engine holds them: the stack is the engine's, whatever a job asks for.
+pub(crate) fn enforced(limits: Limits, stack_bytes: u64) -> Limits {
+    if limits.stack_bytes.value == stack_bytes {
+        return limits;
+    }
+    let stack_bytes = Bound {
+        value: stack_bytes,
+        set_by: SetBy::Proplet,
+    };
+    Limits {
+        stack_bytes,
+        ..limits
+    }
+}

@@ -1,0 +1,18 @@
+//! The same guests as in `guests`, interpreted: everything that a job can tell is the same, but for
+//! fuel and backtraces.
+#![cfg(test)]
+
+#[path = "../guests/calls.rs"]
+mod calls;
+#[path = "../guests/commands.rs"]
+mod commands;
+#[path = "../guests/limits.rs"]
+mod limits;
+#[path = "../guests/refusals.rs"]
+mod refusals;
+#[allow(dead_code, reason = "what looks at processes is for the other suites")]
+#[path = "../guests/support.rs"]
+mod support;
+
+mod own;
+mod runtime;
