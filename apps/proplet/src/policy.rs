@@ -8,7 +8,7 @@ mod file;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use propeller_model::{Access, Directory, Grants, Host};
+use propeller_model::{Access, Directory, Grants, Host, Profile};
 use propeller_sandbox::{Capabilities, ReachableHost};
 
 pub use file::PolicyError;
@@ -86,7 +86,22 @@ impl Policy {
     }
 
     /// Holds what a task asks for against the rules, and opens what it gets.
-    pub(crate) fn grant(&self, asked: &Grants) -> Result<Granted, Refused> {
+    ///
+    /// The manager has checked that profile and grants fit each other; here that is held to, because
+    /// a grant would end what a deterministic result promises.
+    pub(crate) fn grant(&self, profile: Profile, asked: &Grants) -> Result<Granted, Refused> {
+        if profile != Profile::Granted && !asked.is_empty() {
+            return Err(Refused {
+                what: "everything".to_owned(),
+                why: format!("the task has the profile `{profile}`"),
+            });
+        }
+        if let Err(error) = asked.check() {
+            return Err(Refused {
+                what: "everything".to_owned(),
+                why: error.to_string(),
+            });
+        }
         let directories = asked.directories.iter().map(|one| self.directory(one));
         let hosts = asked.hosts.iter().map(|host| self.host(host));
         let listen = asked.ports.iter().map(|port| self.port(*port));
@@ -198,7 +213,10 @@ impl Policy {
 impl HostRule {
     fn matches(&self, asked: &str) -> bool {
         self.names.iter().any(|name| match name.strip_prefix('*') {
-            Some(end) => asked.len() > end.len() && asked.ends_with(end),
+            // Addresses have no names below them.
+            Some(end) => {
+                asked.len() > end.len() && asked.ends_with(end) && asked.parse::<IpAddr>().is_err()
+            }
             None => name == asked,
         })
     }

@@ -149,7 +149,7 @@ fn admit(bench: &Bench, start: &Start, wasm: Bytes, input: Input) -> Result<Admi
         tenant: start.tenant.clone(),
         digest: start.module.digest,
     };
-    let granted = bench.policy.grant(&input.grants);
+    let granted = bench.policy.grant(input.profile, &input.grants);
     let granted = granted.map_err(|refused| refused.to_string())?;
     let job = job(&bench.ceilings, key, wasm, &start.app_name, input);
     let mut job = job.map_err(|excess| excess.to_string())?;

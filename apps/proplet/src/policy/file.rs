@@ -89,7 +89,9 @@ pub(super) fn read(path: &Path, own: &Path) -> Result<Policy, PolicyError> {
 pub(super) fn parse(text: &str, own: &Path) -> Result<Policy, PolicyError> {
     let malformed = |error: toml::de::Error| PolicyError::Malformed(error.message().to_owned());
     let file: File = toml::from_str(text).map_err(malformed)?;
-    let own = std::fs::canonicalize(own).unwrap_or_else(|_| own.to_owned());
+    // Before the first start it is not there yet, and its path may be relative.
+    let absolute = || std::path::absolute(own).unwrap_or_else(|_| own.to_owned());
+    let own = std::fs::canonicalize(own).unwrap_or_else(|_| absolute());
     let directories = file.directory.into_iter();
     let hosts = file.host.into_iter();
     let listen = file.listen.into_iter();

@@ -29,7 +29,7 @@ fn hosts(text: &str) -> Grants {
 }
 
 fn says(policy: &Policy, asked: &Grants) -> String {
-    match policy.grant(asked) {
+    match policy.grant(Profile::Granted, asked) {
         Ok(_) => "granted".to_owned(),
         Err(refused) => refused.to_string(),
     }
@@ -132,7 +132,9 @@ fn ports_and_variables_have_rules_of_their_own() {
         env: vec![name.to_owned()],
         ..Grants::default()
     };
-    let granted = policy.grant(&ports(&[8081])).expect("it is allowed");
+    let granted = policy
+        .grant(Profile::Granted, &ports(&[8081]))
+        .expect("it is allowed");
     assert_eq!(granted.capabilities.listen[0].to_string(), "127.0.0.1:8081");
     assert_eq!(
         says(&policy, &ports(&[80])),
@@ -191,5 +193,40 @@ fn a_policy_that_cannot_mean_what_it_says_is_refused() {
     ] {
         let error = policy(text).expect_err(text);
         assert_eq!(error.to_string(), says);
+    }
+}
+
+#[test]
+fn a_rule_for_names_below_a_name_grants_no_address() {
+    let policy = policy("[host.a]\nnames = [\"*.0.0.1\"]\nports = [80]\n").expect("it holds");
+    assert_eq!(
+        says(&policy, &hosts("127.0.0.1:80")),
+        "grant refused: host 127.0.0.1:80: \
+         none of this proplet's rules for hosts allows it: `host.a`"
+    );
+}
+
+#[test]
+fn the_data_directory_is_out_of_reach_before_it_is_there() {
+    let here = std::env::current_dir().expect("there is one");
+    let text = format!("[directory.a]\npath = \"{}\"", here.display());
+    let error = file::parse(&text, Path::new("not-there-yet")).expect_err("it is below");
+    assert_eq!(
+        error.to_string(),
+        "rule `directory.a`: the proplet's own data directory is in its reach"
+    );
+}
+
+#[test]
+fn grants_hold_only_with_their_profile() {
+    let policy = policy("[listen.web]\nports = [8080]\n").expect("the policy holds");
+    let asked = Grants {
+        ports: vec![8080],
+        ..Grants::default()
+    };
+    for profile in [Profile::Pure, Profile::Deterministic] {
+        let refused = policy.grant(profile, &asked).expect_err("no grants");
+        let why = format!("grant refused: everything: the task has the profile `{profile}`");
+        assert_eq!(refused.to_string(), why);
     }
 }
