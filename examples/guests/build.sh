@@ -3,6 +3,9 @@
 #
 #   examples/guests/build.sh [WORK_DIRECTORY]
 #
+# The components come out as modules, in the directory that MODULES names; `cargo xtask guests`
+# turns them into components. Without MODULES they are built and left in the work directory.
+#
 # The compilers come from Debian's archive and are unpacked below the work directory, never
 # installed: Debian's rustc-web conflicts with other Rust compilers, and a private copy needs no
 # root. Crates come from where cargo gets them, pinned by each guest's Cargo.lock.
@@ -12,6 +15,7 @@ here=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")" && pwd -P)
 work=$(realpath -m -- "${1:-${XDG_CACHE_HOME:-$HOME/.cache}/propeller/guests}")
 cargo_home=$(realpath -m -- "${CARGO_HOME:-$HOME/.cargo}")
 cargo=${CARGO:-cargo}
+modules=${MODULES:+$(realpath -m -- "$MODULES")}
 target=wasm32-wasip1
 
 say() { printf '==> %s\n' "$*" >&2; }
@@ -187,11 +191,16 @@ main() {
     build_wordcount
     build_rust hello
     build_rust thumbnail
+    build_rust web
 
     local guest
     for guest in add hello thumbnail wordcount; do
         refuse_paths "$work/out/$guest.wasm"
         install -m 644 -- "$work/out/$guest.wasm" "$here/$guest.wasm"
+    done
+    for guest in web; do
+        refuse_paths "$work/out/$guest.wasm"
+        [[ -z $modules ]] || install -m 644 -- "$work/out/$guest.wasm" "$modules/$guest.wasm"
     done
     cd -- "$here"
     for guest in add hello thumbnail wordcount; do
