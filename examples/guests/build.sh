@@ -191,6 +191,7 @@ main() {
     build_wordcount
     build_rust hello
     build_rust thumbnail
+    build_rust dial
     build_rust web
 
     local guest
@@ -198,7 +199,7 @@ main() {
         refuse_paths "$work/out/$guest.wasm"
         install -m 644 -- "$work/out/$guest.wasm" "$here/$guest.wasm"
     done
-    for guest in web; do
+    for guest in dial web; do
         refuse_paths "$work/out/$guest.wasm"
         [[ -z $modules ]] || install -m 644 -- "$work/out/$guest.wasm" "$modules/$guest.wasm"
     done

@@ -18,7 +18,7 @@ const TEXTS: [(&str, &str); 1] = [(
     "examples/guests/greet.wasm",
 )];
 /// Guests that the script can only make modules of.
-const COMPONENTS: [&str; 1] = ["web.wasm"];
+const COMPONENTS: [&str; 2] = ["dial.wasm", "web.wasm"];
 
 pub(crate) fn run(metadata: &Metadata, args: &[String]) -> Result<ExitCode, String> {
     if !metadata.workspace_root.join(SCRIPT).is_file() {
