@@ -37,7 +37,7 @@ pub(crate) fn inspect(data: &[u8]) {
     match verdict {
         Verdict::Runs(call) => {
             assert_eq!(missing.total(), 0, "it would not link");
-            plain(&call.to_string());
+            plain(&call.command_line("FILE"));
         }
         Verdict::Refused(obstacles) => {
             assert!(!obstacles.is_empty(), "a refusal has a reason");

@@ -75,7 +75,7 @@ fn as_text(file: &Path, report: &Report) -> String {
     }
     match &report.verdict {
         Verdict::Runs(call) => {
-            facts.add("run", &format!("propeller run {} {call}", typed(file)));
+            facts.add("run", &call.command_line(&typed(file)));
         }
         Verdict::Refused(obstacles) => {
             for (index, obstacle) in obstacles.iter().enumerate() {
@@ -129,7 +129,6 @@ fn memory(memory: Memory) -> String {
 /// What to do about the first obstacle.
 fn hint(obstacle: &Obstacle) -> &'static str {
     match obstacle {
-        Obstacle::Service => "a component that exports wasi:cli/run or functions can be run",
         Obstacle::SwitchedOff { .. } => "compile it without that proposal",
         Obstacle::OtherVersion { .. } => "build it for WASI 0.2, in Rust for wasm32-wasip2",
         Obstacle::Missing { .. } => {
@@ -265,7 +264,7 @@ fn as_json(file: &Path, report: &Report) -> Value {
         "run": match &report.verdict {
             Verdict::Runs(call) => json!({
                 "possible": true,
-                "command": format!("propeller run {} {call}", typed(file)),
+                "command": call.command_line(&typed(file)),
                 "obstacles": [],
             }),
             Verdict::Refused(obstacles) => json!({

@@ -31,10 +31,12 @@ pub(crate) fn read(checked: &Checked<'_>) -> Found {
     let (role, interface) = exports.role.unwrap_or((Role::Library, ""));
     let call = match role {
         Role::Command => Some(Call::Command),
+        Role::Service => Some(Call::Service),
         _ => exports.suggestion.call(),
     };
     let version = preview2::split(interface).1;
-    let other_version = role == Role::Command && !preview2::is_supported(version);
+    let versioned = matches!(role, Role::Command | Role::Service);
+    let other_version = versioned && !preview2::is_supported(version);
     Found {
         role,
         chunked: exports.chunked.all(),

@@ -29,10 +29,8 @@ pub enum Capability {
 pub enum Standing {
     /// It gets it.
     Given,
-    /// It may ask, and is told that there is none.
+    /// It may ask, and gets what its task was granted.
     Withheld,
-    /// It cannot even be linked.
-    Missing,
 }
 
 /// A capability that a module may want, and how that shows.
@@ -66,8 +64,7 @@ impl Capability {
         match self {
             Self::Stdio | Self::Arguments | Self::Environment => Standing::Given,
             Self::Clocks | Self::Randomness => Standing::Given,
-            Self::Files | Self::Sockets => Standing::Withheld,
-            Self::OutgoingHttp => Standing::Missing,
+            Self::Files | Self::Sockets | Self::OutgoingHttp => Standing::Withheld,
         }
     }
 
@@ -79,9 +76,9 @@ impl Capability {
             Self::Arguments => "given: the task's",
             Self::Environment => "given: the task's, nothing of the host's",
             Self::Clocks | Self::Randomness => "given",
-            Self::Files => "withheld: there are no directories",
-            Self::Sockets => "withheld: there is no network",
-            Self::OutgoingHttp => "missing: it cannot be started",
+            Self::Files => "withheld but for what is granted (--grant-dir)",
+            Self::Sockets => "withheld but for what is granted (--grant-host, --grant-port)",
+            Self::OutgoingHttp => "withheld but for what is granted (--grant-host)",
         }
     }
 }
@@ -93,7 +90,6 @@ impl Standing {
         match self {
             Self::Given => "given",
             Self::Withheld => "withheld",
-            Self::Missing => "missing",
         }
     }
 }

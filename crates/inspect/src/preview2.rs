@@ -44,20 +44,16 @@ const OFFERED: [(&str, &[Capability]); 30] = [
     ("wasi:sockets/udp", &[Sockets]),
     ("wasi:sockets/udp-create-socket", &[Sockets]),
     ("wasi:http/outgoing-handler", &[OutgoingHttp]),
-    ("wasi:http/client", &[OutgoingHttp]),
     ("wasi:http/types", &[]),
+    // Of WASI 0.3 alone.
+    ("wasi:http/client", &[OutgoingHttp]),
 ];
-/// Those at the end of the table are known and not offered.
-const HTTP: &str = "wasi:http/";
 
 /// What somebody asks for who imports the interface `name`, and whether Propeller offers it.
 pub(crate) fn interface(name: &str) -> (&'static [Capability], bool) {
     let (base, version) = split(name);
     match OFFERED.iter().find(|(known, _)| *known == base) {
-        Some((_, capabilities)) => {
-            let offered = is_supported(version) && !base.starts_with(HTTP);
-            (capabilities, offered)
-        }
+        Some((_, capabilities)) => (capabilities, is_supported(version)),
         None => (&[], false),
     }
 }
@@ -91,9 +87,9 @@ mod tests {
     }
 
     #[test]
-    fn http_and_strangers_are_not_offered() {
-        check("wasi:http/outgoing-handler@0.2.0", &[OutgoingHttp], false);
-        check("wasi:http/types@0.2.0", &[], false);
+    fn strangers_are_not_offered() {
+        check("wasi:http/outgoing-handler@0.2.0", &[OutgoingHttp], true);
+        check("wasi:http/client@0.3.0", &[OutgoingHttp], false);
         check("my:own/interface@0.2.0", &[], false);
     }
 }

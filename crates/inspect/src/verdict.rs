@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::report::{Found, Role};
+use crate::report::Found;
 use crate::text::name;
 
 /// Arguments that a suggestion spells out. More do not fit a line.
@@ -22,6 +22,8 @@ pub enum Verdict {
 pub enum Call {
     /// It is started with arguments of its own.
     Command,
+    /// It serves HTTP until it is stopped, as a daemon with a port.
+    Service,
     /// An exported function is called.
     Function {
         /// One that can be called, or `NAME` if no name is easily typed.
@@ -35,8 +37,6 @@ pub enum Call {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Obstacle {
-    /// It answers HTTP requests.
-    Service,
     /// It uses a proposal that the sandbox has switched off.
     SwitchedOff {
         /// Name of the proposal.
@@ -58,13 +58,21 @@ pub enum Obstacle {
     NothingToCall,
 }
 
-impl fmt::Display for Call {
-    /// What follows the file on the command line of `propeller run`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Call {
+    /// The command line of `propeller` that runs `file`, a path as a shell takes it.
+    #[must_use]
+    pub fn command_line(&self, file: &str) -> String {
         match self {
-            Self::Command => f.write_str("-- ARGS"),
-            Self::Function { name, args } if args.is_empty() => write!(f, "--invoke {name}"),
-            Self::Function { name, args } => write!(f, "--invoke {name} -- {}", args.join(" ")),
+            Self::Command => format!("propeller run {file} -- ARGS"),
+            Self::Service => format!(
+                "propeller tasks create NAME --file {file} --daemon --grant-port PORT --start"
+            ),
+            Self::Function { name, args } if args.is_empty() => {
+                format!("propeller run {file} --invoke {name}")
+            }
+            Self::Function { name, args } => {
+                format!("propeller run {file} --invoke {name} -- {}", args.join(" "))
+            }
         }
     }
 }
@@ -72,7 +80,6 @@ impl fmt::Display for Call {
 impl fmt::Display for Obstacle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Service => f.write_str("HTTP services cannot be run yet"),
             Self::SwitchedOff { proposal } => {
                 write!(f, "it uses {proposal}, which Propeller has switched off")
             }
@@ -99,9 +106,6 @@ impl fmt::Display for Obstacle {
 /// What follows from what was found.
 pub(crate) fn verdict(found: &Found, switched_off: Option<String>) -> Verdict {
     let mut obstacles = Vec::new();
-    if found.role == Role::Service {
-        obstacles.push(Obstacle::Service);
-    }
     if let Some(interface) = found.other_version.clone() {
         obstacles.push(Obstacle::OtherVersion { interface });
     }

@@ -42,7 +42,10 @@ fn shown(report: &Report) -> String {
         ));
     }
     match &report.verdict {
-        Verdict::Runs(call) => lines.push(format!("run {call}")),
+        Verdict::Runs(call) => {
+            let line = call.command_line("FILE");
+            lines.push(line.replace("propeller run FILE ", "run "));
+        }
         Verdict::Refused(obstacles) => {
             lines.extend(obstacles.iter().map(|obstacle| format!("no: {obstacle}")));
         }
@@ -245,11 +248,10 @@ fn a_component_that_is_a_service() {
         (instance $handler (instantiate $handler))
         (export "wasi:http/incoming-handler@0.2.3" (instance $handler)))"#,
         "component service\nmemory 0..0\n\
-         import - wasi:http/types@0.2.3: instance (missing)\n\
-         import wasi:http/outgoing-handler@0.2.3 handle: func() (missing)\n\
-         outgoing-http missing: wasi:http/outgoing-handler@0.2.3\n\
-         no: HTTP services cannot be run yet\n\
-         no: it imports wasi:http/types@0.2.3 and 1 more that Propeller does not offer",
+         import - wasi:http/types@0.2.3: instance\n\
+         import wasi:http/outgoing-handler@0.2.3 handle: func()\n\
+         outgoing-http withheld: wasi:http/outgoing-handler@0.2.3\n\
+         propeller tasks create NAME --file FILE --daemon --grant-port PORT --start",
     );
 }
 
