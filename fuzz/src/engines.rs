@@ -126,6 +126,7 @@ pub(crate) fn job(wasm: Bytes, entry: &str) -> Job {
         },
         profile: Profile::Pure,
         capabilities: Capabilities::default(),
+        daemon: false,
         transcript: Transcript::default(),
     }
 }

@@ -172,13 +172,12 @@ impl Plain {
             daemon: start.daemon,
             ..Input::default()
         };
-        let daemon = input.daemon;
         let job = job(&self.ceilings, key, Bytes::from(wasm), &start.name, input)
             .map_err(|excess| excess.to_string())?;
         let runtime = Arc::clone(&self.runtime);
         let proplet_id = self.id.to_string();
         Ok(async move {
-            let output = judge(run(runtime.as_ref(), job, daemon).await).output;
+            let output = judge(run(runtime.as_ref(), job).await).output;
             Results {
                 task_id: start.id,
                 proplet_id,

@@ -90,7 +90,7 @@ pub async fn work(
     let prepared = micros(received.elapsed());
     let transcript = admitted.job.transcript.clone();
     slot.get_or_init(|| transcript.clone());
-    let ran = run(bench.runtime.as_ref(), admitted.job, admitted.daemon).await;
+    let ran = run(bench.runtime.as_ref(), admitted.job).await;
     if let Err(lost @ RunError::Lost) = &ran {
         // The guest did nothing wrong: the task is tried again.
         return refused(Refusal::LeaseLost, lost.to_string());
@@ -132,7 +132,6 @@ pub async fn work(
 /// An attempt that may run here.
 struct Admitted {
     job: Job,
-    daemon: bool,
     /// Held for as long as the daemon runs.
     _place: Option<OwnedSemaphorePermit>,
 }
@@ -162,11 +161,7 @@ fn admit(bench: &Bench, start: &Start, wasm: Bytes, input: Input) -> Result<Admi
         .filter(|(name, _)| !set(name))
         .collect();
     job.env.extend(more);
-    Ok(Admitted {
-        job,
-        daemon,
-        _place: place,
-    })
+    Ok(Admitted { job, _place: place })
 }
 
 /// A job for the sandbox.
@@ -204,6 +199,7 @@ pub(crate) fn job(
         limits,
         profile,
         capabilities: Capabilities::default(),
+        daemon,
         // What runs for long prints for long: of that only the end is kept.
         transcript: if daemon {
             Transcript::tail()
@@ -215,7 +211,7 @@ pub(crate) fn job(
 
 /// Runs a job to its end. A daemon that ends well is begun again, after a pause that keeps one
 /// that ends at once from taking all of a processor: it runs until it is stopped or fails.
-pub(crate) async fn run(runtime: &dyn Runtime, job: Job, daemon: bool) -> Result<Exit, RunError> {
+pub(crate) async fn run(runtime: &dyn Runtime, job: Job) -> Result<Exit, RunError> {
     const PAUSE: Duration = Duration::from_secs(1);
     loop {
         let ran = runtime.run(job.clone()).await;
@@ -223,7 +219,7 @@ pub(crate) async fn run(runtime: &dyn Runtime, job: Job, daemon: bool) -> Result
             ran.as_ref().map(|exit| &exit.status),
             Ok(Status::Returned | Status::Exited(0))
         );
-        if !(daemon && ended_well) {
+        if !(job.daemon && ended_well) {
             return ran;
         }
         tokio::time::sleep(PAUSE).await;
@@ -305,7 +301,7 @@ fn kind_of_failure(error: &RunError) -> ExitKind {
         RunError::TooLarge { .. } | RunError::CompileTime { .. } => ExitKind::Limit,
         RunError::Escaped | RunError::Forged => ExitKind::Escaped,
         RunError::Lost => ExitKind::Lost,
-        RunError::Stopped | RunError::Runtime(_) => ExitKind::Host,
+        RunError::Stopped | RunError::Runtime(_) | RunError::Listen { .. } => ExitKind::Host,
         _ => ExitKind::Refused,
     }
 }

@@ -25,6 +25,7 @@ mod network;
 mod output;
 mod poll;
 mod seeds;
+mod service;
 #[cfg(target_os = "linux")]
 pub(crate) mod split;
 mod ticker;
@@ -55,6 +56,7 @@ use crate::threads::Threads;
 
 use call::Call;
 use code::Code;
+use service::Service;
 use ticker::Ticker;
 use world::{Key, World, Worlds};
 
@@ -149,9 +151,16 @@ impl Compiled {
 /// A job that can run: its code is there, and the call fits it.
 struct Ready {
     compiled: Compiled,
-    call: Call,
+    asked: Asked,
     module_cached: bool,
     waited: Duration,
+}
+
+/// What a job asks of its code.
+enum Asked {
+    Call(Call),
+    /// To be called again and again, by whoever sends requests.
+    Service(Service),
 }
 
 impl Ready {
@@ -186,9 +195,14 @@ impl Host {
 
     async fn run(self: Arc<Self>, mut job: Job) -> Result<Exit, RunError> {
         let ready = self.ready(&mut job).await?;
-        let _slot = self.ticker.enter();
-        let engine = &self.worlds.of(job.profile).engine;
-        let exit = guest::run(engine, &ready.call, &job).await?;
+        let exit = match &ready.asked {
+            Asked::Call(call) => {
+                let _slot = self.ticker.enter();
+                let engine = &self.worlds.of(job.profile).engine;
+                guest::run(engine, call, &job).await?
+            }
+            Asked::Service(service) => service.serve(Arc::clone(&self), &job).await?,
+        };
         Ok(ready.account(exit, self.worlds.told(job.profile)))
     }
 
@@ -216,8 +230,15 @@ impl Host {
         }
         let waited = arrived.elapsed();
         job.limits = config::enforced(job.limits, self.stack_bytes);
+        let asked = match Service::asked(&compiled.code, job)? {
+            Some(service) => Asked::Service(service),
+            None => {
+                let engine = &self.worlds.of(job.profile).engine;
+                Asked::Call(Call::resolve(engine, &compiled.code, job)?)
+            }
+        };
         Ok(Ready {
-            call: Call::resolve(&self.worlds.of(job.profile).engine, &compiled.code, job)?,
+            asked,
             compiled,
             module_cached,
             waited,

@@ -127,6 +127,15 @@ impl RunError {
             }
             Self::ArgumentsTooLong { .. } => "pass what is large on standard input",
             Self::TooLarge { .. } => "optimise the module for size and strip it",
+            Self::ServiceNotDaemon => "create the task with --daemon and --grant-port PORT",
+            Self::ServiceWithoutPort => {
+                "ask for one with --grant-port PORT; the proplet's operator has to allow it \
+                 (PROPLET_POLICY_FILE)"
+            }
+            Self::Listen { .. } => {
+                "something else listens there, or only root may: ask for another port with \
+                 --grant-port"
+            }
             Self::ComponentInProcess => "pin the task to a proplet with another isolation",
             Self::Escaped | Self::Forged => {
                 "do not run this module again; its bytes are evidence: tell the proplet's operator"

@@ -30,6 +30,8 @@ pub struct Job {
     pub profile: Profile,
     /// What the guest may reach beyond its sandbox.
     pub capabilities: Capabilities,
+    /// Whether it is to run until it is stopped or fails. HTTP services have to.
+    pub daemon: bool,
     /// Where its output goes, readable while it runs; it also says what becomes of output beyond its
     /// limit.
     pub transcript: Transcript,

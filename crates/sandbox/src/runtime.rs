@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::Debug;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -32,9 +33,22 @@ pub enum RunError {
     /// The bytes are something else, perhaps still encrypted or WebAssembly text.
     #[error("not a WebAssembly module: the bytes do not start with `\\0asm`")]
     NotWasm,
-    /// The component answers HTTP requests and does nothing else.
-    #[error("HTTP services (wasi:http/incoming-handler) are not supported by this version")]
-    Service,
+    /// The component answers HTTP requests, and its job is to end.
+    #[error(
+        "the component is an HTTP service, which runs until it is stopped: make its task a daemon"
+    )]
+    ServiceNotDaemon,
+    /// The component answers HTTP requests, and nobody could reach it.
+    #[error("the component is an HTTP service, and its task was granted no port to listen on")]
+    ServiceWithoutPort,
+    /// A port that was granted is not to be had.
+    #[error("cannot listen on {address}: {reason}")]
+    Listen {
+        /// Address and port.
+        address: SocketAddr,
+        /// What the operating system says.
+        reason: String,
+    },
     /// The bytes start like a module but are not one, for example because they are cut off.
     #[error("invalid WebAssembly module: {reason}")]
     Invalid {

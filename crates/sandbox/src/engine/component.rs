@@ -18,8 +18,9 @@ use crate::runtime::RunError;
 
 /// The interface of a command. Lookups are tolerant: any 0.2.x fits.
 const COMMAND: &str = "wasi:cli/run@0.2.0";
-/// The interface of a service.
+/// The interface of a service, and its only function.
 const SERVICE: &str = "wasi:http/incoming-handler@0.2.0";
+const HANDLE: &str = "handle";
 /// Its only function.
 const RUN: &str = "run";
 /// What is called when nothing is named and there is no command, in this order, after the hint.
@@ -37,7 +38,7 @@ pub(super) struct ComponentCall {
 }
 
 impl ComponentCall {
-    /// The call that `job` asks for.
+    /// The call of a function that `job` asks for.
     pub(super) fn resolve(
         engine: &Engine,
         linked: &InstancePre<Guest>,
@@ -49,7 +50,7 @@ impl ComponentCall {
             ty,
             function,
             command,
-        } = chosen(engine, component, &job.entry)?;
+        } = chosen(component, &job.entry).ok_or_else(|| missing(engine, component, &job.entry))?;
         let params = match command {
             true => Vec::new(),
             false => params(&name, &ty, &job.args)?,
@@ -88,7 +89,20 @@ struct Found {
     command: bool,
 }
 
-fn chosen(engine: &Engine, component: &Component, entry: &Entry) -> Result<Found, RunError> {
+/// Whether `entry` asks for the component as a service: by name, or because nothing else fits.
+pub(super) fn serves(component: &Component, entry: &Entry) -> bool {
+    if component.get_export_index(None, SERVICE).is_none() {
+        return false;
+    }
+    match entry {
+        Entry::Named(name) => name.split_once('#').is_some_and(|(interface, function)| {
+            function == HANDLE && interface.split('@').next() == SERVICE.split('@').next()
+        }),
+        Entry::Default { .. } => chosen(component, entry).is_none(),
+    }
+}
+
+fn chosen(component: &Component, entry: &Entry) -> Option<Found> {
     let command = || {
         let interface = component.get_export_index(None, COMMAND)?;
         let found = exported(component, Some(&interface), RUN)?;
@@ -97,33 +111,30 @@ fn chosen(engine: &Engine, component: &Component, entry: &Entry) -> Result<Found
             ..found
         })
     };
-    let (asked, found) = match entry {
-        Entry::Named(name) => {
-            let found = match name.split_once('#') {
-                Some((interface, function)) => component
-                    .get_export_index(None, interface)
-                    .and_then(|interface| exported(component, Some(&interface), function)),
-                // A core command's entry point is the component's too.
-                None if name == "_start" => command(),
-                None => exported(component, None, name),
-            };
-            (name, found)
-        }
+    match entry {
+        Entry::Named(name) => match name.split_once('#') {
+            Some((interface, function)) => {
+                let interface = component.get_export_index(None, interface)?;
+                exported(component, Some(&interface), function)
+            }
+            // A core command's entry point is the component's too.
+            None if name == "_start" => command(),
+            None => exported(component, None, name),
+        },
         Entry::Default { hint } => {
             let root = |name: &str| exported(component, None, name);
             let found = root(hint).or_else(command);
-            (hint, found.or_else(|| DEFAULTS.into_iter().find_map(root)))
+            found.or_else(|| DEFAULTS.into_iter().find_map(root))
         }
-    };
-    found.ok_or_else(|| {
-        if component.get_export_index(None, SERVICE).is_some() {
-            return RunError::Service;
-        }
-        RunError::MissingExport {
-            name: excerpt(asked),
-            exports: functions(engine, component),
-        }
-    })
+    }
+}
+
+fn missing(engine: &Engine, component: &Component, entry: &Entry) -> RunError {
+    let (Entry::Named(name) | Entry::Default { hint: name }) = entry;
+    RunError::MissingExport {
+        name: excerpt(name),
+        exports: functions(engine, component),
+    }
 }
 
 fn exported(

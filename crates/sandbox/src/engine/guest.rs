@@ -100,7 +100,34 @@ pub(super) fn linkers(engine: &Engine, world: World) -> wasmtime::Result<Linkers
     })
 }
 
-/// Runs `call` in a store that nothing else has used or will use.
+/// What one guest is made with.
+pub(super) struct Setting<'a> {
+    pub(super) job: &'a Job,
+    /// Whether the arguments are the guest's `argv[1..]`.
+    pub(super) command: bool,
+    pub(super) seed: &'a Seed,
+    pub(super) stdout: &'a Output,
+    pub(super) stderr: &'a Output,
+    pub(super) memory: MemoryMeter,
+}
+
+/// A store that nothing else has used or will use, with all that the guest may reach.
+pub(super) fn prepare(engine: &Engine, setting: Setting<'_>) -> Result<Store<Guest>, RunError> {
+    let job = setting.job;
+    let clock = VirtualClock::default();
+    let reach = Reach::of(&job.capabilities);
+    let guest = Guest {
+        wasi: wasi(&setting, &clock, &reach)?,
+        clock,
+        memory: setting.memory,
+        egress: Egress(reach.clone()),
+        reach,
+        http: WasiHttpCtx::new(),
+    };
+    Ok(store(engine, guest, &job.limits))
+}
+
+/// Runs `call` in a store of its own.
 pub(super) async fn run(engine: &Engine, call: &Call, job: &Job) -> Result<Exit, RunError> {
     let stdout = Output::new(Stream::Stdout, job);
     let stderr = Output::new(Stream::Stderr, job);
@@ -118,18 +145,15 @@ pub(super) async fn run_with(
     stderr: Output,
 ) -> Result<Exit, RunError> {
     let limits = &job.limits;
-    let world = World::of(job.profile);
-    let clock = VirtualClock::default();
-    let reach = Reach::of(&job.capabilities);
-    let guest = Guest {
-        wasi: wasi(job, call, seed, &clock, &stdout, &stderr, &reach)?,
-        clock,
-        memory: MemoryMeter::new(limits.memory_bytes.value, world),
-        egress: Egress(reach.clone()),
-        reach,
-        http: WasiHttpCtx::new(),
+    let setting = Setting {
+        job,
+        command: call.is_command(),
+        seed,
+        stdout: &stdout,
+        stderr: &stderr,
+        memory: MemoryMeter::new(limits.memory_bytes.value, World::of(job.profile)),
     };
-    let mut store = store(engine, guest, limits);
+    let mut store = prepare(engine, setting)?;
 
     let started = Instant::now();
     let patience = Duration::from_millis(limits.wall_ms.value);
@@ -166,28 +190,21 @@ pub(super) async fn run_with(
     })
 }
 
-fn wasi(
-    job: &Job,
-    call: &Call,
-    seed: &Seed,
-    clock: &VirtualClock,
-    stdout: &Output,
-    stderr: &Output,
-    reach: &Reach,
-) -> Result<WasiP1Ctx, RunError> {
+fn wasi(setting: &Setting<'_>, clock: &VirtualClock, reach: &Reach) -> Result<WasiP1Ctx, RunError> {
+    let Setting { job, seed, .. } = setting;
     let mut wasi = WasiCtxBuilder::new();
     wasi.arg(&job.name)
         .envs(&job.env)
         .stdin(MemoryInputPipe::new(job.stdin.clone()))
-        .stdout(stdout.clone())
-        .stderr(stderr.clone())
+        .stdout(setting.stdout.clone())
+        .stderr(setting.stderr.clone())
         .max_random_size(RANDOM_BYTES_MAX);
     if World::of(job.profile) == World::Virtual {
         wasi.wall_clock(clock.clone())
             .monotonic_clock(clock.clone());
     }
     seeds::sow(&mut wasi, seed);
-    if call.is_command() {
+    if setting.command {
         wasi.args(&job.args);
     }
     for directory in &job.capabilities.directories {

@@ -1,5 +1,8 @@
 //! Counts what a guest takes, and ends it when that is too much.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use wasmtime::{ResourceLimiter, Result};
 
 use super::verdict::{Exceeded, HostMemory};
@@ -9,6 +12,54 @@ use crate::exit::Limit;
 /// What an element of a table costs: wasmtime keeps one pointer for each.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 
+/// Memory that the guests of one job have together, if it has several at a time.
+#[derive(Clone)]
+pub(super) struct Pool(Arc<Shared>);
+
+struct Shared {
+    limit: u64,
+    used: AtomicU64,
+}
+
+impl Pool {
+    pub(super) fn new(limit: u64) -> Self {
+        let used = AtomicU64::new(0);
+        Self(Arc::new(Shared { limit, used }))
+    }
+
+    fn share(self) -> Share {
+        Share {
+            pool: self,
+            taken: 0,
+        }
+    }
+}
+
+/// What one guest has of a pool. It goes back when the guest is gone.
+struct Share {
+    pool: Pool,
+    taken: u64,
+}
+
+impl Share {
+    /// Takes `more`, unless there is not that much.
+    fn take(&mut self, more: u64) -> bool {
+        let Shared { limit, used } = &*self.pool.0;
+        let fits = |used: u64| used.checked_add(more).filter(|used| used <= limit);
+        let taken = used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fits);
+        if taken.is_ok() {
+            self.taken += more;
+        }
+        taken.is_ok()
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.pool.0.used.fetch_sub(self.taken, Ordering::Relaxed);
+    }
+}
+
 /// The memories and tables of one guest together.
 ///
 /// Growth beyond the limit ends the guest. WebAssembly would let `memory.grow` answer -1, but
@@ -16,6 +67,8 @@ const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 pub(super) struct MemoryMeter {
     limit: u64,
     used: u64,
+    /// Where it has what it uses from, if it shares that with others.
+    share: Option<Share>,
     world: World,
     /// Whether the growth that may fail now was granted here, so that only the host can refuse it.
     granted: bool,
@@ -26,8 +79,17 @@ impl MemoryMeter {
         Self {
             limit,
             used: 0,
+            share: None,
             world,
             granted: false,
+        }
+    }
+
+    /// For one of several guests that have `pool` together.
+    pub(super) fn within(pool: &Pool, world: World) -> Self {
+        Self {
+            share: Some(pool.clone().share()),
+            ..Self::new(pool.0.limit, world)
         }
     }
 
@@ -41,7 +103,8 @@ impl MemoryMeter {
     fn grow(&mut self, current: usize, desired: usize) -> Result<bool> {
         let more = desired.saturating_sub(current) as u64;
         let used = self.used.saturating_add(more);
-        if used > self.limit {
+        let shared = |share: &mut Share| share.take(more);
+        if used > self.limit || !self.share.as_mut().is_none_or(shared) {
             return Err(Exceeded(Limit::Memory).into());
         }
         self.used = used;
@@ -118,6 +181,21 @@ mod tests {
         let error = meter.memory_growing(600, 601, None).expect_err("no more");
         assert!(error.is::<Exceeded>());
         assert_eq!(meter.peak(), 1000);
+    }
+
+    #[test]
+    fn what_guests_share_comes_back_when_one_is_gone() {
+        let pool = Pool::new(1000);
+        let guest = || MemoryMeter::within(&pool, World::Real);
+        let (mut one, mut other) = (guest(), guest());
+        assert!(one.memory_growing(0, 600, None).expect("600 fit"));
+        assert!(other.memory_growing(0, 400, None).expect("400 more fit"));
+        let error = other.memory_growing(400, 401, None).expect_err("no more");
+        assert!(error.is::<Exceeded>());
+        drop(one);
+        assert!(other.memory_growing(400, 1000, None).expect("all fits"));
+        drop(other);
+        assert!(guest().memory_growing(0, 1000, None).expect("all fits"));
     }
 
     #[test]

@@ -105,7 +105,7 @@ impl Output {
         }
     }
 
-    fn append(&self, bytes: &[u8]) -> Result<(), Exceeded> {
+    pub(super) fn append(&self, bytes: &[u8]) -> Result<(), Exceeded> {
         let len = match &self.to {
             To::Transcript(transcript) => transcript.append(self.stream, bytes, self.bytes_max),
             To::Sink(sunk) => {

@@ -90,9 +90,67 @@ fn trapped(trap: crate::Trap, reason: &dyn Display, error: &wasmtime::Error) -> 
         for frame in backtrace.frames() {
             let name = frame
                 .func_name()
-                .map_or_else(|| format!("function {}", frame.func_index()), excerpt);
+                .map_or_else(|| format!("function {}", frame.func_index()), source_name);
             write!(message, "\n    at {name}").expect("a string takes any text");
         }
     }
     Status::Trapped { trap, message }
+}
+
+/// The name of a function as its source has it, if Rust's compiler made it up from that. Those of
+/// C++ stay as they are: a short one may stand for more text than anybody has memory for.
+fn source_name(name: &str) -> String {
+    let Ok(demangled) = rustc_demangle::try_demangle(name) else {
+        return excerpt(name);
+    };
+    let mut head = Head(String::new());
+    // What does not fit would not be shown either.
+    let _cut = write!(head, "{demangled:#}");
+    excerpt(&head.0)
+}
+
+/// The beginning of a text, and an error for whoever writes on.
+struct Head(String);
+
+impl Write for Head {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        const BYTES_MAX: usize = 1024;
+        self.0.push_str(text);
+        match self.0.len() {
+            ..=BYTES_MAX => Ok(()),
+            _ => Err(std::fmt::Error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_are_named_as_in_their_source() {
+        for (name, said) in [
+            (
+                "_RNvNtCs65odhARDMYf_3std7process5abort",
+                "std::process::abort",
+            ),
+            (
+                "_ZN4core9panicking5panic17h0123456789abcdefE",
+                "core::panicking::panic",
+            ),
+            ("_Z3addii", "_Z3addii"),
+            ("main", "main"),
+            ("a\nb", "a\\nb"),
+        ] {
+            assert_eq!(source_name(name), said);
+        }
+    }
+
+    #[test]
+    fn a_name_that_stands_for_a_book_is_cut() {
+        let module = format!("100{}", "m".repeat(100));
+        let name = format!("_ZN{}17h0123456789abcdefE", module.repeat(1000));
+        let said = source_name(&name);
+        assert!(said.starts_with("mmm") && said.len() < 200, "{said}");
+    }
 }

@@ -194,6 +194,7 @@ mod tests {
             limits: Limits::default(),
             profile: Profile::Pure,
             capabilities: Capabilities::default(),
+            daemon: false,
             transcript: Transcript::default(),
         }
     }

@@ -242,6 +242,7 @@ fn nothing() -> Job {
         limits,
         profile: Profile::Pure,
         capabilities: Capabilities::default(),
+        daemon: false,
         transcript: Transcript::default(),
     }
 }

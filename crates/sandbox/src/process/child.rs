@@ -254,6 +254,7 @@ fn nothing() -> Job {
         limits: Limits::default(),
         profile: Profile::Pure,
         capabilities: Capabilities::default(),
+        daemon: false,
         transcript: Transcript::default(),
     }
 }

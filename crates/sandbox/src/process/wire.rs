@@ -100,8 +100,9 @@ impl<'a> Work<'a> {
             stdin,
             limits,
             profile,
-            // Nobody with capabilities gets this far.
+            // Nobody with capabilities gets this far, nor does a service.
             capabilities: _,
+            daemon: _,
             transcript,
         } = job;
         Self {
@@ -133,6 +134,7 @@ impl<'a> Work<'a> {
             limits: self.limits,
             profile: self.profile,
             capabilities: Capabilities::default(),
+            daemon: false,
             transcript: if self.tail {
                 Transcript::tail()
             } else {

@@ -94,6 +94,7 @@ fn job(calls: &[&str]) -> Job {
         limits: Limits::default(),
         profile: Profile::Pure,
         capabilities: Capabilities::default(),
+        daemon: false,
         transcript: Transcript::default(),
     }
 }

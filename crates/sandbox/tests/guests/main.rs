@@ -15,6 +15,8 @@ mod limits;
 mod refusals;
 mod runtime;
 mod script;
+mod services;
+mod sockets;
 mod stop;
 mod support;
 mod transcript;

@@ -51,6 +51,7 @@ pub(crate) fn job_of(wasm: Vec<u8>) -> Job {
         limits: Limits::default(),
         profile: Profile::Pure,
         capabilities: Capabilities::default(),
+        daemon: false,
         transcript: Transcript::default(),
     }
 }
