@@ -60,7 +60,15 @@ fn stable(transcript: &str) -> String {
 
 #[test]
 fn the_guests() {
-    for name in ["add", "greet", "hello", "thumbnail", "wordcount"] {
+    for name in [
+        "add",
+        "dial",
+        "greet",
+        "hello",
+        "thumbnail",
+        "web",
+        "wordcount",
+    ] {
         let ran = inspect(&guest(&format!("{name}.wasm")), &[]);
         assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
         insta::assert_snapshot!(name, ran.transcript());

@@ -20,6 +20,7 @@ mod persistence;
 mod plain;
 mod processes;
 mod rest;
+mod services;
 mod soak;
 mod support;
 mod survival;
