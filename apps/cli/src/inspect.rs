@@ -96,8 +96,8 @@ fn as_text(file: &Path, report: &Report) -> String {
     parts.collect::<Vec<_>>().join("\n")
 }
 
-const CHUNKS: &str = "it exports split, execute and merge: jobs in chunks cannot be run yet, its \
-    functions can be called one by one";
+const CHUNKS: &str = "its input is split, executed chunk by chunk, and merged; --invoke calls one of \
+    the three";
 
 fn kind(report: &Report) -> &'static str {
     match (report.format, report.role) {

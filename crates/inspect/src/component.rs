@@ -6,7 +6,6 @@ use wasmparser::component_types::{
 use wasmparser::types::TypesRef;
 
 use crate::check::Checked;
-use crate::module::Chunked;
 use crate::preview2::{self, INCOMING, INCOMING_P3, RUN};
 use crate::report::{Export, Found, Import, Imports, ItemKind, Listed, Role};
 use crate::text::name;
@@ -39,7 +38,7 @@ pub(crate) fn read(checked: &Checked<'_>) -> Found {
     let other_version = versioned && !preview2::is_supported(version);
     Found {
         role,
-        chunked: exports.chunked.all(),
+        chunked: false,
         imports: imports.listed,
         exports: exports.listed,
         needs: imports.needs.into_vec(),
@@ -111,7 +110,6 @@ fn needs_nothing(types: TypesRef<'_>, ty: &ComponentEntityType) -> bool {
 #[derive(Default)]
 struct Exports<'a> {
     listed: Listed<Export>,
-    chunked: Chunked,
     suggestion: Suggestion,
     /// The role that an exported interface gives, and that interface.
     role: Option<(Role, &'a str)>,
@@ -120,9 +118,6 @@ struct Exports<'a> {
 fn read_exports<'a>(wit: &Wit<'_>, items: &Items<'a>) -> Exports<'a> {
     let mut exports = Exports::default();
     for (export, item) in items {
-        if let ComponentEntityType::Func(_) = item.ty {
-            exports.chunked.see(export);
-        }
         match item.ty {
             ComponentEntityType::Instance(id) => {
                 exports.see(export);

@@ -24,8 +24,9 @@ pub(crate) fn read(checked: &Checked<'_>) -> Found {
     for (export, ty) in types.core_exports().into_iter().flatten() {
         let function = function(types, ty);
         let callable = function.is_some_and(has_text);
-        if let Some(function) = function {
-            roles.see(export, function);
+        match function {
+            Some(function) => roles.see(export, function),
+            None => roles.chunked.see_other(export, ty),
         }
         if let Some(function) = function.filter(|_| callable) {
             let params = function.params().iter();
@@ -40,6 +41,7 @@ pub(crate) fn read(checked: &Checked<'_>) -> Found {
     }
     let call = match roles.role() {
         Role::Command => Some(Call::Command),
+        _ if roles.chunked.all() => Some(Call::Chunks),
         _ => suggestion.call(),
     };
     Found {
@@ -90,7 +92,7 @@ impl Roles {
         let plain = ty.params().is_empty() && ty.results().is_empty();
         self.command |= plain && export == COMMAND;
         self.reactor |= plain && export == INITIALIZER;
-        self.chunked.see(export);
+        self.chunked.see(export, ty);
     }
 
     fn role(&self) -> Role {
@@ -102,23 +104,36 @@ impl Roles {
     }
 }
 
-/// Which functions of a job in chunks are exported.
+/// What a job in chunks exports: docs/formats/chunks.md.
 #[derive(Debug, Default)]
-pub(crate) struct Chunked {
+struct Chunked {
+    memory: bool,
+    alloc: bool,
     split: bool,
     execute: bool,
     merge: bool,
 }
 
 impl Chunked {
-    pub(crate) fn see(&mut self, function: &str) {
-        self.split |= function == "split";
-        self.execute |= function == "execute";
-        self.merge |= function == "merge";
+    fn see(&mut self, export: &str, ty: &FuncType) {
+        use ValType::{I32, I64};
+        let makes_room = ty.params() == [I32] && ty.results() == [I32];
+        let takes_bytes = ty.params() == [I32, I32] && ty.results() == [I64];
+        match export {
+            "alloc" => self.alloc = makes_room,
+            "split" => self.split = takes_bytes,
+            "execute" => self.execute = takes_bytes,
+            "merge" => self.merge = takes_bytes,
+            _ => {}
+        }
     }
 
-    pub(crate) fn all(&self) -> bool {
-        self.split && self.execute && self.merge
+    fn see_other(&mut self, export: &str, ty: EntityType) {
+        self.memory |= export == "memory" && matches!(ty, EntityType::Memory(_));
+    }
+
+    fn all(&self) -> bool {
+        self.memory && self.alloc && self.split && self.execute && self.merge
     }
 }
 

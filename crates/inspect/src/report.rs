@@ -16,7 +16,7 @@ pub struct Report {
     pub format: Format,
     /// What it is for.
     pub role: Role,
-    /// Whether it exports `split`, `execute` and `merge`: a job whose input comes in chunks.
+    /// Whether it exports `split`, `execute` and `merge` for bytes: a job in chunks.
     pub chunked: bool,
     /// Length of the file.
     pub size_bytes: u64,

@@ -24,6 +24,8 @@ pub enum Call {
     Command,
     /// It serves HTTP until it is stopped, as a daemon with a port.
     Service,
+    /// Its input is split, executed chunk by chunk, and merged.
+    Chunks,
     /// An exported function is called.
     Function {
         /// One that can be called, or `NAME` if no name is easily typed.
@@ -67,6 +69,7 @@ impl Call {
             Self::Service => format!(
                 "propeller tasks create NAME --file {file} --daemon --grant-port PORT --start"
             ),
+            Self::Chunks => format!("propeller run {file} --stdin INPUT"),
             Self::Function { name, args } if args.is_empty() => {
                 format!("propeller run {file} --invoke {name}")
             }

@@ -214,15 +214,23 @@ fn a_proposal_that_is_switched_off_is_named() {
 
 #[test]
 fn a_job_in_chunks_is_recognised() {
+    let text = r#"(module (func $f (param i32 i32) (result i64) i64.const 0)
+        (func (export "alloc") (param i32) (result i32) i32.const 0) (memory (export "memory") 1)
+        (export "split" (func $f)) (export "execute" (func $f)) (export "merge" (func $f)))"#;
     check(
-        r#"(module (func $f (param i32 i32) (result i64) i64.const 0)
-        (export "split" (func $f)) (export "execute" (func $f)) (export "merge" (func $f)))"#,
-        "core library\nchunked\nmemory 0..0\n\
+        text,
+        "core library\nchunked\nmemory 65536..\n\
+         export alloc: func(i32) -> i32 (callable)\n\
+         export memory: memory 1.. pages\n\
          export split: func(i32, i32) -> i64 (callable)\n\
          export execute: func(i32, i32) -> i64 (callable)\n\
          export merge: func(i32, i32) -> i64 (callable)\n\
-         run --invoke split -- I32 I32",
+         run --stdin INPUT",
     );
+    for part in ["alloc", "memory", "merge"] {
+        let other = text.replace(&format!("\"{part}\""), "\"other\"");
+        assert!(!of_wat(&other).contains("chunked"), "{part}");
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@
 //! leaves it to finish. It is shared, and its result is cached.
 
 mod call;
+mod chunked;
 mod code;
 mod component;
 mod guest;

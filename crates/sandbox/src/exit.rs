@@ -113,6 +113,8 @@ pub enum Trap {
     HostCall,
     /// Something else.
     Other,
+    /// It cut its input into what is no list of chunks.
+    Chunks,
 }
 
 /// The limit that ended a guest.

@@ -37,6 +37,14 @@ pub(crate) fn chosen<'a, 'm, T>(
     })
 }
 
+/// Whether there is a function that `entry` asks for.
+pub(crate) fn fits(entry: &Entry, exported: impl Fn(&str) -> bool) -> bool {
+    match entry {
+        Entry::Named(name) => exported(name),
+        Entry::Default { hint } => exported(hint) || DEFAULTS.into_iter().any(exported),
+    }
+}
+
 /// Whether a library's initializer has to run before `function`.
 pub(crate) fn wants_initializer(function: &str) -> bool {
     ![COMMAND, INITIALIZER].contains(&function)

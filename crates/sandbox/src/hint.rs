@@ -64,6 +64,10 @@ impl Trap {
                 "a call of the guest into its host failed, as the first line says: see what guests \
                  are offered with `propeller inspect FILE`"
             }
+            Self::Chunks => {
+                "`split` gives a count and then length and bytes of each chunk, all numbers as u32, \
+                 little-endian: see docs/formats/chunks.md"
+            }
             Self::Other => {
                 "look at the function that the backtrace names first; a build with debug information \
                  in its name section names more"
@@ -202,6 +206,7 @@ mod tests {
             (Trap::Deadlock, "waits"),
             (Trap::ComponentRule, "current versions"),
             (Trap::HostCall, "inspect"),
+            (Trap::Chunks, "u32"),
             (Trap::Other, "backtrace"),
         ] {
             check(trap.hint(), says);

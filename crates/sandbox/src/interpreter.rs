@@ -16,6 +16,7 @@
 //! here. Components are refused: wasmi knows none.
 
 mod call;
+mod chunked;
 mod guest;
 mod memory;
 mod module;

@@ -25,6 +25,7 @@ compile_error!("propeller-sandbox has no engine: turn on its feature `wasmtime` 
 
 mod cache;
 pub mod capabilities;
+mod chunks;
 pub mod config;
 mod cpu;
 #[cfg(feature = "wasmtime")]

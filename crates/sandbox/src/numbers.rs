@@ -34,6 +34,12 @@ impl Signature {
         self.params.is_empty() && self.results.is_empty()
     }
 
+    /// Whether it takes these and gives this.
+    pub(crate) fn is(&self, params: &[NumberType], result: NumberType) -> bool {
+        let params = params.iter().copied().map(Some);
+        self.params.iter().copied().eq(params) && self.results == [Some(result)]
+    }
+
     /// The arguments of a call of `function`; `spelled` is how its engine writes this signature.
     pub(crate) fn arguments(
         &self,

@@ -114,6 +114,7 @@ fn a_component_that_is_a_service() {
 fn a_job_in_chunks() {
     insta::assert_snapshot!(of_wat(
         r#"(module (memory (export "memory") 1) (func $f (param i32 i32) (result i64) i64.const 0)
+        (func (export "alloc") (param i32) (result i32) i32.const 0)
         (export "split" (func $f)) (export "execute" (func $f)) (export "merge" (func $f)))"#
     ));
 }

@@ -1,7 +1,8 @@
 //! Which function is called, and with what.
 
-use wasmtime::{Engine, FuncType, InstancePre, Module, Store, Val};
+use wasmtime::{Engine, FuncType, Instance, InstancePre, Module, Store, Val};
 
+use super::chunked::ChunkedCall;
 use super::code::Code;
 use super::component::ComponentCall;
 use super::guest::Guest;
@@ -14,6 +15,7 @@ use crate::runtime::RunError;
 /// A call that its code can take: the function exists and the arguments are its parameters.
 pub(super) enum Call {
     Module(ModuleCall),
+    Chunked(ChunkedCall),
     Component(ComponentCall),
 }
 
@@ -23,13 +25,18 @@ pub(super) enum Returned {
     Exited(i32),
     /// A function, with its results as text.
     Value(Option<String>),
+    /// A job in chunks, with bytes for its standard output.
+    Bytes(Vec<u8>),
 }
 
 impl Call {
     /// The call that `job` asks for.
     pub(super) fn resolve(engine: &Engine, code: &Code, job: &Job) -> Result<Self, RunError> {
         match code {
-            Code::Module(linked) => ModuleCall::resolve(linked, job).map(Self::Module),
+            Code::Module(linked) => match ChunkedCall::resolve(linked, job) {
+                Some(call) => Ok(Self::Chunked(call)),
+                None => ModuleCall::resolve(linked, job).map(Self::Module),
+            },
             Code::Component(linked) => {
                 ComponentCall::resolve(engine, linked, job).map(Self::Component)
             }
@@ -40,6 +47,7 @@ impl Call {
     pub(super) fn is_command(&self) -> bool {
         match self {
             Self::Module(call) => call.command,
+            Self::Chunked(_) => false,
             Self::Component(call) => call.command,
         }
     }
@@ -48,6 +56,7 @@ impl Call {
     pub(super) async fn drive(&self, store: &mut Store<Guest>) -> wasmtime::Result<Returned> {
         match self {
             Self::Module(call) => call.drive(store).await,
+            Self::Chunked(call) => call.drive(store).await,
             Self::Component(call) => call.drive(store).await,
         }
     }
@@ -90,9 +99,7 @@ impl ModuleCall {
     async fn drive(&self, store: &mut Store<Guest>) -> wasmtime::Result<Returned> {
         let instance = self.linked.instantiate_async(&mut *store).await?;
         if let Some(name) = self.initializer {
-            let initializer = instance.get_func(&mut *store, name);
-            let initializer = initializer.expect("a call is resolved against its module's exports");
-            initializer.call_async(&mut *store, &[], &mut []).await?;
+            initialize(&mut *store, instance, name).await?;
         }
         let function = instance.get_func(&mut *store, &self.function);
         let function = function.expect("a call is resolved against its module's exports");
@@ -108,8 +115,19 @@ impl ModuleCall {
     }
 }
 
+/// Calls the initializer.
+pub(super) async fn initialize(
+    store: &mut Store<Guest>,
+    instance: Instance,
+    name: &str,
+) -> wasmtime::Result<()> {
+    let initializer = instance.get_func(&mut *store, name);
+    let initializer = initializer.expect("a call is resolved against its module's exports");
+    initializer.call_async(&mut *store, &[], &mut []).await
+}
+
 /// The type of the exported function called `name`, if there is one.
-fn exported(module: &Module, name: &str) -> Option<FuncType> {
+pub(super) fn exported(module: &Module, name: &str) -> Option<FuncType> {
     module.get_export(name)?.func().cloned()
 }
 
@@ -120,7 +138,7 @@ fn functions(module: &Module) -> impl Iterator<Item = &str> {
     functions.map(|export| export.name())
 }
 
-fn initializer(module: &Module, function: &str) -> Option<&'static str> {
+pub(super) fn initializer(module: &Module, function: &str) -> Option<&'static str> {
     if !exports::wants_initializer(function) {
         return None;
     }

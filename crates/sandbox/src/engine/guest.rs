@@ -17,7 +17,7 @@ use super::network::{self, Egress, Reach};
 use super::output::Output;
 use super::poll;
 use super::seeds::{self, Seed};
-use super::verdict;
+use super::verdict::{self, Exceeded};
 use super::virtual_time::{self, VirtualClock};
 use super::world::World;
 use crate::capabilities::OpenDirectory;
@@ -163,7 +163,7 @@ pub(super) async fn run_with(
     let wall_us = micros(started.elapsed());
 
     let (status, result) = match end {
-        Ok(Ok(end)) => returned(end, job),
+        Ok(Ok(end)) => returned(end, job, &stdout),
         Ok(Err(error)) => (verdict::status(error, limits)?, None),
         Err(_) => (limit_hit(Limit::WallClock, job), None),
     };
@@ -244,8 +244,12 @@ fn store(engine: &Engine, mut guest: Guest, limits: &Limits) -> Store<Guest> {
     store
 }
 
-fn returned(end: Returned, job: &Job) -> (Status, Option<String>) {
+fn returned(end: Returned, job: &Job, stdout: &Output) -> (Status, Option<String>) {
     match end {
+        Returned::Bytes(bytes) => match stdout.append(&bytes) {
+            Ok(()) => (Status::Returned, None),
+            Err(Exceeded(limit)) => (limit_hit(limit, job), None),
+        },
         Returned::Exited(code) => (Status::Exited(code), None),
         Returned::Value(Some(text)) if text.len() as u64 > job.limits.result_bytes.value => {
             (limit_hit(Limit::Result, job), None)

@@ -11,6 +11,7 @@ use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::excerpt::excerpt;
+use crate::chunks::ChunksError;
 use crate::exit::{Inconclusive, Limit, LimitHit, Status};
 use crate::runtime::RunError;
 
@@ -31,6 +32,14 @@ pub(super) fn status(error: wasmtime::Error, limits: &Limits) -> Result<Status, 
     let hit = |limit| Ok(Status::LimitHit(LimitHit::new(limit, limits)));
     if let Some(&Exceeded(limit)) = error.downcast_ref() {
         return hit(limit);
+    }
+    match error.downcast_ref() {
+        Some(ChunksError::TooMuch) => return hit(Limit::Memory),
+        Some(ChunksError::List(why)) => {
+            let why = ChunksError::List(*why);
+            return Ok(trapped(crate::Trap::Chunks, &why, &error));
+        }
+        None => {}
     }
     if error.is::<HostMemory>() {
         return Ok(Status::Inconclusive(Inconclusive::HostMemory));

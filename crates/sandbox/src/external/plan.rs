@@ -12,10 +12,11 @@ use super::catalog::{Dialect, Known};
 use super::fill::Fill;
 use super::module::{Held, Shape, Unfit, has_text};
 use super::template::{Slot, Template};
+use crate::chunks::Wanted;
 use crate::excerpt::excerpt;
 use crate::exit::{Exit, Limit, LimitHit, Status};
 use crate::job::{Entry, Job};
-use crate::numbers::{self, Number, NumberType};
+use crate::numbers::{self, Number, NumberType, Signature};
 use crate::runtime::RunError;
 
 /// The entry point of a WASI command.
@@ -114,6 +115,7 @@ impl Manner {
         })?;
         self.refuse_world(job)?;
         self.refuse_limits(&job.limits)?;
+        self.refuse_chunks(&shape, job)?;
         let (function, ty) = chosen(&shape, &job.entry)?;
         let call = Call {
             function: function.to_owned(),
@@ -178,6 +180,16 @@ impl Manner {
         RunError::External {
             runtime: self.known.name.to_owned(),
             what: format!("cannot {what}; {INSTEAD}"),
+        }
+    }
+
+    /// A command line calls functions with numbers.
+    fn refuse_chunks(&self, shape: &Shape, job: &Job) -> Result<(), RunError> {
+        let nothing_else = chosen(shape, &job.entry).is_err();
+        let signature = |name: &str| shape.function(name).map(signature);
+        match Wanted::by(job, signature, true, nothing_else) {
+            Some(_) => Err(self.cannot("run jobs in chunks (split, execute, merge)")),
+            None => Ok(()),
         }
     }
 
@@ -291,6 +303,14 @@ fn initializes(shape: &Shape, function: &str, call: &Call) -> bool {
     !call.command
         && function != INITIALIZER
         && initializer.is_some_and(|ty| ty.params().is_empty() && ty.results().is_empty())
+}
+
+fn signature(ty: &FuncType) -> Signature {
+    let numbers = |types: &[ValType]| types.iter().map(|ty| number(*ty)).collect();
+    Signature {
+        params: numbers(ty.params()),
+        results: numbers(ty.results()),
+    }
 }
 
 /// The arguments as values of the parameters' types.

@@ -3,6 +3,7 @@
 use wasmi::{F32, F64, FuncType, Val, ValType};
 
 use super::module::Loaded;
+use crate::chunks::{MEMORY, Step, Wanted};
 use crate::exports::{self, COMMAND, INITIALIZER};
 use crate::job::Job;
 use crate::numbers::{Number, NumberType, Signature};
@@ -10,20 +11,37 @@ use crate::runtime::RunError;
 
 /// A call that its module can take: the function exists and the arguments are its parameters.
 pub(super) struct Call {
-    pub(super) function: String,
-    pub(super) params: Vec<Val>,
-    /// Room for the results.
-    pub(super) results: Vec<Val>,
+    pub(super) what: What,
     /// Whether the arguments are the guest's `argv[1..]`, and coming back is an exit.
     pub(super) command: bool,
     /// What to call first, in this order.
     pub(super) before: Vec<String>,
 }
 
+/// What is called.
+pub(super) enum What {
+    /// A function of numbers.
+    Function {
+        name: String,
+        params: Vec<Val>,
+        /// Room for the results.
+        results: Vec<Val>,
+    },
+    /// A job in chunks.
+    Chunks(Wanted),
+}
+
 impl Call {
     /// The call that `job` asks for.
     pub(super) fn resolve(loaded: &Loaded, job: &Job) -> Result<Self, RunError> {
         let exported = |name: &str| loaded.exported(name);
+        if let Some(wanted) = chunks(loaded, job) {
+            return Ok(Self {
+                what: What::Chunks(wanted),
+                command: false,
+                before: before(loaded, Step::Split.name()),
+            });
+        }
         let (function, ty) = exports::chosen(&job.entry, exported, loaded.functions())?;
         let signature = signature(&ty);
         let command = function == COMMAND && signature.takes_and_gives_nothing();
@@ -33,13 +51,24 @@ impl Call {
             signature.arguments(function, &spelled(&ty), &job.args)?
         };
         Ok(Self {
-            function: function.to_owned(),
-            params: params.into_iter().map(value).collect(),
-            results: ty.results().iter().map(|ty| Val::default(*ty)).collect(),
+            what: What::Function {
+                name: function.to_owned(),
+                params: params.into_iter().map(value).collect(),
+                results: ty.results().iter().map(|ty| Val::default(*ty)).collect(),
+            },
             command,
             before: before(loaded, function),
         })
     }
+}
+
+/// What `job` wants of a module with chunks, if it wants that.
+fn chunks(loaded: &Loaded, job: &Job) -> Option<Wanted> {
+    let nothing_else = !exports::fits(&job.entry, |name| loaded.exported(name).is_some());
+    let memory = loaded.module.get_export(MEMORY);
+    let memory = memory.is_some_and(|export| export.memory().is_some());
+    let signature = |name: &str| loaded.exported(name).as_ref().map(signature);
+    Wanted::by(job, signature, memory, nothing_else)
 }
 
 /// The start function and the initializer, as far as there are any.

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use propeller_model::{Limits, Stream};
 use wasmi::{AsContext, AsContextMut, Error, Func, Instance, ResumableCall, Store, Val};
 
-use super::call::{Call, number};
+use super::call::{Call, What, number};
+use super::chunked;
 use super::memory::MemoryMeter;
 use super::module::Loaded;
 use super::verdict;
@@ -62,7 +63,7 @@ pub(super) async fn run(loaded: &Loaded, call: &Call, job: &Job) -> Result<Exit,
     let started = Instant::now();
     let patience = Duration::from_millis(limits.wall_ms.value);
     let mut cpu = Duration::ZERO;
-    let driven = metered(drive(&mut store, loaded, call), &mut cpu);
+    let driven = metered(drive(&mut store, loaded, call, job), &mut cpu);
     let end = tokio::time::timeout(patience, driven).await;
     let wall_us = micros(started.elapsed());
 
@@ -113,7 +114,12 @@ fn limit_hit(limit: Limit, limits: &Limits) -> Status {
 }
 
 /// Makes the call and what comes before it, and gives the results.
-async fn drive(store: &mut Store<Guest>, loaded: &Loaded, call: &Call) -> Result<Vec<Val>, Error> {
+async fn drive(
+    store: &mut Store<Guest>,
+    loaded: &Loaded,
+    call: &Call,
+    job: &Job,
+) -> Result<Vec<Val>, Error> {
     // It runs nothing of the guest's, since the start function is an export.
     let instance = loaded
         .linker
@@ -121,13 +127,25 @@ async fn drive(store: &mut Store<Guest>, loaded: &Loaded, call: &Call) -> Result
     for name in &call.before {
         call_in_turns(store, instance, name, &[], &mut []).await?;
     }
-    let mut results = call.results.clone();
-    call_in_turns(store, instance, &call.function, &call.params, &mut results).await?;
-    Ok(results)
+    match &call.what {
+        What::Chunks(wanted) => {
+            chunked::drive(store, instance, *wanted, job).await?;
+            Ok(Vec::new())
+        }
+        What::Function {
+            name,
+            params,
+            results,
+        } => {
+            let mut results = results.clone();
+            call_in_turns(store, instance, name, params, &mut results).await?;
+            Ok(results)
+        }
+    }
 }
 
 /// Calls an exported function, and lets others have the thread after each turn.
-async fn call_in_turns(
+pub(super) async fn call_in_turns(
     store: &mut Store<Guest>,
     instance: Instance,
     name: &str,

@@ -15,6 +15,7 @@ use wasmi::errors::HostError;
 use wasmi::{Caller, Engine, Error, Extern, FuncType, Instance, Linker, Store, Val, ValType};
 
 use super::guest::Guest;
+use crate::chunks::ChunksError;
 use crate::exit::Limit;
 use crate::job::Job;
 
@@ -55,6 +56,9 @@ pub(super) enum Fail {
     /// The guest is ended by a limit.
     #[error("limit exceeded: {0}")]
     Exceeded(Limit),
+    /// The guest gave no list of chunks.
+    #[error("{0}")]
+    Chunks(ChunksError),
     /// The guest waits until then, or forever; [`Wasi::woken`] has the answer.
     #[error("the guest waits")]
     Wait(Option<Instant>),
@@ -102,6 +106,11 @@ impl Wasi {
             started: Instant::now(),
             waits_for: None,
         }
+    }
+
+    /// Writes to standard output in the guest's place.
+    pub(super) fn print(&mut self, bytes: &[u8]) -> Result<(), Fail> {
+        self.streams.write(streams::Stream::Stdout, bytes)
     }
 
     /// Writes down what a guest that waited was woken by, and gives the answer to its call.

@@ -7,6 +7,7 @@ mod bounds;
 mod cache;
 mod calls;
 mod canary;
+mod chunks;
 mod commands;
 mod components;
 mod deterministic;

@@ -4,6 +4,8 @@
 
 #[path = "../guests/calls.rs"]
 mod calls;
+#[path = "../guests/chunks.rs"]
+mod chunks;
 #[path = "../guests/commands.rs"]
 mod commands;
 #[path = "../guests/limits.rs"]

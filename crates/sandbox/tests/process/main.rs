@@ -8,6 +8,8 @@ mod bounds;
 mod calls;
 #[path = "../guests/canary.rs"]
 mod canary;
+#[path = "../guests/chunks.rs"]
+mod chunks;
 #[path = "../guests/commands.rs"]
 mod commands;
 #[path = "../conformance/mod.rs"]

@@ -1,0 +1,339 @@
+//! Jobs in chunks: modules that export `split`, `execute` and `merge`.
+//!
+//! ```text
+//!  input ──split──► list ──┬─execute─► output ─┬──► list ──merge──► result
+//!                          └─execute─► output ─┘
+//! ```
+//!
+//! What the functions take and give, and the bytes of a list, are in docs/formats/chunks.md. Here is
+//! what to call next with which bytes; an engine makes the calls.
+
+use std::mem;
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use crate::job::{Entry, Job};
+use crate::numbers::{NumberType, Signature};
+
+/// The memory that bytes go through.
+pub(crate) const MEMORY: &str = "memory";
+
+/// Makes room for bytes: `alloc(len) -> at`.
+pub(crate) const ALLOC: &str = "alloc";
+
+/// How many chunks a list may have: each is a call, and a list of empty ones costs four bytes each.
+const CHUNKS_MAX: usize = 65_536;
+
+/// The bytes of a number in a list: a u32, little-endian.
+const NUMBER_LEN: usize = 4;
+
+/// One of the three functions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    Split,
+    Execute,
+    Merge,
+}
+
+impl Step {
+    const ALL: [Self; 3] = [Self::Split, Self::Execute, Self::Merge];
+
+    /// Its name as an export.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Split => "split",
+            Self::Execute => "execute",
+            Self::Merge => "merge",
+        }
+    }
+}
+
+/// What a job wants of a module with chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Its input is split, every chunk executed, and what comes of it merged.
+    All,
+    /// One function is called with its input.
+    One(Step),
+}
+
+impl Wanted {
+    /// What `job` wants, if it wants bytes to go through these functions: it names one and gives no
+    /// arguments, or it names nothing and nothing else fits. `exported` tells the type of a function
+    /// of the module, `memory` whether it exports its memory.
+    pub(crate) fn by(
+        job: &Job,
+        exported: impl Fn(&str) -> Option<Signature>,
+        memory: bool,
+        nothing_else_fits: bool,
+    ) -> Option<Self> {
+        let is = |name, params: &[NumberType], result| {
+            exported(name).is_some_and(|ty| ty.is(params, result))
+        };
+        let whole = memory
+            && is(ALLOC, &[NumberType::I32], NumberType::I32)
+            && Step::ALL.iter().all(|step| {
+                is(
+                    step.name(),
+                    &[NumberType::I32, NumberType::I32],
+                    NumberType::I64,
+                )
+            });
+        if !(whole && job.args.is_empty()) {
+            return None;
+        }
+        let (Entry::Named(name) | Entry::Default { hint: name }) = &job.entry;
+        let named = Step::ALL.into_iter().find(|step| step.name() == name);
+        match (named, &job.entry) {
+            (Some(step), _) => Some(Self::One(step)),
+            (None, Entry::Default { .. }) if nothing_else_fits => Some(Self::All),
+            (None, _) => None,
+        }
+    }
+}
+
+/// The calls of one job, one after the other.
+#[derive(Debug)]
+pub(crate) struct Calls {
+    state: State,
+    /// How much the host keeps for the guest at most.
+    bytes_max: u64,
+}
+
+#[derive(Debug)]
+enum State {
+    One(Step, Bytes),
+    Split(Bytes),
+    Execute {
+        list: Bytes,
+        /// The chunks that are left, last first.
+        left: Vec<Range<usize>>,
+        outputs: Vec<u8>,
+        done: u32,
+    },
+    Merge(Vec<u8>),
+    Done(Vec<u8>),
+}
+
+/// What comes next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// A call with these bytes.
+    Call(Step, Bytes),
+    /// Nothing: this is the result.
+    Done(Vec<u8>),
+}
+
+/// Why a job in chunks does not go on.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ChunksError {
+    #[error("`split` gave no list of chunks: {0}")]
+    List(#[from] ListError),
+    /// The outputs together are more than the job's memory.
+    #[error("the outputs of `execute` are too much")]
+    TooMuch,
+}
+
+/// Why bytes are no list of chunks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum ListError {
+    #[error("it ends within a number")]
+    CutOff,
+    #[error("it has {0} chunks, and at most {CHUNKS_MAX} are taken")]
+    TooMany(u32),
+    #[error("chunk {0} is longer than the list")]
+    TooLong(usize),
+    #[error("{0} bytes follow its last chunk")]
+    Rest(usize),
+}
+
+impl Calls {
+    /// For a job with `input`, of which the host keeps no more than `bytes_max` at a time.
+    pub(crate) fn new(wanted: Wanted, input: Bytes, bytes_max: u64) -> Self {
+        let state = match wanted {
+            Wanted::All => State::Split(input),
+            Wanted::One(step) => State::One(step, input),
+        };
+        Self { state, bytes_max }
+    }
+
+    /// What to call now. Asking again gives the same until the answer is there.
+    pub(crate) fn next(&mut self) -> Next {
+        match &mut self.state {
+            State::One(step, input) => Next::Call(*step, input.clone()),
+            State::Split(input) => Next::Call(Step::Split, input.clone()),
+            State::Execute { list, left, .. } => {
+                let chunk = left.last().cloned().unwrap_or_default();
+                Next::Call(Step::Execute, list.slice(chunk))
+            }
+            State::Merge(list) => Next::Call(Step::Merge, Bytes::from(list.clone())),
+            State::Done(result) => Next::Done(mem::take(result)),
+        }
+    }
+
+    /// Takes what the call gave.
+    pub(crate) fn answered(&mut self, answer: Vec<u8>) -> Result<(), ChunksError> {
+        let state = mem::replace(&mut self.state, State::Done(Vec::new()));
+        self.state = match state {
+            State::One(..) | State::Merge(_) | State::Done(_) => State::Done(answer),
+            State::Split(_) => {
+                let mut left = chunks(&answer)?;
+                left.reverse();
+                Self::go_on(Bytes::from(answer), left, vec![0; NUMBER_LEN], 0)
+            }
+            State::Execute {
+                list,
+                mut left,
+                mut outputs,
+                done,
+            } => {
+                left.pop();
+                let len = u32::try_from(answer.len()).map_err(|_| ChunksError::TooMuch)?;
+                let kept = list.len() + outputs.len() + NUMBER_LEN + answer.len();
+                if kept as u64 > self.bytes_max {
+                    return Err(ChunksError::TooMuch);
+                }
+                outputs.extend_from_slice(&len.to_le_bytes());
+                outputs.extend_from_slice(&answer);
+                Self::go_on(list, left, outputs, done + 1)
+            }
+        };
+        Ok(())
+    }
+
+    fn go_on(list: Bytes, left: Vec<Range<usize>>, mut outputs: Vec<u8>, done: u32) -> State {
+        if left.is_empty() {
+            outputs[..NUMBER_LEN].copy_from_slice(&done.to_le_bytes());
+            return State::Merge(outputs);
+        }
+        State::Execute {
+            list,
+            left,
+            outputs,
+            done,
+        }
+    }
+}
+
+/// Where the chunks of a list are in it.
+pub(crate) fn chunks(list: &[u8]) -> Result<Vec<Range<usize>>, ListError> {
+    let mut at = 0;
+    let count = number(list, &mut at)?;
+    let count_max = usize::try_from(count).unwrap_or(usize::MAX);
+    if count_max > CHUNKS_MAX {
+        return Err(ListError::TooMany(count));
+    }
+    let mut found = Vec::new();
+    for index in 0..count_max {
+        let len = usize::try_from(number(list, &mut at)?).unwrap_or(usize::MAX);
+        let end = at.checked_add(len).filter(|end| *end <= list.len());
+        let end = end.ok_or(ListError::TooLong(index))?;
+        found.push(at..end);
+        at = end;
+    }
+    match list.len() - at {
+        0 => Ok(found),
+        rest => Err(ListError::Rest(rest)),
+    }
+}
+
+fn number(list: &[u8], at: &mut usize) -> Result<u32, ListError> {
+    let bytes = list.get(*at..*at + NUMBER_LEN).ok_or(ListError::CutOff)?;
+    *at += NUMBER_LEN;
+    let bytes = bytes
+        .try_into()
+        .expect("the slice has the length of a number");
+    Ok(u32::from_le_bytes(bytes))
+}
+
+/// What a function of the three gives: where its bytes are in the memory.
+pub(crate) fn place(packed: i64) -> Range<usize> {
+    let [high, low] = [packed >> 32, packed].map(|half| {
+        let half = u32::try_from(half & 0xffff_ffff).expect("it is masked");
+        usize::try_from(half).unwrap_or(usize::MAX)
+    });
+    high..high.saturating_add(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn list(chunks: &[&[u8]]) -> Vec<u8> {
+        let mut list = u32::try_from(chunks.len()).unwrap().to_le_bytes().to_vec();
+        for chunk in chunks {
+            list.extend_from_slice(&u32::try_from(chunk.len()).unwrap().to_le_bytes());
+            list.extend_from_slice(chunk);
+        }
+        list
+    }
+
+    /// Plays a job whose `split` gives `cut`, whose `execute` doubles and whose `merge` is shown.
+    fn play(cut: Vec<u8>, bytes_max: u64) -> Result<Vec<u8>, ChunksError> {
+        let mut calls = Calls::new(Wanted::All, Bytes::from_static(b"input"), bytes_max);
+        loop {
+            let answer = match calls.next() {
+                Next::Call(Step::Split, input) => {
+                    assert_eq!(input, "input");
+                    cut.clone()
+                }
+                Next::Call(Step::Execute, chunk) => [&chunk[..], &chunk[..]].concat(),
+                Next::Call(Step::Merge, list) => list.to_vec(),
+                Next::Done(result) => return Ok(result),
+            };
+            calls.answered(answer)?;
+        }
+    }
+
+    #[test]
+    fn what_is_split_is_executed_in_order_and_merged() {
+        for (cut, merged) in [
+            (
+                &[&b"ab"[..], b"", b"c"][..],
+                &[&b"abab"[..], b"", b"cc"][..],
+            ),
+            (&[], &[]),
+        ] {
+            assert_eq!(play(list(cut), 1000), Ok(list(merged)));
+        }
+    }
+
+    #[test]
+    fn one_function_takes_the_input_and_gives_the_result() {
+        let input = Bytes::from_static(b"x");
+        let mut calls = Calls::new(Wanted::One(Step::Merge), input.clone(), 0);
+        assert_eq!(calls.next(), Next::Call(Step::Merge, input));
+        assert_eq!(calls.answered(b"y".to_vec()), Ok(()));
+        assert_eq!(calls.next(), Next::Done(b"y".to_vec()));
+    }
+
+    #[test]
+    fn what_is_no_list_is_refused() {
+        for (bytes, why) in [
+            (&b""[..], ListError::CutOff),
+            (&[1, 0, 0], ListError::CutOff),
+            (&[1, 0, 0, 0], ListError::CutOff),
+            (&[1, 0, 0, 0, 1, 0, 0, 0], ListError::TooLong(0)),
+            (&[1, 0, 0, 0, 255, 255, 255, 255, 0], ListError::TooLong(0)),
+            (&[0, 0, 0, 0, 7], ListError::Rest(1)),
+            (&[1, 0, 1, 0], ListError::TooMany(65_537)),
+            (&[255; 4], ListError::TooMany(u32::MAX)),
+        ] {
+            assert_eq!(chunks(bytes), Err(why), "{bytes:?}");
+            assert_eq!(play(bytes.to_vec(), 1000), Err(ChunksError::List(why)));
+        }
+    }
+
+    #[test]
+    fn the_host_keeps_no_more_than_it_may() {
+        assert_eq!(play(list(&[b"abcd"]), 28), Ok(list(&[b"abcdabcd"])));
+        assert_eq!(play(list(&[b"abcd"]), 27), Err(ChunksError::TooMuch));
+    }
+
+    #[test]
+    fn a_place_has_its_offset_above_its_length() {
+        assert_eq!(place(0x0000_0010_0000_0002), 16..18);
+        assert_eq!(place(-1), 0xffff_ffff..0x1_ffff_fffe);
+    }
+}

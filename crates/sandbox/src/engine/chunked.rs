@@ -1,0 +1,100 @@
+//! Jobs in chunks: bytes go through the memory of the guest.
+
+use bytes::Bytes;
+use wasmtime::{Instance, InstancePre, Memory, Store, Trap, TypedFunc};
+
+use super::call::{self, Returned};
+use super::guest::Guest;
+use super::values;
+use crate::chunks::{self, ALLOC, Calls, MEMORY, Next, Step, Wanted};
+use crate::exports;
+use crate::job::Job;
+
+/// A job in chunks that its module can take.
+pub(super) struct ChunkedCall {
+    linked: InstancePre<Guest>,
+    wanted: Wanted,
+    input: Bytes,
+    bytes_max: u64,
+    /// What to call first.
+    initializer: Option<&'static str>,
+}
+
+impl ChunkedCall {
+    /// What `job` asks for, if that is a job in chunks.
+    pub(super) fn resolve(linked: &InstancePre<Guest>, job: &Job) -> Option<Self> {
+        let module = linked.module();
+        let exported = |name: &str| call::exported(module, name);
+        let nothing_else = || !exports::fits(&job.entry, |name| exported(name).is_some());
+        // Most modules have no such function, and are spared the rest.
+        exported(Step::Split.name())?;
+        let signature = |name: &str| exported(name).as_ref().map(values::signature);
+        let memory = module
+            .get_export(MEMORY)
+            .is_some_and(|export| export.memory().is_some());
+        Some(Self {
+            linked: linked.clone(),
+            wanted: Wanted::by(job, signature, memory, nothing_else())?,
+            input: job.stdin.clone(),
+            bytes_max: job.limits.memory_bytes.value,
+            initializer: call::initializer(module, Step::Split.name()),
+        })
+    }
+
+    /// Makes all calls in one instance in a fresh store.
+    pub(super) async fn drive(&self, store: &mut Store<Guest>) -> wasmtime::Result<Returned> {
+        let instance = self.linked.instantiate_async(&mut *store).await?;
+        if let Some(name) = self.initializer {
+            call::initialize(store, instance, name).await?;
+        }
+        let channel = Channel::of(&mut *store, instance)?;
+        let mut calls = Calls::new(self.wanted, self.input.clone(), self.bytes_max);
+        loop {
+            match calls.next() {
+                Next::Done(result) => return Ok(Returned::Bytes(result)),
+                Next::Call(step, bytes) => {
+                    let answer = channel.call(&mut *store, instance, step, &bytes).await?;
+                    calls.answered(answer)?;
+                }
+            }
+        }
+    }
+}
+
+/// How bytes get into a guest and out of it.
+struct Channel {
+    memory: Memory,
+    alloc: TypedFunc<i32, i32>,
+}
+
+impl Channel {
+    fn of(store: &mut Store<Guest>, instance: Instance) -> wasmtime::Result<Self> {
+        let memory = instance.get_memory(&mut *store, MEMORY);
+        Ok(Self {
+            memory: memory.expect("a call is resolved against its module's exports"),
+            alloc: instance.get_typed_func(&mut *store, ALLOC)?,
+        })
+    }
+
+    async fn call(
+        &self,
+        store: &mut Store<Guest>,
+        instance: Instance,
+        step: Step,
+        bytes: &[u8],
+    ) -> wasmtime::Result<Vec<u8>> {
+        let len = u32::try_from(bytes.len()).map_err(|_| Trap::MemoryOutOfBounds)?;
+        let len = len.cast_signed();
+        let at = match len {
+            0 => 0,
+            len => self.alloc.call_async(&mut *store, len).await?,
+        };
+        let start = usize::try_from(at.cast_unsigned()).unwrap_or(usize::MAX);
+        let written = self.memory.write(&mut *store, start, bytes);
+        written.map_err(|_| Trap::MemoryOutOfBounds)?;
+        let function = instance.get_typed_func::<(i32, i32), i64>(&mut *store, step.name())?;
+        let packed = function.call_async(&mut *store, (at, len)).await?;
+        let answer = self.memory.data(&*store).get(chunks::place(packed));
+        Ok(answer.ok_or(Trap::MemoryOutOfBounds)?.to_vec())
+    }
+}
