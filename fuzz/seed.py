@@ -52,3 +52,5 @@ for path in sorted(VECTORS.glob("envelope/*.txt")):
     write("envelope", path.stem, read(path)[1][0])
 for path in sorted(VECTORS.glob("wire/*.txt")):
     wire(path.stem, *read(path))
+for path in sorted(VECTORS.glob("chunks/*.txt")):
+    write("chunks", path.stem, read(path)[1][0])

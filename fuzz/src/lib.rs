@@ -4,6 +4,7 @@
 //! in `fuzz/corpus/TARGET`, is what mutation starts from; an input that once failed is added to
 //! it and is replayed ever after. It runs on stable Rust; cargo-fuzz may drive the same functions.
 
+mod chunks;
 mod desk;
 mod engines;
 mod envelope;
@@ -32,10 +33,15 @@ pub struct Target {
 const PARSES: u64 = 2000;
 
 /// All targets.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 10] = [
     Target {
         name: "envelope",
         run: envelope::envelope,
+        sample: PARSES,
+    },
+    Target {
+        name: "chunks",
+        run: chunks::chunks,
         sample: PARSES,
     },
     Target {

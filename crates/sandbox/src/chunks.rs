@@ -137,13 +137,18 @@ pub(crate) enum ChunksError {
 
 /// Why bytes are no list of chunks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum ListError {
+#[non_exhaustive]
+pub enum ListError {
+    /// A number is not there, or only its beginning.
     #[error("it ends within a number")]
     CutOff,
+    /// More chunks than a list may have.
     #[error("it has {0} chunks, and at most {CHUNKS_MAX} are taken")]
     TooMany(u32),
+    /// This chunk, counted from 0, goes beyond the end.
     #[error("chunk {0} is longer than the list")]
     TooLong(usize),
+    /// So many bytes are no part of the list.
     #[error("{0} bytes follow its last chunk")]
     Rest(usize),
 }
@@ -178,7 +183,7 @@ impl Calls {
         self.state = match state {
             State::One(..) | State::Merge(_) | State::Done(_) => State::Done(answer),
             State::Split(_) => {
-                let mut left = chunks(&answer)?;
+                let mut left = places(&answer)?;
                 left.reverse();
                 Self::go_on(Bytes::from(answer), left, vec![0; NUMBER_LEN], 0)
             }
@@ -216,8 +221,17 @@ impl Calls {
     }
 }
 
+/// The chunks of a list, in order.
+///
+/// # Errors
+///
+/// [`ListError`] if the bytes are no list, or more than one.
+pub fn chunks(list: &[u8]) -> Result<impl Iterator<Item = &[u8]>, ListError> {
+    Ok(places(list)?.into_iter().map(|place| &list[place]))
+}
+
 /// Where the chunks of a list are in it.
-pub(crate) fn chunks(list: &[u8]) -> Result<Vec<Range<usize>>, ListError> {
+fn places(list: &[u8]) -> Result<Vec<Range<usize>>, ListError> {
     let mut at = 0;
     let count = number(list, &mut at)?;
     let count_max = usize::try_from(count).unwrap_or(usize::MAX);
@@ -320,7 +334,7 @@ mod tests {
             (&[1, 0, 1, 0], ListError::TooMany(65_537)),
             (&[255; 4], ListError::TooMany(u32::MAX)),
         ] {
-            assert_eq!(chunks(bytes), Err(why), "{bytes:?}");
+            assert_eq!(places(bytes), Err(why), "{bytes:?}");
             assert_eq!(play(bytes.to_vec(), 1000), Err(ChunksError::List(why)));
         }
     }

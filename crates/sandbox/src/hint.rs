@@ -65,8 +65,8 @@ impl Trap {
                  are offered with `propeller inspect FILE`"
             }
             Self::Chunks => {
-                "`split` gives a count and then length and bytes of each chunk, all numbers as u32, \
-                 little-endian: see docs/formats/chunks.md"
+                "let `split` give a count, then length and bytes of each chunk, all numbers as u32, \
+                 little-endian: docs/formats/chunks.md"
             }
             Self::Other => {
                 "look at the function that the backtrace names first; a build with debug information \

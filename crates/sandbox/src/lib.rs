@@ -5,6 +5,7 @@
 //!
 //! - [`job`] – the module, the entry point, the arguments, the limits
 //! - [`capabilities`] – what a guest may reach beyond its sandbox
+//! - [`chunks`] – jobs whose input is split, executed and merged
 //! - [`exit`] – how a guest ended, what it printed, what it used
 //! - [`transcript`] – what a guest has printed so far, readable while it runs
 //! - [`hint`] – what to do about an end that nobody wanted
@@ -25,7 +26,7 @@ compile_error!("propeller-sandbox has no engine: turn on its feature `wasmtime` 
 
 mod cache;
 pub mod capabilities;
-mod chunks;
+pub mod chunks;
 pub mod config;
 mod cpu;
 #[cfg(feature = "wasmtime")]
