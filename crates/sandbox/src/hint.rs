@@ -140,7 +140,6 @@ impl RunError {
                 "something else listens there, or only root may: ask for another port with \
                  --grant-port"
             }
-            Self::ComponentInProcess => "pin the task to a proplet with another isolation",
             Self::Escaped | Self::Forged => {
                 "do not run this module again; its bytes are evidence: tell the proplet's operator"
             }

@@ -208,7 +208,7 @@ impl Host {
         let slot = self.slots.acquire().await;
         let _slot = slot.map_err(|_| RunError::Stopped)?;
         let _running = Running::enter(&self.running);
-        let exit = attend::attend(&self.keeper, ready.image(), &job).await?;
+        let exit = attend::attend(&self.keeper, &ready, &job).await?;
         Ok(ready.account(exit))
     }
 }

@@ -127,12 +127,6 @@ pub enum RunError {
         /// How long the job has waited.
         limit_ms: u64,
     },
-    /// A component, where every guest has a process of its own.
-    #[error(
-        "components cannot run in a process of their own in this version: \
-         this proplet has PROPLET_ISOLATION=process"
-    )]
-    ComponentInProcess,
     /// A directory that was granted cannot be opened.
     #[error("the directory granted as `{guest}` cannot be opened: {reason}")]
     Directory {

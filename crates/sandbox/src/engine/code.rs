@@ -110,23 +110,14 @@ impl Code {
         linked.map(Self::Module).map_err(|error| unlinkable(&error))
     }
 
-    /// Links a module that was compiled elsewhere, by an engine of the same configuration.
-    #[cfg(target_os = "linux")]
-    pub(super) fn link(linkers: &Linkers, module: &Module) -> wasmtime::Result<Self> {
-        linkers.modules.instantiate_pre(module).map(Self::Module)
-    }
-
-    /// The compiled code as bytes that another process can map.
+    /// The compiled code as bytes that another process can load.
     #[cfg(target_os = "linux")]
     pub(super) fn image(&self) -> Result<Vec<u8>, RunError> {
-        match self {
-            Self::Module(linked) => linked
-                .module()
-                .serialize()
-                .map_err(|error| RunError::Runtime(Arc::from(error.into_boxed_dyn_error()))),
-            // Wasmtime maps components only from a path or from bytes that may become executable.
-            Self::Component(_) => Err(RunError::ComponentInProcess),
-        }
+        let image = match self {
+            Self::Module(linked) => linked.module().serialize(),
+            Self::Component(linked) => linked.component().serialize(),
+        };
+        image.map_err(|error| RunError::Runtime(Arc::from(error.into_boxed_dyn_error())))
     }
 
     /// The size of the compiled image, which is nearly all that is kept of a module.

@@ -212,6 +212,9 @@ fn wasi(setting: &Setting<'_>, clock: &VirtualClock, reach: &Reach) -> Result<Wa
     }
     if job.capabilities.has_network() {
         network::allow(&mut wasi, reach);
+    } else {
+        // Even a socket that reaches nothing would be one, and the end of a locked process.
+        wasi.allow_tcp(false).allow_udp(false);
     }
     Ok(wasi.build_p1())
 }

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use propeller_model::{self as model, Profile, Stream};
+use serde::{Deserialize, Serialize};
+use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
 use super::call::Call;
@@ -75,6 +77,14 @@ impl Prepared {
         image.expect("this compiler ends every compilation with an image")
     }
 
+    /// What the code is of.
+    pub(crate) fn kind(&self) -> Kind {
+        match self.ready.compiled.code {
+            Code::Module(_) => Kind::Module,
+            Code::Component(_) => Kind::Component,
+        }
+    }
+
     /// Adds to the end of a guest what came before it.
     pub(crate) fn account(&self, exit: Exit) -> Exit {
         self.ready.account(exit, Arc::clone(&self.told))
@@ -95,6 +105,19 @@ pub(crate) struct Runner {
     worlds: Worlds,
 }
 
+/// What compiled code is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Kind {
+    Module,
+    Component,
+}
+
+/// Code that is in this process and not linked.
+pub(crate) enum Unlinked {
+    Module(Module),
+    Component(Component),
+}
+
 /// Code that is linked in this process.
 pub(crate) struct Loaded(Code);
 
@@ -108,8 +131,18 @@ impl Runner {
         &self.worlds.of(profile).engine
     }
 
-    pub(crate) fn link(&self, module: &Module, profile: Profile) -> wasmtime::Result<Loaded> {
-        Code::link(&self.worlds.of(profile).linkers, module).map(Loaded)
+    pub(crate) fn link(&self, code: &Unlinked, profile: Profile) -> wasmtime::Result<Loaded> {
+        let linkers = &self.worlds.of(profile).linkers;
+        let linked = match code {
+            Unlinked::Module(module) => Code::Module(linkers.modules.instantiate_pre(module)?),
+            Unlinked::Component(component) => {
+                // Of memory files, which a process cannot make once a guest is in it. Without them
+                // the guest would fill its memories itself, and pay for it with its fuel.
+                component.initialize_copy_on_write_image()?;
+                Code::Component(linkers.components.instantiate_pre(component)?)
+            }
+        };
+        Ok(Loaded(linked))
     }
 
     /// Runs `job`, whose call the compiler has checked. Output goes to the sinks at once: whoever

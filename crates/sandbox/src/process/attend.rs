@@ -14,7 +14,7 @@ use super::socket::{receive_when_there, send_when_possible};
 use super::wire::{
     Done, End, Ended, FromChild, MESSAGE_BYTES_MAX, ToChild, Verdict, Work, encode, frame,
 };
-use crate::engine::split::{Seed, seed, trap_message};
+use crate::engine::split::{Kind, Prepared, Seed, seed, trap_message};
 use crate::exit::{Exit, Inconclusive, Limit, LimitHit, Status, Usage};
 use crate::job::Job;
 use crate::runtime::RunError;
@@ -29,11 +29,11 @@ const GRACE: Duration = Duration::from_millis(5);
 /// How long the zygote may take to say how a child ended.
 const ENDED_MAX: Duration = Duration::from_secs(5);
 
-/// Runs `job`, whose code is `image`, in a child. Dropping the future kills the child.
-pub(super) async fn attend(keeper: &Keeper, image: &OwnedFd, job: &Job) -> Result<Exit, RunError> {
-    let parcel =
-        Parcel::pack(job, seed(job)?).map_err(|error| RunError::Runtime(Arc::new(error)))?;
-    let mut child = deliver(keeper, image, &parcel).await?;
+/// Runs `job`, whose code is `code`, in a child. Dropping the future kills the child.
+pub(super) async fn attend(keeper: &Keeper, code: &Prepared, job: &Job) -> Result<Exit, RunError> {
+    let parcel = Parcel::pack(job, code.kind(), seed(job)?);
+    let parcel = parcel.map_err(|error| RunError::Runtime(Arc::new(error)))?;
+    let mut child = deliver(keeper, code.image(), &parcel).await?;
     let began = Instant::now();
     let mut told = Told::new(job);
     let patience = Duration::from_millis(job.limits.wall_ms.value).saturating_add(GRACE);
@@ -71,8 +71,8 @@ struct Parcel {
 }
 
 impl Parcel {
-    fn pack(job: &Job, seed: Seed) -> io::Result<Self> {
-        let work = encode(&Work::of(job, seed));
+    fn pack(job: &Job, kind: Kind, seed: Seed) -> io::Result<Self> {
+        let work = encode(&Work::of(job, kind, seed));
         if work.len() <= INLINE_BYTES_MAX {
             return Ok(Self {
                 message: encode(&ToChild::Inline(&work)),

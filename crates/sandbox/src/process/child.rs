@@ -16,7 +16,7 @@ use super::wire::{
 };
 use super::{memfd, socket, sys};
 use crate::capabilities::Capabilities;
-use crate::engine::split::{Loaded, Runner, Seed, Sink};
+use crate::engine::split::{Kind, Loaded, Runner, Seed, Sink};
 use crate::exit::{Exit, Inconclusive, Status};
 use crate::job::{Entry, Job};
 use crate::runtime::RunError;
@@ -132,13 +132,14 @@ fn work(inheritance: &Inheritance) -> Result<Option<Guest>, String> {
         job,
         seed,
         code,
+        kind,
         input,
     }) = assignment()?
     else {
         return Ok(None);
     };
-    let module = sys::load(runner.engine(job.profile), code).map_err(text)?;
-    let loaded = runner.link(&module, job.profile).map_err(text)?;
+    let code = sys::load(runner.engine(job.profile), code, kind).map_err(text)?;
+    let loaded = runner.link(&code, job.profile).map_err(text)?;
     lock::guest(plan.locks, &inheritance.filters, &job, input)?;
     Ok(Some(Guest {
         job,
@@ -153,6 +154,7 @@ struct Assignment {
     job: Job,
     seed: Seed,
     code: File,
+    kind: Kind,
     /// How many bytes the job had on the wire.
     input: u64,
 }
@@ -182,6 +184,7 @@ fn assignment() -> Result<Option<Assignment>, String> {
     let job: Work<'_> = postcard::from_bytes(&work).map_err(text)?;
     Ok(Some(Assignment {
         seed: job.seed,
+        kind: job.kind,
         job: job.into_job(),
         code: File::from(code),
         input: work.len() as u64,

@@ -79,6 +79,15 @@ fn waiting(socket: RawFd) -> Result<Rules, BackendError> {
     for call in [libc::SYS_pread64, libc::SYS_close] {
         rules.insert(call, Vec::new());
     }
+    // A component's memories start as memory files, made here: what is open already is the socket,
+    // nothing, and files that are sealed.
+    rules.insert(libc::SYS_memfd_create, Vec::new());
+    rules.insert(
+        libc::SYS_write,
+        vec![one(descriptor(socket)?)?, one(opened()?)?],
+    );
+    let add_seals = equals(1, libc::F_ADD_SEALS.cast_unsigned())?;
+    rules.insert(libc::SYS_fcntl, vec![one(add_seals)?]);
     // Only of an open file: no filter can look at a path.
     let open_file = equals(2, libc::AT_EMPTY_PATH.cast_unsigned())?;
     rules.insert(libc::SYS_statx, vec![one(open_file)?]);
@@ -109,6 +118,12 @@ fn one(condition: SeccompCondition) -> Result<SeccompRule, BackendError> {
 
 fn descriptor(socket: RawFd) -> Result<SeccompCondition, BackendError> {
     equals(0, socket.cast_unsigned())
+}
+
+/// That a descriptor is none of the three that a child starts with.
+fn opened() -> Result<SeccompCondition, BackendError> {
+    let (len, from) = (SeccompCmpArgLen::Dword, SeccompCmpOp::Ge);
+    SeccompCondition::new(0, len, from, 3)
 }
 
 fn equals(argument: u8, value: u32) -> Result<SeccompCondition, BackendError> {

@@ -31,8 +31,9 @@ use crate::job::Job;
 /// Who children are if the proplet is root: the user that owns nothing.
 const NOBODY: u32 = 65534;
 
-/// Descriptors of a child while it loads: three streams, code, input, and room to spare.
-const DESCRIPTORS_MAX: u64 = 16;
+/// Descriptors of a child while it loads: three streams, code, input, and a memory file for each
+/// memory of a component that starts with something in it.
+const DESCRIPTORS_MAX: u64 = 1024;
 
 /// What a child may allocate beyond the guest's memory and its input: stacks, tables of the
 /// engine, buffers of host calls.
@@ -138,6 +139,7 @@ pub(super) fn guest(locks: Locks, filters: &Filters, job: &Job, input: u64) -> R
                 limit(Resource::Data, data.saturating_add(input)),
             ),
             ("RLIMIT_CPU", limit(Resource::Cpu, seconds)),
+            ("RLIMIT_FSIZE", limit(Resource::Fsize, 0)),
             ("RLIMIT_NOFILE", limit(Resource::Nofile, 0)),
         ])?;
         // Best effort: the filter has the same rule.
@@ -201,7 +203,6 @@ fn empty_root() -> io::Result<()> {
 fn limits() -> Result<(), String> {
     first_failure([
         ("RLIMIT_CORE", limit(Resource::Core, 0)),
-        ("RLIMIT_FSIZE", limit(Resource::Fsize, 0)),
         ("RLIMIT_NPROC", limit(Resource::Nproc, 0)),
         ("RLIMIT_MEMLOCK", limit(Resource::Memlock, 0)),
         ("RLIMIT_MSGQUEUE", limit(Resource::Msgqueue, 0)),

@@ -7,13 +7,17 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::ptr::{self, NonNull};
 
+use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::process::Pid;
 use rustix::thread::UnshareFlags;
 use tokio::io::unix::AsyncFd;
+use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
 use super::wire::{End, Ended};
+use crate::engine::split::{Kind, Unlinked};
 
 /// The two sides of a fork.
 pub(crate) enum Fork {
@@ -111,9 +115,42 @@ pub(crate) fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     Ok(unsafe { AsyncFd::register(descriptor) }?)
 }
 
-/// Maps code that our parent has compiled.
-pub(super) fn load(engine: &Engine, image: File) -> wasmtime::Result<Module> {
-    // SAFETY: the file came over the socket from the process that started this one, which compiled
-    // it itself and sealed it: nobody can change it.
-    unsafe { Module::deserialize_open_file(engine, image) }
+/// Loads code that our parent has compiled. A module is mapped; a component is copied, because
+/// wasmtime maps components from a path alone, and there are none here.
+pub(super) fn load(engine: &Engine, image: File, kind: Kind) -> wasmtime::Result<Unlinked> {
+    match kind {
+        Kind::Module => {
+            // SAFETY: the file came over the socket from the process that started this one, which
+            // compiled it itself and sealed it: nobody can change it.
+            let module = unsafe { Module::deserialize_open_file(engine, image) };
+            module.map(Unlinked::Module)
+        }
+        Kind::Component => {
+            let bytes = contents(image)?;
+            // SAFETY: as above.
+            let component = unsafe { Component::deserialize(engine, bytes) };
+            component.map(Unlinked::Component)
+        }
+    }
+}
+
+/// The contents of a sealed file, mapped for as long as this process lives.
+fn contents(image: File) -> io::Result<&'static [u8]> {
+    let len = usize::try_from(image.metadata()?.len()).map_err(io::Error::other)?;
+    // SAFETY: a mapping at an address that the kernel chooses changes nothing that is there.
+    let mapped = unsafe {
+        mmap(
+            ptr::null_mut(),
+            len,
+            ProtFlags::READ,
+            MapFlags::PRIVATE,
+            &image,
+            0,
+        )
+    }?;
+    // A debug build looks at a descriptor before it closes it, which no filter allows.
+    std::mem::forget(image);
+    let mapped = NonNull::new(mapped.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+    // SAFETY: the mapping has this length, and nobody can change or shrink the file.
+    Ok(unsafe { NonNull::slice_from_raw_parts(mapped, len).as_ref() })
 }

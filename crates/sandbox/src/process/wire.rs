@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mechanism::Mechanism;
 use crate::capabilities::Capabilities;
-use crate::engine::split::Seed;
+use crate::engine::split::{Kind, Seed};
 use crate::exit::{Limit, Trap};
 use crate::job::{Entry, Job, ModuleKey};
 use crate::transcript::{Keeps, Transcript};
@@ -84,12 +84,14 @@ pub(super) struct Work<'a> {
     limits: Limits,
     profile: Profile,
     pub(super) seed: Seed,
+    /// What its code is of.
+    pub(super) kind: Kind,
     /// Whether printing beyond a limit ends nobody.
     tail: bool,
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn of(job: &'a Job, seed: Seed) -> Self {
+    pub(super) fn of(job: &'a Job, kind: Kind, seed: Seed) -> Self {
         let Job {
             key: _,
             wasm: _,
@@ -114,6 +116,7 @@ impl<'a> Work<'a> {
             limits: *limits,
             profile: *profile,
             seed,
+            kind,
             tail: transcript.keeps() == Keeps::Tail,
         }
     }

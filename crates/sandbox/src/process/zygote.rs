@@ -24,7 +24,7 @@ use super::lock::{self, Locks};
 use super::mechanism::Mechanism;
 use super::wire::{FromZygote, MESSAGE_BYTES_MAX, ToZygote, decode, encode};
 use super::{socket, sys};
-use crate::engine::split::Runner;
+use crate::engine::split::{Kind, Runner};
 #[cfg(feature = "escaped-guest")]
 use crate::job::Job;
 
@@ -168,11 +168,11 @@ fn inheritance(plan: Plan) -> Result<Option<Inheritance>, String> {
     let engine = |error: wasmtime::Error| format!("engine: {error:#}");
     let runner = Runner::new(stack_bytes).map_err(engine)?;
     let pure = Profile::Pure;
-    let module = sys::load(runner.engine(pure), code.into()).map_err(engine)?;
+    let code = sys::load(runner.engine(pure), code.into(), Kind::Module).map_err(engine)?;
     let socket = std::os::fd::AsRawFd::as_raw_fd(&rustix::stdio::stdin());
     let filters = Filters::build(socket).map_err(|error| format!("seccomp filter: {error}"))?;
     let inheritance = Inheritance {
-        warm: runner.link(&module, pure).map_err(engine)?,
+        warm: runner.link(&code, pure).map_err(engine)?,
         runner,
         filters,
         zygote: getpid(),

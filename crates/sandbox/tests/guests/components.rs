@@ -7,7 +7,7 @@ use crate::support::{bound, check, exit, job, job_of, run};
 const GREET: &str = include_str!("../../../../examples/guests/greet/greet.wat");
 
 /// A Rust program for WASI preview 1 as a component: what compilers for WASI 0.2 emit.
-fn hello() -> Vec<u8> {
+pub(crate) fn hello() -> Vec<u8> {
     use wasi_preview1_component_adapter_provider as adapter;
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),

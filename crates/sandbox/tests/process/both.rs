@@ -115,6 +115,35 @@ async fn both_tell_the_same() {
     }
 }
 
+/// A component with data in its memory, which costs no fuel in either.
+#[tokio::test]
+async fn both_tell_the_same_of_components() {
+    let processes = runtime();
+    let threads = WasmtimeRuntime::new(CONFIG).expect("the engine starts on this machine");
+    let greet = include_str!("../../../../examples/guests/greet/greet.wat");
+    for (entry, args) in [
+        ("greet", &["\"Ada\""][..]),
+        ("greet", &["Ada"]),
+        ("demo:greeter/api@1.0.0#greet", &["\"Ada\""]),
+        ("total", &["[1, 2, 4294967295]"]),
+        ("divide", &["7", "0"]),
+        ("absent", &[]),
+    ] {
+        for (fuel, memory) in [(10_000_000, 4 * MIB), (10, 4 * MIB), (10_000_000, 1000)] {
+            let mut job = job(greet, entry, args);
+            job.limits.fuel = bound(fuel);
+            job.limits.memory_bytes = bound(memory);
+            check(&processes, &threads, job).await;
+        }
+    }
+    for args in [&[][..], &["Ada"]] {
+        let mut hello = crate::support::job_of(crate::components::hello());
+        hello.args = args.iter().map(ToString::to_string).collect();
+        hello.stdin = Bytes::from_static(b"input");
+        check(&processes, &threads, hello).await;
+    }
+}
+
 #[tokio::test]
 async fn a_mebibyte_goes_in_and_out() {
     let processes = runtime();
@@ -145,15 +174,4 @@ async fn compiled_code_is_sealed_once() {
     assert!(!first.module_cached && first.compile_us > 0);
     assert!(second.module_cached && second.compile_us == 0);
     assert_eq!(processes.compilations(), 1);
-}
-
-#[tokio::test]
-async fn a_component_is_refused_by_name() {
-    let text = include_str!("../../../../examples/guests/greet/greet.wat");
-    crate::support::check(
-        job(text, "greet", &["\"Ada\""]),
-        "error: components cannot run in a process of their own in this version: \
-         this proplet has PROPLET_ISOLATION=process",
-    )
-    .await;
 }

@@ -13,6 +13,8 @@ const ADD: &str = r#"
       (i32.add (local.get 0) (local.get 1))))
 "#;
 
+const GREET: &str = include_str!("../../../../examples/guests/greet/greet.wat");
+
 /// Rounds of one measurement, after as many again that warm up.
 const ROUNDS: usize = 500;
 
@@ -53,6 +55,8 @@ async fn cost_of_a_process_for_each_guest() {
     for (name, job) in [
         ("core function", job(ADD, "add", &["2", "40"])),
         ("WASI hello", job_of(hello.to_vec())),
+        ("component function", job(GREET, "greet", &["\"Ada\""])),
+        ("component hello", job_of(crate::components::hello())),
     ] {
         let within = measure(&threads, &job).await;
         let apart = measure(&processes, &job).await;

@@ -12,6 +12,8 @@ mod canary;
 mod chunks;
 #[path = "../guests/commands.rs"]
 mod commands;
+#[path = "../guests/components.rs"]
+mod components;
 #[path = "../conformance/mod.rs"]
 mod conformance;
 #[path = "../guests/deterministic.rs"]
@@ -20,6 +22,8 @@ mod deterministic;
 mod flat;
 #[path = "../guests/limits.rs"]
 mod limits;
+#[path = "../guests/preview2.rs"]
+mod preview2;
 #[path = "../guests/refusals.rs"]
 mod refusals;
 #[path = "../guests/stop.rs"]
