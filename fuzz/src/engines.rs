@@ -17,6 +17,7 @@ const CONFIG: EngineConfig = EngineConfig {
     compile_max: Duration::from_secs(30),
     cache_bytes_max: 64 * 1024 * 1024,
     cache_entries_max: 1,
+    cache_ttl: Duration::from_secs(3600),
     threads: 1,
 };
 

@@ -135,6 +135,13 @@ pub const SCHEMA: Schema = Schema {
             "Memory for compiled modules.",
         ),
         Key::new(
+            "code_cache_ttl",
+            &[],
+            Kind::Duration,
+            Some("1h"),
+            "How long a compiled module is kept after its last use, as it holds what its task's module holds; 0s keeps none.",
+        ),
+        Key::new(
             "engine",
             &[],
             Kind::Text,
@@ -333,6 +340,7 @@ fn sandbox(settings: &mut Settings) -> EngineConfig {
         compile_max: settings.duration("max_compile"),
         cache_bytes_max: settings.bytes("code_cache"),
         cache_entries_max: CODE_CACHE_ENTRIES_MAX,
+        cache_ttl: settings.duration("code_cache_ttl"),
         threads,
     }
 }

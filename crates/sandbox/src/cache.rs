@@ -1,12 +1,15 @@
-//! Compiled code, kept for later jobs and compiled once for concurrent ones.
+//! Compiled code, kept for later jobs for a while and compiled once for concurrent ones.
 //!
 //! Every key has one cell. Whoever claims a key first has to fill its cell; everyone waits on it.
 //! Cells that are being filled are not bounded here, since each has a job behind it; cells that are
-//! filled are, and the one that was used longest ago goes first.
+//! filled are, and the one that was used longest ago goes first. One that nobody has used for the
+//! time to live goes too, because compiled code holds what its module holds. Here is no clock: who
+//! calls says what time it is, and `shelf` calls when it is time.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
 
 use tokio::sync::SetOnce;
 
@@ -16,8 +19,16 @@ pub(crate) type Cell<V> = Arc<SetOnce<V>>;
 /// A bounded map from key to cell.
 pub(crate) struct Cache<K, V> {
     slots: Mutex<Slots<K, V>>,
-    entries_max: usize,
-    bytes_max: u64,
+    bounds: Bounds,
+}
+
+/// What is kept, at most.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) entries_max: usize,
+    pub(crate) bytes_max: u64,
+    /// How long after its last use; 0 keeps nothing.
+    pub(crate) ttl: Duration,
 }
 
 /// What a job gets that asks for a key.
@@ -28,33 +39,55 @@ pub(crate) struct Claim<V> {
 }
 
 impl<K: Clone + Eq + Hash, V> Cache<K, V> {
-    pub(crate) fn new(entries_max: usize, bytes_max: u64) -> Self {
+    pub(crate) fn new(bounds: Bounds) -> Self {
         Self {
             slots: Mutex::new(Slots::new()),
-            entries_max,
-            bytes_max,
+            bounds,
         }
     }
 
     /// The cell of `key`, used now.
-    pub(crate) fn claim(&self, key: &K) -> Claim<V> {
-        self.lock().claim(key)
+    pub(crate) fn claim(&self, key: &K, now: Instant) -> Claim<V> {
+        let mut slots = self.lock();
+        slots.expire(self.bounds.ttl, now);
+        slots.claim(key, now)
     }
 
     /// Fills the cell of `key`. A value without a size is for those who wait, and is not kept.
-    pub(crate) fn settle(&self, key: &K, cell: &Cell<V>, value: V, bytes: Option<u64>) {
+    /// Whether this one is.
+    pub(crate) fn settle(
+        &self,
+        key: &K,
+        cell: &Cell<V>,
+        value: V,
+        bytes: Option<u64>,
+        now: Instant,
+    ) -> bool {
+        let Bounds {
+            entries_max,
+            bytes_max,
+            ttl,
+        } = self.bounds;
+        // What can never fit would only push everything else out.
+        let kept = bytes.filter(|&bytes| bytes <= bytes_max && entries_max > 0 && !ttl.is_zero());
         {
             let mut slots = self.lock();
-            match bytes {
-                Some(bytes) if bytes <= self.bytes_max => slots.keep(key, bytes),
-                // What can never fit would only push everything else out.
-                Some(_) | None => slots.remove(key),
+            match kept {
+                Some(bytes) => slots.keep(key, bytes, now),
+                None => slots.remove(key),
             }
-            slots.evict(self.entries_max, self.bytes_max);
+            slots.evict(entries_max, bytes_max);
         }
         if cell.set(value).is_err() {
             tracing::error!("a module was compiled twice for one cell");
         }
+        kept.is_some()
+    }
+
+    /// Drops what nobody has used for the time to live, and says when the next one will have been
+    /// there that long; `None` if nothing is kept.
+    pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
+        self.lock().expire(self.bounds.ttl, now)
     }
 
     fn lock(&self) -> MutexGuard<'_, Slots<K, V>> {
@@ -62,15 +95,16 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
     }
 }
 
-/// The books: who is in, how big, used when. Every use counts `clock` on by one.
+/// The books: who is in, how big, used when. Every use counts `uses` on by one, which is the order
+/// of those at one time.
 struct Slots<K, V> {
     by_key: HashMap<K, Slot<V>>,
-    clock: u64,
+    uses: u64,
 }
 
 struct Slot<V> {
     cell: Cell<V>,
-    used: u64,
+    used: (Instant, u64),
     /// `None` while the cell is being filled.
     bytes: Option<u64>,
 }
@@ -79,14 +113,15 @@ impl<K: Clone + Eq + Hash, V> Slots<K, V> {
     fn new() -> Self {
         Self {
             by_key: HashMap::new(),
-            clock: 0,
+            uses: 0,
         }
     }
 
-    fn claim(&mut self, key: &K) -> Claim<V> {
-        self.clock += 1;
+    fn claim(&mut self, key: &K, now: Instant) -> Claim<V> {
+        self.uses += 1;
+        let used = (now, self.uses);
         if let Some(slot) = self.by_key.get_mut(key) {
-            slot.used = self.clock;
+            slot.used = used;
             return Claim {
                 cell: Arc::clone(&slot.cell),
                 first: false,
@@ -95,21 +130,32 @@ impl<K: Clone + Eq + Hash, V> Slots<K, V> {
         let cell = Arc::new(SetOnce::new());
         let slot = Slot {
             cell: Arc::clone(&cell),
-            used: self.clock,
+            used,
             bytes: None,
         };
         self.by_key.insert(key.clone(), slot);
         Claim { cell, first: true }
     }
 
-    fn keep(&mut self, key: &K, bytes: u64) {
+    /// Its time begins when it is there: compiling may take longer than it is kept.
+    fn keep(&mut self, key: &K, bytes: u64, now: Instant) {
         if let Some(slot) = self.by_key.get_mut(key) {
             slot.bytes = Some(bytes);
+            slot.used.0 = now;
         }
     }
 
     fn remove(&mut self, key: &K) {
         self.by_key.remove(key);
+    }
+
+    /// Linear in the number of entries, which is bounded and small next to running a guest.
+    fn expire(&mut self, ttl: Duration, now: Instant) -> Option<Instant> {
+        // A time that no clock reaches is no time.
+        let until = |slot: &Slot<V>| slot.bytes.and_then(|_| slot.used.0.checked_add(ttl));
+        self.by_key
+            .retain(|_, slot| until(slot).is_none_or(|until| until > now));
+        self.by_key.values().filter_map(until).min()
     }
 
     /// Linear in the number of entries, which is small next to the cost of one compilation.
@@ -135,21 +181,34 @@ mod tests {
 
     /// Plays a script and compares what is in the cache at the end.
     ///
-    /// `a` claims module a, `a=3` settles it with 3 bytes, `a!` settles it as refused. The cache
-    /// holds 2 entries and 10 bytes.
+    /// `a` claims module a, `a=3` settles it with 3 bytes, `a!` settles it as refused, and `+4` lets
+    /// 4 seconds pass, after which what is over is dropped. The cache holds 2 entries and 10 bytes
+    /// for 10 seconds.
     fn check(script: &str, expected: &str) {
-        let cache = Cache::new(2, 10);
+        let cache = Cache::new(Bounds {
+            entries_max: 2,
+            bytes_max: 10,
+            ttl: Duration::from_secs(10),
+        });
         let mut cells = HashMap::new();
+        let mut now = Instant::now();
         for step in script.split(' ') {
-            let name = &step[..1];
-            match &step[1..] {
-                "" => {
-                    cells.insert(name, cache.claim(&key(name)).cell);
+            let (name, rest) = step.split_at(1);
+            let number = || rest.trim_matches('=').parse().expect("a number");
+            match (name, rest) {
+                ("+", _) => {
+                    now += Duration::from_secs(number());
+                    let next = cache.expire(now);
+                    assert!(next.is_none_or(|next| next > now), "{script}");
                 }
-                "!" => cache.settle(&key(name), &cells[name], (), None),
-                size => {
-                    let bytes = size[1..].parse().expect("a size follows the equals sign");
-                    cache.settle(&key(name), &cells[name], (), Some(bytes));
+                (_, "") => {
+                    cells.insert(name, cache.claim(&key(name), now).cell);
+                }
+                (_, "!") => {
+                    cache.settle(&key(name), &cells[name], (), None, now);
+                }
+                _ => {
+                    cache.settle(&key(name), &cells[name], (), Some(number()), now);
                 }
             }
         }
@@ -166,6 +225,7 @@ mod tests {
     fn what_was_used_longest_ago_goes_first() {
         check("a a=1 b b=1 c c=1", "b c");
         check("a a=1 b b=1 a c c=1", "a c");
+        check("a a=1 b b=1 +1 a +1 c c=1", "a c");
     }
 
     #[test]
@@ -182,6 +242,7 @@ mod tests {
     #[test]
     fn what_is_being_compiled_stays() {
         check("a b b=1 c c=1 d d=1", "a c d");
+        check("a +100", "a");
     }
 
     #[test]
@@ -190,10 +251,43 @@ mod tests {
     }
 
     #[test]
+    fn what_nobody_uses_goes_when_its_time_is_over() {
+        check("a a=1 +9", "a");
+        check("a a=1 +10", "");
+        check("a a=1 +5 b b=1 +5", "b");
+        check("a a=1 +9 a +9", "a");
+        // Its time begins when it is compiled.
+        check("a +9 a=1 +9", "a");
+    }
+
+    #[test]
+    fn what_is_over_is_claimed_anew_even_if_nobody_has_dropped_it() {
+        let cache: Cache<String, ()> = Cache::new(Bounds {
+            entries_max: 2,
+            bytes_max: 10,
+            ttl: Duration::from_secs(10),
+        });
+        let now = Instant::now();
+        let cell = cache.claim(&key("a"), now).cell;
+        assert!(cache.settle(&key("a"), &cell, (), Some(1), now));
+        assert!(!cache.claim(&key("a"), now).first);
+        assert!(cache.claim(&key("a"), now + Duration::from_secs(10)).first);
+    }
+
+    #[test]
     fn only_the_first_claimant_fills_the_cell() {
-        let cache: Cache<String, ()> = Cache::new(1, 1);
-        assert!(cache.claim(&key("a")).first);
-        assert!(!cache.claim(&key("a")).first);
-        assert!(cache.claim(&key("b")).first);
+        let now = Instant::now();
+        let cache: Cache<String, ()> = Cache::new(Bounds {
+            entries_max: 1,
+            bytes_max: 1,
+            ttl: Duration::ZERO,
+        });
+        let first = cache.claim(&key("a"), now);
+        assert!(first.first);
+        assert!(!cache.claim(&key("a"), now).first);
+        assert!(cache.claim(&key("b"), now).first);
+        // Without time to live it is for those who wait, and for nobody later.
+        assert!(!cache.settle(&key("a"), &first.cell, (), Some(1), now));
+        assert!(cache.claim(&key("a"), now).first);
     }
 }

@@ -20,6 +20,8 @@ pub struct EngineConfig {
     pub cache_bytes_max: u64,
     /// How many compiled modules are kept for later jobs.
     pub cache_entries_max: usize,
+    /// How long compiled code is kept after its last use; 0 keeps none.
+    pub cache_ttl: Duration,
     /// How many threads guests share; 0 means 1.
     pub threads: usize,
 }

@@ -1,7 +1,7 @@
 //! The port on wasmtime.
 //!
 //! ```text
-//!  run(job) ──► a task on our threads ──► cache ──► call ──► guest ──► Exit
+//!  run(job) ──► a task on our threads ──► shelf ──► call ──► guest ──► Exit
 //!                  ▲ aborted when the        │        │         │
 //!                    caller's future drops   │        │         └ verdict, memory, output
 //!                                            │        └ values
@@ -12,9 +12,6 @@
 //! heartbeats waiting. The ticker makes every guest yield each 5 ms; a guest that has yielded
 //! can be timed out, aborted or followed by another one. What cannot be interrupted is one host
 //! call or one bulk instruction; a `memory.fill` of 256 MiB takes more than a tenth of a second.
-//!
-//! A compilation cannot be interrupted either: a job that is dropped, or has waited long enough,
-//! leaves it to finish. It is shared, and its result is cached.
 
 mod call;
 mod chunked;
@@ -37,22 +34,17 @@ mod world;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use tokio::task::JoinSet;
 
-use crate::cache::{Cache, Cell};
 use crate::config::{self, EngineConfig, StartError};
-use crate::cpu::micros;
 use crate::excerpt;
 use crate::exit::Exit;
 use crate::job::Job;
 use crate::runtime::{RunError, Runtime};
+use crate::shelf::{Found, Shelf};
 use crate::threads::Threads;
 
 use call::Call;
@@ -65,6 +57,8 @@ use world::{Key, World, Worlds};
 ///
 /// It owns its threads. Dropping it stops them without waiting, also from asynchronous code.
 pub struct WasmtimeRuntime {
+    /// What drops compiled code when its time is over.
+    _forgetting: JoinSet<()>,
     threads: Threads,
     host: Arc<Host>,
 }
@@ -76,9 +70,14 @@ impl WasmtimeRuntime {
     ///
     /// [`StartError`] if this machine cannot run guests that way.
     pub fn new(config: EngineConfig) -> Result<Self, StartError> {
+        let threads = Threads::start(config.threads).map_err(StartError::Threads)?;
+        let host = Host::new(config, "in-process", Compiled::for_this_process)?;
+        let mut forgetting = JoinSet::new();
+        forgetting.spawn_on(Arc::clone(&host.shelf).forget(), threads.handle());
         Ok(Self {
-            threads: Threads::start(config.threads).map_err(StartError::Threads)?,
-            host: Arc::new(Host::new(config, "in-process", Compiled::for_this_process)?),
+            _forgetting: forgetting,
+            threads,
+            host: Arc::new(host),
         })
     }
 
@@ -89,7 +88,7 @@ impl WasmtimeRuntime {
 
     /// How many modules have been compiled so far.
     pub fn compilations(&self) -> u64 {
-        self.host.compilations.load(Ordering::Relaxed)
+        self.host.shelf.made()
     }
 }
 
@@ -122,12 +121,9 @@ impl fmt::Debug for WasmtimeRuntime {
 /// What all guests share. Nothing in it remembers a guest but compiled code.
 struct Host {
     worlds: Worlds,
-    cache: Cache<Key, Result<Compiled, RunError>>,
+    shelf: Arc<Shelf<Key, Compiled>>,
     ticker: Ticker,
-    compilations: AtomicU64,
     stack_bytes: u64,
-    module_bytes_max: u64,
-    compile_max: Duration,
     /// What is made of new code before it is kept.
     finish: Finish,
 }
@@ -151,10 +147,8 @@ impl Compiled {
 
 /// A job that can run: its code is there, and the call fits it.
 struct Ready {
-    compiled: Compiled,
+    found: Found<Compiled>,
     asked: Asked,
-    module_cached: bool,
-    waited: Duration,
 }
 
 /// What a job asks of its code.
@@ -168,12 +162,7 @@ impl Ready {
     /// Adds to the end of a guest what came before it.
     fn account(&self, mut exit: Exit, engine: Arc<propeller_model::Engine>) -> Exit {
         exit.engine = Some(engine);
-        exit.usage.module_cached = self.module_cached;
-        exit.usage.compile_us = if self.module_cached {
-            0
-        } else {
-            micros(self.waited)
-        };
+        self.found.account(&mut exit.usage);
         exit
     }
 }
@@ -183,13 +172,10 @@ impl Host {
         let refused = |error: wasmtime::Error| StartError::Engine(error.into_boxed_dyn_error());
         let worlds = Worlds::new(config.stack_bytes_max, isolation).map_err(refused)?;
         Ok(Self {
-            cache: Cache::new(config.cache_entries_max, config.cache_bytes_max),
+            shelf: Shelf::new(&config),
             ticker: Ticker::start(worlds.engines()).map_err(StartError::Threads)?,
             worlds,
-            compilations: AtomicU64::new(0),
             stack_bytes: config.stack_bytes_max,
-            module_bytes_max: config.module_bytes_max,
-            compile_max: config.compile_max,
             finish,
         })
     }
@@ -209,77 +195,36 @@ impl Host {
 
     /// Everything that comes before the guest: its code, the limits as they hold here, the call.
     async fn ready(self: &Arc<Self>, job: &mut Job) -> Result<Ready, RunError> {
-        let arrived = Instant::now();
-        let len = job.wasm.len() as u64;
-        if len > self.module_bytes_max {
-            let len_max = self.module_bytes_max;
-            return Err(RunError::TooLarge { len, len_max });
-        }
+        let world = World::of(job.profile);
         let key = Key {
             module: job.key.clone(),
-            world: World::of(job.profile),
+            world,
         };
-        let code = self.code(key, &job.wasm);
-        // The compilation goes on, for whoever asks next.
-        let compiled = tokio::time::timeout(self.compile_max, code).await;
-        let (compiled, module_cached) = compiled.map_err(|_| RunError::CompileTime {
-            limit_ms: u64::try_from(self.compile_max.as_millis()).unwrap_or(u64::MAX),
-        })?;
-        let compiled = compiled?;
-        if job.capabilities.has_network() && matches!(compiled.code, Code::Module(_)) {
+        let host = Arc::clone(self);
+        let compile = move |wasm: &[u8]| host.compile(world, wasm);
+        let found = self.shelf.get(key, &job.wasm, compile).await?;
+        let code = &found.value.code;
+        if job.capabilities.has_network() && matches!(code, Code::Module(_)) {
             return Err(RunError::NoSockets);
         }
-        let waited = arrived.elapsed();
         job.limits = config::enforced(job.limits, self.stack_bytes);
-        let asked = match Service::asked(&compiled.code, job)? {
+        let asked = match Service::asked(code, job)? {
             Some(service) => Asked::Service(service),
             None => {
                 let engine = &self.worlds.of(job.profile).engine;
-                Asked::Call(Call::resolve(engine, &compiled.code, job)?)
+                Asked::Call(Call::resolve(engine, code, job)?)
             }
         };
         Ok(Ready {
             asked,
-            compiled,
-            module_cached,
-            waited,
+            found,
         })
     }
 
-    /// The compiled module of `key`, and whether it was ready.
-    async fn code(self: &Arc<Self>, key: Key, wasm: &Bytes) -> (Result<Compiled, RunError>, bool) {
-        let claim = self.cache.claim(&key);
-        let ready = claim.cell.initialized();
-        if claim.first {
-            self.compile(key, wasm.clone(), Arc::clone(&claim.cell));
-        }
-        (claim.cell.wait().await.clone(), ready)
-    }
-
-    /// Fills `cell`, on a thread that no job owns: a job that is dropped while it waits does not
-    /// take the compilation away from the others. Whoever waits, waits on the cell; only a shutdown
-    /// leaves it empty, and that ends them too.
-    fn compile(self: &Arc<Self>, key: Key, wasm: Bytes, cell: Cell<Result<Compiled, RunError>>) {
-        let host = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
-            let compiled = host.compile_now(key.world, &wasm);
-            // A refusal is not kept: whoever sends bad bytes again pays for them again.
-            let bytes = compiled.as_ref().ok().map(|compiled| compiled.code.bytes());
-            host.cache.settle(&key, &cell, compiled, bytes);
-        });
-    }
-
-    /// Compiles on this thread. A compiler that panics has met a module that it cannot take, and
-    /// the jobs that wait have to learn of it; the panic itself is in the process's log.
-    fn compile_now(&self, world: World, wasm: &[u8]) -> Result<Compiled, RunError> {
-        self.compilations.fetch_add(1, Ordering::Relaxed);
-        let side = self.worlds.side(world);
-        let compile = || Code::compile(side, wasm).and_then(self.finish);
-        panic::catch_unwind(AssertUnwindSafe(compile))
-            .unwrap_or_else(|_| Err(RunError::Runtime(Arc::new(CompilerPanicked))))
+    /// The compiled code and its size.
+    fn compile(&self, world: World, wasm: &[u8]) -> Result<(Compiled, u64), RunError> {
+        let compiled = Code::compile(self.worlds.side(world), wasm).and_then(self.finish)?;
+        let bytes = compiled.code.bytes();
+        Ok((compiled, bytes))
     }
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("the compiler panicked")]
-struct CompilerPanicked;

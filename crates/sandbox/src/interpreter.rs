@@ -1,7 +1,7 @@
 //! The port on wasmi, an interpreter: no compiler, no executable memory, a fraction of the size.
 //!
 //! ```text
-//!  run(job) ──► a task on our threads ──► cache ──► call ──► guest ──► Exit
+//!  run(job) ──► a task on our threads ──► shelf ──► call ──► guest ──► Exit
 //!                  ▲ aborted when the        │                 │
 //!                    caller's future drops   │                 └ turns of fuel; wasi, memory, verdict
 //!                                            └ module (validated and translated once per key)
@@ -25,22 +25,18 @@ mod verdict;
 mod wasi;
 
 use std::fmt;
-use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use bytes::Bytes;
 use propeller_model::{Engine, Profile};
 use tokio::task::JoinSet;
 
-use crate::cache::{Cache, Cell};
 use crate::config::{self, EngineConfig, StartError};
-use crate::cpu::micros;
 use crate::exit::Exit;
 use crate::job::{Job, ModuleKey};
 use crate::runtime::{RunError, Runtime};
+use crate::shelf::Shelf;
 use crate::threads::Threads;
 
 use call::Call;
@@ -53,6 +49,8 @@ const WASMI_VERSION: &str = "1.1.0";
 ///
 /// It owns its threads. Dropping it stops them without waiting, also from asynchronous code.
 pub struct InterpreterRuntime {
+    /// What drops modules when their time is over.
+    _forgetting: JoinSet<()>,
     threads: Threads,
     host: Arc<Host>,
 }
@@ -64,14 +62,18 @@ impl InterpreterRuntime {
     ///
     /// [`StartError::Threads`] if the operating system gives none.
     pub fn new(config: EngineConfig) -> Result<Self, StartError> {
+        let threads = Threads::start(config.threads).map_err(StartError::Threads)?;
+        let shelf = Shelf::new(&config);
+        let mut forgetting = JoinSet::new();
+        forgetting.spawn_on(Arc::clone(&shelf).forget(), threads.handle());
         Ok(Self {
-            threads: Threads::start(config.threads).map_err(StartError::Threads)?,
+            _forgetting: forgetting,
+            threads,
             host: Arc::new(Host {
-                cache: Cache::new(config.cache_entries_max, config.cache_bytes_max),
+                shelf,
                 told: Arc::new(described()),
                 running: AtomicUsize::new(0),
-                translations: AtomicU64::new(0),
-                config,
+                stack_bytes: config.stack_bytes_max,
             }),
         })
     }
@@ -83,7 +85,7 @@ impl InterpreterRuntime {
 
     /// How many modules have been validated and translated so far.
     pub fn translations(&self) -> u64 {
-        self.host.translations.load(Ordering::Relaxed)
+        self.host.shelf.made()
     }
 }
 
@@ -128,10 +130,9 @@ impl fmt::Debug for InterpreterRuntime {
 
 /// What all guests share. Nothing in it remembers a guest but its module.
 struct Host {
-    cache: Cache<ModuleKey, Result<Arc<Loaded>, RunError>>,
+    shelf: Arc<Shelf<ModuleKey, Arc<Loaded>>>,
     running: AtomicUsize,
-    translations: AtomicU64,
-    config: EngineConfig,
+    stack_bytes: u64,
     told: Arc<Engine>,
 }
 
@@ -142,69 +143,22 @@ impl Host {
                 profile: job.profile,
             });
         }
-        let arrived = Instant::now();
-        let (loaded, module_cached) = self.loaded(&job).await?;
-        let waited = arrived.elapsed();
-        job.limits = config::enforced(job.limits, self.config.stack_bytes_max);
-        let call = Call::resolve(&loaded, &job)?;
+        let stack_bytes = self.stack_bytes;
+        let load = move |wasm: &[u8]| {
+            let loaded = Loaded::new(wasm, stack_bytes)?;
+            let bytes = loaded.bytes;
+            Ok((Arc::new(loaded), bytes))
+        };
+        let found = self.shelf.get(job.key.clone(), &job.wasm, load).await?;
+        job.limits = config::enforced(job.limits, stack_bytes);
+        let call = Call::resolve(&found.value, &job)?;
         let _running = Running::enter(&self.running);
-        let mut exit = guest::run(&loaded, &call, &job).await?;
+        let mut exit = guest::run(&found.value, &call, &job).await?;
         exit.engine = Some(Arc::clone(&self.told));
-        exit.usage.module_cached = module_cached;
-        exit.usage.compile_us = if module_cached { 0 } else { micros(waited) };
+        found.account(&mut exit.usage);
         Ok(exit)
     }
-
-    /// The module of `job`, and whether it was ready. Jobs of the same module share it, so that many
-    /// of them take no more memory than one.
-    async fn loaded(self: &Arc<Self>, job: &Job) -> Result<(Arc<Loaded>, bool), RunError> {
-        let len = job.wasm.len() as u64;
-        let len_max = self.config.module_bytes_max;
-        if len > len_max {
-            return Err(RunError::TooLarge { len, len_max });
-        }
-        let claim = self.cache.claim(&job.key);
-        let ready = claim.cell.initialized();
-        if claim.first {
-            self.load(job.key.clone(), job.wasm.clone(), Arc::clone(&claim.cell));
-        }
-        let compile_max = self.config.compile_max;
-        let loaded = tokio::time::timeout(compile_max, claim.cell.wait()).await;
-        let loaded = loaded.map_err(|_| RunError::CompileTime {
-            limit_ms: millis(compile_max),
-        })?;
-        Ok((loaded.clone()?, ready))
-    }
-
-    /// Fills `cell` on a thread that no job owns, for whoever waits then.
-    fn load(
-        self: &Arc<Self>,
-        key: ModuleKey,
-        wasm: Bytes,
-        cell: Cell<Result<Arc<Loaded>, RunError>>,
-    ) {
-        let host = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
-            let loaded = host.load_now(&wasm);
-            // A refusal is not kept: whoever sends bad bytes again pays for them again.
-            let bytes = loaded.as_ref().ok().map(|loaded| loaded.bytes);
-            host.cache.settle(&key, &cell, loaded, bytes);
-        });
-    }
-
-    /// Loads on this thread. A translator that panics has met a module that it cannot take, and the
-    /// jobs that wait have to learn of it; the panic itself is in the process's log.
-    fn load_now(&self, wasm: &[u8]) -> Result<Arc<Loaded>, RunError> {
-        self.translations.fetch_add(1, Ordering::Relaxed);
-        let load = || Loaded::new(wasm, self.config.stack_bytes_max).map(Arc::new);
-        panic::catch_unwind(AssertUnwindSafe(load))
-            .unwrap_or_else(|_| Err(RunError::Runtime(Arc::new(TranslatorPanicked))))
-    }
 }
-
-#[derive(Debug, thiserror::Error)]
-#[error("the translator panicked")]
-struct TranslatorPanicked;
 
 /// Counts a guest for as long as its job lives.
 struct Running<'a>(&'a AtomicUsize);
@@ -220,10 +174,6 @@ impl Drop for Running<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

@@ -45,6 +45,7 @@ mod numbers;
 pub mod process;
 pub mod runtime;
 pub mod scripted;
+mod shelf;
 mod threads;
 pub mod transcript;
 

@@ -105,7 +105,7 @@ pub struct ProcessRuntime {
     threads: Option<tokio::runtime::Runtime>,
     host: Arc<Host>,
     mechanisms: Mechanisms,
-    /// What keeps the pool; dropping it ends the zygote.
+    /// What keeps the pool, and what drops compiled code; dropping it ends the zygote.
     _keeping: JoinSet<()>,
 }
 
@@ -136,6 +136,7 @@ impl ProcessRuntime {
         let (keeper, mechanisms, keep) = Keeper::start(config, warm)?;
         let mut keeping = JoinSet::new();
         keeping.spawn_on(keep, threads.handle());
+        keeping.spawn_on(compiler.forget(), threads.handle());
         Ok(Self {
             threads: Some(threads),
             host: Arc::new(Host {

@@ -81,6 +81,7 @@ async fn a_hostile_broker_can_delay_a_log_and_not_change_it() {
         compile_max: Duration::from_secs(60),
         cache_bytes_max: 64 * 1024 * 1024,
         cache_entries_max: 64,
+        cache_ttl: Duration::from_secs(3600),
         threads: 2,
     };
     let runtime = Arc::new(WasmtimeRuntime::new(engine).unwrap());

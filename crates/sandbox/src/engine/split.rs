@@ -6,7 +6,6 @@
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use propeller_model::{self as model, Profile, Stream};
 use serde::{Deserialize, Serialize};
@@ -66,20 +65,25 @@ impl Compiler {
     }
 
     pub(crate) fn compilations(&self) -> u64 {
-        self.0.compilations.load(Ordering::Relaxed)
+        self.0.shelf.made()
+    }
+
+    /// Drops compiled code when its time is over, for as long as it is polled.
+    pub(crate) fn forget(&self) -> impl Future<Output = ()> + Send + 'static {
+        Arc::clone(&self.0.shelf).forget()
     }
 }
 
 impl Prepared {
     /// The compiled code, sealed.
     pub(crate) fn image(&self) -> &OwnedFd {
-        let image = self.ready.compiled.image.as_ref();
+        let image = self.ready.found.value.image.as_ref();
         image.expect("this compiler ends every compilation with an image")
     }
 
     /// What the code is of.
     pub(crate) fn kind(&self) -> Kind {
-        match self.ready.compiled.code {
+        match self.ready.found.value.code {
             Code::Module(_) => Kind::Module,
             Code::Component(_) => Kind::Component,
         }

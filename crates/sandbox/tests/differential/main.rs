@@ -20,6 +20,7 @@ const CONFIG: EngineConfig = EngineConfig {
     compile_max: std::time::Duration::from_secs(60),
     cache_bytes_max: 0,
     cache_entries_max: 0,
+    cache_ttl: std::time::Duration::ZERO,
     threads: 2,
 };
 

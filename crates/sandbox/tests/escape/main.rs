@@ -157,6 +157,7 @@ impl Outside {
                 compile_max: Duration::from_secs(60),
                 cache_bytes_max: 1024 * 1024,
                 cache_entries_max: 4,
+                cache_ttl: Duration::from_secs(3600),
                 threads: 1,
             },
             pool: 2,

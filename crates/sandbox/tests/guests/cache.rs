@@ -1,5 +1,7 @@
 //! Compiled code: once per key, bounded, never across tenants.
 
+use std::time::Duration;
+
 use propeller_sandbox::{EngineConfig, Job, Runtime, WasmtimeRuntime};
 
 use crate::support::{CONFIG, job, runtime};
@@ -72,6 +74,15 @@ async fn a_full_cache_forgets_what_was_used_longest_ago() {
 async fn a_cache_without_room_keeps_nothing() {
     let none = EngineConfig {
         cache_bytes_max: 0,
+        ..CONFIG
+    };
+    check(none, &[1, 1], 2).await;
+}
+
+#[tokio::test]
+async fn a_cache_without_a_time_to_live_keeps_nothing() {
+    let none = EngineConfig {
+        cache_ttl: Duration::ZERO,
         ..CONFIG
     };
     check(none, &[1, 1], 2).await;

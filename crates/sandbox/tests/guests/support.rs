@@ -18,6 +18,7 @@ pub(crate) const CONFIG: EngineConfig = EngineConfig {
     compile_max: Duration::from_secs(60),
     cache_bytes_max: 64 * 1024 * 1024,
     cache_entries_max: 16,
+    cache_ttl: Duration::from_secs(3600),
     threads: 2,
 };
 

@@ -1,0 +1,198 @@
+//! Modules that are ready to run: made once for each key, kept for a while, and really dropped.
+//!
+//! ```text
+//!  get(key) ──► cache ──► a job's own, or made on a thread that no job owns ──► Found
+//!                 ▲
+//!  forget() ──────┘  sleeps until the next one's time is over
+//! ```
+//!
+//! Making one cannot be interrupted: a job that is dropped, or has waited long enough, leaves it to
+//! finish. It is shared, and its result is kept.
+
+use std::hash::Hash;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::cache::{Bounds, Cache, Cell};
+use crate::config::EngineConfig;
+use crate::cpu::micros;
+use crate::exit::Usage;
+use crate::runtime::RunError;
+
+/// What is ready, and how it becomes so.
+pub(crate) struct Shelf<K, V> {
+    cache: Cache<K, Result<V, RunError>>,
+    /// How many were made.
+    made: AtomicU64,
+    /// There is something to forget.
+    filled: Notify,
+    module_bytes_max: u64,
+    compile_max: Duration,
+}
+
+/// What a job gets.
+pub(crate) struct Found<V> {
+    pub(crate) value: V,
+    /// Whether it was ready.
+    cached: bool,
+    waited: Duration,
+}
+
+impl<V> Found<V> {
+    /// Adds to what a guest used what came before it.
+    pub(crate) fn account(&self, usage: &mut Usage) {
+        usage.module_cached = self.cached;
+        usage.compile_us = if self.cached { 0 } else { micros(self.waited) };
+    }
+}
+
+impl<K, V> Shelf<K, V>
+where
+    K: Clone + Eq + Hash + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    pub(crate) fn new(config: &EngineConfig) -> Arc<Self> {
+        Arc::new(Self {
+            cache: Cache::new(Bounds {
+                entries_max: config.cache_entries_max,
+                bytes_max: config.cache_bytes_max,
+                ttl: config.cache_ttl,
+            }),
+            made: AtomicU64::new(0),
+            filled: Notify::new(),
+            module_bytes_max: config.module_bytes_max,
+            compile_max: config.compile_max,
+        })
+    }
+
+    pub(crate) fn made(&self) -> u64 {
+        self.made.load(Ordering::Relaxed)
+    }
+
+    /// What `make` makes of `wasm`, with its size, or has made before. Jobs of the same key share
+    /// it, so that many of them take no more memory than one.
+    pub(crate) async fn get(
+        self: &Arc<Self>,
+        key: K,
+        wasm: &Bytes,
+        make: impl FnOnce(&[u8]) -> Result<(V, u64), RunError> + Send + 'static,
+    ) -> Result<Found<V>, RunError> {
+        let arrived = Instant::now();
+        let len = wasm.len() as u64;
+        if len > self.module_bytes_max {
+            let len_max = self.module_bytes_max;
+            return Err(RunError::TooLarge { len, len_max });
+        }
+        let claim = self.cache.claim(&key, arrived);
+        let cached = claim.cell.initialized();
+        if claim.first {
+            self.fill(key, Arc::clone(&claim.cell), wasm.clone(), make);
+        }
+        // It goes on, for whoever asks next.
+        let made = tokio::time::timeout(self.compile_max, claim.cell.wait()).await;
+        let made = made.map_err(|_| RunError::CompileTime {
+            limit_ms: u64::try_from(self.compile_max.as_millis()).unwrap_or(u64::MAX),
+        })?;
+        Ok(Found {
+            value: made.clone()?,
+            cached,
+            waited: arrived.elapsed(),
+        })
+    }
+
+    /// Fills `cell`, on a thread that no job owns: a job that is dropped while it waits does not
+    /// take the work away from the others. Whoever waits, waits on the cell; only a shutdown leaves
+    /// it empty, and that ends them too.
+    fn fill(
+        self: &Arc<Self>,
+        key: K,
+        cell: Cell<Result<V, RunError>>,
+        wasm: Bytes,
+        make: impl FnOnce(&[u8]) -> Result<(V, u64), RunError> + Send + 'static,
+    ) {
+        let shelf = Arc::clone(self);
+        tokio::task::spawn_blocking(move || {
+            shelf.made.fetch_add(1, Ordering::Relaxed);
+            // A compiler that panics has met a module that it cannot take, and the jobs that wait
+            // have to learn of it; the panic itself is in the process's log.
+            let made = panic::catch_unwind(AssertUnwindSafe(|| make(&wasm)))
+                .unwrap_or_else(|_| Err(RunError::Runtime(Arc::new(CompilerPanicked))));
+            // A refusal is not kept: whoever sends bad bytes again pays for them again.
+            let bytes = made.as_ref().ok().map(|(_, bytes)| *bytes);
+            let made = made.map(|(value, _)| value);
+            if shelf.cache.settle(&key, &cell, made, bytes, Instant::now()) {
+                shelf.filled.notify_one();
+            }
+        });
+    }
+
+    /// Drops what is over, for as long as it is polled; while there is nothing, it sleeps.
+    pub(crate) async fn forget(self: Arc<Self>) {
+        loop {
+            match self.cache.expire(Instant::now()) {
+                // Whatever is filled meanwhile is over later.
+                Some(next) => tokio::time::sleep_until(next.into()).await,
+                None => self.filled.notified().await,
+            }
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the compiler panicked")]
+struct CompilerPanicked;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    static WASM: Bytes = Bytes::new();
+
+    fn shelf(cache_ttl: Duration) -> Arc<Shelf<u8, Arc<()>>> {
+        Shelf::new(&EngineConfig {
+            stack_bytes_max: 1,
+            module_bytes_max: 10,
+            compile_max: Duration::from_secs(60),
+            cache_bytes_max: 10,
+            cache_entries_max: 10,
+            cache_ttl,
+            threads: 1,
+        })
+    }
+
+    #[tokio::test]
+    async fn what_is_over_is_dropped_although_nobody_asks_for_anything() {
+        let shelf = shelf(Duration::from_millis(1));
+        let forgetting = Arc::clone(&shelf).forget();
+        let story = async {
+            for key in [1, 1, 2] {
+                let made = shelf.get(key, &WASM, |_| Ok((Arc::new(()), 1)));
+                let found = made.await.expect("it is made");
+                let kept = Arc::downgrade(&found.value);
+                drop(found);
+                while kept.strong_count() > 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        tokio::select! {
+            () = forgetting => panic!("it forgets for ever"),
+            () = story => assert_eq!(shelf.made(), 3),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_compiler_that_panics_ends_whoever_waits_for_it() {
+        let shelf = shelf(Duration::from_secs(60));
+        let made = shelf.get(1, &WASM, |_| panic!("no such module"));
+        let Err(refused) = made.await else {
+            panic!("nothing was made");
+        };
+        assert!(matches!(refused, RunError::Runtime(_)), "{refused:?}");
+    }
+}
