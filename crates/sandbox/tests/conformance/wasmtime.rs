@@ -1,4 +1,5 @@
 //! Where wasmtime's WASI preview 1 is not what the documents say, in a process of its own or not.
+//! The interpreter's follows it.
 
 use super::Difference;
 

@@ -8,6 +8,8 @@ mod calls;
 mod chunks;
 #[path = "../guests/commands.rs"]
 mod commands;
+#[path = "../conformance/mod.rs"]
+mod conformance;
 #[path = "../guests/limits.rs"]
 mod limits;
 #[path = "../guests/refusals.rs"]
