@@ -210,9 +210,10 @@ impl fmt::Display for Limit {
 /// What a guest used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {
-    /// Fuel. Of a guest that the wall clock cut off, only what it had settled at its last call.
+    /// Fuel. Of a guest that the wall clock cut off, only what it had settled at its last call; 0 if
+    /// its process had to be killed for it, in the middle of a call or an instruction.
     pub fuel: u64,
-    /// The most that linear memories and tables took together.
+    /// The most that linear memories and tables took together; 0 if its process had to be killed.
     pub memory_peak_bytes: u64,
     /// Time on a processor.
     pub cpu_us: u64,

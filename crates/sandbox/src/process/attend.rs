@@ -22,9 +22,10 @@ use crate::runtime::RunError;
 /// What goes with the code in one message, less what surrounds it.
 const INLINE_BYTES_MAX: usize = MESSAGE_BYTES_MAX - 64;
 
-/// How much longer than its guest the proplet waits. A guest that sleeps ends itself and says what
-/// it used; one that computes is killed, which loses that.
-const GRACE: Duration = Duration::from_millis(5);
+/// How much longer than its guest the proplet waits. A guest whose time is over ends itself within
+/// a few milliseconds and says what it used. One in the middle of a long host call or of a bulk
+/// instruction is killed, which loses that.
+const GRACE: Duration = Duration::from_millis(50);
 
 /// How long the zygote may take to say how a child ended.
 const ENDED_MAX: Duration = Duration::from_secs(5);

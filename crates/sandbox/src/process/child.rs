@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::fs::File;
 use std::os::fd::OwnedFd;
+use std::time::Duration;
 
 use propeller_model::{Limits, Profile};
 use rustix::process::Pid;
@@ -125,6 +126,7 @@ fn work(inheritance: &Inheritance) -> Result<Option<Guest>, String> {
     let Inheritance { runner, plan, .. } = inheritance;
     inheritance.warm_up()?;
     let clock = clock()?;
+    sys::hear_alarms().map_err(text)?;
     let mechanisms = lock::child(plan.locks, inheritance.zygote, &inheritance.filters);
     say(&FromChild::Ready { mechanisms });
 
@@ -140,6 +142,10 @@ fn work(inheritance: &Inheritance) -> Result<Option<Guest>, String> {
     };
     let code = sys::load(runner.engine(job.profile), code, kind).map_err(text)?;
     let loaded = runner.link(&code, job.profile).map_err(text)?;
+    // There is no thread that makes a guest yield. One whose time is over has to, once, so that it
+    // can say what it used.
+    let wall = Duration::from_millis(job.limits.wall_ms.value);
+    sys::set_alarm(runner.engine(job.profile), wall).map_err(text)?;
     lock::guest(plan.locks, &inheritance.filters, &job, input)?;
     Ok(Some(Guest {
         job,

@@ -105,6 +105,8 @@ fn waiting(socket: RawFd) -> Result<Rules, BackendError> {
     let prctl = vec![one(no_new_privileges)?, one(no_new_code)?];
     rules.insert(libc::SYS_prctl, prctl);
     rules.insert(libc::SYS_seccomp, Vec::new());
+    // The end of the guest's time.
+    rules.insert(libc::SYS_setitimer, Vec::new());
     rules.insert(libc::SYS_prlimit64, vec![one(equals(0, 0)?)?]);
     // Only on Arm does publishing code need it.
     #[cfg(target_arch = "aarch64")]

@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::ptr::{self, NonNull};
+use std::sync::OnceLock;
+use std::time::Duration;
 
 use rustix::mm::{MapFlags, ProtFlags, mmap};
 use rustix::process::Pid;
@@ -68,6 +70,44 @@ pub(crate) fn wait(pid: Pid) -> io::Result<Ended> {
         cpu_us: micros(used.ru_utime).saturating_add(micros(used.ru_stime)),
         resident_kib: u64::try_from(used.ru_maxrss).unwrap_or_default(),
     })
+}
+
+/// How often a guest whose time is over is asked to yield.
+const ALARM_EVERY: Duration = Duration::from_millis(1);
+
+/// Whose guests yield when the alarm rings.
+static ALARMED: OnceLock<Engine> = OnceLock::new();
+
+extern "C" fn ring(_: libc::c_int) {
+    if let Some(engine) = ALARMED.get() {
+        engine.increment_epoch();
+    }
+}
+
+/// Listens for an alarm. A process that is not set one never hears it.
+pub(super) fn hear_alarms() -> io::Result<()> {
+    // SAFETY: all zeroes is a `sigaction` without flags and with an empty mask.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = ring as extern "C" fn(libc::c_int) as usize;
+    action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+    // SAFETY: the handler loads and adds to atomics alone, which a signal may do at any time.
+    check(unsafe { libc::sigaction(libc::SIGALRM, &raw const action, ptr::null_mut()) })
+}
+
+/// Makes the guest of this process yield `after` that time, and then again and again.
+pub(super) fn set_alarm(engine: &Engine, after: Duration) -> io::Result<()> {
+    ALARMED.get_or_init(|| engine.clone());
+    let time = |duration: Duration| libc::timeval {
+        tv_sec: libc::time_t::try_from(duration.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_usec: duration.subsec_micros().into(),
+    };
+    let alarm = libc::itimerval {
+        it_interval: time(ALARM_EVERY),
+        // Zero would be none at all.
+        it_value: time(after.max(ALARM_EVERY)),
+    };
+    // SAFETY: the pointer is to a local that outlives the call.
+    check(unsafe { libc::setitimer(libc::ITIMER_REAL, &raw const alarm, ptr::null_mut()) })
 }
 
 /// Closes every descriptor from `first` on, before anything in this process has opened one.

@@ -144,6 +144,34 @@ async fn both_tell_the_same_of_components() {
     }
 }
 
+/// Grows its memory and yields, then computes for ever.
+const ENDLESS: &str = r#"
+    (module
+      (import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))
+      (memory (export "memory") 1)
+      (func (export "run")
+        (drop (memory.grow (i32.const 9)))
+        (drop (call $yield))
+        (loop $again (br $again))))
+"#;
+
+#[tokio::test]
+async fn both_tell_what_a_guest_used_whose_time_is_over() {
+    let processes = runtime();
+    let threads = WasmtimeRuntime::new(CONFIG).expect("the engine starts on this machine");
+    let mut job = job(ENDLESS, "run", &[]);
+    job.limits.fuel = bound(1 << 60);
+    job.limits.wall_ms = bound(50);
+    check(&processes, &threads, job.clone()).await;
+    let exit = processes.run(job).await.expect("a limit is an exit");
+    assert_eq!(exit.usage.memory_peak_bytes, 10 * 65_536);
+    assert!(
+        exit.usage.fuel > 0 && exit.usage.cpu_us > 0,
+        "{:?}",
+        exit.usage
+    );
+}
+
 #[tokio::test]
 async fn a_mebibyte_goes_in_and_out() {
     let processes = runtime();
