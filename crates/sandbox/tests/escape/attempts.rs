@@ -117,19 +117,13 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     ("send descriptors on its socket", |_| {
         call(libc::SYS_sendmsg, [0, buffer(), 0, 0, 0, 0])
     }),
+    ("write to another file that is open", |_| {
+        call(libc::SYS_write, [1, buffer(), 1, 0, 0, 0])
+    }),
     ("execute a program", |_| {
         let end = [0_usize; 1];
-        call(
-            libc::SYS_execve,
-            [
-                text(c"/bin/true"),
-                end.as_ptr() as usize,
-                end.as_ptr() as usize,
-                0,
-                0,
-                0,
-            ],
-        )
+        let end = end.as_ptr() as usize;
+        call(libc::SYS_execve, [text(c"/bin/true"), end, end, 0, 0, 0])
     }),
     ("fork", |_| spawn(libc::SIGCHLD as usize)),
     ("start a thread", |_| {
@@ -343,7 +337,7 @@ fn int_0x80() -> i64 {
 /// Nothing found is a failure like any other.
 fn found(count: usize) -> i64 {
     match count {
-        0 => -i64::from(libc::ENOENT),
+        0 => -i64::from(libc::ENODATA),
         _ => 1,
     }
 }

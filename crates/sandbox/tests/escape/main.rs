@@ -10,11 +10,13 @@
 )]
 
 mod attempts;
+mod table;
 
 use std::io::Write;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -23,9 +25,28 @@ use propeller_sandbox::process::{AllowMissing, Locks, ProcessConfig, ProcessRunt
 use propeller_sandbox::{EngineConfig, Entry, Job, ModuleKey, RunError, Runtime, Transcript};
 
 use attempts::{ATTEMPTS, World, scan_works};
+use table::{DONE, Row};
 
-/// Under this name the program is a zygote whose children are free.
+const HINT: &str = "if the page is to be told: `cargo test -p propeller-sandbox \
+    --features escaped-guest --test escape -- --tell`";
+
+/// What every attempt's process has loaded: a component, for which most has to be open.
+const COMPONENT: &str = r#"
+    (component
+      (core module $code (memory 1) (data (i32.const 4096) "image")
+        (func (export "run") (result i32) (i32.const 0)))
+      (core instance $i (instantiate $code))
+      (func $run (result (result)) (canon lift (core func $i "run")))
+      (instance $command (export "run" (func $run)))
+      (export "wasi:cli/run@0.2.0" (instance $command)))
+"#;
+
+/// Under these names the program is a zygote whose children are free, or all but.
 const FREE: &str = "escape-without-locks";
+const NO_SECCOMP: &str = "escape-without-seccomp";
+
+/// The variable that the parent has its key in, from its start on.
+const KEY: &str = "ESCAPE_TEST_KEY";
 
 /// Attempts that succeed without locks wherever this test can run at all.
 const BITES: [&str; 14] = [
@@ -55,33 +76,78 @@ const NOTHING_LOCKED: Locks = Locks {
     seccomp: false,
 };
 
-fn main() {
-    let myself = std::env::current_exe().expect("a program knows its file");
-    let free = std::fs::read_link("/proc/self/exe").is_ok_and(|path| path.ends_with(FREE));
-    enter_with(if free { NOTHING_LOCKED } else { Locks::ALL }, escaped);
+const NO_FILTER: Locks = Locks {
+    seccomp: false,
+    ..Locks::ALL
+};
 
-    if std::env::args().any(|argument| argument == "--list") {
-        return;
+fn main() -> ExitCode {
+    let name = std::fs::read_link("/proc/self/exe").expect("a program knows its file");
+    let locks = match name.file_name().and_then(|name| name.to_str()) {
+        Some(FREE) => NOTHING_LOCKED,
+        Some(NO_SECCOMP) => NO_FILTER,
+        _ => Locks::ALL,
+    };
+    enter_with(locks, escaped);
+
+    let asked = |argument: &str| std::env::args().any(|given| given == argument);
+    if asked("--list") {
+        return ExitCode::SUCCESS;
     }
-    let outside = Outside::new();
-    let locked = outside.all(&myself);
-    let free = outside.all(&outside.copy(&myself));
-    let mut failures = 0;
-    for ((name, _), (locked, free)) in ATTEMPTS.iter().zip(locked.iter().zip(&free)) {
-        let held = !locked.starts_with("done");
-        let bites = free.starts_with("done") || !BITES.contains(name);
-        println!(
-            "| {name} | {locked} | {free} |{}",
-            if held && bites { "" } else { " <- WRONG" }
-        );
-        failures += usize::from(!held || !bites);
+    let Some(key) = key() else {
+        return again_with_a_key();
+    };
+
+    let outside = Outside::new(key);
+    let (all, all_there) = outside.all(&name);
+    let (most, _) = outside.all(&outside.copy(&name, NO_SECCOMP));
+    let (none, _) = outside.all(&outside.copy(&name, FREE));
+    let rows = all.into_iter().zip(most).zip(none);
+    let rows: Vec<Row> = rows.map(|((all, most), none)| [all, most, none]).collect();
+    if asked("--tell") {
+        table::write(&rows);
     }
-    let total = ATTEMPTS.len();
+    let mut wrong = table::differences(&rows, all_there);
+    for ((name, _), [all, most, none]) in ATTEMPTS.iter().zip(&rows) {
+        println!("| {name} | {all} | {most} | {none} |");
+        if all.starts_with(DONE) {
+            wrong.push(format!("{name}: it works"));
+        }
+        if BITES.contains(name) && !none.starts_with(DONE) {
+            wrong.push(format!(
+                "{name}: it fails without locks too, and shows nothing"
+            ));
+        }
+    }
+    let failures = wrong.len();
     let verdict = if failures == 0 { "ok" } else { "FAILED" };
-    let held = total - failures;
+    let held = ATTEMPTS.len().saturating_sub(failures);
     // In the words of other tests, for whoever counts.
     println!("test result: {verdict}. {held} passed; {failures} failed; 0 ignored");
-    assert_eq!(failures, 0, "every attempt fails, and bites without locks");
+    assert!(wrong.is_empty(), "{wrong:#?}\n{HINT}");
+    ExitCode::SUCCESS
+}
+
+/// The key in the environment that this process was started with.
+fn key() -> Option<Vec<u8>> {
+    let environment = std::fs::read("/proc/self/environ").expect("a process knows its own");
+    let mut variables = environment.split(|byte| *byte == 0);
+    let name = format!("{KEY}=");
+    variables.find_map(|one| Some(one.strip_prefix(name.as_bytes())?.to_vec()))
+}
+
+/// Starts this program again with a key in its environment, and ends as it ends.
+fn again_with_a_key() -> ExitCode {
+    let key: String = random().iter().map(|byte| format!("{byte:02x}")).collect();
+    let again = std::process::Command::new("/proc/self/exe")
+        .args(std::env::args_os().skip(1))
+        .env(KEY, key)
+        .status();
+    let again = again.expect("a program can be started again");
+    match again.success() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
 }
 
 /// Runs in a child in place of the guest: one attempt.
@@ -121,12 +187,12 @@ struct Outside {
 }
 
 impl Outside {
-    fn new() -> Self {
+    fn new(key: Vec<u8>) -> Self {
         let folder = std::env::temp_dir().join(format!("escape-{}", std::process::id()));
         std::fs::create_dir_all(&folder).expect("a folder");
         std::fs::set_permissions(&folder, PermissionsExt::from_mode(0o755)).expect("for all");
         let outside = Self {
-            key: random(),
+            key,
             neighbour: random(),
             folder,
             listener: TcpListener::bind("127.0.0.1:0").expect("a port"),
@@ -142,14 +208,15 @@ impl Outside {
         self.folder.join("canary")
     }
 
-    fn copy(&self, program: &Path) -> PathBuf {
-        let copy = self.folder.join(FREE);
+    fn copy(&self, program: &Path, name: &str) -> PathBuf {
+        let copy = self.folder.join(name);
         std::fs::copy(program, &copy).expect("room for a copy");
         copy
     }
 
-    /// The end of every attempt in a zygote's children.
-    fn all(&self, program: &Path) -> Vec<String> {
+    /// The end of every attempt in a zygote's children, and whether nothing was missing that holds
+    /// them.
+    fn all(&self, program: &Path) -> (Vec<String>, bool) {
         let runtime = ProcessRuntime::new(ProcessConfig {
             engine: EngineConfig {
                 stack_bytes_max: 1024 * 1024,
@@ -173,22 +240,33 @@ impl Outside {
         let clock = clock.expect("a runtime");
         let found = clock.block_on(runtime.run(self.job(SCAN_WORKS)));
         let found = found.expect("a search makes no call that is forbidden");
-        assert_eq!(told(found.result.as_deref()), "done", "{SCAN_WORKS}");
+        assert_eq!(told(found.result.as_deref()), DONE, "{SCAN_WORKS}");
         let mut ends = Vec::new();
         for (name, _) in ATTEMPTS {
             // A job next door, with a canary in its input, whose process is warm at the same time.
-            let mut neighbour = self.job("unknown");
-            neighbour.stdin = Bytes::from(self.neighbour.clone());
+            let neighbour = Job {
+                key: ModuleKey {
+                    tenant: "tenant".to_owned(),
+                    digest: Digest([1; 32]),
+                },
+                // (module (func (export "_start")))
+                wasm: Bytes::from_static(
+                    b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b",
+                ),
+                stdin: Bytes::from(self.neighbour.clone()),
+                ..self.job("unknown")
+            };
             let (_, end) = clock.block_on(async {
                 tokio::join!(runtime.run(neighbour), runtime.run(self.job(name)))
             });
             ends.push(match end {
                 Ok(exit) => told(exit.result.as_deref()),
                 Err(RunError::Escaped) => "SIGSYS".to_owned(),
-                Err(error) => format!("{error:?}"),
+                Err(_) => format!("{DONE}, and the process is gone"),
             });
         }
-        ends
+        let all_there = runtime.mechanisms().to_string().ends_with("missing: none");
+        (ends, all_there)
     }
 
     fn job(&self, attempt: &str) -> Job {
@@ -198,16 +276,17 @@ impl Outside {
                 tenant: "tenant".to_owned(),
                 digest: Digest([0; 32]),
             },
-            // (module (func (export "_start")))
-            wasm: Bytes::from_static(
-                b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b",
-            ),
+            wasm: Bytes::from(wat::parse_str(COMPONENT).expect("it is a component")),
             name: "guest".to_owned(),
             entry: Entry::Named("_start".to_owned()),
             args: vec![
                 attempt.to_owned(),
                 std::process::id().to_string(),
-                self.listener.local_addr().expect("an address").port().to_string(),
+                self.listener
+                    .local_addr()
+                    .expect("an address")
+                    .port()
+                    .to_string(),
                 self.file().display().to_string(),
                 masked(&self.key),
                 masked(&self.neighbour),
@@ -232,9 +311,14 @@ fn told(result: Option<&str>) -> String {
     match result.and_then(|text| text.parse::<i64>().ok()) {
         Some(value) if value < 0 => {
             let code = i32::try_from(-value).unwrap_or_default();
-            std::io::Error::from_raw_os_error(code).to_string()
+            let error = std::io::Error::from_raw_os_error(code).to_string();
+            let words = error.split(" (os error").next().unwrap_or_default();
+            match code {
+                libc::ENODATA => "nothing is there".to_owned(),
+                _ => words.to_lowercase(),
+            }
         }
-        Some(_) => "done".to_owned(),
+        Some(_) => DONE.to_owned(),
         None => format!("{result:?}"),
     }
 }
