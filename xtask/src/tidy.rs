@@ -4,6 +4,7 @@
 
 mod architecture;
 mod edges;
+mod escaped;
 mod fresh;
 mod heads;
 mod links;
@@ -76,6 +77,7 @@ pub(crate) fn run(metadata: &Metadata, args: &[String]) -> Result<ExitCode, Stri
 
 fn of_files(tree: &Tree) -> Vec<Finding> {
     [
+        escaped::check(tree),
         heads::check(tree),
         sizes::check(tree),
         names::check(tree),
