@@ -172,6 +172,14 @@ async fn both_tell_what_a_guest_used_whose_time_is_over() {
     );
 }
 
+/// A daemon's guest has no end by time.
+#[tokio::test]
+async fn a_guest_may_have_all_the_time_there_is() {
+    let mut job = job(GUEST, "add", &["2", "0.5"]);
+    job.limits.wall_ms = bound(u64::MAX);
+    crate::support::check(job, "2.5").await;
+}
+
 #[tokio::test]
 async fn a_mebibyte_goes_in_and_out() {
     let processes = runtime();
