@@ -144,6 +144,13 @@ pub const SCHEMA: Schema = Schema {
             "What runs guests: `wasmtime`, which compiles them, or `interpreter`, for small machines; a proplet may be built with one of them alone.",
         ),
         Key::new(
+            "allocator",
+            &[],
+            Kind::Text,
+            Some("pooling"),
+            "Where the memory of guests on threads of the proplet comes from: `pooling`, a reserve of address space with places for `PROPLET_MAX_TASKS` guests, zeroed between them, or `on-demand`, from the operating system for each guest anew.",
+        ),
+        Key::new(
             "isolation",
             &[],
             Kind::Text,
@@ -255,6 +262,7 @@ pub struct Words {
 
 /// Most of each output, so that all of them fit into one message.
 const OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
+
 impl Config {
     /// Reads the settings.
     ///

@@ -24,6 +24,7 @@ mod memory;
 mod network;
 mod output;
 mod poll;
+mod pool;
 mod seeds;
 #[cfg(target_os = "linux")]
 pub(crate) mod split;
@@ -42,10 +43,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 
 use crate::cache::{Cache, Cell};
-use crate::config::{self, EngineConfig, StartError};
+use crate::config::{self, Allocator, EngineConfig, StartError};
 use crate::cpu::micros;
 use crate::excerpt;
 use crate::exit::Exit;
@@ -122,6 +124,8 @@ struct Host {
     cache: Cache<Key, Result<Compiled, RunError>>,
     ticker: Ticker,
     compilations: AtomicU64,
+    /// How many more guests have room in the pool.
+    places: Semaphore,
     stack_bytes: u64,
     module_bytes_max: u64,
     compile_max: Duration,
@@ -171,12 +175,18 @@ impl Ready {
 impl Host {
     fn new(config: EngineConfig, isolation: &str, finish: Finish) -> Result<Self, StartError> {
         let refused = |error: wasmtime::Error| StartError::Engine(error.into_boxed_dyn_error());
-        let worlds = Worlds::new(config.stack_bytes_max, isolation).map_err(refused)?;
+        let worlds = Worlds::new(config.stack_bytes_max, isolation, config.allocator);
+        let worlds = worlds.map_err(refused)?;
+        let places = match config.allocator {
+            Allocator::OnDemand => 0,
+            Allocator::Pooling { guests_max } => usize::try_from(guests_max.max(1)).unwrap_or(1),
+        };
         Ok(Self {
             cache: Cache::new(config.cache_entries_max, config.cache_bytes_max),
             ticker: Ticker::start(worlds.engines()).map_err(StartError::Threads)?,
             worlds,
             compilations: AtomicU64::new(0),
+            places: Semaphore::new(places),
             stack_bytes: config.stack_bytes_max,
             module_bytes_max: config.module_bytes_max,
             compile_max: config.compile_max,
@@ -184,11 +194,20 @@ impl Host {
         })
     }
 
+    /// A place in the pool, for a guest that lives there. It has to be held for longer than the guest.
+    async fn place(&self, ready: &Ready) -> Result<Option<SemaphorePermit<'_>>, RunError> {
+        if !self.worlds.is_pooled(ready.call.engine()) {
+            return Ok(None);
+        }
+        let place = self.places.acquire().await;
+        place.map(Some).map_err(|_| RunError::Stopped)
+    }
+
     async fn run(self: Arc<Self>, mut job: Job) -> Result<Exit, RunError> {
         let ready = self.ready(&mut job).await?;
+        let _place = self.place(&ready).await?;
         let _slot = self.ticker.enter();
-        let engine = &self.worlds.of(job.profile).engine;
-        let exit = guest::run(engine, &ready.call, &job).await?;
+        let exit = guest::run(&ready.call, &job).await?;
         Ok(ready.account(exit, self.worlds.told(job.profile)))
     }
 
@@ -217,7 +236,7 @@ impl Host {
         let waited = arrived.elapsed();
         job.limits = config::enforced(job.limits, self.stack_bytes);
         Ok(Ready {
-            call: Call::resolve(&self.worlds.of(job.profile).engine, &compiled.code, job)?,
+            call: Call::resolve(&compiled.code, job)?,
             compiled,
             module_cached,
             waited,

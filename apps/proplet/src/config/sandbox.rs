@@ -1,6 +1,6 @@
 //! The settings of the engine that runs guests.
 
-use propeller_sandbox::EngineConfig;
+use propeller_sandbox::{Allocator, EngineConfig};
 use propeller_settings::Settings;
 
 /// Modules that are kept compiled. Each is at least a page of code.
@@ -22,5 +22,18 @@ pub(super) fn read(settings: &mut Settings) -> EngineConfig {
         cache_bytes_max: settings.bytes("code_cache"),
         cache_entries_max: CODE_CACHE_ENTRIES_MAX,
         threads,
+        allocator: allocator(settings),
+    }
+}
+
+fn allocator(settings: &mut Settings) -> Allocator {
+    let guests_max = u32::try_from(settings.number("max_tasks", 1, 4096)).unwrap_or(1);
+    match settings.text("allocator") {
+        Some("pooling") | None => Allocator::Pooling { guests_max },
+        Some("on-demand") => Allocator::OnDemand,
+        Some(_) => {
+            settings.invalid("allocator", "write `pooling` or `on-demand`".to_owned());
+            Allocator::OnDemand
+        }
     }
 }

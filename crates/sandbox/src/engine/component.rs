@@ -38,12 +38,9 @@ pub(super) struct ComponentCall {
 
 impl ComponentCall {
     /// The call that `job` asks for.
-    pub(super) fn resolve(
-        engine: &Engine,
-        linked: &InstancePre<Guest>,
-        job: &Job,
-    ) -> Result<Self, RunError> {
+    pub(super) fn resolve(linked: &InstancePre<Guest>, job: &Job) -> Result<Self, RunError> {
         let component = linked.component();
+        let engine = component.engine();
         let Found {
             name,
             ty,
@@ -61,6 +58,11 @@ impl ComponentCall {
             results: ty.results().len(),
             command,
         })
+    }
+
+    /// The engine that the component was compiled for.
+    pub(super) fn engine(&self) -> &Engine {
+        self.linked.component().engine()
     }
 
     /// Makes the call in a fresh store.

@@ -101,16 +101,15 @@ pub(super) fn linkers(engine: &Engine, world: World) -> wasmtime::Result<Linkers
 }
 
 /// Runs `call` in a store that nothing else has used or will use.
-pub(super) async fn run(engine: &Engine, call: &Call, job: &Job) -> Result<Exit, RunError> {
+pub(super) async fn run(call: &Call, job: &Job) -> Result<Exit, RunError> {
     let stdout = Output::new(Stream::Stdout, job);
     let stderr = Output::new(Stream::Stderr, job);
     let seed = seeds::seed(job)?;
-    run_with(engine, call, job, &seed, stdout, stderr).await
+    run_with(call, job, &seed, stdout, stderr).await
 }
 
 /// As [`run`], with a seed and outputs that the caller chooses.
 pub(super) async fn run_with(
-    engine: &Engine,
     call: &Call,
     job: &Job,
     seed: &Seed,
@@ -129,7 +128,7 @@ pub(super) async fn run_with(
         reach,
         http: WasiHttpCtx::new(),
     };
-    let mut store = store(engine, guest, limits);
+    let mut store = store(call.engine(), guest, limits);
 
     let started = Instant::now();
     let patience = Duration::from_millis(limits.wall_ms.value);

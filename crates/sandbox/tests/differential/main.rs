@@ -7,8 +7,8 @@ mod guest;
 
 use propeller_model::{Digest, Limits, Profile};
 use propeller_sandbox::{
-    Capabilities, EngineConfig, Entry, Exit, InterpreterRuntime, Job, ModuleKey, RunError, Runtime,
-    Status, Transcript, WasmtimeRuntime,
+    Allocator, Capabilities, EngineConfig, Entry, Exit, InterpreterRuntime, Job, ModuleKey,
+    RunError, Runtime, Status, Transcript, WasmtimeRuntime,
 };
 
 use calls::{SEQUENCES, TEMPLATES};
@@ -21,6 +21,7 @@ const CONFIG: EngineConfig = EngineConfig {
     cache_bytes_max: 0,
     cache_entries_max: 0,
     threads: 2,
+    allocator: Allocator::OnDemand,
 };
 
 /// The descriptors that there are at first, one that there is not, and one that cannot be.

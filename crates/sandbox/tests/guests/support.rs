@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use propeller_model::{Bound, Digest, Limits, Profile, SetBy};
 use propeller_sandbox::{
-    Capabilities, EngineConfig, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status, Transcript,
+    Allocator, Capabilities, EngineConfig, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status,
+    Transcript,
 };
 
 /// How long a test waits for what has to happen. Only a broken build ever waits that long.
@@ -19,6 +20,7 @@ pub(crate) const CONFIG: EngineConfig = EngineConfig {
     cache_bytes_max: 64 * 1024 * 1024,
     cache_entries_max: 16,
     threads: 2,
+    allocator: Allocator::OnDemand,
 };
 
 /// In each folder another one.
