@@ -97,7 +97,9 @@ impl Runtime for WasmtimeRuntime {
         Box::pin(async move {
             // A set of one, because dropping a set aborts what is in it.
             let mut tasks = JoinSet::new();
-            tasks.spawn_on(Arc::clone(&self.host).run(job), self.threads.handle());
+            // Boxed, because on its way to its thread a task is moved several times.
+            let run = Box::pin(Arc::clone(&self.host).run(job));
+            tasks.spawn_on(run, self.threads.handle());
             match tasks.join_next().await {
                 Some(Ok(end)) => end,
                 Some(Err(failure)) if failure.is_panic() => {
