@@ -156,20 +156,16 @@ impl Compiled {
 struct Ready {
     compiled: Compiled,
     call: Call,
-    module_cached: bool,
-    waited: Duration,
+    /// How long the job waited for its code; not at all if that was there.
+    waited: Option<Duration>,
 }
 
 impl Ready {
     /// Adds to the end of a guest what came before it.
     fn account(&self, mut exit: Exit, engine: Arc<propeller_model::Engine>) -> Exit {
         exit.engine = Some(engine);
-        exit.usage.module_cached = self.module_cached;
-        exit.usage.compile_us = if self.module_cached {
-            0
-        } else {
-            micros(self.waited)
-        };
+        exit.usage.module_cached = self.waited.is_none();
+        exit.usage.compile_us = self.waited.map_or(0, micros);
         exit
     }
 }
@@ -215,7 +211,6 @@ impl Host {
 
     /// Everything that comes before the guest: its code, the limits as they hold here, the call.
     async fn ready(self: &Arc<Self>, job: &mut Job) -> Result<Ready, RunError> {
-        let arrived = Instant::now();
         let len = job.wasm.len() as u64;
         if len > self.module_bytes_max {
             let len_max = self.module_bytes_max;
@@ -225,34 +220,38 @@ impl Host {
             module: job.key.clone(),
             world: World::of(job.profile),
         };
-        let code = self.code(key, &job.wasm);
-        // The compilation goes on, for whoever asks next.
-        let compiled = tokio::time::timeout(self.compile_max, code).await;
-        let (compiled, module_cached) = compiled.map_err(|_| RunError::CompileTime {
-            limit_ms: u64::try_from(self.compile_max.as_millis()).unwrap_or(u64::MAX),
-        })?;
-        let compiled = compiled?;
+        let (compiled, waited) = self.code(key, &job.wasm).await?;
         if job.capabilities.has_network() && matches!(compiled.code, Code::Module(_)) {
             return Err(RunError::NoSockets);
         }
-        let waited = arrived.elapsed();
         job.limits = config::enforced(job.limits, self.stack_bytes);
         Ok(Ready {
             call: Call::resolve(&compiled.code, job)?,
             compiled,
-            module_cached,
             waited,
         })
     }
 
-    /// The compiled module of `key`, and whether it was ready.
-    async fn code(self: &Arc<Self>, key: Key, wasm: &Bytes) -> (Result<Compiled, RunError>, bool) {
+    /// The compiled module of `key`, and how long that took if it was not ready.
+    async fn code(
+        self: &Arc<Self>,
+        key: Key,
+        wasm: &Bytes,
+    ) -> Result<(Compiled, Option<Duration>), RunError> {
         let claim = self.cache.claim(&key);
-        let ready = claim.cell.initialized();
+        if let Some(compiled) = claim.cell.get() {
+            return Ok((compiled.clone()?, None));
+        }
+        let arrived = Instant::now();
         if claim.first {
             self.compile(key, wasm.clone(), Arc::clone(&claim.cell));
         }
-        (claim.cell.wait().await.clone(), ready)
+        // The compilation goes on, for whoever asks next.
+        let compiled = tokio::time::timeout(self.compile_max, claim.cell.wait()).await;
+        let compiled = compiled.map_err(|_| RunError::CompileTime {
+            limit_ms: u64::try_from(self.compile_max.as_millis()).unwrap_or(u64::MAX),
+        })?;
+        Ok((compiled.clone()?, Some(arrived.elapsed())))
     }
 
     /// Fills `cell`, on a thread that no job owns: a job that is dropped while it waits does not
