@@ -32,8 +32,8 @@ pub(crate) fn measure(goals: &mut Vec<Goal>) -> Result<(), String> {
         program: env!("CARGO_BIN_EXE_sandbox-child").into(),
     });
     let processes = processes.map_err(|error| error.to_string())?;
-    let threads =
-        WasmtimeRuntime::new(config(2, Allocator::OnDemand)).map_err(|error| error.to_string())?;
+    let allocator = Allocator::Pooling { guests_max: 64 };
+    let threads = WasmtimeRuntime::new(config(2, allocator)).map_err(|error| error.to_string())?;
     let mut rows = Vec::new();
     for (kind, entry, args) in [
         (Kind::Core, "add", &["2", "40"][..]),
