@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use propeller_model::{Bound, Digest, Limits, Profile, SetBy};
 use propeller_sandbox::{
-    Capabilities, EngineConfig, Entry, InterpreterRuntime, Job, Limit, ModuleKey, RunError,
-    Runtime, Status, Transcript, WasmtimeRuntime,
+    Allocator, Capabilities, EngineConfig, Entry, InterpreterRuntime, Job, Limit, ModuleKey,
+    RunError, Runtime, Status, Transcript, WasmtimeRuntime,
 };
 
 /// Nothing is kept: every input is another module.
@@ -19,6 +19,7 @@ const CONFIG: EngineConfig = EngineConfig {
     cache_entries_max: 1,
     cache_ttl: Duration::from_secs(3600),
     threads: 1,
+    allocator: Allocator::OnDemand,
 };
 
 const MEMORY_BYTES: u64 = 4 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures a release build of the benchmark program.
+//! `cargo xtask bench`: measures a release build of the benchmark program, or of the sandbox.
 
 use std::process::ExitCode;
 
@@ -7,47 +7,74 @@ use crate::{metadata::Metadata, run};
 /// What is measured when no benchmark is named: the path of a whole task.
 const DEFAULT: &str = "e2e";
 
+/// The one that stands beside the engine, which no other crate may know.
+const SANDBOX: &str = "sandbox";
+
 pub(crate) fn run(metadata: &Metadata, args: &[String]) -> Result<ExitCode, String> {
     let mut command = run::cargo(&metadata.workspace_root);
-    command.args([
+    command.args(arguments(args));
+    run::pass_through(command)
+}
+
+/// What cargo is told. The benchmark's name comes first; flags alone belong to the default one.
+fn arguments(args: &[String]) -> Vec<&str> {
+    let args = args.iter().map(String::as_str);
+    let name = args.clone().next().filter(|name| !name.starts_with('-'));
+    if name == Some(SANDBOX) {
+        let command = [
+            "bench",
+            "--locked",
+            "-p",
+            "propeller-sandbox",
+            "--bench",
+            SANDBOX,
+            "--",
+        ];
+        return command.into_iter().chain(args.skip(1)).collect();
+    }
+    let command = [
         "run",
         "--release",
         "--locked",
         "-p",
         "propeller-bench",
         "--",
-    ]);
-    command.args(arguments(args));
-    run::pass_through(command)
-}
-
-/// The benchmark's name comes first; flags alone belong to the default one.
-fn arguments(args: &[String]) -> Vec<&str> {
-    let named = args.first().is_some_and(|first| !first.starts_with('-'));
-    let default = (!named).then_some(DEFAULT);
-    default
-        .into_iter()
-        .chain(args.iter().map(String::as_str))
-        .collect()
+    ];
+    let default = name.is_none().then_some(DEFAULT);
+    command.into_iter().chain(default).chain(args).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn check(input: &[&str], expected: &[&str]) {
+    fn check(input: &[&str], expected: &str) {
         let args: Vec<String> = input.iter().map(|arg| (*arg).to_owned()).collect();
-        assert_eq!(arguments(&args), expected);
+        assert_eq!(arguments(&args).join(" "), expected);
     }
 
     #[test]
     fn without_a_name_the_whole_path_is_measured() {
-        check(&[], &["e2e"]);
-        check(&["--tasks", "64"], &["e2e", "--tasks", "64"]);
+        check(&[], "run --release --locked -p propeller-bench -- e2e");
+        check(
+            &["--tasks", "64"],
+            "run --release --locked -p propeller-bench -- e2e --tasks 64",
+        );
     }
 
     #[test]
     fn a_name_is_passed_on() {
-        check(&["e2e", "--json"], &["e2e", "--json"]);
+        check(
+            &["e2e", "--json"],
+            "run --release --locked -p propeller-bench -- e2e --json",
+        );
+    }
+
+    #[test]
+    fn the_sandbox_is_measured_beside_its_engine() {
+        check(
+            &["sandbox", "cold"],
+            "bench --locked -p propeller-sandbox --bench sandbox -- cold",
+        );
     }
 }

@@ -1,5 +1,7 @@
 //! The proplet's settings.
 
+mod sandbox;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -149,6 +151,13 @@ pub const SCHEMA: Schema = Schema {
             "What runs guests: `wasmtime`, which compiles them, or `interpreter`, for small machines; a proplet may be built with one of them alone.",
         ),
         Key::new(
+            "allocator",
+            &[],
+            Kind::Text,
+            Some("pooling"),
+            "Where the memory of guests on threads of the proplet comes from: `pooling`, a reserve of address space with places for `PROPLET_MAX_TASKS` guests, zeroed between them, or `on-demand`, from the operating system for each guest anew.",
+        ),
+        Key::new(
             "isolation",
             &[],
             Kind::Text,
@@ -260,10 +269,6 @@ pub struct Words {
 
 /// Most of each output, so that all of them fit into one message.
 const OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
-/// Modules that are kept compiled. Each is at least a page of code.
-const CODE_CACHE_ENTRIES_MAX: usize = 1024;
-/// The guest's stack: the default of the limits, which is also the ceiling.
-const STACK_BYTES: u64 = 1024 * 1024;
 
 impl Config {
     /// Reads the settings.
@@ -307,7 +312,7 @@ impl Config {
             },
             policy: policy(s),
             engine,
-            sandbox: sandbox(s),
+            sandbox: sandbox::read(s),
             isolation: isolation(s, engine),
             external: external(s),
             about: words(s),
@@ -326,23 +331,6 @@ fn policy(settings: &mut Settings) -> Arc<Policy> {
         Policy::default()
     });
     Arc::new(read)
-}
-
-fn sandbox(settings: &mut Settings) -> EngineConfig {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = match settings.number("threads", 0, 1024) {
-        0 => cores,
-        threads => usize::try_from(threads).unwrap_or(cores),
-    };
-    EngineConfig {
-        stack_bytes_max: STACK_BYTES,
-        module_bytes_max: settings.bytes("max_module"),
-        compile_max: settings.duration("max_compile"),
-        cache_bytes_max: settings.bytes("code_cache"),
-        cache_entries_max: CODE_CACHE_ENTRIES_MAX,
-        cache_ttl: settings.duration("code_cache_ttl"),
-        threads,
-    }
 }
 
 fn isolation(settings: &mut Settings, engine: Engine) -> Isolation {

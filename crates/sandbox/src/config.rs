@@ -24,6 +24,21 @@ pub struct EngineConfig {
     pub cache_ttl: Duration,
     /// How many threads guests share; 0 means 1.
     pub threads: usize,
+    /// Where the guests of this process live.
+    pub allocator: Allocator,
+}
+
+/// Where guests' memories, tables and stacks come from. A guest cannot tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Allocator {
+    /// From the operating system, for every guest anew.
+    OnDemand,
+    /// From a pool of address space, whose pages the operating system takes back between guests.
+    /// Guests that could outgrow their place in it come from the operating system.
+    Pooling {
+        /// How many guests have a place at a time, at least 1; further guests wait for one.
+        guests_max: u32,
+    },
 }
 
 /// Why the runtime did not start.

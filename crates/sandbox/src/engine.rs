@@ -22,6 +22,7 @@ mod memory;
 mod network;
 mod output;
 mod poll;
+mod pool;
 mod seeds;
 mod service;
 #[cfg(target_os = "linux")]
@@ -37,9 +38,11 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
+use wasmtime::Engine;
 
-use crate::config::{self, EngineConfig, StartError};
+use crate::config::{self, Allocator, EngineConfig, StartError};
 use crate::excerpt;
 use crate::exit::Exit;
 use crate::job::Job;
@@ -97,7 +100,9 @@ impl Runtime for WasmtimeRuntime {
         Box::pin(async move {
             // A set of one, because dropping a set aborts what is in it.
             let mut tasks = JoinSet::new();
-            tasks.spawn_on(Arc::clone(&self.host).run(job), self.threads.handle());
+            // Boxed, because on its way to its thread a task is moved several times.
+            let run = Box::pin(Arc::clone(&self.host).run(job));
+            tasks.spawn_on(run, self.threads.handle());
             match tasks.join_next().await {
                 Some(Ok(end)) => end,
                 Some(Err(failure)) if failure.is_panic() => {
@@ -123,6 +128,8 @@ struct Host {
     worlds: Worlds,
     shelf: Arc<Shelf<Key, Compiled>>,
     ticker: Ticker,
+    /// How many more guests have room in the pool.
+    places: Semaphore,
     stack_bytes: u64,
     /// What is made of new code before it is kept.
     finish: Finish,
@@ -170,23 +177,38 @@ impl Ready {
 impl Host {
     fn new(config: EngineConfig, isolation: &str, finish: Finish) -> Result<Self, StartError> {
         let refused = |error: wasmtime::Error| StartError::Engine(error.into_boxed_dyn_error());
-        let worlds = Worlds::new(config.stack_bytes_max, isolation).map_err(refused)?;
+        let worlds = Worlds::new(config.stack_bytes_max, isolation, config.allocator);
+        let worlds = worlds.map_err(refused)?;
+        let places = match config.allocator {
+            Allocator::OnDemand => 0,
+            Allocator::Pooling { guests_max } => usize::try_from(guests_max.max(1)).unwrap_or(1),
+        };
         Ok(Self {
             shelf: Shelf::new(&config),
             ticker: Ticker::start(worlds.engines()).map_err(StartError::Threads)?,
             worlds,
+            places: Semaphore::new(places),
             stack_bytes: config.stack_bytes_max,
             finish,
         })
+    }
+
+    /// A place in the pool, for a guest that lives there. It has to be held for longer than the guest.
+    async fn place(&self, engine: &Engine) -> Result<Option<SemaphorePermit<'_>>, RunError> {
+        if !self.worlds.is_pooled(engine) {
+            return Ok(None);
+        }
+        let place = self.places.acquire().await;
+        place.map(Some).map_err(|_| RunError::Stopped)
     }
 
     async fn run(self: Arc<Self>, mut job: Job) -> Result<Exit, RunError> {
         let ready = self.ready(&mut job).await?;
         let exit = match &ready.asked {
             Asked::Call(call) => {
+                let _place = self.place(call.engine()).await?;
                 let _slot = self.ticker.enter();
-                let engine = &self.worlds.of(job.profile).engine;
-                guest::run(engine, call, &job).await?
+                guest::run(call, &job).await?
             }
             Asked::Service(service) => service.serve(Arc::clone(&self), &job).await?,
         };
@@ -210,15 +232,9 @@ impl Host {
         job.limits = config::enforced(job.limits, self.stack_bytes);
         let asked = match Service::asked(code, job)? {
             Some(service) => Asked::Service(service),
-            None => {
-                let engine = &self.worlds.of(job.profile).engine;
-                Asked::Call(Call::resolve(engine, code, job)?)
-            }
+            None => Asked::Call(Call::resolve(code, job)?),
         };
-        Ok(Ready {
-            asked,
-            found,
-        })
+        Ok(Ready { asked, found })
     }
 
     /// The compiled code and its size.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use propeller_api::TaskRequest;
 use propeller_model::PropletId;
 use propeller_proplet::Proplet;
-use propeller_sandbox::{EngineConfig, Runtime, WasmtimeRuntime};
+use propeller_sandbox::{Allocator, EngineConfig, Runtime, WasmtimeRuntime};
 use propeller_wire::link::Listen;
 use propeller_wire::memory::{Faults, Hub};
 
@@ -85,6 +85,7 @@ async fn a_hostile_broker_can_delay_and_nothing_else() {
         cache_entries_max: 64,
         cache_ttl: Duration::from_secs(3600),
         threads: 2,
+        allocator: Allocator::OnDemand,
     };
     let runtime: Arc<dyn Runtime> = Arc::new(WasmtimeRuntime::new(config).unwrap());
     let mut stories = tokio::task::JoinSet::new();

@@ -8,7 +8,7 @@ use propeller::demo::tap::Tap;
 use propeller_api::{ExitKind, TaskRequest};
 use propeller_model::PropletId;
 use propeller_proplet::Proplet;
-use propeller_sandbox::{EngineConfig, WasmtimeRuntime};
+use propeller_sandbox::{Allocator, EngineConfig, WasmtimeRuntime};
 use propeller_sdk::ClientError;
 use propeller_wire::link::Listen;
 use propeller_wire::memory::{Faults, Hub};
@@ -83,6 +83,7 @@ async fn a_hostile_broker_can_delay_a_log_and_not_change_it() {
         cache_entries_max: 64,
         cache_ttl: Duration::from_secs(3600),
         threads: 2,
+        allocator: Allocator::OnDemand,
     };
     let runtime = Arc::new(WasmtimeRuntime::new(engine).unwrap());
     for seed in 0..3 {

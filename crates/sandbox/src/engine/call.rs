@@ -31,15 +31,22 @@ pub(super) enum Returned {
 
 impl Call {
     /// The call that `job` asks for.
-    pub(super) fn resolve(engine: &Engine, code: &Code, job: &Job) -> Result<Self, RunError> {
+    pub(super) fn resolve(code: &Code, job: &Job) -> Result<Self, RunError> {
         match code {
             Code::Module(linked) => match ChunkedCall::resolve(linked, job) {
                 Some(call) => Ok(Self::Chunked(call)),
                 None => ModuleCall::resolve(linked, job).map(Self::Module),
             },
-            Code::Component(linked) => {
-                ComponentCall::resolve(engine, linked, job).map(Self::Component)
-            }
+            Code::Component(linked) => ComponentCall::resolve(linked, job).map(Self::Component),
+        }
+    }
+
+    /// The engine that its code was compiled for.
+    pub(super) fn engine(&self) -> &Engine {
+        match self {
+            Self::Module(call) => call.linked.module().engine(),
+            Self::Chunked(call) => call.engine(),
+            Self::Component(call) => call.engine(),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Jobs in chunks: bytes go through the memory of the guest.
 
 use bytes::Bytes;
-use wasmtime::{Instance, InstancePre, Memory, Store, Trap, TypedFunc};
+use wasmtime::{Engine, Instance, InstancePre, Memory, Store, Trap, TypedFunc};
 
 use super::call::{self, Returned};
 use super::guest::Guest;
@@ -39,6 +39,11 @@ impl ChunkedCall {
             bytes_max: job.limits.memory_bytes.value,
             initializer: call::initializer(module, Step::Split.name()),
         })
+    }
+
+    /// The engine that its code was compiled for.
+    pub(super) fn engine(&self) -> &Engine {
+        self.linked.module().engine()
     }
 
     /// Makes all calls in one instance in a fresh store.

@@ -10,7 +10,9 @@ use wasmtime::{
 
 use super::excerpt::excerpt;
 use super::guest::Guest;
-use super::world::{Side, World};
+use super::pool;
+use super::world::{Half, Side, World};
+use crate::config::Allocator;
 use crate::runtime::RunError;
 
 /// What the host's own functions get of a guest's stack, beyond what the guest may use. Wasmtime's
@@ -33,7 +35,11 @@ const MAGIC: &[u8] = b"\0asm";
 const COMPONENT_LAYER: &[u8] = &[1, 0];
 
 /// The engine that compiles and runs the guests of `world`.
-pub(super) fn engine(stack_bytes: u64, world: World) -> wasmtime::Result<Engine> {
+pub(super) fn engine(
+    stack_bytes: u64,
+    world: World,
+    allocator: Allocator,
+) -> wasmtime::Result<Engine> {
     let stack_bytes = usize::try_from(stack_bytes).unwrap_or(usize::MAX);
     let mut config = Config::new();
     config
@@ -52,6 +58,9 @@ pub(super) fn engine(stack_bytes: u64, world: World) -> wasmtime::Result<Engine>
         config
             .cranelift_nan_canonicalization(true)
             .relaxed_simd_deterministic(true);
+    }
+    if let Allocator::Pooling { guests_max } = allocator {
+        pool::reserve(&mut config, guests_max.max(1));
     }
     features(&mut config);
     Engine::new(&config)
@@ -94,8 +103,8 @@ pub(super) enum Code {
 impl Code {
     /// Compiles `wasm`, and checks that the host offers all it imports.
     pub(super) fn compile(side: &Side, wasm: &[u8]) -> Result<Self, RunError> {
-        let Side { engine, linkers } = side;
         let version = wasm.strip_prefix(MAGIC).ok_or(RunError::NotWasm)?;
+        let Half { engine, linkers } = side.half(wasm);
         // `from_binary` rather than `new`, which would also take text.
         if version.get(2..4) == Some(COMPONENT_LAYER) {
             let component =

@@ -39,12 +39,9 @@ pub(super) struct ComponentCall {
 
 impl ComponentCall {
     /// The call of a function that `job` asks for.
-    pub(super) fn resolve(
-        engine: &Engine,
-        linked: &InstancePre<Guest>,
-        job: &Job,
-    ) -> Result<Self, RunError> {
+    pub(super) fn resolve(linked: &InstancePre<Guest>, job: &Job) -> Result<Self, RunError> {
         let component = linked.component();
+        let engine = component.engine();
         let Found {
             name,
             ty,
@@ -62,6 +59,11 @@ impl ComponentCall {
             results: ty.results().len(),
             command,
         })
+    }
+
+    /// The engine that the component was compiled for.
+    pub(super) fn engine(&self) -> &Engine {
+        self.linked.component().engine()
     }
 
     /// Makes the call in a fresh store.

@@ -128,16 +128,15 @@ pub(super) fn prepare(engine: &Engine, setting: Setting<'_>) -> Result<Store<Gue
 }
 
 /// Runs `call` in a store of its own.
-pub(super) async fn run(engine: &Engine, call: &Call, job: &Job) -> Result<Exit, RunError> {
+pub(super) async fn run(call: &Call, job: &Job) -> Result<Exit, RunError> {
     let stdout = Output::new(Stream::Stdout, job);
     let stderr = Output::new(Stream::Stderr, job);
     let seed = seeds::seed(job)?;
-    run_with(engine, call, job, &seed, stdout, stderr).await
+    run_with(call, job, &seed, stdout, stderr).await
 }
 
 /// As [`run`], with a seed and outputs that the caller chooses.
 pub(super) async fn run_with(
-    engine: &Engine,
     call: &Call,
     job: &Job,
     seed: &Seed,
@@ -153,7 +152,7 @@ pub(super) async fn run_with(
         stderr: &stderr,
         memory: MemoryMeter::new(limits.memory_bytes.value, World::of(job.profile)),
     };
-    let mut store = prepare(engine, setting)?;
+    let mut store = prepare(call.engine(), setting)?;
 
     let started = Instant::now();
     let patience = Duration::from_millis(limits.wall_ms.value);

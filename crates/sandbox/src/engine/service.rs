@@ -21,7 +21,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use propeller_model::{Bound, Limits, Stream};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::task::JoinSet;
 use wasmtime::Store;
 use wasmtime_wasi_http::WasiHttpView;
@@ -173,6 +173,7 @@ impl Serving {
 
     /// Makes one guest and lets it go.
     async fn begin(&self) -> Result<(), Failed> {
+        let _place = self.place().await?;
         let mut store = self.store()?;
         let made = self.service.instantiate_async(&mut store);
         self.within_limits(made).await.map(drop)
@@ -184,6 +185,7 @@ impl Serving {
         request: Request<Incoming>,
         answer: oneshot::Sender<Given>,
     ) -> Result<(), Failed> {
+        let _place = self.place().await?;
         let mut store = self.store()?;
         let mut http = store.data_mut().http();
         let request = http.new_incoming_request(Scheme::Http, request);
@@ -198,8 +200,13 @@ impl Serving {
         self.within_limits(handled).await
     }
 
+    /// Where a guest lives; to be held for longer than its store.
+    async fn place(&self) -> Result<Option<SemaphorePermit<'_>>, Failed> {
+        let place = self.host.place(self.service.engine()).await;
+        place.map_err(Failed::Host)
+    }
+
     fn store(&self) -> Result<Store<Guest>, Failed> {
-        let engine = &self.host.worlds.of(self.job.profile).engine;
         let setting = Setting {
             job: &self.job,
             command: false,
@@ -208,7 +215,7 @@ impl Serving {
             stderr: &self.stderr,
             memory: MemoryMeter::within(&self.memory, World::of(self.job.profile)),
         };
-        guest::prepare(engine, setting).map_err(Failed::Host)
+        guest::prepare(self.service.engine(), setting).map_err(Failed::Host)
     }
 
     /// Runs a guest, and judges the error that ends it.

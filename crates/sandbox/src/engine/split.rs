@@ -17,8 +17,9 @@ use super::code::Code;
 use super::excerpt::excerpt;
 use super::guest;
 use super::output::Output;
-use super::world::{World, Worlds};
+use super::world::{Half, World, Worlds};
 use super::{Compiled, EngineConfig, Host, Ready, StartError};
+use crate::config::Allocator;
 use crate::exit::Exit;
 use crate::job::Job;
 use crate::process::memfd;
@@ -44,6 +45,11 @@ pub(crate) struct Prepared {
 
 impl Compiler {
     pub(crate) fn new(config: EngineConfig) -> Result<Self, StartError> {
+        // A process has one guest in its life, and none runs here.
+        let config = EngineConfig {
+            allocator: Allocator::OnDemand,
+            ..config
+        };
         Ok(Self(Arc::new(Host::new(config, "process", sealed)?)))
     }
 
@@ -127,16 +133,16 @@ pub(crate) struct Loaded(Code);
 
 impl Runner {
     pub(crate) fn new(stack_bytes: u64) -> wasmtime::Result<Self> {
-        let worlds = Worlds::new(stack_bytes, "process")?;
+        let worlds = Worlds::new(stack_bytes, "process", Allocator::OnDemand)?;
         Ok(Self { worlds })
     }
 
     pub(crate) fn engine(&self, profile: Profile) -> &Engine {
-        &self.worlds.of(profile).engine
+        &self.half(profile).engine
     }
 
     pub(crate) fn link(&self, code: &Unlinked, profile: Profile) -> wasmtime::Result<Loaded> {
-        let linkers = &self.worlds.of(profile).linkers;
+        let linkers = &self.half(profile).linkers;
         let linked = match code {
             Unlinked::Module(module) => Code::Module(linkers.modules.instantiate_pre(module)?),
             Unlinked::Component(component) => {
@@ -149,6 +155,10 @@ impl Runner {
         Ok(Loaded(linked))
     }
 
+    fn half(&self, profile: Profile) -> &Half {
+        &self.worlds.side(World::of(profile)).on_demand
+    }
+
     /// Runs `job`, whose call the compiler has checked. Output goes to the sinks at once: whoever
     /// kills this process has what was written until then.
     pub(crate) async fn run(
@@ -159,11 +169,10 @@ impl Runner {
         stdout: Sink,
         stderr: Sink,
     ) -> Result<Exit, RunError> {
-        let engine = self.engine(job.profile);
-        let call = Call::resolve(engine, &loaded.0, job)?;
+        let call = Call::resolve(&loaded.0, job)?;
         let stdout = Output::to_sink(Stream::Stdout, job, stdout);
         let stderr = Output::to_sink(Stream::Stderr, job, stderr);
-        guest::run_with(engine, &call, job, seed, stdout, stderr).await
+        guest::run_with(&call, job, seed, stdout, stderr).await
     }
 }
 

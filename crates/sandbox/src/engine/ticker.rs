@@ -1,11 +1,12 @@
-//! Makes running guests yield, and sleeps when there are none.
+//! Makes running guests yield, and sleeps when there have been none for a while.
 //!
 //! A guest checks its engine's epoch at every loop and function entry and yields when it has moved
 //! on. One thread moves it. An idle proplet has no guests, so this thread then waits without a
-//! timeout.
+//! timeout; but not at once, because to wake it takes longer than many a guest runs.
 
 use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -15,6 +16,10 @@ use wasmtime::Engine;
 /// long enough that the few microseconds of a yield do not show.
 const TICK: Duration = Duration::from_millis(5);
 
+/// How many ticks without a guest there are before the thread sleeps: a second. Tasks that come
+/// oftener do not wake it, and a proplet that is done for now is soon at rest.
+const IDLE_TICKS_MAX: u32 = 200;
+
 /// The thread and the number of guests it ticks for.
 pub(super) struct Ticker {
     shared: Arc<Shared>,
@@ -23,7 +28,7 @@ pub(super) struct Ticker {
 }
 
 impl Ticker {
-    pub(super) fn start(engines: [Engine; 2]) -> io::Result<Self> {
+    pub(super) fn start(engines: Vec<Engine>) -> io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let ticking = Arc::clone(&shared);
         let thread = thread::Builder::new()
@@ -37,23 +42,31 @@ impl Ticker {
 
     /// Counts a guest, until the slot is dropped.
     pub(super) fn enter(&self) -> Slot {
-        let mut state = self.shared.lock();
-        state.guests += 1;
-        if state.guests == 1 {
-            self.shared.changed.notify_one();
+        self.shared.guests.fetch_add(1, Ordering::SeqCst);
+        self.shared.entered.fetch_add(1, Ordering::Relaxed);
+        // The thread says that it sleeps before it looks for guests a last time, so that one of the
+        // two sees what the other did.
+        if self.shared.asleep.swap(false, Ordering::SeqCst) {
+            self.wake();
         }
         Slot(Arc::clone(&self.shared))
     }
 
     pub(super) fn guests(&self) -> usize {
-        self.shared.lock().guests
+        self.shared.guests.load(Ordering::SeqCst)
+    }
+
+    fn wake(&self) {
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
     }
 }
 
 impl Drop for Ticker {
     fn drop(&mut self) {
-        self.shared.lock().stopping = true;
-        self.shared.changed.notify_one();
+        self.shared.stopping.store(true, Ordering::SeqCst);
+        self.wake();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -67,40 +80,78 @@ pub(super) struct Slot(Arc<Shared>);
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.lock().guests -= 1;
+        self.0.guests.fetch_sub(1, Ordering::SeqCst);
     }
 }
 
 #[derive(Default)]
 struct Shared {
-    state: Mutex<State>,
-    changed: Condvar,
-}
-
-#[derive(Default)]
-struct State {
-    guests: usize,
-    stopping: bool,
+    guests: AtomicUsize,
+    /// How many guests there have been.
+    entered: AtomicU64,
+    asleep: AtomicBool,
+    stopping: AtomicBool,
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("counting guests does not panic")
+    /// Waits until there is a guest, or an end.
+    fn sleep(&self) {
+        self.asleep.store(true, Ordering::SeqCst);
+        while self.asleep.load(Ordering::SeqCst)
+            && self.guests.load(Ordering::SeqCst) == 0
+            && !self.stopping.load(Ordering::SeqCst)
+        {
+            thread::park();
+        }
+        self.asleep.store(false, Ordering::SeqCst);
     }
 }
 
 fn tick(shared: &Shared, engines: &[Engine]) {
-    let mut state = shared.lock();
-    while !state.stopping {
-        state = if state.guests == 0 {
-            let woken = shared.changed.wait(state);
-            woken.expect("counting guests does not panic")
-        } else {
-            let woken = shared.changed.wait_timeout(state, TICK);
-            woken.expect("counting guests does not panic").0
-        };
+    let mut entered = 0;
+    let mut idle = IDLE_TICKS_MAX;
+    while !shared.stopping.load(Ordering::SeqCst) {
+        if idle >= IDLE_TICKS_MAX {
+            shared.sleep();
+            idle = 0;
+        }
+        thread::park_timeout(TICK);
         for engine in engines {
             engine.increment_epoch();
+        }
+        let before = std::mem::replace(&mut entered, shared.entered.load(Ordering::Relaxed));
+        let is_idle = before == entered && shared.guests.load(Ordering::SeqCst) == 0;
+        idle = if is_idle { idle + 1 } else { 0 };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+
+    /// How long a test waits for what has to happen.
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    fn until(happened: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while !happened() {
+            assert!(begun.elapsed() < PATIENCE, "it did not happen");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn it_sleeps_without_guests_and_wakes_for_each_that_finds_it_asleep() {
+        let ticker = Ticker::start(Vec::new()).expect("there are threads");
+        for _ in 0..2 {
+            until(|| ticker.shared.asleep.load(Ordering::SeqCst));
+            let slot = ticker.enter();
+            assert!(!ticker.shared.asleep.load(Ordering::SeqCst));
+            assert_eq!(ticker.guests(), 1);
+            drop(slot);
+            assert_eq!(ticker.guests(), 0);
         }
     }
 }

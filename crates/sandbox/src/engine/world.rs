@@ -6,10 +6,12 @@
 use std::sync::Arc;
 
 use propeller_model::{self as model, Profile};
+use tracing::warn;
 use wasmtime::Engine;
 
 use super::code::{self, Linkers};
-use super::guest;
+use super::{guest, pool};
+use crate::config::Allocator;
 use crate::job::ModuleKey;
 
 /// The version of wasmtime in the lock file; a test compares them.
@@ -64,13 +66,44 @@ pub(super) struct Key {
 
 /// What all guests of one world share.
 pub(super) struct Side {
+    /// For guests without a place in a pool.
+    pub(super) on_demand: Half,
+    /// For the others, if there is a pool.
+    pub(super) pooled: Option<Half>,
+}
+
+/// What guests share that come from one allocator: code belongs to an engine, and so does what it is
+/// linked with.
+pub(super) struct Half {
     pub(super) engine: Engine,
     pub(super) linkers: Linkers,
 }
 
 impl Side {
-    fn new(stack_bytes: u64, world: World) -> wasmtime::Result<Self> {
-        let engine = code::engine(stack_bytes, world)?;
+    fn new(stack_bytes: u64, world: World, allocator: Allocator) -> wasmtime::Result<Self> {
+        let on_demand = Half::new(stack_bytes, world, Allocator::OnDemand)?;
+        let pooled = match allocator {
+            Allocator::OnDemand => None,
+            // A machine may refuse so much address space. Guests run there all the same.
+            Allocator::Pooling { .. } => Half::new(stack_bytes, world, allocator)
+                .inspect_err(|error| warn!("no pool for guests, who run without: {error:#}"))
+                .ok(),
+        };
+        Ok(Self { on_demand, pooled })
+    }
+
+    /// The half that guests of this module or component belong to.
+    pub(super) fn half(&self, wasm: &[u8]) -> &Half {
+        match &self.pooled {
+            Some(pooled) if pool::fits(wasm) => pooled,
+            _ => &self.on_demand,
+        }
+    }
+}
+
+impl Half {
+    fn new(stack_bytes: u64, world: World, allocator: Allocator) -> wasmtime::Result<Self> {
+        let engine = code::engine(stack_bytes, world, allocator)?;
         let linkers = guest::linkers(&engine, world)?;
         Ok(Self { engine, linkers })
     }
@@ -85,16 +118,16 @@ pub(super) struct Worlds {
 }
 
 impl Worlds {
-    pub(super) fn new(stack_bytes: u64, isolation: &str) -> wasmtime::Result<Self> {
+    pub(super) fn new(
+        stack_bytes: u64,
+        isolation: &str,
+        allocator: Allocator,
+    ) -> wasmtime::Result<Self> {
         Ok(Self {
-            real: Side::new(stack_bytes, World::Real)?,
-            deterministic: Side::new(stack_bytes, World::Virtual)?,
+            real: Side::new(stack_bytes, World::Real, allocator)?,
+            deterministic: Side::new(stack_bytes, World::Virtual, allocator)?,
             told: Profile::ALL.map(|profile| Arc::new(described(profile, isolation))),
         })
-    }
-
-    pub(super) fn of(&self, profile: Profile) -> &Side {
-        self.side(World::of(profile))
     }
 
     pub(super) fn side(&self, world: World) -> &Side {
@@ -104,14 +137,23 @@ impl Worlds {
         }
     }
 
+    /// Whether guests of `engine` live in the pool.
+    pub(super) fn is_pooled(&self, engine: &Engine) -> bool {
+        let sides = [&self.real, &self.deterministic].into_iter();
+        let mut pooled = sides.filter_map(|side| side.pooled.as_ref());
+        pooled.any(|half| Engine::same(&half.engine, engine))
+    }
+
     /// What a result of this profile says about its engine.
     pub(super) fn told(&self, profile: Profile) -> Arc<model::Engine> {
         Arc::clone(&self.told[profile as usize])
     }
 
     /// The engines, for whoever has to make guests yield.
-    pub(super) fn engines(&self) -> [Engine; 2] {
-        [self.real.engine.clone(), self.deterministic.engine.clone()]
+    pub(super) fn engines(&self) -> Vec<Engine> {
+        let sides = [&self.real, &self.deterministic].into_iter();
+        let halves = sides.flat_map(|side| side.pooled.iter().chain([&side.on_demand]));
+        halves.map(|half| half.engine.clone()).collect()
     }
 }
 
@@ -147,6 +189,15 @@ mod tests {
         let lock = include_str!("../../../../Cargo.lock");
         let entry = format!("name = \"wasmtime\"\nversion = \"{WASMTIME_VERSION}\"\n");
         assert!(lock.contains(&entry));
+    }
+
+    /// A proplet has places for 4,096 guests at most, in each world, and falls back on the operating
+    /// system without a word to anybody but its log.
+    #[test]
+    fn the_largest_pool_fits_into_an_address_space() {
+        let allocator = Allocator::Pooling { guests_max: 4096 };
+        let worlds = Worlds::new(1 << 20, "in-process", allocator).expect("the engines start");
+        assert!(worlds.real.pooled.is_some() && worlds.deterministic.pooled.is_some());
     }
 
     #[test]

@@ -7,8 +7,8 @@ mod guest;
 
 use propeller_model::{Digest, Limits, Profile};
 use propeller_sandbox::{
-    Capabilities, EngineConfig, Entry, Exit, InterpreterRuntime, Job, ModuleKey, RunError, Runtime,
-    Status, Transcript, WasmtimeRuntime,
+    Allocator, Capabilities, EngineConfig, Entry, Exit, InterpreterRuntime, Job, ModuleKey,
+    RunError, Runtime, Status, Transcript, WasmtimeRuntime,
 };
 
 use calls::{SEQUENCES, TEMPLATES};
@@ -22,6 +22,7 @@ const CONFIG: EngineConfig = EngineConfig {
     cache_entries_max: 0,
     cache_ttl: std::time::Duration::ZERO,
     threads: 2,
+    allocator: Allocator::OnDemand,
 };
 
 /// The descriptors that there are at first, one that there is not, and one that cannot be.

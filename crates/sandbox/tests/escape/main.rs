@@ -22,7 +22,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use propeller_model::{Digest, Limits, Profile};
 use propeller_sandbox::process::{AllowMissing, Locks, ProcessConfig, ProcessRuntime, enter_with};
-use propeller_sandbox::{EngineConfig, Entry, Job, ModuleKey, RunError, Runtime, Transcript};
+use propeller_sandbox::{
+    Allocator, EngineConfig, Entry, Job, ModuleKey, RunError, Runtime, Transcript,
+};
 
 use attempts::{ATTEMPTS, World, scan_works};
 use table::{DONE, Row};
@@ -226,6 +228,7 @@ impl Outside {
                 cache_entries_max: 4,
                 cache_ttl: Duration::from_secs(3600),
                 threads: 1,
+                allocator: Allocator::OnDemand,
             },
             pool: 2,
             guests_max: 4,

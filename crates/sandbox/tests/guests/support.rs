@@ -6,7 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use propeller_model::{Bound, Digest, Limits, Profile, SetBy};
 use propeller_sandbox::{
-    Capabilities, EngineConfig, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status, Transcript,
+    Allocator, Capabilities, EngineConfig, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status,
+    Transcript,
 };
 
 /// How long a test waits for what has to happen. Only a broken build ever waits that long.
@@ -20,6 +21,7 @@ pub(crate) const CONFIG: EngineConfig = EngineConfig {
     cache_entries_max: 16,
     cache_ttl: Duration::from_secs(3600),
     threads: 2,
+    allocator: Allocator::OnDemand,
 };
 
 /// In each folder another one.

@@ -1,0 +1,236 @@
+//! Our port beside bare Wasmtime.
+//!
+//! *Bare* calls Wasmtime on the thread that wants the result. *Hop* does so on a thread for guests
+//! and comes back, which is what the port has to do so that a guest that computes keeps nobody
+//! waiting: the difference between it and the port is what limits, metering and accounts cost.
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use propeller_sandbox::{Allocator, Job, Runtime as _, Status, WasmtimeRuntime};
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinSet;
+
+use crate::bare::{Bare, Kind};
+use crate::guests::{again, config, job};
+use crate::report::{Goal, section};
+use crate::samples::{in_turns, per_second, ratio, us};
+
+/// How often each is measured, and how many tasks each time.
+const ROUNDS: usize = 15;
+const TASKS: usize = 2_000;
+/// Threads that run guests.
+const THREADS: usize = 2;
+/// Tasks under way at a time, where there are many.
+const IN_FLIGHT: usize = 64;
+/// Where guests live.
+const ALLOCATORS: [Allocator; 2] = [Allocator::OnDemand, Allocator::Pooling { guests_max: 64 }];
+/// What the port may cost.
+const GOAL: f64 = 1.1;
+
+/// Everything that one kind of guest is run by, with one allocator.
+struct Bed {
+    bare: Arc<Bare>,
+    guests: Runtime,
+    port: Arc<WasmtimeRuntime>,
+    job: Job,
+    caller: Runtime,
+}
+
+/// Measures and prints.
+pub(crate) fn measure(goals: &mut Vec<Goal>) -> Result<(), String> {
+    let (mut alone, mut many) = (Vec::new(), Vec::new());
+    for allocator in ALLOCATORS {
+        for kind in Kind::ALL {
+            let bed = Bed::new(kind, allocator)?;
+            let [bare, hop, port] = in_turns(ROUNDS, |way| bed.one_at_a_time(way));
+            alone.push(row(
+                kind,
+                allocator,
+                [bare, hop, port].map(us),
+                [bare, hop],
+                port,
+            ));
+            let [bare, hop, port] = in_turns(ROUNDS, |way| bed.many_at_a_time(way));
+            let rates = [bare, hop, port].map(|each| format!("{:.0}", per_second(each)));
+            many.push(row(kind, allocator, rates, [bare, hop], port));
+            let over = ratio(port, hop);
+            goals.push(Goal {
+                what: format!("port / hop, {}, {}", kind.name(), name(allocator)),
+                goal: "≤ 1.10 times the time of a task",
+                measured: format!("{over:.2}"),
+                met: over <= GOAL,
+            });
+        }
+    }
+    let head = [
+        "guest",
+        "allocator",
+        "bare",
+        "hop",
+        "port",
+        "port / bare",
+        "port / hop",
+    ];
+    section("One task at a time, medians", &head, &alone);
+    let title = format!("Tasks per second on {THREADS} threads, medians");
+    section(&title, &head, &many);
+    Ok(())
+}
+
+fn name(allocator: Allocator) -> &'static str {
+    match allocator {
+        Allocator::OnDemand => "on demand",
+        Allocator::Pooling { .. } => "pooling",
+    }
+}
+
+fn row(
+    kind: Kind,
+    allocator: Allocator,
+    values: [String; 3],
+    [bare, hop]: [Duration; 2],
+    port: Duration,
+) -> Vec<String> {
+    let mut row = vec![kind.name().to_owned(), name(allocator).to_owned()];
+    row.extend(values);
+    row.extend([bare, hop].map(|other| format!("{:.2}", ratio(port, other))));
+    row
+}
+
+impl Bed {
+    fn new(kind: Kind, allocator: Allocator) -> Result<Self, String> {
+        let text = |error: &dyn std::fmt::Display| format!("{}: {error}", kind.name());
+        let bare = Bare::new(kind, allocator).map_err(|error| text(&error))?;
+        let port =
+            WasmtimeRuntime::new(config(THREADS, allocator)).map_err(|error| text(&error))?;
+        let (entry, args): (_, &[&str]) = match kind {
+            Kind::Core | Kind::Memory => ("add", &["2", "40"]),
+            Kind::Wasi => ("_start", &[]),
+            Kind::Component => ("greet", &[r#""Ada""#]),
+        };
+        let guests = Builder::new_multi_thread().worker_threads(THREADS).build();
+        let caller = Builder::new_current_thread().build();
+        let bed = Self {
+            bare: Arc::new(bare),
+            guests: guests.map_err(|error| text(&error))?,
+            port: Arc::new(port),
+            job: job(&kind.wasm(), entry, args),
+            caller: caller.map_err(|error| text(&error))?,
+        };
+        let exit = bed.caller.block_on(bed.port.run(again(&bed.job)));
+        let exit = exit.map_err(|error| text(&error))?;
+        match matches!(exit.status, Status::Returned | Status::Exited(0)) {
+            true => Ok(bed),
+            false => Err(format!("{} ended with {:?}", kind.name(), exit.status)),
+        }
+    }
+
+    /// The time of one task where each waits for the one before.
+    fn one_at_a_time(&self, way: usize) -> Duration {
+        let jobs = self.jobs(way);
+        let begun = Instant::now();
+        self.caller.block_on(async {
+            match way {
+                0 => {
+                    for _ in 0..TASKS {
+                        self.bare.run().await.expect("the guest runs");
+                    }
+                }
+                1 => {
+                    for _ in 0..TASKS {
+                        hop(&self.bare, self.guests.handle()).await;
+                    }
+                }
+                _ => {
+                    for job in jobs {
+                        black_box(self.port.run(job).await.expect("the guest runs"));
+                    }
+                }
+            }
+        });
+        begun.elapsed() / count()
+    }
+
+    /// The time of one task where there are enough for all threads.
+    fn many_at_a_time(&self, way: usize) -> Duration {
+        match way {
+            0 => self.on_threads(),
+            1 => self.in_flight((0..TASKS).map(|_| {
+                let (bare, guests) = (Arc::clone(&self.bare), self.guests.handle().clone());
+                async move { hop(&bare, &guests).await }
+            })),
+            _ => self.in_flight(self.jobs(way).into_iter().map(|job| {
+                let port = Arc::clone(&self.port);
+                async move {
+                    black_box(port.run(job).await.expect("the guest runs"));
+                }
+            })),
+        }
+    }
+
+    /// Every thread takes the next task until there is none.
+    fn on_threads(&self) -> Duration {
+        let next = AtomicUsize::new(0);
+        let begun = Instant::now();
+        thread::scope(|scope| {
+            for _ in 0..THREADS {
+                scope.spawn(|| {
+                    let runtime = Builder::new_current_thread().build();
+                    let runtime = runtime.expect("a thread has a runtime");
+                    runtime.block_on(async {
+                        while next.fetch_add(1, Ordering::Relaxed) < TASKS {
+                            self.bare.run().await.expect("the guest runs");
+                        }
+                    });
+                });
+            }
+        });
+        begun.elapsed() / count()
+    }
+
+    /// One thread hands out tasks, a bounded number at a time.
+    fn in_flight(
+        &self,
+        mut tasks: impl Iterator<Item = impl Future<Output = ()> + Send + 'static>,
+    ) -> Duration {
+        let begun = Instant::now();
+        self.caller.block_on(async {
+            let mut under_way = JoinSet::new();
+            for task in tasks.by_ref().take(IN_FLIGHT) {
+                under_way.spawn(task);
+            }
+            while let Some(done) = under_way.join_next().await {
+                done.expect("no task panics");
+                if let Some(task) = tasks.next() {
+                    under_way.spawn(task);
+                }
+            }
+        });
+        begun.elapsed() / count()
+    }
+
+    /// Jobs, made before the clock starts: a caller has them anyway.
+    fn jobs(&self, way: usize) -> Vec<Job> {
+        match way {
+            2 => (0..TASKS).map(|_| again(&self.job)).collect(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+fn count() -> u32 {
+    u32::try_from(TASKS).expect("tasks are few")
+}
+
+/// One guest on a thread for guests. As with the port, dropping the future stops it.
+async fn hop(bare: &Arc<Bare>, guests: &Handle) {
+    let mut tasks = JoinSet::new();
+    let bare = Arc::clone(bare);
+    tasks.spawn_on(async move { bare.run().await }, guests);
+    let end = tasks.join_next().await.expect("there is one");
+    end.expect("no guest panics").expect("the guest runs");
+}

@@ -1,0 +1,36 @@
+//! The same guests as in `guests`, in a pool: everything that a job can tell is the same.
+
+#[path = "../guests/bounds.rs"]
+mod bounds;
+#[path = "../guests/cache.rs"]
+mod cache;
+#[path = "../guests/calls.rs"]
+mod calls;
+#[path = "../guests/canary.rs"]
+mod canary;
+#[path = "../guests/chunks.rs"]
+mod chunks;
+#[path = "../guests/commands.rs"]
+mod commands;
+#[path = "../guests/components.rs"]
+mod components;
+#[path = "../conformance/mod.rs"]
+mod conformance;
+#[path = "../guests/deterministic.rs"]
+mod deterministic;
+#[path = "../guests/flat.rs"]
+mod flat;
+#[path = "../guests/limits.rs"]
+mod limits;
+#[path = "../guests/refusals.rs"]
+mod refusals;
+#[path = "../guests/stop.rs"]
+mod stop;
+#[path = "../guests/support.rs"]
+mod support;
+#[path = "../guests/transcript.rs"]
+mod transcript;
+
+mod both;
+mod places;
+mod runtime;
