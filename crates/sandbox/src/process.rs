@@ -23,6 +23,7 @@ mod mechanism;
 pub(crate) mod memfd;
 pub(crate) mod socket;
 pub(crate) mod sys;
+mod warm;
 pub(crate) mod wire;
 pub(crate) mod zygote;
 
@@ -132,7 +133,8 @@ impl ProcessRuntime {
             .map_err(StartError::Process)?;
         let compiler = Compiler::new(config.engine)?;
         let guests_max = config.guests_max.clamp(1, Semaphore::MAX_PERMITS);
-        let warm = compiler.image(keeper::WARM).map_err(StartError::Warm)?;
+        let image = |wasm| compiler.image(wasm).map_err(StartError::Warm);
+        let warm = [image(warm::MODULE)?, image(warm::COMPONENT)?];
         let (keeper, mechanisms, keep) = Keeper::start(config, warm)?;
         let mut keeping = JoinSet::new();
         keeping.spawn_on(keep, threads.handle());

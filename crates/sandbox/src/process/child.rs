@@ -26,8 +26,8 @@ use crate::transcript::Transcript;
 /// What every child finds ready when it is forked.
 pub(super) struct Inheritance {
     pub(super) runner: Runner,
-    /// The module that warms up; see [`Inheritance::warm_up`].
-    pub(super) warm: Loaded,
+    /// The module and the component that warm up; see [`Inheritance::warm_up`].
+    pub(super) warm: [Loaded; 2],
     pub(super) filters: Filters,
     pub(super) zygote: Pid,
     pub(super) plan: Plan,
@@ -42,20 +42,22 @@ pub(super) struct Plan {
 }
 
 impl Inheritance {
-    /// Runs a module of ours. After a fork the first touch of every page is a fault, and much is
+    /// Runs a module and a component of ours. After a fork the first touch of every page is a fault, and much is
     /// made when it is first used: that happens here, before there is a job that waits.
     pub(super) fn warm_up(&self) -> Result<(), String> {
         let nowhere = || -> Sink { Box::new(|_| {}) };
         let job = Job {
-            entry: Entry::Named("_start".to_owned()),
+            entry: Entry::Default {
+                hint: "run".to_owned(),
+            },
             ..nothing()
         };
-        let seed = Seed::default();
-        let run = self
-            .runner
-            .run(&self.warm, &job, &seed, nowhere(), nowhere());
-        let end = clock()?.block_on(run);
-        end.map(|_| ()).map_err(|error| chain(&error))
+        let (seed, clock) = (Seed::default(), clock()?);
+        for warm in &self.warm {
+            let run = self.runner.run(warm, &job, &seed, nowhere(), nowhere());
+            clock.block_on(run).map_err(|error| chain(&error))?;
+        }
+        Ok(())
     }
 }
 

@@ -29,15 +29,6 @@ use super::zygote::ARGUMENT;
 use super::{ProcessConfig, StartError, socket, sys};
 use crate::runtime::RunError;
 
-/// What every zygote and every child runs once before there is a job: a function that does nothing,
-/// in a module with a memory.
-pub(super) const WARM: &[u8] = b"\0asm\x01\0\0\0\
-    \x01\x04\x01\x60\0\0\
-    \x03\x02\x01\0\
-    \x05\x03\x01\0\x01\
-    \x07\x0a\x01\x06_start\0\0\
-    \x0a\x04\x01\x02\0\x0b";
-
 /// How long a zygote or a child may take to be ready. It takes a few milliseconds; a machine that
 /// swaps takes longer.
 const READY_MAX: Duration = Duration::from_secs(10);
@@ -77,14 +68,14 @@ struct Config {
     program: PathBuf,
     stack_bytes: u64,
     allow_missing: AllowMissing,
-    warm: OwnedFd,
+    warm: [OwnedFd; 2],
 }
 
 impl Keeper {
     /// Starts the first zygote and its first child. The future keeps them, and has to be polled.
     pub(super) fn start(
         config: ProcessConfig,
-        warm: OwnedFd,
+        warm: [OwnedFd; 2],
     ) -> Result<(Self, Mechanisms, impl Future<Output = ()> + Send + 'static), StartError> {
         let (sender, receiver) = mpsc::channel(config.pool.max(1));
         let shared = Arc::new(Shared {
@@ -320,8 +311,8 @@ impl Zygote {
         let warm = ToZygote::Warm {
             stack_bytes: config.stack_bytes,
         };
-        socket::send(&control, &encode(&warm), &[config.warm.as_fd()])
-            .map_err(|_| StartError::Silent)?;
+        let code = config.warm.each_ref().map(AsFd::as_fd);
+        socket::send(&control, &encode(&warm), &code).map_err(|_| StartError::Silent)?;
         let said = next(&control)?;
         let mechanisms = match decode(&said) {
             Some(FromZygote::Up { mechanisms }) => mechanisms,

@@ -27,7 +27,7 @@ pub(super) const CHUNK_BYTES_MAX: usize = 32 * 1024;
 /// Control, proplet to zygote.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToZygote {
-    /// With the compiled code to warm up with.
+    /// With the compiled code to warm up with, of a module and of a component.
     Warm { stack_bytes: u64 },
     /// With the child's end of its socket.
     Fork { id: u64 },

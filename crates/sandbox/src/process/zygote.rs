@@ -124,12 +124,12 @@ fn serve(plan: Plan, mechanisms: Vec<Mechanism>) -> Result<(), String> {
             let ended = sys::wait(pid).map_err(|error| format!("wait: {error}"))?;
             tell(&FromZygote::Gone { id, ended }, None);
         }
-        let (message, with) = match hear(Patience::None) {
+        let (message, mut with) = match hear(Patience::None) {
             Heard::Nothing => continue,
             Heard::End => return Ok(()),
             Heard::Message(message, with) => (message, with),
         };
-        let (ToZygote::Fork { id }, Some(socket)) = (message, with) else {
+        let (ToZygote::Fork { id }, Some(socket)) = (message, with.pop()) else {
             return Err("a message that means nothing here".to_owned());
         };
         match sys::fork() {
@@ -162,17 +162,26 @@ fn inheritance(plan: Plan) -> Result<Option<Inheritance>, String> {
     let Heard::Message(message, with) = hear(Patience::Endless) else {
         return Ok(None);
     };
-    let (ToZygote::Warm { stack_bytes }, Some(code)) = (message, with) else {
+    let (ToZygote::Warm { stack_bytes }, Ok([module, component])) =
+        (message, <[OwnedFd; 2]>::try_from(with))
+    else {
         return Err("the first message has to be what to warm up with".to_owned());
     };
     let engine = |error: wasmtime::Error| format!("engine: {error:#}");
     let runner = Runner::new(stack_bytes).map_err(engine)?;
     let pure = Profile::Pure;
-    let code = sys::load(runner.engine(pure), code.into(), Kind::Module).map_err(engine)?;
+    let load = |code: OwnedFd, kind| {
+        let code = sys::load(runner.engine(pure), code.into(), kind)?;
+        runner.link(&code, pure)
+    };
+    let warm = [
+        load(module, Kind::Module).map_err(engine)?,
+        load(component, Kind::Component).map_err(engine)?,
+    ];
     let socket = std::os::fd::AsRawFd::as_raw_fd(&rustix::stdio::stdin());
     let filters = Filters::build(socket).map_err(|error| format!("seccomp filter: {error}"))?;
     let inheritance = Inheritance {
-        warm: runner.link(&code, pure).map_err(engine)?,
+        warm,
         runner,
         filters,
         zygote: getpid(),
@@ -200,7 +209,7 @@ fn ended(children: &[Running]) -> rustix::io::Result<Vec<usize>> {
 
 enum Heard {
     Nothing,
-    Message(ToZygote, Option<OwnedFd>),
+    Message(ToZygote, Vec<OwnedFd>),
     End,
 }
 
@@ -221,9 +230,9 @@ fn hear(patience: Patience) -> Heard {
     let mut with = Vec::new();
     match socket::receive(stdin, &mut buffer, &mut with) {
         Ok(0) | Err(_) => Heard::End,
-        Ok(len) => decode(&buffer[..len]).map_or(Heard::End, |message| {
-            Heard::Message(message, with.into_iter().next())
-        }),
+        Ok(len) => {
+            decode(&buffer[..len]).map_or(Heard::End, |message| Heard::Message(message, with))
+        }
     }
 }
 

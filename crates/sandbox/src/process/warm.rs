@@ -1,0 +1,25 @@
+//! What every zygote and every child runs once before there is a job: the first touch of whatever a
+//! guest of either kind needs is then not on the path of one that somebody waits for.
+
+/// A module with a memory and a function that does nothing.
+pub(super) const MODULE: &[u8] = b"\0asm\x01\0\0\0\
+    \x01\x04\x01\x60\0\0\
+    \x03\x02\x01\0\
+    \x05\x03\x01\0\x01\
+    \x07\x0a\x01\x06_start\0\0\
+    \x0a\x04\x01\x02\0\x0b";
+
+/// The same as a component, whose memory starts with something in it.
+pub(super) const COMPONENT: &[u8] = b"\0asm\x0d\0\x01\0\
+    \x01\x2d\0asm\x01\0\0\0\
+    \x01\x04\x01\x60\0\0\
+    \x03\x02\x01\0\
+    \x05\x03\x01\0\x01\
+    \x07\x05\x01\x01f\0\0\
+    \x0a\x04\x01\x02\0\x0b\
+    \x0b\x07\x01\0\x41\0\x0b\x01w\
+    \x02\x04\x01\0\0\0\
+    \x07\x05\x01\x40\0\x01\0\
+    \x06\x07\x01\0\0\x01\0\x01f\
+    \x08\x06\x01\0\0\0\0\0\
+    \x0b\x09\x01\0\x03run\x01\0\0";
