@@ -72,7 +72,30 @@ const LOOKS: &str = r#"
         (i32.div_u (i32.const 1) (local.get 0))))
 "#;
 
-fn looks(entry: &str, args: &[&str]) -> Job {
+/// Draws the seed of a hash map, as the libraries of WASI 0.2 languages do.
+#[allow(dead_code, reason = "not every suite runs it many times")]
+pub(crate) const MAPS: &str = r#"
+    (component
+      (import "wasi:random/insecure-seed@0.2.0" (instance $seeds
+        (export "insecure-seed" (func (result (tuple u64 u64))))))
+      (core module $memory (memory (export "memory") 1))
+      (core instance $memory (instantiate $memory))
+      (core func $seed (canon lower (func $seeds "insecure-seed")
+        (memory (core memory $memory "memory"))))
+      (core module $main
+        (import "host" "seed" (func $seed (param i32)))
+        (import "host" "memory" (memory 1))
+        (func (export "seed") (result i64)
+          (call $seed (i32.const 64))
+          (i64.xor (i64.load (i32.const 64)) (i64.load (i32.const 72)))))
+      (core instance $host
+        (export "seed" (func $seed))
+        (export "memory" (memory $memory "memory")))
+      (core instance $main (instantiate $main (with "host" (instance $host))))
+      (func (export "seed") (result u64) (canon lift (core func $main "seed"))))
+"#;
+
+pub(crate) fn looks(entry: &str, args: &[&str]) -> Job {
     Job {
         profile: Profile::Deterministic,
         ..job(LOOKS, entry, args)

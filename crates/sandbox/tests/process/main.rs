@@ -37,3 +37,4 @@ mod both;
 mod cost;
 mod deaths;
 mod runtime;
+mod thousand;
