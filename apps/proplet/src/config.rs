@@ -13,7 +13,7 @@ use propeller_settings::{Key, Kind, Schema, Settings, SettingsError, program, sh
 use propeller_wire::mqtt::Options;
 
 use crate::engine::{self, BUILT_IN, Engine};
-use crate::isolation::{AllowMissing, External, Isolation, Template};
+use crate::isolation::{External, Isolation, Template};
 use crate::limits::Ceilings;
 use crate::policy::Policy;
 use crate::work::chain;
@@ -179,6 +179,13 @@ pub const SCHEMA: Schema = Schema {
             "What `isolation = process` may do without: `landlock`, `namespaces`, or both, separated by a comma.",
         ),
         Key::new(
+            "metering",
+            &[],
+            Kind::Text,
+            Some("full"),
+            "What guests' code checks: `full`, fuel and interruption, or `time`, nothing, with `isolation = process`: loops over floats run several times faster, guests end by time alone, and only tasks that ask for fuel or are deterministic have it counted.",
+        ),
+        Key::new(
             "description",
             &[],
             Kind::Text,
@@ -313,7 +320,7 @@ impl Config {
             policy: policy(s),
             engine,
             sandbox: sandbox::read(s),
-            isolation: isolation(s, engine),
+            isolation: sandbox::isolation(s, engine),
             external: external(s),
             about: words(s),
         };
@@ -331,27 +338,6 @@ fn policy(settings: &mut Settings) -> Arc<Policy> {
         Policy::default()
     });
     Arc::new(read)
-}
-
-fn isolation(settings: &mut Settings, engine: Engine) -> Isolation {
-    let pool = settings.number("isolation_pool", 1, 256);
-    let allow_missing = settings.parse("isolation_allow_missing", str::parse::<AllowMissing>);
-    match settings.text("isolation") {
-        Some("process") if engine == Engine::Interpreter => {
-            let why = "`process` needs the engine wasmtime; with the engine interpreter, write `in-process`";
-            settings.invalid("isolation", why.to_owned());
-            Isolation::InProcess
-        }
-        Some("process") => Isolation::Process {
-            pool: usize::try_from(pool).unwrap_or(1),
-            allow_missing: allow_missing.unwrap_or_default(),
-        },
-        Some("in-process") | None => Isolation::InProcess,
-        Some(_) => {
-            settings.invalid("isolation", "write `in-process` or `process`".to_owned());
-            Isolation::InProcess
-        }
-    }
 }
 
 fn external(settings: &mut Settings) -> Option<External> {

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use propeller_sandbox::Runtime;
+use propeller_sandbox::{Metering, Runtime};
 
 use crate::config::Config;
 use crate::engine::Engine;
@@ -28,6 +28,8 @@ pub enum Isolation {
         pool: usize,
         /// What of the lock-down may be missing.
         allow_missing: AllowMissing,
+        /// What guests' code checks.
+        metering: Metering,
     },
 }
 
@@ -50,7 +52,8 @@ pub(crate) fn runtime(config: &Config) -> Result<Arc<dyn Runtime>, StartError> {
         Isolation::Process {
             pool,
             allow_missing,
-        } => processes(config, pool, allow_missing),
+            metering,
+        } => processes(config, pool, allow_missing, metering),
     }
 }
 
@@ -76,12 +79,14 @@ fn processes(
     config: &Config,
     pool: usize,
     allow_missing: AllowMissing,
+    metering: Metering,
 ) -> Result<Arc<dyn Runtime>, StartError> {
     use propeller_sandbox::process::{ProcessConfig, ProcessRuntime};
     // A guest's process may have this one's user: nobody of that user may look in here.
     crate::harden::not_dumpable().map_err(StartError::Harden)?;
     let runtime = ProcessRuntime::new(ProcessConfig {
         engine: config.sandbox,
+        metering,
         pool,
         guests_max: usize::try_from(config.slots).unwrap_or(usize::MAX),
         allow_missing,
@@ -124,7 +129,12 @@ fn external(_: &Config, _: &External) -> Result<Arc<dyn Runtime>, StartError> {
 }
 
 #[cfg(not(all(target_os = "linux", feature = "wasmtime")))]
-fn processes(_: &Config, _: usize, _: AllowMissing) -> Result<Arc<dyn Runtime>, StartError> {
+fn processes(
+    _: &Config,
+    _: usize,
+    _: AllowMissing,
+    _: Metering,
+) -> Result<Arc<dyn Runtime>, StartError> {
     Err(StartError::NoProcesses)
 }
 

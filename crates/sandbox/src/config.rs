@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use propeller_model::{Bound, Limits, SetBy};
+use serde::{Deserialize, Serialize};
 
 /// What the operator decides about the engine, once per process.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +40,17 @@ pub enum Allocator {
         /// How many guests have a place at a time, at least 1; further guests wait for one.
         guests_max: u32,
     },
+}
+
+/// What guests' code checks while it runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Metering {
+    /// Fuel and interruption, at every turn of a loop and every call.
+    #[default]
+    Full,
+    /// Nothing, for guests who ask for no fuel and are not deterministic: they end by time alone, in
+    /// a process that is killed.
+    Time,
 }
 
 /// Why the runtime did not start.

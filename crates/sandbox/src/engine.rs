@@ -42,7 +42,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use wasmtime::Engine;
 
-use crate::config::{self, Allocator, EngineConfig, StartError};
+use crate::config::{self, Allocator, EngineConfig, Metering, StartError};
 use crate::excerpt;
 use crate::exit::Exit;
 use crate::job::Job;
@@ -74,7 +74,12 @@ impl WasmtimeRuntime {
     /// [`StartError`] if this machine cannot run guests that way.
     pub fn new(config: EngineConfig) -> Result<Self, StartError> {
         let threads = Threads::start(config.threads).map_err(StartError::Threads)?;
-        let host = Host::new(config, "in-process", Compiled::for_this_process)?;
+        let host = Host::new(
+            config,
+            "in-process",
+            Metering::Full,
+            Compiled::for_this_process,
+        )?;
         let mut forgetting = JoinSet::new();
         forgetting.spawn_on(Arc::clone(&host.shelf).forget(), threads.handle());
         Ok(Self {
@@ -175,9 +180,19 @@ impl Ready {
 }
 
 impl Host {
-    fn new(config: EngineConfig, isolation: &str, finish: Finish) -> Result<Self, StartError> {
+    fn new(
+        config: EngineConfig,
+        isolation: &str,
+        metering: Metering,
+        finish: Finish,
+    ) -> Result<Self, StartError> {
         let refused = |error: wasmtime::Error| StartError::Engine(error.into_boxed_dyn_error());
-        let worlds = Worlds::new(config.stack_bytes_max, isolation, config.allocator);
+        let worlds = Worlds::new(
+            config.stack_bytes_max,
+            isolation,
+            config.allocator,
+            metering,
+        );
         let worlds = worlds.map_err(refused)?;
         let places = match config.allocator {
             Allocator::OnDemand => 0,
@@ -212,12 +227,12 @@ impl Host {
             }
             Asked::Service(service) => service.serve(Arc::clone(&self), &job).await?,
         };
-        Ok(ready.account(exit, self.worlds.told(job.profile)))
+        Ok(ready.account(exit, self.worlds.told(&job)))
     }
 
     /// Everything that comes before the guest: its code, the limits as they hold here, the call.
     async fn ready(self: &Arc<Self>, job: &mut Job) -> Result<Ready, RunError> {
-        let world = World::of(job.profile);
+        let world = self.worlds.of(job);
         let key = Key {
             module: job.key.clone(),
             world,

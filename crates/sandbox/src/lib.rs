@@ -50,7 +50,7 @@ mod threads;
 pub mod transcript;
 
 pub use capabilities::{Capabilities, OpenDirectory, ReachableHost};
-pub use config::{Allocator, EngineConfig, StartError};
+pub use config::{Allocator, EngineConfig, Metering, StartError};
 #[cfg(feature = "wasmtime")]
 pub use engine::WasmtimeRuntime;
 pub use exit::{Exit, Limit, LimitHit, Status, Trap, Usage};

@@ -38,7 +38,7 @@ use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
-use crate::config::{self, EngineConfig};
+use crate::config::{self, EngineConfig, Metering};
 use crate::engine::split::Compiler;
 use crate::exit::Exit;
 use crate::job::Job;
@@ -60,6 +60,8 @@ const THREADS: usize = 2;
 pub struct ProcessConfig {
     /// The engine, in the proplet and in every child; `threads` does not matter.
     pub engine: EngineConfig,
+    /// What guests' code checks.
+    pub metering: Metering,
     /// How many locked children wait for a job, at least 1.
     pub pool: usize,
     /// How many guests run at a time, at least 1; further jobs wait.
@@ -131,9 +133,10 @@ impl ProcessRuntime {
             .enable_all()
             .build()
             .map_err(StartError::Process)?;
-        let compiler = Compiler::new(config.engine)?;
+        let compiler = Compiler::new(config.engine, config.metering)?;
         let guests_max = config.guests_max.clamp(1, Semaphore::MAX_PERMITS);
-        let image = |wasm| compiler.image(wasm).map_err(StartError::Warm);
+        let job = warm::job();
+        let image = |wasm| compiler.image(&job, wasm).map_err(StartError::Warm);
         let warm = [image(warm::MODULE)?, image(warm::COMPONENT)?];
         let (keeper, mechanisms, keep) = Keeper::start(config, warm)?;
         let mut keeping = JoinSet::new();

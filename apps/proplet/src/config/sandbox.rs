@@ -1,7 +1,10 @@
 //! The settings of the engine that runs guests.
 
-use propeller_sandbox::{Allocator, EngineConfig};
+use propeller_sandbox::{Allocator, EngineConfig, Metering};
 use propeller_settings::Settings;
+
+use crate::engine::Engine;
+use crate::isolation::{AllowMissing, Isolation};
 
 /// Modules that are kept compiled. Each is at least a page of code.
 const CODE_CACHE_ENTRIES_MAX: usize = 1024;
@@ -35,6 +38,49 @@ fn allocator(settings: &mut Settings) -> Allocator {
         Some(_) => {
             settings.invalid("allocator", "write `pooling` or `on-demand`".to_owned());
             Allocator::OnDemand
+        }
+    }
+}
+
+/// Where guests run, and what their code checks there.
+pub(super) fn isolation(settings: &mut Settings, engine: Engine) -> Isolation {
+    let pool = settings.number("isolation_pool", 1, 256);
+    let allow_missing = settings.parse("isolation_allow_missing", str::parse::<AllowMissing>);
+    let metering = metering(settings);
+    let in_process = |settings: &mut Settings| {
+        if metering == Metering::Time {
+            let why = "`time` needs PROPLET_ISOLATION=process: a guest that checks nothing can \
+                       only be stopped together with its process";
+            settings.invalid("metering", why.to_owned());
+        }
+        Isolation::InProcess
+    };
+    match settings.text("isolation") {
+        Some("process") if engine == Engine::Interpreter => {
+            let why = "`process` needs the engine wasmtime; with the engine interpreter, write `in-process`";
+            settings.invalid("isolation", why.to_owned());
+            Isolation::InProcess
+        }
+        Some("process") => Isolation::Process {
+            pool: usize::try_from(pool).unwrap_or(1),
+            allow_missing: allow_missing.unwrap_or_default(),
+            metering,
+        },
+        Some("in-process") | None => in_process(settings),
+        Some(_) => {
+            settings.invalid("isolation", "write `in-process` or `process`".to_owned());
+            Isolation::InProcess
+        }
+    }
+}
+
+fn metering(settings: &mut Settings) -> Metering {
+    match settings.text("metering") {
+        Some("full") | None => Metering::Full,
+        Some("time") => Metering::Time,
+        Some(_) => {
+            settings.invalid("metering", "write `full` or `time`".to_owned());
+            Metering::Full
         }
     }
 }

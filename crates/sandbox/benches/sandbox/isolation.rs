@@ -23,6 +23,7 @@ const ADDED_MAX: Duration = Duration::from_millis(1);
 pub(crate) fn measure(goals: &mut Vec<Goal>) -> Result<(), String> {
     let processes = ProcessRuntime::new(ProcessConfig {
         engine: config(2, Allocator::OnDemand),
+        metering: propeller_sandbox::Metering::Full,
         pool: POOL,
         guests_max: 16,
         allow_missing: AllowMissing {

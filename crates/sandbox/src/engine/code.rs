@@ -42,9 +42,10 @@ pub(super) fn engine(
 ) -> wasmtime::Result<Engine> {
     let stack_bytes = usize::try_from(stack_bytes).unwrap_or(usize::MAX);
     let mut config = Config::new();
+    let metered = world != World::Unmetered;
     config
-        .consume_fuel(true)
-        .epoch_interruption(true)
+        .consume_fuel(metered)
+        .epoch_interruption(metered)
         // Wasmtime's defaults for 64 bits, written down: they decide where the code checks bounds,
         // and so what a trap has settled of its fuel.
         .memory_reservation(MEMORY_RESERVATION_BYTES)

@@ -166,7 +166,7 @@ pub(super) async fn run_with(
         Ok(Err(error)) => (verdict::status(error, limits)?, None),
         Err(_) => (limit_hit(Limit::WallClock, job), None),
     };
-    let fuel_left = store.get_fuel().expect("the engine consumes fuel");
+    let fuel_left = store.get_fuel().unwrap_or(limits.fuel.value);
     let result_len = result.as_ref().map_or(0, String::len) as u64;
     let output_bytes = stdout.written() + stderr.written() + result_len;
     let (stdout, stderr) = (stdout.take(), stderr.take());
@@ -238,11 +238,11 @@ fn store(engine: &Engine, mut guest: Guest, limits: &Limits) -> Store<Guest> {
     store.limiter(|guest| &mut guest.memory);
     store.set_max_component_handles(handles);
     store.set_hostcall_fuel(HOST_CALL_BYTES_MAX);
-    store
-        .set_fuel(limits.fuel.value)
-        .expect("the engine consumes fuel");
-    store.set_epoch_deadline(TICKS_PER_TURN);
-    store.epoch_deadline_async_yield_and_update(TICKS_PER_TURN);
+    // An engine that counts no fuel interrupts nobody either: its guests end with their process.
+    if store.set_fuel(limits.fuel.value).is_ok() {
+        store.set_epoch_deadline(TICKS_PER_TURN);
+        store.epoch_deadline_async_yield_and_update(TICKS_PER_TURN);
+    }
     store
 }
 

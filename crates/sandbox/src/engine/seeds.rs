@@ -23,7 +23,7 @@ pub(crate) type Seed = [u8; 32];
 pub(crate) fn seed(job: &Job) -> Result<Seed, RunError> {
     match World::of(job.profile) {
         World::Virtual => Ok(job.key.digest.0),
-        World::Real => {
+        World::Real | World::Unmetered => {
             let mut seed = Seed::default();
             let filled = getrandom::fill(&mut seed);
             filled.map_err(|error| RunError::Runtime(Arc::new(error)))?;

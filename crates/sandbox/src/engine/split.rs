@@ -7,7 +7,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use propeller_model::{self as model, Profile, Stream};
+use propeller_model::{self as model, Stream};
 use serde::{Deserialize, Serialize};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
@@ -17,9 +17,9 @@ use super::code::Code;
 use super::excerpt::excerpt;
 use super::guest;
 use super::output::Output;
-use super::world::{Half, World, Worlds};
+use super::world::{Half, Worlds};
 use super::{Compiled, EngineConfig, Host, Ready, StartError};
-use crate::config::Allocator;
+use crate::config::{Allocator, Metering};
 use crate::exit::Exit;
 use crate::job::Job;
 use crate::process::memfd;
@@ -44,13 +44,15 @@ pub(crate) struct Prepared {
 }
 
 impl Compiler {
-    pub(crate) fn new(config: EngineConfig) -> Result<Self, StartError> {
+    pub(crate) fn new(config: EngineConfig, metering: Metering) -> Result<Self, StartError> {
         // A process has one guest in its life, and none runs here.
         let config = EngineConfig {
             allocator: Allocator::OnDemand,
             ..config
         };
-        Ok(Self(Arc::new(Host::new(config, "process", sealed)?)))
+        Ok(Self(Arc::new(Host::new(
+            config, "process", metering, sealed,
+        )?)))
     }
 
     /// Makes `job` ready, and its limits what they are here.
@@ -60,13 +62,14 @@ impl Compiler {
         }
         Ok(Prepared {
             ready: self.0.ready(job).await?,
-            told: self.0.worlds.told(job.profile),
+            told: self.0.worlds.told(job),
         })
     }
 
-    /// Compiles a module that is ours, on this thread, past the cache.
-    pub(crate) fn image(&self, wasm: &[u8]) -> Result<OwnedFd, RunError> {
-        let code = Code::compile(self.0.worlds.side(World::Real), wasm)?;
+    /// Compiles a module that is ours for `job`, on this thread, past the cache.
+    pub(crate) fn image(&self, job: &Job, wasm: &[u8]) -> Result<OwnedFd, RunError> {
+        let worlds = &self.0.worlds;
+        let code = Code::compile(worlds.side(worlds.of(job)), wasm)?;
         image(&code)
     }
 
@@ -132,17 +135,17 @@ pub(crate) enum Unlinked {
 pub(crate) struct Loaded(Code);
 
 impl Runner {
-    pub(crate) fn new(stack_bytes: u64) -> wasmtime::Result<Self> {
-        let worlds = Worlds::new(stack_bytes, "process", Allocator::OnDemand)?;
+    pub(crate) fn new(stack_bytes: u64, metering: Metering) -> wasmtime::Result<Self> {
+        let worlds = Worlds::new(stack_bytes, "process", Allocator::OnDemand, metering)?;
         Ok(Self { worlds })
     }
 
-    pub(crate) fn engine(&self, profile: Profile) -> &Engine {
-        &self.half(profile).engine
+    pub(crate) fn engine(&self, job: &Job) -> &Engine {
+        &self.half(job).engine
     }
 
-    pub(crate) fn link(&self, code: &Unlinked, profile: Profile) -> wasmtime::Result<Loaded> {
-        let linkers = &self.half(profile).linkers;
+    pub(crate) fn link(&self, code: &Unlinked, job: &Job) -> wasmtime::Result<Loaded> {
+        let linkers = &self.half(job).linkers;
         let linked = match code {
             Unlinked::Module(module) => Code::Module(linkers.modules.instantiate_pre(module)?),
             Unlinked::Component(component) => {
@@ -155,8 +158,8 @@ impl Runner {
         Ok(Loaded(linked))
     }
 
-    fn half(&self, profile: Profile) -> &Half {
-        &self.worlds.side(World::of(profile)).on_demand
+    fn half(&self, job: &Job) -> &Half {
+        &self.worlds.side(self.worlds.of(job)).on_demand
     }
 
     /// Runs `job`, whose call the compiler has checked. Output goes to the sinks at once: whoever

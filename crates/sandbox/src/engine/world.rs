@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use propeller_model::{self as model, Profile};
+use propeller_model::{self as model, Profile, SetBy};
 use tracing::warn;
 use wasmtime::Engine;
 
 use super::code::{self, Linkers};
 use super::{guest, pool};
-use crate::config::Allocator;
-use crate::job::ModuleKey;
+use crate::config::{Allocator, Metering};
+use crate::job::{Job, ModuleKey};
 
 /// The version of wasmtime in the lock file; a test compares them.
 const WASMTIME_VERSION: &str = "48.0.8";
@@ -44,6 +44,8 @@ const VIRTUAL_FEATURES: [&str; 4] = [
 pub(super) enum World {
     /// Real clocks, real randomness, the processor's own floating point.
     Real,
+    /// The real one, in code that checks neither fuel nor interruption.
+    Unmetered,
     /// The same on every machine.
     Virtual,
 }
@@ -113,8 +115,11 @@ impl Half {
 pub(super) struct Worlds {
     real: Side,
     deterministic: Side,
-    /// What results say, for each profile.
+    /// For guests who can be killed with their process, where the operator wants it.
+    unmetered: Option<Side>,
+    /// What results say, for each profile, and of guests whose code checks nothing.
     told: [Arc<model::Engine>; 3],
+    told_unmetered: [Arc<model::Engine>; 3],
 }
 
 impl Worlds {
@@ -122,17 +127,38 @@ impl Worlds {
         stack_bytes: u64,
         isolation: &str,
         allocator: Allocator,
+        metering: Metering,
     ) -> wasmtime::Result<Self> {
+        let side = |world| Side::new(stack_bytes, world, allocator);
+        let told = |metering| {
+            Profile::ALL.map(|profile| Arc::new(described(profile, isolation, metering)))
+        };
         Ok(Self {
-            real: Side::new(stack_bytes, World::Real, allocator)?,
-            deterministic: Side::new(stack_bytes, World::Virtual, allocator)?,
-            told: Profile::ALL.map(|profile| Arc::new(described(profile, isolation))),
+            real: side(World::Real)?,
+            deterministic: side(World::Virtual)?,
+            unmetered: match metering {
+                Metering::Full => None,
+                Metering::Time => Some(side(World::Unmetered)?),
+            },
+            told: told(Metering::Full),
+            told_unmetered: told(Metering::Time),
         })
+    }
+
+    /// Where the guest of `job` lives. One who asks for fuel has it counted, and the virtual world
+    /// is the same for everybody.
+    pub(super) fn of(&self, job: &Job) -> World {
+        let asks = job.limits.fuel.set_by == SetBy::Task;
+        match World::of(job.profile) {
+            World::Real if self.unmetered.is_some() && !asks => World::Unmetered,
+            world => world,
+        }
     }
 
     pub(super) fn side(&self, world: World) -> &Side {
         match world {
             World::Real => &self.real,
+            World::Unmetered => self.unmetered.as_ref().unwrap_or(&self.real),
             World::Virtual => &self.deterministic,
         }
     }
@@ -144,9 +170,13 @@ impl Worlds {
         pooled.any(|half| Engine::same(&half.engine, engine))
     }
 
-    /// What a result of this profile says about its engine.
-    pub(super) fn told(&self, profile: Profile) -> Arc<model::Engine> {
-        Arc::clone(&self.told[profile as usize])
+    /// What the result of `job` says about its engine.
+    pub(super) fn told(&self, job: &Job) -> Arc<model::Engine> {
+        let told = match self.of(job) {
+            World::Unmetered => &self.told_unmetered,
+            World::Real | World::Virtual => &self.told,
+        };
+        Arc::clone(&told[job.profile as usize])
     }
 
     /// The engines, for whoever has to make guests yield.
@@ -158,13 +188,15 @@ impl Worlds {
 }
 
 /// What a result says about the engine that made it.
-fn described(profile: Profile, isolation: &str) -> model::Engine {
+fn described(profile: Profile, isolation: &str, metering: Metering) -> model::Engine {
     let more = match World::of(profile) {
-        World::Real => &[][..],
+        World::Real | World::Unmetered => &[][..],
         World::Virtual => &VIRTUAL_FEATURES[..],
     };
+    let counts = |feature: &&&str| metering == Metering::Full || **feature != "fuel";
     let mut features: Vec<String> = FEATURES
         .iter()
+        .filter(counts)
         .chain(more)
         .map(ToString::to_string)
         .collect();
@@ -196,16 +228,16 @@ mod tests {
     #[test]
     fn the_largest_pool_fits_into_an_address_space() {
         let allocator = Allocator::Pooling { guests_max: 4096 };
-        let worlds = Worlds::new(1 << 20, "in-process", allocator).expect("the engines start");
+        let worlds = Worlds::new(1 << 20, "in-process", allocator, Metering::Full).expect("the engines start");
         assert!(worlds.real.pooled.is_some() && worlds.deterministic.pooled.is_some());
     }
 
     #[test]
     fn a_result_says_what_made_it_deterministic() {
-        let engine = described(Profile::Deterministic, "process");
+        let engine = described(Profile::Deterministic, "process", Metering::Full);
         assert!(engine.features.is_sorted());
         assert!(engine.features.contains(&"nan-canonicalization".to_owned()));
-        let pure = described(Profile::Pure, "process");
+        let pure = described(Profile::Pure, "process", Metering::Full);
         assert!(!pure.features.contains(&"virtual-time".to_owned()));
     }
 }

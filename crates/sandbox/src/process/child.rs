@@ -6,7 +6,6 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use propeller_model::{Limits, Profile};
 use rustix::process::Pid;
 use tokio::runtime::{Builder, Runtime};
 
@@ -15,13 +14,11 @@ use super::lock::{self, Locks};
 use super::wire::{
     CHUNK_BYTES_MAX, Done, FromChild, MESSAGE_BYTES_MAX, ToChild, Verdict, Work, encode,
 };
-use super::{memfd, socket, sys};
-use crate::capabilities::Capabilities;
+use super::{memfd, socket, sys, warm};
 use crate::engine::split::{Kind, Loaded, Runner, Seed, Sink};
 use crate::exit::{Exit, Inconclusive, Status};
-use crate::job::{Entry, Job};
+use crate::job::Job;
 use crate::runtime::RunError;
-use crate::transcript::Transcript;
 
 /// What every child finds ready when it is forked.
 pub(super) struct Inheritance {
@@ -46,12 +43,7 @@ impl Inheritance {
     /// made when it is first used: that happens here, before there is a job that waits.
     pub(super) fn warm_up(&self) -> Result<(), String> {
         let nowhere = || -> Sink { Box::new(|_| {}) };
-        let job = Job {
-            entry: Entry::Default {
-                hint: "run".to_owned(),
-            },
-            ..nothing()
-        };
+        let job = warm::job();
         let (seed, clock) = (Seed::default(), clock()?);
         for warm in &self.warm {
             let run = self.runner.run(warm, &job, &seed, nowhere(), nowhere());
@@ -142,12 +134,12 @@ fn work(inheritance: &Inheritance) -> Result<Option<Guest>, String> {
     else {
         return Ok(None);
     };
-    let code = sys::load(runner.engine(job.profile), code, kind).map_err(text)?;
-    let loaded = runner.link(&code, job.profile).map_err(text)?;
+    let code = sys::load(runner.engine(&job), code, kind).map_err(text)?;
+    let loaded = runner.link(&code, &job).map_err(text)?;
     // There is no thread that makes a guest yield. One whose time is over has to, once, so that it
     // can say what it used.
     let wall = Duration::from_millis(job.limits.wall_ms.value);
-    sys::set_alarm(runner.engine(job.profile), wall).map_err(text)?;
+    sys::set_alarm(runner.engine(&job), wall).map_err(text)?;
     lock::guest(plan.locks, &inheritance.filters, &job, input)?;
     Ok(Some(Guest {
         job,
@@ -248,26 +240,6 @@ fn say(frame: &FromChild<'_>) {
 fn clock() -> Result<Runtime, String> {
     let clock = Builder::new_current_thread().enable_time().build();
     clock.map_err(text)
-}
-
-fn nothing() -> Job {
-    Job {
-        key: crate::job::ModuleKey {
-            tenant: String::new(),
-            digest: propeller_model::Digest([0; 32]),
-        },
-        wasm: bytes::Bytes::new(),
-        name: String::new(),
-        entry: Entry::Named(String::new()),
-        args: Vec::new(),
-        env: Vec::new(),
-        stdin: bytes::Bytes::new(),
-        limits: Limits::default(),
-        profile: Profile::Pure,
-        capabilities: Capabilities::default(),
-        daemon: false,
-        transcript: Transcript::default(),
-    }
 }
 
 fn text(error: impl Display) -> String {

@@ -27,6 +27,7 @@ use super::wire::{
 };
 use super::zygote::ARGUMENT;
 use super::{ProcessConfig, StartError, socket, sys};
+use crate::config::Metering;
 use crate::runtime::RunError;
 
 /// How long a zygote or a child may take to be ready. It takes a few milliseconds; a machine that
@@ -67,6 +68,7 @@ struct Shared {
 struct Config {
     program: PathBuf,
     stack_bytes: u64,
+    metering: Metering,
     allow_missing: AllowMissing,
     warm: [OwnedFd; 2],
 }
@@ -84,6 +86,7 @@ impl Keeper {
             config: Config {
                 program: config.program,
                 stack_bytes: config.engine.stack_bytes_max,
+                metering: config.metering,
                 allow_missing: config.allow_missing,
                 warm,
             },
@@ -310,6 +313,7 @@ impl Zygote {
         let launcher = launch(&config.program, theirs).map_err(StartError::Process)?;
         let warm = ToZygote::Warm {
             stack_bytes: config.stack_bytes,
+            metering: config.metering,
         };
         let code = config.warm.each_ref().map(AsFd::as_fd);
         socket::send(&control, &encode(&warm), &code).map_err(|_| StartError::Silent)?;

@@ -1,6 +1,36 @@
 //! What every zygote and every child runs once before there is a job: the first touch of whatever a
 //! guest of either kind needs is then not on the path of one that somebody waits for.
 
+use bytes::Bytes;
+use propeller_model::{Digest, Limits, Profile};
+
+use crate::capabilities::Capabilities;
+use crate::job::{Entry, Job, ModuleKey};
+use crate::transcript::Transcript;
+
+/// What is asked of either.
+pub(super) fn job() -> Job {
+    Job {
+        key: ModuleKey {
+            tenant: String::new(),
+            digest: Digest([0; 32]),
+        },
+        wasm: Bytes::new(),
+        name: String::new(),
+        entry: Entry::Default {
+            hint: "run".to_owned(),
+        },
+        args: Vec::new(),
+        env: Vec::new(),
+        stdin: Bytes::new(),
+        limits: Limits::default(),
+        profile: Profile::Pure,
+        capabilities: Capabilities::default(),
+        daemon: false,
+        transcript: Transcript::default(),
+    }
+}
+
 /// A module with a memory and a function that does nothing.
 pub(super) const MODULE: &[u8] = b"\0asm\x01\0\0\0\
     \x01\x04\x01\x60\0\0\

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::mechanism::Mechanism;
 use crate::capabilities::Capabilities;
+use crate::config::Metering;
 use crate::engine::split::{Kind, Seed};
 use crate::exit::{Limit, Trap};
 use crate::job::{Entry, Job, ModuleKey};
@@ -28,7 +29,10 @@ pub(super) const CHUNK_BYTES_MAX: usize = 32 * 1024;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToZygote {
     /// With the compiled code to warm up with, of a module and of a component.
-    Warm { stack_bytes: u64 },
+    Warm {
+        stack_bytes: u64,
+        metering: Metering,
+    },
     /// With the child's end of its socket.
     Fork { id: u64 },
 }

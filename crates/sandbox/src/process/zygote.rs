@@ -12,7 +12,6 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use propeller_model::Profile;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::SocketType;
 use rustix::net::sockopt::{socket_peercred, socket_type};
@@ -23,7 +22,7 @@ use super::filter::Filters;
 use super::lock::{self, Locks};
 use super::mechanism::Mechanism;
 use super::wire::{FromZygote, MESSAGE_BYTES_MAX, ToZygote, decode, encode};
-use super::{socket, sys};
+use super::{socket, sys, warm};
 use crate::engine::split::{Kind, Runner};
 #[cfg(feature = "escaped-guest")]
 use crate::job::Job;
@@ -162,17 +161,22 @@ fn inheritance(plan: Plan) -> Result<Option<Inheritance>, String> {
     let Heard::Message(message, with) = hear(Patience::Endless) else {
         return Ok(None);
     };
-    let (ToZygote::Warm { stack_bytes }, Ok([module, component])) =
-        (message, <[OwnedFd; 2]>::try_from(with))
+    let (
+        ToZygote::Warm {
+            stack_bytes,
+            metering,
+        },
+        Ok([module, component]),
+    ) = (message, <[OwnedFd; 2]>::try_from(with))
     else {
         return Err("the first message has to be what to warm up with".to_owned());
     };
     let engine = |error: wasmtime::Error| format!("engine: {error:#}");
-    let runner = Runner::new(stack_bytes).map_err(engine)?;
-    let pure = Profile::Pure;
+    let runner = Runner::new(stack_bytes, metering).map_err(engine)?;
+    let job = warm::job();
     let load = |code: OwnedFd, kind| {
-        let code = sys::load(runner.engine(pure), code.into(), kind)?;
-        runner.link(&code, pure)
+        let code = sys::load(runner.engine(&job), code.into(), kind)?;
+        runner.link(&code, &job)
     };
     let warm = [
         load(module, Kind::Module).map_err(engine)?,

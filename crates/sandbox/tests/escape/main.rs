@@ -230,6 +230,7 @@ impl Outside {
                 threads: 1,
                 allocator: Allocator::OnDemand,
             },
+            metering: propeller_sandbox::Metering::Full,
             pool: 2,
             guests_max: 4,
             allow_missing: AllowMissing::default(),

@@ -62,6 +62,7 @@ async fn a_stopped_guest_is_gone_at_once_and_leaves_room() {
 async fn more_jobs_than_processes_wait_for_their_turn() {
     let config = ProcessConfig {
         engine: CONFIG,
+        metering: propeller_sandbox::Metering::Full,
         pool: 1,
         guests_max: 1,
         allow_missing: AllowMissing {
@@ -111,6 +112,7 @@ async fn a_lost_zygote_costs_its_jobs_and_is_replaced() {
 fn a_program_that_is_no_zygote_is_found_out() {
     let config = ProcessConfig {
         engine: CONFIG,
+        metering: propeller_sandbox::Metering::Full,
         pool: 1,
         guests_max: 1,
         allow_missing: AllowMissing::default(),

@@ -38,3 +38,4 @@ mod cost;
 mod deaths;
 mod runtime;
 mod thousand;
+mod unmetered;

@@ -1,7 +1,7 @@
 //! What runs the guests of these tests: a process for each.
 
-use propeller_sandbox::EngineConfig;
 use propeller_sandbox::process::{AllowMissing, ProcessConfig, ProcessRuntime};
+use propeller_sandbox::{EngineConfig, Metering};
 
 use crate::conformance::{Column, wasmtime};
 use crate::support::CONFIG;
@@ -17,8 +17,14 @@ pub(crate) fn runtime() -> ProcessRuntime {
 
 /// A runtime with another engine. What the machine lacks is not the subject of these tests.
 pub(crate) fn with(engine: EngineConfig) -> ProcessRuntime {
+    metered(engine, Metering::Full)
+}
+
+/// A runtime whose guests' code checks as much as `metering` says.
+pub(crate) fn metered(engine: EngineConfig, metering: Metering) -> ProcessRuntime {
     let config = ProcessConfig {
         engine,
+        metering,
         pool: 2,
         guests_max: 16,
         allow_missing: AllowMissing {
