@@ -128,7 +128,7 @@ pub(crate) fn job(wasm: Bytes, entry: &str) -> Job {
         },
         profile: Profile::Pure,
         capabilities: Capabilities::default(),
-        daemon: false,
+        daemon: None,
         transcript: Transcript::default(),
     }
 }

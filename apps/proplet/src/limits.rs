@@ -36,11 +36,12 @@ pub struct Excess {
 }
 
 impl Ceilings {
-    /// The limits of a task. A default that is above the ceiling is lowered to it: nobody asked.
+    /// The limits of a task, and of a daemon also those of one request, if it answers any. A default
+    /// that is above the ceiling is lowered to it: nobody asked.
     ///
     /// # Errors
     /// The first limit that the task wants above its ceiling.
-    pub fn limits(&self, input: &Input) -> Result<Limits, Excess> {
+    pub fn limits(&self, input: &Input) -> Result<(Limits, Option<Limits>), Excess> {
         let default = Limits::default();
         let asked = &input.limits;
         let wall_max = u64::try_from(self.wall.as_millis()).unwrap_or(u64::MAX);
@@ -60,7 +61,7 @@ impl Ceilings {
             handles: default.handles.capped(Some(self.handles)),
         };
         if !input.daemon {
-            return Ok(limits);
+            return Ok((limits, None));
         }
         // What is to run until it is stopped has an end only where its owner wants one.
         let endless = |bound: Bound, asked: Option<u64>| match asked {
@@ -70,11 +71,12 @@ impl Ceilings {
                 ..bound
             },
         };
-        Ok(Limits {
+        let endless = Limits {
             fuel: endless(limits.fuel, asked.fuel),
             wall_ms: endless(limits.wall_ms, asked.wall_ms),
             ..limits
-        })
+        };
+        Ok((endless, Some(limits)))
     }
 }
 
@@ -160,7 +162,8 @@ mod tests {
 
     #[test]
     fn a_default_is_lowered_and_says_who_lowered_it() {
-        let limits = CEILINGS.limits(&input(AskedLimits::default())).unwrap();
+        let (limits, none) = CEILINGS.limits(&input(AskedLimits::default())).unwrap();
+        assert_eq!(none, None);
         let memory = limits.memory_bytes;
         assert_eq!((memory.value, memory.set_by), (1000, SetBy::Proplet));
         assert_eq!(limits.handles.value, 5);
@@ -168,7 +171,7 @@ mod tests {
             memory_bytes: Some(1000),
             ..AskedLimits::default()
         };
-        let memory = CEILINGS.limits(&input(asked)).unwrap().memory_bytes;
+        let memory = CEILINGS.limits(&input(asked)).unwrap().0.memory_bytes;
         assert_eq!((memory.value, memory.set_by), (1000, SetBy::Task));
     }
 
@@ -178,13 +181,15 @@ mod tests {
             daemon: true,
             ..Input::default()
         };
-        let limits = CEILINGS.limits(&daemon).unwrap();
+        let (limits, request) = CEILINGS.limits(&daemon).unwrap();
+        let request = request.unwrap();
+        assert_eq!((request.fuel.value, request.wall_ms.value), (2000, 3000));
         assert_eq!(
             (limits.fuel.value, limits.wall_ms.value),
             (u64::MAX, u64::MAX)
         );
         assert_eq!(limits.memory_bytes.value, 1000);
         daemon.limits.wall_ms = Some(10);
-        assert_eq!(CEILINGS.limits(&daemon).unwrap().wall_ms.value, 10);
+        assert_eq!(CEILINGS.limits(&daemon).unwrap().0.wall_ms.value, 10);
     }
 }

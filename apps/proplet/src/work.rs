@@ -172,7 +172,7 @@ pub(crate) fn job(
     app_name: &str,
     input: Input,
 ) -> Result<Job, Excess> {
-    let limits = ceilings.limits(&input)?;
+    let (limits, request) = ceilings.limits(&input)?;
     let Input {
         invoke,
         task_name,
@@ -199,7 +199,7 @@ pub(crate) fn job(
         limits,
         profile,
         capabilities: Capabilities::default(),
-        daemon,
+        daemon: request,
         // What runs for long prints for long: of that only the end is kept.
         transcript: if daemon {
             Transcript::tail()
@@ -219,7 +219,7 @@ pub(crate) async fn run(runtime: &dyn Runtime, job: Job) -> Result<Exit, RunErro
             ran.as_ref().map(|exit| &exit.status),
             Ok(Status::Returned | Status::Exited(0))
         );
-        if !(job.daemon && ended_well) {
+        if !(job.daemon.is_some() && ended_well) {
             return ran;
         }
         tokio::time::sleep(PAUSE).await;

@@ -41,7 +41,7 @@ pub(crate) fn read(checked: &Checked<'_>) -> Found {
     }
     let call = match roles.role() {
         Role::Command => Some(Call::Command),
-        _ if roles.chunked.all() => Some(Call::Chunks),
+        _ if roles.chunked.all() && !roles.called => Some(Call::Chunks),
         _ => suggestion.call(),
     };
     Found {
@@ -84,6 +84,8 @@ fn imports(types: TypesRef<'_>) -> Imports {
 struct Roles {
     command: bool,
     reactor: bool,
+    /// Whether there is a function that is called when nothing is named.
+    called: bool,
     chunked: Chunked,
 }
 
@@ -92,6 +94,7 @@ impl Roles {
         let plain = ty.params().is_empty() && ty.results().is_empty();
         self.command |= plain && export == COMMAND;
         self.reactor |= plain && export == INITIALIZER;
+        self.called |= ["main", "run", COMMAND].contains(&export);
         self.chunked.see(export, ty);
     }
 

@@ -135,6 +135,8 @@ struct Host {
     ticker: Ticker,
     /// How many more guests have room in the pool.
     places: Semaphore,
+    /// The same for requests to services, so that whoever sends them takes no place from a task.
+    service_places: Semaphore,
     stack_bytes: u64,
     /// What is made of new code before it is kept.
     finish: Finish,
@@ -203,6 +205,7 @@ impl Host {
             ticker: Ticker::start(worlds.engines()).map_err(StartError::Threads)?,
             worlds,
             places: Semaphore::new(places),
+            service_places: Semaphore::new(pool::SERVICE_PLACES),
             stack_bytes: config.stack_bytes_max,
             finish,
         })

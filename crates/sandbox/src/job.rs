@@ -30,8 +30,9 @@ pub struct Job {
     pub profile: Profile,
     /// What the guest may reach beyond its sandbox.
     pub capabilities: Capabilities,
-    /// Whether it is to run until it is stopped or fails. HTTP services have to.
-    pub daemon: bool,
+    /// Whether it is to run until it is stopped or fails, as HTTP services have to; and then what
+    /// one request to it may use, since `limits` have no end by fuel and time.
+    pub daemon: Option<Limits>,
     /// Where its output goes, readable while it runs; it also says what becomes of output beyond its
     /// limit.
     pub transcript: Transcript,

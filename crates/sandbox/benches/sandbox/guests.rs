@@ -53,7 +53,7 @@ pub(crate) fn job(wasm: &[u8], entry: &str, args: &[&str]) -> Job {
         limits: limits(),
         profile: Profile::Pure,
         capabilities: Capabilities::default(),
-        daemon: false,
+        daemon: None,
         transcript: Transcript::default(),
     }
 }

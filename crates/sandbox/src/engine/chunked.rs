@@ -15,7 +15,6 @@ pub(super) struct ChunkedCall {
     linked: InstancePre<Guest>,
     wanted: Wanted,
     input: Bytes,
-    bytes_max: u64,
     /// What to call first.
     initializer: Option<&'static str>,
 }
@@ -36,7 +35,6 @@ impl ChunkedCall {
             linked: linked.clone(),
             wanted: Wanted::by(job, signature, memory, nothing_else())?,
             input: job.stdin.clone(),
-            bytes_max: job.limits.memory_bytes.value,
             initializer: call::initializer(module, Step::Split.name()),
         })
     }
@@ -53,12 +51,12 @@ impl ChunkedCall {
             call::initialize(store, instance, name).await?;
         }
         let channel = Channel::of(&mut *store, instance)?;
-        let mut calls = Calls::new(self.wanted, self.input.clone(), self.bytes_max);
+        let mut calls = Calls::new(self.wanted, self.input.clone());
         loop {
             match calls.next() {
                 Next::Done(result) => return Ok(Returned::Bytes(result)),
-                Next::Call(step, bytes) => {
-                    let answer = channel.call(&mut *store, instance, step, &bytes).await?;
+                Next::Call(step, pieces) => {
+                    let answer = channel.call(&mut *store, instance, step, &pieces).await?;
                     calls.answered(answer)?;
                 }
             }
@@ -86,20 +84,29 @@ impl Channel {
         store: &mut Store<Guest>,
         instance: Instance,
         step: Step,
-        bytes: &[u8],
+        pieces: &[Bytes],
     ) -> wasmtime::Result<Vec<u8>> {
-        let len = u32::try_from(bytes.len()).map_err(|_| Trap::MemoryOutOfBounds)?;
-        let len = len.cast_signed();
+        let outside = || Trap::MemoryOutOfBounds;
+        let len = pieces.iter().map(Bytes::len).sum::<usize>();
+        let len = u32::try_from(len).map_err(|_| outside())?.cast_signed();
         let at = match len {
             0 => 0,
             len => self.alloc.call_async(&mut *store, len).await?,
         };
-        let start = usize::try_from(at.cast_unsigned()).unwrap_or(usize::MAX);
-        let written = self.memory.write(&mut *store, start, bytes);
-        written.map_err(|_| Trap::MemoryOutOfBounds)?;
+        let mut to = usize::try_from(at.cast_unsigned()).unwrap_or(usize::MAX);
+        for piece in pieces {
+            let written = self.memory.write(&mut *store, to, piece);
+            written.map_err(|_| outside())?;
+            to = to.saturating_add(piece.len());
+        }
         let function = instance.get_typed_func::<(i32, i32), i64>(&mut *store, step.name())?;
         let packed = function.call_async(&mut *store, (at, len)).await?;
-        let answer = self.memory.data(&*store).get(chunks::place(packed));
-        Ok(answer.ok_or(Trap::MemoryOutOfBounds)?.to_vec())
+        let place = chunks::place(packed);
+        if place.end > self.memory.data_size(&*store) {
+            return Err(outside().into());
+        }
+        // Before it is copied: what the host keeps for a guest counts as the guest's.
+        store.data_mut().keep(place.len())?;
+        Ok(self.memory.data(&*store)[place].to_vec())
     }
 }

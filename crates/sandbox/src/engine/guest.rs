@@ -34,6 +34,9 @@ const RANDOM_BYTES_MAX: u64 = 1024 * 1024;
 /// `poll_oneoff` with millions of subscriptions take more memory than the guest itself may have.
 const HOST_CALL_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// How long the headers of one message that a guest makes may be, together.
+const FIELDS_BYTES_MAX: usize = 16 * 1024;
+
 /// After how many ticks a guest yields: at the first one.
 const TICKS_PER_TURN: u64 = 1;
 
@@ -51,6 +54,11 @@ impl Guest {
     /// The clock of a guest in the virtual world; in the real one nobody looks at it.
     pub(super) fn clock(&self) -> VirtualClock {
         self.clock.clone()
+    }
+
+    /// Counts bytes that the host keeps for the guest, to its end.
+    pub(super) fn keep(&mut self, bytes: usize) -> wasmtime::Result<()> {
+        self.memory.keep(bytes)
     }
 
     /// What the guest may reach.
@@ -122,7 +130,7 @@ pub(super) fn prepare(engine: &Engine, setting: Setting<'_>) -> Result<Store<Gue
         memory: setting.memory,
         egress: Egress(reach.clone()),
         reach,
-        http: WasiHttpCtx::new(),
+        http: http_context(),
     };
     Ok(store(engine, guest, &job.limits))
 }
@@ -229,6 +237,12 @@ fn open(wasi: &mut WasiCtxBuilder, directory: &OpenDirectory) -> Result<(), RunE
         guest: directory.guest.clone(),
         reason: error.root_cause().to_string(),
     })
+}
+
+fn http_context() -> WasiHttpCtx {
+    let mut http = WasiHttpCtx::new();
+    http.set_field_size_limit(FIELDS_BYTES_MAX);
+    http
 }
 
 fn store(engine: &Engine, mut guest: Guest, limits: &Limits) -> Store<Guest> {

@@ -98,6 +98,13 @@ impl MemoryMeter {
         self.used
     }
 
+    /// Counts what the host keeps for the guest, to its end.
+    pub(super) fn keep(&mut self, bytes: usize) -> Result<()> {
+        self.grow(0, bytes)?;
+        self.granted = false;
+        Ok(())
+    }
+
     /// Counts a growth. One that the operating system then refuses stays counted: wasmtime reports
     /// failures also of growths that it never asked about, so there is nothing sound to subtract.
     fn grow(&mut self, current: usize, desired: usize) -> Result<bool> {

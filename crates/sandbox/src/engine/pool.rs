@@ -11,7 +11,10 @@
 //!  stacks    │ guard │ 3 MiB │ guard │ 3 MiB │ …   the next guest comes
 //! ```
 
-use wasmparser::{Encoding, Instance, Parser, Payload};
+use wasmparser::{
+    ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind, ComponentTypeRef, Encoding,
+    Instance, Parser, Payload,
+};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 /// Memories of one guest: its own, and one for references of its host, if it holds any.
@@ -31,8 +34,13 @@ const STACK_BYTES_KEPT: usize = 32 * 1024;
 /// Wasmtime compares with it and allocates by need; modules are bounded in bytes already.
 const INSTANCE_BYTES_MAX: usize = usize::MAX / 2;
 
-/// Lets guests of an engine live in a pool with places for `guests_max`.
+/// Places for requests to services, beside those for tasks. There are so many on any allocator.
+pub(super) const SERVICE_PLACES: usize = 64;
+
+/// Lets guests of an engine live in a pool with places for `guests_max` tasks, and for
+/// services.
 pub(super) fn reserve(config: &mut Config, guests_max: u32) {
+    let guests_max = guests_max.saturating_add(u32::try_from(SERVICE_PLACES).unwrap_or(0));
     let mut pool = PoolingAllocationConfig::new();
     pool.total_memories(guests_max.saturating_mul(MEMORIES_PER_GUEST))
         .total_tables(guests_max.saturating_mul(TABLES_MAX))
@@ -116,6 +124,30 @@ fn needs(wasm: &[u8]) -> Option<Needs> {
                 }
             }
             Payload::ComponentSection { .. } => return None,
+            // Modules that come by another way have indices too.
+            Payload::ComponentImportSection(imports) => {
+                for import in imports {
+                    is_no_module(!matches!(import.ok()?.ty, ComponentTypeRef::Module(_)))?;
+                }
+            }
+            Payload::ComponentExportSection(exports) => {
+                for export in exports {
+                    is_no_module(export.ok()?.kind != ComponentExternalKind::Module)?;
+                }
+            }
+            Payload::ComponentAliasSection(aliases) => {
+                for alias in aliases {
+                    is_no_module(match alias.ok()? {
+                        ComponentAlias::InstanceExport { kind, .. } => {
+                            kind != ComponentExternalKind::Module
+                        }
+                        ComponentAlias::CoreInstanceExport { .. } => true,
+                        ComponentAlias::Outer { kind, .. } => {
+                            kind != ComponentOuterAliasKind::CoreModule
+                        }
+                    })?;
+                }
+            }
             _ => {}
         }
     }
@@ -127,6 +159,10 @@ fn needs(wasm: &[u8]) -> Option<Needs> {
         .try_fold(Needs::default(), |sum, index| {
             Some(sum.and(*modules.get(index)?))
         })
+}
+
+fn is_no_module(no: bool) -> Option<()> {
+    no.then_some(())
 }
 
 #[cfg(test)]
@@ -175,6 +211,13 @@ mod tests {
           (core instance (instantiate $main)))";
         check(twice, false);
         check("(component (component))", false);
+        let counted = r#"(component
+          (core module $a)
+          (export "a" (core module $a))
+          (core module $b (memory 1) (memory 1))
+          (core module $c)
+          (core instance (instantiate $b)))"#;
+        check(counted, false);
         assert!(!fits(b"\0asm"));
     }
 }

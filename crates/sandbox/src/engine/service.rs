@@ -9,17 +9,20 @@
 //! failed its request, which is told in the job's standard error; the service goes on. It ends by
 //! itself only if it cannot begin.
 
+mod answer;
 mod connection;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use http::header::{self, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
-use propeller_model::{Bound, Limits, Stream};
+use propeller_model::Stream;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::task::JoinSet;
@@ -37,7 +40,7 @@ use super::memory::{MemoryMeter, Pool};
 use super::output::Output;
 use super::world::World;
 use super::{Host, seeds, verdict};
-use crate::exit::{Exit, Limit, LimitHit, Status};
+use crate::exit::{Exit, Limit, LimitHit, Status, Trap};
 use crate::job::Job;
 use crate::runtime::RunError;
 
@@ -46,6 +49,17 @@ use connection::Connection;
 /// How many connections a service has at a time; as many requests are answered at a time. Further
 /// ones wait in the system's queue.
 const CONNECTIONS_MAX: usize = 64;
+
+/// How many guests a service has at a time, so that one that is flooded takes no more than a quarter
+/// of the places for the guests of all services.
+const GUESTS_MAX: usize = 16;
+
+/// How long a request waits for a place before it is turned away.
+pub(super) const PLACE_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// How long a service tries to have its port: its predecessor may still be letting go of it.
+const BIND_MAX: Duration = Duration::from_secs(1);
+const BIND_PAUSE: Duration = Duration::from_millis(50);
 
 /// The pause after a connection could not be accepted, for example because this process has too
 /// many files open: trying again at once would only burn the processor.
@@ -69,7 +83,7 @@ impl Service {
         if !component::serves(linked.component(), &job.entry) {
             return Ok(None);
         }
-        if !job.daemon {
+        if job.daemon.is_none() {
             return Err(RunError::ServiceNotDaemon);
         }
         if job.capabilities.listen.is_empty() {
@@ -85,13 +99,14 @@ impl Service {
     /// Serves on every port of `job`, for as long as the future lives. It ends by itself only if
     /// not even one guest can be made.
     pub(super) async fn serve(&self, host: Arc<Host>, job: &Job) -> Result<Exit, RunError> {
-        let limits = for_one_request(&job.limits);
+        let limits = job.daemon.unwrap_or(job.limits);
         let serving = Arc::new(Serving {
             service: self.0.clone(),
             memory: Pool::new(limits.memory_bytes.value),
             stdout: Output::new(Stream::Stdout, job),
             stderr: Output::new(Stream::Stderr, job),
-            places: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
+            guests: Semaphore::new(GUESTS_MAX),
             job: Job {
                 limits,
                 ..job.clone()
@@ -124,7 +139,8 @@ struct Serving {
     memory: Pool,
     stdout: Output,
     stderr: Output,
-    places: Arc<Semaphore>,
+    connections: Arc<Semaphore>,
+    guests: Semaphore,
 }
 
 /// Why a request has no answer of its guest.
@@ -135,6 +151,8 @@ enum Failed {
     Silent,
     /// The request has no form that a guest can be given.
     Request,
+    /// Too many others are being answered.
+    Busy,
     /// The host failed.
     Host(RunError),
 }
@@ -145,7 +163,7 @@ impl Serving {
         let mut connections = JoinSet::new();
         loop {
             let accept = async {
-                let place = Arc::clone(&self.places).acquire_owned().await;
+                let place = Arc::clone(&self.connections).acquire_owned().await;
                 (place, listener.accept().await)
             };
             tokio::select! {
@@ -179,17 +197,22 @@ impl Serving {
         self.within_limits(made).await.map(drop)
     }
 
-    /// Has a guest answer `request`, through `answer`.
+    /// Has a guest answer `request`, through `answer`. `cut` is set before whoever reads the answer
+    /// can see the end of one that the guest has not ended.
     async fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
         answer: oneshot::Sender<Given>,
+        cut: Arc<AtomicBool>,
     ) -> Result<(), Failed> {
+        if !names_its_host(&request) {
+            return Err(Failed::Request);
+        }
         let _place = self.place().await?;
         let mut store = self.store()?;
         let mut http = store.data_mut().http();
         let request = http.new_incoming_request(Scheme::Http, request);
-        let request = request.map_err(|_| Failed::Request)?;
+        let request = request.map_err(|error| self.judged(error))?;
         let answer = http.new_response_outparam(answer);
         let answer = answer.map_err(|error| self.judged(error))?;
         let handled = async {
@@ -197,13 +220,22 @@ impl Serving {
             let handler = guest.wasi_http_incoming_handler();
             handler.call_handle(&mut store, request, answer).await
         };
-        self.within_limits(handled).await
+        let ended = self.within_limits(handled).await;
+        // The store is still there, and with it the other end of the answer.
+        cut.store(ended.is_err(), Ordering::SeqCst);
+        ended
     }
 
     /// Where a guest lives; to be held for longer than its store.
-    async fn place(&self) -> Result<Option<SemaphorePermit<'_>>, Failed> {
-        let place = self.host.place(self.service.engine()).await;
-        place.map_err(Failed::Host)
+    async fn place(&self) -> Result<[SemaphorePermit<'_>; 2], Failed> {
+        let places = async {
+            let own = self.guests.acquire().await;
+            let shared = self.host.service_places.acquire().await;
+            Ok([own, shared].map(|place| place.map_err(|_| RunError::Stopped)))
+        };
+        let places = tokio::time::timeout(PLACE_WAIT_MAX, places).await;
+        let [own, shared] = places.unwrap_or(Err(Failed::Busy))?;
+        Ok([own.map_err(Failed::Host)?, shared.map_err(Failed::Host)?])
     }
 
     fn store(&self) -> Result<Store<Guest>, Failed> {
@@ -255,13 +287,18 @@ impl Failed {
     /// The end of a service that could not begin.
     fn exit(self, serving: &Serving) -> Result<Exit, RunError> {
         match self {
+            // It has not served, however well it says that it went.
+            Self::Guest(Status::Exited(code)) => Ok(Exit::from(Status::Trapped {
+                trap: Trap::HostCall,
+                message: format!("the service exited with code {code} before its first request"),
+            })),
             Self::Guest(status) => Ok(Exit {
                 stdout: serving.stdout.take(),
                 stderr: serving.stderr.take(),
                 ..Exit::from(status)
             }),
             Self::Host(error) => Err(error),
-            Self::Silent | Self::Request => Err(RunError::Stopped),
+            Self::Silent | Self::Request | Self::Busy => Err(RunError::Stopped),
         }
     }
 
@@ -274,6 +311,7 @@ impl Failed {
             Self::Guest(Status::Exited(code)) => format!("it exited with code {code}"),
             Self::Guest(Status::Returned) | Self::Silent => "it gave no response".to_owned(),
             Self::Request => "the request names no host".to_owned(),
+            Self::Busy => format!("too many requests: none of {GUESTS_MAX} guests had an end"),
             Self::Host(error) => error.to_string(),
         }
     }
@@ -282,6 +320,7 @@ impl Failed {
     fn answer(&self) -> Answer {
         let (status, text) = match self {
             Self::Request => (StatusCode::BAD_REQUEST, "the request names no host\n"),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "the service is busy\n"),
             Self::Guest(Status::LimitHit(hit)) if hit.limit == Limit::WallClock => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "the service did not answer in time\n",
@@ -301,24 +340,26 @@ impl Failed {
     }
 }
 
+/// Whether there is an authority to tell the guest.
+fn names_its_host(request: &Request<Incoming>) -> bool {
+    let host = request.headers().get(header::HOST);
+    request.uri().authority().is_some() || host.is_some_and(|host| host.to_str().is_ok())
+}
+
 async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {
-    let bound = TcpListener::bind(address).await;
+    let begun = Instant::now();
+    let bound = loop {
+        match TcpListener::bind(address).await {
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse && begun.elapsed() < BIND_MAX =>
+            {
+                tokio::time::sleep(BIND_PAUSE).await;
+            }
+            bound => break bound,
+        }
+    };
     bound.map_err(|error| RunError::Listen {
         address,
         reason: error.to_string(),
     })
-}
-
-/// A daemon's fuel and time have no end unless its owner wants one; one request has always one.
-fn for_one_request(limits: &Limits) -> Limits {
-    let default = Limits::default();
-    let bounded = |asked: Bound, default: Bound| match asked.value {
-        u64::MAX => default,
-        _ => asked,
-    };
-    Limits {
-        fuel: bounded(limits.fuel, default.fuel),
-        wall_ms: bounded(limits.wall_ms, default.wall_ms),
-        ..*limits
-    }
 }

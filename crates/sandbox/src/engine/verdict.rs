@@ -10,8 +10,8 @@ use wasmtime::component::ResourceTableError;
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-use super::excerpt::excerpt;
-use crate::chunks::ChunksError;
+use super::excerpt::{excerpt, excerpt_of};
+use crate::chunks::ListError;
 use crate::exit::{Inconclusive, Limit, LimitHit, Status};
 use crate::runtime::RunError;
 
@@ -33,13 +33,9 @@ pub(super) fn status(error: wasmtime::Error, limits: &Limits) -> Result<Status, 
     if let Some(&Exceeded(limit)) = error.downcast_ref() {
         return hit(limit);
     }
-    match error.downcast_ref() {
-        Some(ChunksError::TooMuch) => return hit(Limit::Memory),
-        Some(ChunksError::List(why)) => {
-            let why = ChunksError::List(*why);
-            return Ok(trapped(crate::Trap::Chunks, &why, &error));
-        }
-        None => {}
+    if let Some(why) = error.downcast_ref::<ListError>() {
+        let why = format_args!("`split` gave no list of chunks: {why}");
+        return Ok(trapped(crate::Trap::Chunks, &why, &error));
     }
     if error.is::<HostMemory>() {
         return Ok(Status::Inconclusive(Inconclusive::HostMemory));
@@ -109,26 +105,9 @@ fn trapped(trap: crate::Trap, reason: &dyn Display, error: &wasmtime::Error) -> 
 /// The name of a function as its source has it, if Rust's compiler made it up from that. Those of
 /// C++ stay as they are: a short one may stand for more text than anybody has memory for.
 fn source_name(name: &str) -> String {
-    let Ok(demangled) = rustc_demangle::try_demangle(name) else {
-        return excerpt(name);
-    };
-    let mut head = Head(String::new());
-    // What does not fit would not be shown either.
-    let _cut = write!(head, "{demangled:#}");
-    excerpt(&head.0)
-}
-
-/// The beginning of a text, and an error for whoever writes on.
-struct Head(String);
-
-impl Write for Head {
-    fn write_str(&mut self, text: &str) -> std::fmt::Result {
-        const BYTES_MAX: usize = 1024;
-        self.0.push_str(text);
-        match self.0.len() {
-            ..=BYTES_MAX => Ok(()),
-            _ => Err(std::fmt::Error),
-        }
+    match rustc_demangle::try_demangle(name) {
+        Ok(demangled) => excerpt_of(format_args!("{demangled:#}")),
+        Err(_) => excerpt(name),
     }
 }
 

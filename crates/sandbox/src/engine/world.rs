@@ -228,7 +228,8 @@ mod tests {
     #[test]
     fn the_largest_pool_fits_into_an_address_space() {
         let allocator = Allocator::Pooling { guests_max: 4096 };
-        let worlds = Worlds::new(1 << 20, "in-process", allocator, Metering::Full).expect("the engines start");
+        let worlds = Worlds::new(1 << 20, "in-process", allocator, Metering::Full)
+            .expect("the engines start");
         assert!(worlds.real.pooled.is_some() && worlds.deterministic.pooled.is_some());
     }
 

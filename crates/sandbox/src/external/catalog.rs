@@ -194,7 +194,7 @@ mod tests {
             limits: Limits::default(),
             profile: Profile::Pure,
             capabilities: Capabilities::default(),
-            daemon: false,
+            daemon: None,
             transcript: Transcript::default(),
         }
     }

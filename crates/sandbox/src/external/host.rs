@@ -242,7 +242,7 @@ fn nothing() -> Job {
         limits,
         profile: Profile::Pure,
         capabilities: Capabilities::default(),
-        daemon: false,
+        daemon: None,
         transcript: Transcript::default(),
     }
 }

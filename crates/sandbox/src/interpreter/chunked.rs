@@ -1,5 +1,6 @@
 //! Jobs in chunks: bytes go through the memory of the guest.
 
+use bytes::Bytes;
 use wasmi::{Error, Instance, Store, TrapCode, Val};
 
 use super::guest::{Guest, call_in_turns};
@@ -14,16 +15,15 @@ pub(super) async fn drive(
     wanted: Wanted,
     job: &Job,
 ) -> Result<(), Error> {
-    let bytes_max = job.limits.memory_bytes.value;
-    let mut calls = Calls::new(wanted, job.stdin.clone(), bytes_max);
+    let mut calls = Calls::new(wanted, job.stdin.clone());
     loop {
         match calls.next() {
             Next::Done(result) => {
                 let printed = store.data_mut().wasi.print(&result);
                 return printed.map_err(Error::host);
             }
-            Next::Call(step, bytes) => {
-                let answer = answer(store, instance, step, &bytes).await?;
+            Next::Call(step, pieces) => {
+                let answer = answer(store, instance, step, &pieces).await?;
                 let taken = calls.answered(answer);
                 taken.map_err(|error| Error::host(Fail::Chunks(error)))?;
             }
@@ -35,26 +35,35 @@ async fn answer(
     store: &mut Store<Guest>,
     instance: Instance,
     step: Step,
-    bytes: &[u8],
+    pieces: &[Bytes],
 ) -> Result<Vec<u8>, Error> {
     let outside = || Error::from(TrapCode::MemoryOutOfBounds);
     let memory = instance.get_memory(&*store, MEMORY);
     let memory = memory.expect("a call is resolved against its module's exports");
-    let len = u32::try_from(bytes.len()).map_err(|_| outside())?;
-    let len = Val::I32(len.cast_signed());
+    let len = pieces.iter().map(Bytes::len).sum::<usize>();
+    let len = u32::try_from(len).map_err(|_| outside())?;
     let mut at = [Val::I32(0)];
-    if !bytes.is_empty() {
+    let is_empty = len == 0;
+    let len = Val::I32(len.cast_signed());
+    if !is_empty {
         call_in_turns(store, instance, ALLOC, std::slice::from_ref(&len), &mut at).await?;
     }
     let [at] = at;
     let start = at.i32().map_or(0, i32::cast_unsigned);
-    let start = usize::try_from(start).unwrap_or(usize::MAX);
-    memory
-        .write(&mut *store, start, bytes)
-        .map_err(|_| outside())?;
+    let mut to = usize::try_from(start).unwrap_or(usize::MAX);
+    for piece in pieces {
+        let written = memory.write(&mut *store, to, piece);
+        written.map_err(|_| outside())?;
+        to = to.saturating_add(piece.len());
+    }
     let mut packed = [Val::I64(0)];
     call_in_turns(store, instance, step.name(), &[at, len], &mut packed).await?;
     let packed = packed[0].i64().unwrap_or_default();
-    let answer = memory.data(&*store).get(chunks::place(packed));
-    answer.map(<[u8]>::to_vec).ok_or_else(outside)
+    let place = chunks::place(packed);
+    if place.end > memory.data_size(&*store) {
+        return Err(outside());
+    }
+    // Before it is copied: what the host keeps for a guest counts as the guest's.
+    store.data_mut().keep(place.len())?;
+    Ok(memory.data(&*store)[place].to_vec())
 }

@@ -35,6 +35,12 @@ pub(super) struct Guest {
 }
 
 impl Guest {
+    /// Counts bytes that the host keeps for the guest, to its end.
+    pub(super) fn keep(&mut self, bytes: usize) -> Result<(), Error> {
+        let kept = self.memory.keep(bytes);
+        kept.map_err(|_| Error::host(Fail::Exceeded(Limit::Memory)))
+    }
+
     /// Ends the turn of a guest that has spent its time in the host: it gets back later what fuel
     /// it still has.
     pub(super) fn left_host(mut store: impl AsContextMut<Data = Self>) -> Result<(), Error> {

@@ -51,6 +51,13 @@ impl MemoryMeter {
         Ok(true)
     }
 
+    /// Counts what the host keeps for the guest, to its end.
+    pub(super) fn keep(&mut self, bytes: usize) -> Result<(), LimiterError> {
+        self.grow(0, bytes)?;
+        self.last = 0;
+        Ok(())
+    }
+
     /// Takes back a growth that was granted and did not happen. wasmi reports no other ones.
     fn give_back(&mut self) {
         self.used -= self.last;

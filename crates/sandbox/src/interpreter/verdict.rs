@@ -8,7 +8,6 @@ use wasmi::{Error, TrapCode};
 
 use super::memory::MemoryMeter;
 use super::wasi::Fail;
-use crate::chunks::ChunksError;
 use crate::exit::{Limit, LimitHit, Status, Trap};
 use crate::runtime::RunError;
 
@@ -28,8 +27,7 @@ pub(super) fn status(
         Some(&Fail::Exceeded(limit)) => return hit(limit),
         Some(&Fail::Exit(code)) => return Ok(Status::Exited(code)),
         Some(Fail::Trap(reason)) => return Ok(trapped(Trap::HostCall, reason)),
-        Some(Fail::Chunks(ChunksError::TooMuch)) => return hit(Limit::Memory),
-        Some(Fail::Chunks(why)) => return Ok(trapped(Trap::Chunks, &why.to_string())),
+        Some(why @ Fail::Chunks(_)) => return Ok(trapped(Trap::Chunks, &why.to_string())),
         Some(Fail::Errno(_) | Fail::Wait(_)) | None => {}
     }
     match trap(&error) {

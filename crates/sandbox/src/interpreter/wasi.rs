@@ -15,7 +15,7 @@ use wasmi::errors::HostError;
 use wasmi::{Caller, Engine, Error, Extern, FuncType, Instance, Linker, Store, Val, ValType};
 
 use super::guest::Guest;
-use crate::chunks::ChunksError;
+use crate::chunks::ListError;
 use crate::exit::Limit;
 use crate::job::Job;
 
@@ -57,8 +57,8 @@ pub(super) enum Fail {
     #[error("limit exceeded: {0}")]
     Exceeded(Limit),
     /// The guest gave no list of chunks.
-    #[error("{0}")]
-    Chunks(ChunksError),
+    #[error("`split` gave no list of chunks: {0}")]
+    Chunks(ListError),
     /// The guest waits until then, or forever; [`Wasi::woken`] has the answer.
     #[error("the guest waits")]
     Wait(Option<Instant>),

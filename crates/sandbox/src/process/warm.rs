@@ -26,7 +26,7 @@ pub(super) fn job() -> Job {
         limits: Limits::default(),
         profile: Profile::Pure,
         capabilities: Capabilities::default(),
-        daemon: false,
+        daemon: None,
         transcript: Transcript::default(),
     }
 }

@@ -141,7 +141,7 @@ impl<'a> Work<'a> {
             limits: self.limits,
             profile: self.profile,
             capabilities: Capabilities::default(),
-            daemon: false,
+            daemon: None,
             transcript: if self.tail {
                 Transcript::tail()
             } else {

@@ -96,7 +96,7 @@ fn job(calls: &[&str]) -> Job {
         limits: Limits::default(),
         profile: Profile::Pure,
         capabilities: Capabilities::default(),
-        daemon: false,
+        daemon: None,
         transcript: Transcript::default(),
     }
 }

@@ -73,7 +73,7 @@ pub(crate) fn job(text: &str, entry: &str, args: &[&str]) -> Job {
         limits: Limits::default(),
         profile: Profile::Pure,
         capabilities: Capabilities::default(),
-        daemon: false,
+        daemon: None,
         transcript: Transcript::default(),
     }
 }

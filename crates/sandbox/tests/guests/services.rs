@@ -6,9 +6,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use propeller_model::{Limits, Profile, Stream};
-use propeller_sandbox::{Capabilities, Entry, Job, ReachableHost, Runtime, Transcript};
+use propeller_sandbox::{
+    Allocator, Capabilities, EngineConfig, Entry, Job, ReachableHost, Runtime, Transcript,
+};
 
-use crate::support::{bound, job_of, line, run, until};
+use crate::support::{CONFIG, bound, job_of, line, run, until};
 use client::{Answer, get, post, send};
 
 /// `examples/guests/web/` says what its pages do.
@@ -28,7 +30,7 @@ fn free() -> SocketAddr {
 
 fn service(address: SocketAddr) -> Job {
     Job {
-        daemon: true,
+        daemon: Some(Limits::default()),
         transcript: Transcript::tail(),
         profile: Profile::Granted,
         capabilities: Capabilities {
@@ -125,8 +127,10 @@ async fn what_a_guest_prints_is_in_the_log_of_its_service() {
 #[tokio::test]
 async fn a_request_that_fails_is_told_to_the_owner_and_the_service_goes_on() {
     let mut job = service(free());
-    job.limits.memory_bytes = bound(32 * 1024 * 1024);
-    job.limits.fuel = bound(100_000_000);
+    let mut request = Limits::default();
+    request.memory_bytes = bound(32 * 1024 * 1024);
+    request.fuel = bound(100_000_000);
+    job.daemon = Some(request);
     let served = Served::new(job).await;
     for (path, told) in [
         ("/panic", "asked to"),
@@ -154,11 +158,63 @@ async fn a_request_that_fails_is_told_to_the_owner_and_the_service_goes_on() {
 }
 
 #[tokio::test]
+async fn half_an_answer_is_told_from_a_whole_one() {
+    let served = Served::new(service(free())).await;
+    let whole = "GET /lines?1 HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    let whole = send(served.address, whole.as_bytes()).await;
+    assert!(whole.ends_with("\r\n0\r\n\r\n"), "{whole}");
+    // Its client does not close: it is cut off.
+    let half = send(served.address, b"GET /half HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    // Some of it may have gone out, and never the end.
+    assert!(
+        half.is_empty() || half.starts_with("HTTP/1.1 200 "),
+        "{half}"
+    );
+    assert!(!half.ends_with("0\r\n\r\n"), "{half}");
+    served.told("propeller: GET /half: wasm trap: ").await;
+}
+
+#[tokio::test]
+async fn whoever_floods_a_service_takes_no_place_from_tasks() {
+    let pool = Allocator::Pooling { guests_max: 1 };
+    let runtime = Arc::new(crate::runtime::with(EngineConfig {
+        allocator: pool,
+        ..CONFIG
+    }));
+    let job = service(free());
+    let address = job.capabilities.listen[0];
+    let mut running = tokio::task::JoinSet::new();
+    let host = Arc::clone(&runtime);
+    running.spawn(async move { line(&host.run(job).await) });
+    client::listens(address).await;
+    // More than there may be guests, and none sends what it says it will.
+    let slow = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n";
+    let mut slows = Vec::new();
+    for _ in 0..20 {
+        slows.push(client::begin(address, slow).await);
+    }
+    until(|| runtime.running() == 16).await;
+    let task = crate::support::job(
+        r#"(module (func (export "add") (result i32) (i32.const 42)))"#,
+        "add",
+        &[],
+    );
+    assert_eq!(line(&runtime.run(task).await), "42");
+    // When there is room again, the others have their turn.
+    slows.truncate(4);
+    until(|| runtime.running() <= 4).await;
+    assert_eq!(get(address, "/count").await.text(), "1\n");
+}
+
+#[tokio::test]
 async fn a_request_has_an_end_even_if_nobody_asked_for_one() {
     let mut job = service(free());
     // As a daemon's limits are: without an end.
     job.limits.fuel = bound(u64::MAX);
-    job.limits.wall_ms = bound(100);
+    job.limits.wall_ms = bound(u64::MAX);
+    let mut request = Limits::default();
+    request.wall_ms = bound(100);
+    job.daemon = Some(request);
     let served = Served::new(job).await;
     let answer = served.get("/spin").await;
     assert!(
@@ -215,7 +271,9 @@ async fn a_service_that_is_stopped_has_let_go_of_its_port_and_its_guests() {
 async fn a_client_that_goes_away_takes_its_guest_along() {
     let runtime = Arc::new(crate::support::runtime());
     let mut job = service(free());
-    job.limits.fuel = bound(u64::MAX - 1);
+    let mut request = Limits::default();
+    request.fuel = bound(u64::MAX);
+    job.daemon = Some(request);
     let address = job.capabilities.listen[0];
     let mut running = tokio::task::JoinSet::new();
     let host = Arc::clone(&runtime);
@@ -235,13 +293,15 @@ async fn what_is_no_service_as_it_should_be_is_refused() {
     let taken = taken.local_addr().map(|address| (taken, address));
     let (_held, taken) = taken.expect("it has an address");
     let brief = Job {
-        daemon: false,
+        daemon: None,
         ..service(address)
     };
     let mut deaf = service(address);
     deaf.capabilities.listen.clear();
     let mut tight = service(address);
-    tight.limits.memory_bytes = bound(1000);
+    let mut request = Limits::default();
+    request.memory_bytes = bound(1000);
+    tight.daemon = Some(request);
     for (job, said) in [
         (
             brief,

@@ -54,7 +54,7 @@ pub(crate) fn job_of(wasm: Vec<u8>) -> Job {
         limits: Limits::default(),
         profile: Profile::Pure,
         capabilities: Capabilities::default(),
-        daemon: false,
+        daemon: None,
         transcript: Transcript::default(),
     }
 }

@@ -37,13 +37,14 @@ impl Guest for Service {
             (Method::Get, "/fetch") => fetch_page(argument, out),
             (Method::Get, "/lines") => lines(argument, out),
             (Method::Get, "/log") => log(argument, out),
+            (Method::Get, "/half") => half(out),
             (Method::Get, "/panic") => asked_to_panic(),
             (Method::Get, "/spin") => asked_to_spin(),
             (Method::Get, "/grow") => asked_to_grow(),
             (Method::Get, "/silent") => drop(out),
             (_, "/echo") => not_allowed(out, "POST"),
             (_, "/" | "/count" | "/fetch" | "/lines" | "/log") => not_allowed(out, "GET"),
-            (_, "/panic" | "/spin" | "/grow" | "/silent") => not_allowed(out, "GET"),
+            (_, "/half" | "/panic" | "/spin" | "/grow" | "/silent") => not_allowed(out, "GET"),
             _ => short(out, 404, "no such page\n"),
         }
     }
@@ -125,6 +126,14 @@ fn log(text: &str, out: ResponseOutparam) {
     println!("{text}");
     eprintln!("logged");
     answer::empty(out, 204);
+}
+
+/// An answer whose guest is gone before its end.
+fn half(out: ResponseOutparam) {
+    let mut answer = Answer::start(out, 200, &[TEXT]);
+    if answer.send(b"half\n").is_ok() {
+        asked_to_panic();
+    }
 }
 
 // The pages that end an instance are functions of their own, so that the backtrace of the trap has

@@ -30,7 +30,16 @@ type Driver = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 type Sent = Result<(http::Response<WasiBody>, Driver), Error>;
 
+/// What a guest may write to a body at once, and what the host keeps of it until it is read: twice as
+/// much for each body. With wasmtime's mebibyte, a guest with a thousand bodies that it never sends
+/// would take more of the host's memory than it may have itself.
+const BODY_BYTES_MAX: usize = 16 * 1024;
+
 impl WasiHttpHooks for Egress {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        BODY_BYTES_MAX
+    }
+
     fn send_request(
         &mut self,
         request: http::Request<WasiBody>,

@@ -6,8 +6,10 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use http_body_util::BodyExt;
 use hyper::Request;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -18,8 +20,9 @@ use tokio::sync::{Mutex, oneshot, watch};
 use tokio::task::JoinSet;
 use wasmtime_wasi_http::io::TokioIo;
 
-use super::{Answer, Failed, Serving};
-use crate::excerpt::excerpt;
+use super::answer::Ended;
+use super::{Answer, Failed, PLACE_WAIT_MAX, Serving};
+use crate::excerpt::excerpt_of;
 
 /// How long a client may take to send the head of a request, also of the next one.
 const HEAD_MAX: Duration = Duration::from_secs(30);
@@ -97,24 +100,30 @@ impl Connection {
     async fn answer(&self, request: Request<Incoming>) -> Answer {
         let mut guest = self.guest.lock().await;
         while guest.join_next().await.is_some() {}
-        let patience = self.serving.patience().saturating_add(READ_MAX);
+        let patience = self
+            .serving
+            .patience()
+            .saturating_add(PLACE_WAIT_MAX + READ_MAX);
         self.over.send_replace(Instant::now().checked_add(patience));
 
         let line = line(&request);
         let (sender, given) = oneshot::channel();
         let serving = Arc::clone(&self.serving);
         let told = line.clone();
+        let cut = Arc::new(AtomicBool::new(false));
+        let cuts = Arc::clone(&cut);
         guest.spawn(async move {
-            let handled = Arc::clone(&serving).handle(request, sender).await;
+            let handled = Arc::clone(&serving).handle(request, sender, cuts).await;
             if let Err(failed) = &handled {
                 serving.tell(&format!("{told}: {}", failed.text()));
             }
             handled
         });
         match given.await {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(answer)) => answer.map(|body| Ended { body, cut }.boxed_unsync()),
             Ok(Err(code)) => {
-                self.serving.tell(&format!("{line}: {code:?}"));
+                let code = excerpt_of(format_args!("{code:?}"));
+                self.serving.tell(&format!("{line}: {code}"));
                 Failed::Silent.answer()
             }
             Err(_) => match guest.join_next().await {
@@ -124,7 +133,10 @@ impl Connection {
                     self.serving.tell(&format!("{line}: {}", failed.text()));
                     failed.answer()
                 }
-                Some(Err(_)) | None => Failed::Silent.answer(),
+                Some(Err(_)) | None => {
+                    self.serving.tell(&format!("{line}: the host failed"));
+                    Failed::Silent.answer()
+                }
             },
         }
     }
@@ -132,5 +144,5 @@ impl Connection {
 
 /// A request in a word that is fit to show.
 fn line(request: &Request<Incoming>) -> String {
-    excerpt(&format!("{} {}", request.method(), request.uri()))
+    excerpt_of(format_args!("{} {}", request.method(), request.uri()))
 }
