@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use propeller::{demo, print, run, services, up};
 use propeller_cli::{Connection, Ui};
+use propeller_proplet::harden;
 
 /// Run WebAssembly workloads on machines and brokers you do not control
 #[derive(Debug, Parser)]
@@ -48,7 +49,8 @@ fn main() -> ExitCode {
     {
         return ExitCode::FAILURE;
     }
-    if let Err(error) = propeller_proplet::harden::no_core_dumps() {
+    let hardened = harden::no_core_dumps().and_then(|()| harden::many_files());
+    if let Err(error) = hardened {
         return services::ended(Err(error));
     }
     let cli = Cli::parse();

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     {
         return fail("another TLS provider was installed first");
     }
-    if let Err(error) = harden::no_core_dumps() {
+    if let Err(error) = harden::no_core_dumps().and_then(|()| harden::many_files()) {
         return fail(&error);
     }
     match run(&Cli::parse()) {

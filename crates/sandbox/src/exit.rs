@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use propeller_model::{Bound, Engine, Limits, Profile};
+use propeller_model::{Bound, Engine, Limits, Profile, SetBy};
 use serde::{Deserialize, Serialize};
 
 /// The end of a guest.
@@ -117,6 +117,10 @@ pub enum Trap {
     Chunks,
 }
 
+/// How many linear memories a guest may have. Each takes gigabytes of addresses and some entries of
+/// the kernel's tables, however little of it is used; programs have one, components a few.
+pub(crate) const MEMORIES_MAX: u64 = 100;
+
 /// The limit that ended a guest.
 ///
 /// ```
@@ -147,6 +151,10 @@ impl LimitHit {
             Limit::Stderr => limits.stderr_bytes,
             Limit::Result => limits.result_bytes,
             Limit::Handles => limits.handles,
+            Limit::Memories => Bound {
+                value: MEMORIES_MAX,
+                set_by: SetBy::Default,
+            },
         };
         Self { limit, bound }
     }
@@ -179,13 +187,15 @@ pub enum Limit {
     Result,
     /// Open handles.
     Handles,
+    /// Linear memories, however small.
+    Memories,
 }
 
 impl Limit {
     /// What follows the value in a message.
     fn unit(self) -> &'static str {
         match self {
-            Self::Fuel | Self::Handles => "",
+            Self::Fuel | Self::Handles | Self::Memories => "",
             Self::WallClock => " ms",
             Self::Memory | Self::Stack | Self::Stdout | Self::Stderr | Self::Result => " bytes",
         }
@@ -203,6 +213,7 @@ impl fmt::Display for Limit {
             Self::Stderr => "stderr",
             Self::Result => "result",
             Self::Handles => "open handles",
+            Self::Memories => "memories",
         })
     }
 }

@@ -105,6 +105,9 @@ impl Limit {
                 "let the task return more with --output-limit, up to what its proplet allows \
                  (PROPLET_MAX_OUTPUT), or print the result"
             }
+            Self::Memories => {
+                "the component is made of very many modules: put those together that belong together"
+            }
             Self::Handles => {
                 "the guest opens streams or timers and does not close them: close them, or ask the \
                  proplet's operator for more (PROPLET_MAX_HANDLES)"
@@ -223,6 +226,7 @@ mod tests {
             (Limit::Stderr, "--output-limit"),
             (Limit::Result, "--output-limit"),
             (Limit::Handles, "PROPLET_MAX_HANDLES"),
+            (Limit::Memories, "modules"),
         ] {
             let hit = LimitHit::new(limit, &Limits::default());
             check(Status::LimitHit(hit).hint().unwrap(), says);

@@ -7,7 +7,7 @@ use wasmtime::{ResourceLimiter, Result};
 
 use super::verdict::{Exceeded, HostMemory};
 use super::world::World;
-use crate::exit::Limit;
+use crate::exit::{Limit, MEMORIES_MAX};
 
 /// What an element of a table costs: wasmtime keeps one pointer for each.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
@@ -67,6 +67,8 @@ impl Drop for Share {
 pub(super) struct MemoryMeter {
     limit: u64,
     used: u64,
+    /// How many memories there are.
+    memories: u64,
     /// Where it has what it uses from, if it shares that with others.
     share: Option<Share>,
     world: World,
@@ -79,6 +81,7 @@ impl MemoryMeter {
         Self {
             limit,
             used: 0,
+            memories: 0,
             share: None,
             world,
             granted: false,
@@ -140,6 +143,13 @@ impl ResourceLimiter for MemoryMeter {
         self.granted = false;
         if exceeds(desired, maximum) {
             return Ok(false);
+        }
+        if current == 0 {
+            // A new one, or the first growth of one that was empty.
+            self.memories += 1;
+            if self.memories > MEMORIES_MAX {
+                return Err(Exceeded(Limit::Memories).into());
+            }
         }
         self.grow(current, desired)
     }

@@ -100,6 +100,8 @@ impl Manner {
             Limit::Memory | Limit::WallClock | Limit::Stdout | Limit::Stderr | Limit::Result => {
                 true
             }
+            // The validator allows a module no more than there may be.
+            Limit::Memories => true,
         };
         [Limit::Fuel, Limit::Stack, Limit::Handles]
             .into_iter()

@@ -193,3 +193,23 @@ async fn a_trap_in_a_component_names_its_functions_and_its_kind() {
     };
     assert_eq!(trap, Trap::ComponentRule);
 }
+
+#[tokio::test]
+async fn memories_are_counted_however_small_they_are() {
+    let of = |count: usize| {
+        let memories = "(memory 0)".repeat(count);
+        format!(
+            r#"(component
+              (core module $m {memories} (func (export "f") (result i32) (i32.const 1)))
+              (core instance (instantiate $m))
+              (core instance $i (instantiate $m))
+              (func (export "f") (result u32) (canon lift (core func $i "f"))))"#
+        )
+    };
+    check(job(&of(50), "f", &[]), "1").await;
+    check(
+        job(&of(51), "f", &[]),
+        "limit: memories 100 (set by default)",
+    )
+    .await;
+}
