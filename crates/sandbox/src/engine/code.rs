@@ -25,8 +25,9 @@ const MEMORY_RESERVATION_BYTES: u64 = 4 << 30;
 /// Address space after it that faults.
 const MEMORY_GUARD_BYTES: u64 = 32 << 20;
 
-/// How many functions a trap names. The innermost few tell the story.
-const BACKTRACE_FRAMES_MAX: NonZeroUsize = NonZeroUsize::new(8).expect("8 is not 0");
+/// How many functions a trap names. The innermost few tell the story, after the ten of its own that
+/// Rust takes to panic.
+pub(super) const BACKTRACE_FRAMES_MAX: NonZeroUsize = NonZeroUsize::new(20).expect("20 is not 0");
 
 /// How every binary module and every component begins.
 const MAGIC: &[u8] = b"\0asm";

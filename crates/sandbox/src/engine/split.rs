@@ -13,7 +13,7 @@ use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
 use super::call::Call;
-use super::code::Code;
+use super::code::{BACKTRACE_FRAMES_MAX, Code};
 use super::excerpt::excerpt;
 use super::guest;
 use super::output::Output;
@@ -32,7 +32,7 @@ pub(crate) use super::seeds::{Seed, seed};
 const FRAME: &str = "    at ";
 
 /// A reason and as many functions as a trap names at most.
-const TRAP_LINES_MAX: usize = 9;
+const TRAP_LINES_MAX: usize = 1 + BACKTRACE_FRAMES_MAX.get();
 
 /// Compiles jobs' modules, once for each.
 pub(crate) struct Compiler(Arc<Host>);
@@ -206,6 +206,6 @@ mod tests {
     #[test]
     fn a_forged_trap_is_made_harmless() {
         assert_eq!(trap_message("\u{1b}[2J"), "\\u{1b}[2J");
-        assert_eq!(trap_message(&"a\n".repeat(1000)).lines().count(), 9);
+        assert_eq!(trap_message(&"a\n".repeat(1000)).lines().count(), 21);
     }
 }

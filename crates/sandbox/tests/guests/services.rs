@@ -136,6 +136,7 @@ async fn a_request_that_fails_is_told_to_the_owner_and_the_service_goes_on() {
         ("/panic", "asked to"),
         ("/panic", "propeller: GET /panic: wasm trap: "),
         ("/panic", "\n    at std::process::abort\n"),
+        ("/panic", "\n    at web::asked_to_panic\n"),
         (
             "/grow",
             "propeller: GET /grow: limit: memory 33554432 bytes (set by task)",
