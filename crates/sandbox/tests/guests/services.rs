@@ -8,7 +8,9 @@ use std::sync::Arc;
 use propeller_model::{Limits, Profile, Stream};
 use propeller_sandbox::{
     Allocator, Capabilities, EngineConfig, Entry, Job, ReachableHost, Runtime, Transcript,
+    WasmtimeRuntime,
 };
+use tokio::task::JoinSet;
 
 use crate::support::{CONFIG, bound, job_of, line, run, until};
 use client::{Answer, get, post, send};
@@ -41,18 +43,28 @@ fn service(address: SocketAddr) -> Job {
     }
 }
 
+/// Runs a service on `runtime`, until what comes back is dropped.
+async fn begin(runtime: &Arc<WasmtimeRuntime>, job: Job) -> (SocketAddr, JoinSet<String>) {
+    let address = job.capabilities.listen[0];
+    let mut running = JoinSet::new();
+    let host = Arc::clone(runtime);
+    running.spawn(async move { line(&host.run(job).await) });
+    client::listens(address).await;
+    (address, running)
+}
+
 /// A service that runs as long as this lives.
 struct Served {
     address: SocketAddr,
     transcript: Transcript,
-    _running: tokio::task::JoinSet<()>,
+    _running: JoinSet<()>,
 }
 
 impl Served {
     async fn new(job: Job) -> Self {
         let address = job.capabilities.listen[0];
         let transcript = job.transcript.clone();
-        let mut running = tokio::task::JoinSet::new();
+        let mut running = JoinSet::new();
         running.spawn(async move {
             let ended = line(&run(job).await);
             panic!("the service ended: {ended}");
@@ -127,10 +139,11 @@ async fn what_a_guest_prints_is_in_the_log_of_its_service() {
 #[tokio::test]
 async fn a_request_that_fails_is_told_to_the_owner_and_the_service_goes_on() {
     let mut job = service(free());
-    let mut request = Limits::default();
-    request.memory_bytes = bound(32 * 1024 * 1024);
-    request.fuel = bound(100_000_000);
-    job.daemon = Some(request);
+    job.daemon = Some(Limits {
+        memory_bytes: bound(32 * 1024 * 1024),
+        fuel: bound(100_000_000),
+        ..Limits::default()
+    });
     let served = Served::new(job).await;
     for (path, told) in [
         ("/panic", "asked to"),
@@ -183,11 +196,7 @@ async fn whoever_floods_a_service_takes_no_place_from_tasks() {
         ..CONFIG
     }));
     let job = service(free());
-    let address = job.capabilities.listen[0];
-    let mut running = tokio::task::JoinSet::new();
-    let host = Arc::clone(&runtime);
-    running.spawn(async move { line(&host.run(job).await) });
-    client::listens(address).await;
+    let (address, _running) = begin(&runtime, job).await;
     // More than there may be guests, and none sends what it says it will.
     let slow = b"POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n";
     let mut slows = Vec::new();
@@ -213,9 +222,10 @@ async fn a_request_has_an_end_even_if_nobody_asked_for_one() {
     // As a daemon's limits are: without an end.
     job.limits.fuel = bound(u64::MAX);
     job.limits.wall_ms = bound(u64::MAX);
-    let mut request = Limits::default();
-    request.wall_ms = bound(100);
-    job.daemon = Some(request);
+    job.daemon = Some(Limits {
+        wall_ms: bound(100),
+        ..Limits::default()
+    });
     let served = Served::new(job).await;
     let answer = served.get("/spin").await;
     assert!(
@@ -253,12 +263,8 @@ async fn requests_that_are_none_are_turned_away() {
 async fn a_service_that_is_stopped_has_let_go_of_its_port_and_its_guests() {
     let runtime = Arc::new(crate::support::runtime());
     let job = service(free());
-    let address = job.capabilities.listen[0];
-    let mut running = tokio::task::JoinSet::new();
-    let host = Arc::clone(&runtime);
-    running.spawn(async move { line(&host.run(job).await) });
-    client::listens(address).await;
-    let mut busy = tokio::task::JoinSet::new();
+    let (address, mut running) = begin(&runtime, job).await;
+    let mut busy = JoinSet::new();
     busy.spawn(async move { send(address, b"GET /spin HTTP/1.1\r\nhost: a\r\n\r\n").await });
     until(|| runtime.running() > 0).await;
     running.abort_all();
@@ -272,14 +278,11 @@ async fn a_service_that_is_stopped_has_let_go_of_its_port_and_its_guests() {
 async fn a_client_that_goes_away_takes_its_guest_along() {
     let runtime = Arc::new(crate::support::runtime());
     let mut job = service(free());
-    let mut request = Limits::default();
-    request.fuel = bound(u64::MAX);
-    job.daemon = Some(request);
-    let address = job.capabilities.listen[0];
-    let mut running = tokio::task::JoinSet::new();
-    let host = Arc::clone(&runtime);
-    running.spawn(async move { line(&host.run(job).await) });
-    client::listens(address).await;
+    job.daemon = Some(Limits {
+        fuel: bound(u64::MAX),
+        ..Limits::default()
+    });
+    let (address, _running) = begin(&runtime, job).await;
     let gone = client::begin(address, b"GET /spin HTTP/1.1\r\nhost: a\r\n\r\n").await;
     until(|| runtime.running() > 0).await;
     drop(gone);
@@ -300,9 +303,10 @@ async fn what_is_no_service_as_it_should_be_is_refused() {
     let mut deaf = service(address);
     deaf.capabilities.listen.clear();
     let mut tight = service(address);
-    let mut request = Limits::default();
-    request.memory_bytes = bound(1000);
-    tight.daemon = Some(request);
+    tight.daemon = Some(Limits {
+        memory_bytes: bound(1000),
+        ..Limits::default()
+    });
     for (job, said) in [
         (
             brief,
