@@ -90,9 +90,52 @@ async fn what_isolation_may_do_without_is_a_short_list() {
     for (name, value, says) in [
         ("PROPLET_ISOLATION", "container", "in-process"),
         ("PROPLET_ISOLATION_ALLOW_MISSING", "seccomp", "namespaces"),
+        ("PROPLET_METERING", "fuel", "`full` or `time`"),
+        ("PROPLET_METERING", "time", "PROPLET_ISOLATION=process"),
     ] {
         let env = [("PROPLET_WORKLOAD_KEY", key.as_str()), (name, value)];
         let mut proplet = Process::start(&world.scratch.path("cwd"), &["proplet"], &env);
         proplet.expect(&["error", name, says]);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guests_that_check_nothing_end_by_time_and_results_say_so() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let client = client(manager.url());
+    let broker = format!("tcp://{}", world.address);
+    let key = world.key.to_hex();
+    let env = [
+        ("PROPLET_MQTT_ADDRESS", broker.as_str()),
+        ("PROPLET_WORKLOAD_KEY", key.as_str()),
+        ("PROPLET_ID", "unmetered"),
+        ("PROPLET_ISOLATION", "process"),
+        ("PROPLET_METERING", "time"),
+    ];
+    let mut proplet = Process::start(&world.scratch.path("cwd"), &["proplet"], &env);
+    let line = proplet.expect(&["isolat"]);
+    if line.contains("needs what this machine does not have") {
+        return skipped(&line);
+    }
+    ready(&client, 1).await;
+    let endless = TaskRequest {
+        limits: Some(Limits {
+            wall_ms: Some(100),
+            ..Limits::default()
+        }),
+        ..request("main", &endless())
+    };
+    let task = run(&client, &endless).await;
+    assert!(
+        task.error
+            .contains("limit: wall clock 100 ms (set by task)"),
+        "{}",
+        task.error
+    );
+    let hello = run(&client, &request("hello", &guest("hello.wasm"))).await;
+    let results = client.task_results(&hello.id).await.unwrap();
+    let engine = results.engine.clone().unwrap();
+    assert_eq!(engine.isolation, "process");
+    assert!(!engine.features.contains(&"fuel".to_owned()));
 }
