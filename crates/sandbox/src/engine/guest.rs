@@ -105,7 +105,8 @@ pub(super) struct Setting<'a> {
     pub(super) job: &'a Job,
     /// Whether the arguments are the guest's `argv[1..]`.
     pub(super) command: bool,
-    pub(super) seed: &'a Seed,
+    /// Without one, its generators are Wasmtime's: see `seeds`.
+    pub(super) seed: Option<Seed>,
     pub(super) stdout: &'a Output,
     pub(super) stderr: &'a Output,
     pub(super) memory: MemoryMeter,
@@ -131,15 +132,15 @@ pub(super) fn prepare(engine: &Engine, setting: Setting<'_>) -> Result<Store<Gue
 pub(super) async fn run(call: &Call, job: &Job) -> Result<Exit, RunError> {
     let stdout = Output::new(Stream::Stdout, job);
     let stderr = Output::new(Stream::Stderr, job);
-    let seed = seeds::seed(job)?;
-    run_with(call, job, &seed, stdout, stderr).await
+    let seed = seeds::seed_here(job);
+    run_with(call, job, seed, stdout, stderr).await
 }
 
 /// As [`run`], with a seed and outputs that the caller chooses.
 pub(super) async fn run_with(
     call: &Call,
     job: &Job,
-    seed: &Seed,
+    seed: Option<Seed>,
     stdout: Output,
     stderr: Output,
 ) -> Result<Exit, RunError> {
@@ -190,7 +191,7 @@ pub(super) async fn run_with(
 }
 
 fn wasi(setting: &Setting<'_>, clock: &VirtualClock, reach: &Reach) -> Result<WasiP1Ctx, RunError> {
-    let Setting { job, seed, .. } = setting;
+    let Setting { job, seed, .. } = *setting;
     let mut wasi = WasiCtxBuilder::new();
     wasi.arg(&job.name)
         .envs(&job.env)
@@ -202,7 +203,9 @@ fn wasi(setting: &Setting<'_>, clock: &VirtualClock, reach: &Reach) -> Result<Wa
         wasi.wall_clock(clock.clone())
             .monotonic_clock(clock.clone());
     }
-    seeds::sow(&mut wasi, seed);
+    if let Some(seed) = seed {
+        seeds::sow(&mut wasi, &seed);
+    }
     if setting.command {
         wasi.args(&job.args);
     }

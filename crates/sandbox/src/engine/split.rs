@@ -172,7 +172,7 @@ impl Runner {
         let call = Call::resolve(&loaded.0, job)?;
         let stdout = Output::to_sink(Stream::Stdout, job, stdout);
         let stderr = Output::to_sink(Stream::Stderr, job, stderr);
-        guest::run_with(&call, job, seed, stdout, stderr).await
+        guest::run_with(&call, job, Some(*seed), stdout, stderr).await
     }
 }
 
