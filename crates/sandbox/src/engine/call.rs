@@ -59,6 +59,15 @@ impl Call {
         }
     }
 
+    /// Whether its code imports anything.
+    pub(super) fn imports(&self) -> bool {
+        match self {
+            Self::Module(call) => call.linked.module().imports().len() > 0,
+            Self::Chunked(call) => call.imports(),
+            Self::Component(call) => call.imports(),
+        }
+    }
+
     /// Makes the call in a fresh store.
     pub(super) async fn drive(&self, store: &mut Store<Guest>) -> wasmtime::Result<Returned> {
         match self {

@@ -39,7 +39,8 @@ const TICKS_PER_TURN: u64 = 1;
 
 /// What the host keeps for one guest.
 pub(super) struct Guest {
-    wasi: WasiP1Ctx,
+    /// Only for one that imports something: making it takes longer than many a guest runs.
+    wasi: Option<WasiP1Ctx>,
     clock: VirtualClock,
     memory: MemoryMeter,
     reach: Reach,
@@ -57,19 +58,26 @@ impl Guest {
     pub(super) fn reach(&self) -> Reach {
         self.reach.clone()
     }
+
+    fn wasi(&mut self) -> &mut WasiP1Ctx {
+        let wasi = self.wasi.as_mut();
+        wasi.expect("whoever calls a function of WASI has imported it")
+    }
 }
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.wasi.ctx()
+        self.wasi().ctx()
     }
 }
 
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let wasi = self.wasi.as_mut();
+        let wasi = wasi.expect("whoever calls a function of WASI has imported it");
         WasiHttpCtxView {
             ctx: &mut self.http,
-            table: self.wasi.ctx().table,
+            table: wasi.ctx().table,
             hooks: &mut self.egress,
         }
     }
@@ -79,7 +87,7 @@ impl WasiHttpView for Guest {
 /// sockets are there, because the libraries of most languages import them, and empty.
 pub(super) fn linkers(engine: &Engine, world: World) -> wasmtime::Result<Linkers> {
     let mut modules = Linker::new(engine);
-    p1::add_to_linker_async(&mut modules, |guest: &mut Guest| &mut guest.wasi)?;
+    p1::add_to_linker_async(&mut modules, Guest::wasi)?;
     // In place of wasmtime's, which traps from 126 on: an exit code is the guest's to choose.
     modules.allow_shadowing(true);
     modules.func_wrap(
@@ -105,6 +113,8 @@ pub(super) struct Setting<'a> {
     pub(super) job: &'a Job,
     /// Whether the arguments are the guest's `argv[1..]`.
     pub(super) command: bool,
+    /// Whether the guest imports anything.
+    pub(super) imports: bool,
     /// Without one, its generators are Wasmtime's: see `seeds`.
     pub(super) seed: Option<Seed>,
     pub(super) stdout: &'a Output,
@@ -117,8 +127,11 @@ pub(super) fn prepare(engine: &Engine, setting: Setting<'_>) -> Result<Store<Gue
     let job = setting.job;
     let clock = VirtualClock::default();
     let reach = Reach::of(&job.capabilities);
+    // What a job lists has to be there even if its guest has no use for it.
+    let wants_wasi = setting.imports || !job.capabilities.is_empty();
+    let wasi = wants_wasi.then(|| wasi(&setting, &clock, &reach));
     let guest = Guest {
-        wasi: wasi(&setting, &clock, &reach)?,
+        wasi: wasi.transpose()?,
         clock,
         memory: setting.memory,
         egress: Egress(reach.clone()),
@@ -148,6 +161,7 @@ pub(super) async fn run_with(
     let setting = Setting {
         job,
         command: call.is_command(),
+        imports: call.imports(),
         seed,
         stdout: &stdout,
         stderr: &stderr,
@@ -236,7 +250,9 @@ fn open(wasi: &mut WasiCtxBuilder, directory: &OpenDirectory) -> Result<(), RunE
 
 fn store(engine: &Engine, mut guest: Guest, limits: &Limits) -> Store<Guest> {
     let handles = usize::try_from(limits.handles.value).unwrap_or(usize::MAX);
-    guest.ctx().table.set_max_capacity(handles);
+    if let Some(wasi) = &mut guest.wasi {
+        wasi.ctx().table.set_max_capacity(handles);
+    }
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.memory);
     store.set_max_component_handles(handles);

@@ -210,6 +210,7 @@ impl Serving {
         let setting = Setting {
             job: &self.job,
             command: false,
+            imports: true,
             seed: seeds::seed_here(&self.job),
             stdout: &self.stdout,
             stderr: &self.stderr,
