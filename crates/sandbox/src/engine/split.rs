@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
-use super::call::Call;
+use super::call::{Call, LinkedModule};
 use super::code::Code;
 use super::excerpt::excerpt;
 use super::guest;
@@ -144,7 +144,10 @@ impl Runner {
     pub(crate) fn link(&self, code: &Unlinked, profile: Profile) -> wasmtime::Result<Loaded> {
         let linkers = &self.half(profile).linkers;
         let linked = match code {
-            Unlinked::Module(module) => Code::Module(linkers.modules.instantiate_pre(module)?),
+            Unlinked::Module(module) => {
+                let linked = linkers.modules.instantiate_pre(module)?;
+                Code::Module(LinkedModule::new(linked))
+            }
             Unlinked::Component(component) => {
                 // Of memory files, which a process cannot make once a guest is in it. Without them
                 // the guest would fill its memories itself, and pay for it with its fuel.
