@@ -1,4 +1,4 @@
-//! What is measured: broker, manager and one proplet, with a disk directory of their own.
+//! What is measured: broker, manager and proplets, with a disk directory of their own.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -16,19 +16,21 @@ use crate::error::BenchError;
 use crate::http::Connection;
 
 /// The proplet in this process.
-const PROPLET: &str = "bench";
+pub(crate) const PROPLET: &str = "bench";
+/// The one without encryption, where there is one.
+pub(crate) const PLAIN: &str = "plain";
 /// Everything is on loopback: a request that takes longer will not be answered.
 const REQUEST_MAX: Duration = Duration::from_secs(30);
 /// Everything stops within a few seconds, or it hangs.
 const STOP_MAX: Duration = Duration::from_secs(15);
 
-/// Broker, manager and at most one proplet.
+/// Broker, manager and at most one proplet of each kind.
 #[derive(Debug)]
 pub(crate) struct Bed {
     pub(crate) client: Client,
     broker: Running,
     manager: Manager,
-    proplet: Option<Proplet>,
+    proplets: Vec<Proplet>,
     key: WorkloadKey,
     scratch: Scratch,
 }
@@ -38,17 +40,33 @@ impl Bed {
     pub(crate) async fn start(kind: Kind) -> Result<Self, BenchError> {
         let mut bed = Self::without_proplet(kind).await?;
         let part = bed.part("proplet");
-        bed.proplet = Some(part.proplet(PROPLET)?);
-        bed.wait_for_proplet().await?;
+        bed.proplets.push(part.proplet(PROPLET)?);
+        bed.wait_for_proplets(1).await?;
+        Ok(bed)
+    }
+
+    /// As [`Self::start`], with a proplet in plain compatibility mode beside the other.
+    pub(crate) async fn with_plain(kind: Kind) -> Result<Self, BenchError> {
+        let mut bed = Self::manager(kind, "true").await?;
+        let sealed = bed.part("proplet").proplet(PROPLET)?;
+        bed.proplets.push(sealed);
+        let plain = bed.part("plain").with("plaintext", "true");
+        bed.proplets.push(plain.proplet(PLAIN)?);
+        bed.wait_for_proplets(2).await?;
         Ok(bed)
     }
 
     /// Starts the broker and the manager alone.
     pub(crate) async fn without_proplet(kind: Kind) -> Result<Self, BenchError> {
+        Self::manager(kind, "false").await
+    }
+
+    async fn manager(kind: Kind, allow_plain: &str) -> Result<Self, BenchError> {
         let scratch = Scratch::new().map_err(BenchError::io("make a temporary directory"))?;
         let key = WorkloadKey::generate()?;
         let broker = Running::start(kind, &scratch).await?;
-        let manager = part(broker.address(), &scratch, "manager", &key);
+        let manager = part(broker.address(), &scratch, "manager", &key)
+            .with("allow_plaintext_proplets", allow_plain);
         let manager = manager.manager().await?;
         let client = Client::new(ClientOptions {
             base_url: manager.url().to_owned(),
@@ -61,23 +79,23 @@ impl Bed {
             client,
             broker,
             manager,
-            proplet: None,
+            proplets: Vec::new(),
             key,
             scratch,
         })
     }
 
-    /// Waits until a proplet is there. The caller decides how long.
-    pub(crate) async fn wait_for_proplet(&self) -> Result<(), BenchError> {
+    /// Waits until so many proplets are there. The caller decides how long.
+    pub(crate) async fn wait_for_proplets(&self, count: usize) -> Result<(), BenchError> {
         const LOOK: Duration = Duration::from_millis(2);
         const FIRST: Page = Page {
             offset: 0,
-            limit: 1,
+            limit: 10,
         };
         loop {
             let active = Some(PropletStatus::Active);
             let page = self.client.proplet_list(FIRST, active).await?;
-            if !page.proplets.is_empty() {
+            if page.proplets.len() >= count {
                 return Ok(());
             }
             tokio::time::sleep(LOOK).await;
@@ -120,12 +138,12 @@ impl Bed {
             client: _,
             broker,
             manager,
-            proplet,
+            proplets,
             key: _,
             scratch: _,
         } = self;
         let stopped = async {
-            if let Some(proplet) = proplet {
+            for proplet in proplets {
                 proplet.stop().await;
             }
             manager.stop().await;

@@ -17,6 +17,9 @@ const READY_MS_GOAL: f64 = 150.0;
 /// Resident memory of an idle proplet, in units of 10^6 bytes.
 const MEMORY_MB_GOAL: f64 = 40.0;
 
+/// What encryption may cost.
+const ENCRYPTION_GOAL: f64 = 1.1;
+
 /// Two numbers, divided.
 #[derive(Debug, Serialize)]
 pub(crate) struct Ratio {
@@ -105,6 +108,28 @@ pub(crate) fn goals(report: &Report) -> Vec<Goal> {
             measured: format!("{measured:.1} MB"),
             met: measured <= MEMORY_MB_GOAL,
         });
+    }
+    if let Some(sealed) = &report.sealed {
+        let ratios = [
+            (
+                "first run of 1 MB, encrypted / unencrypted",
+                sealed.first.ratio(),
+            ),
+            (
+                "later run of 1 MB, encrypted / unencrypted",
+                sealed.later.ratio(),
+            ),
+            (
+                "first run of 1 MB, unencrypted / without envelopes in the store, at most",
+                sealed.plain_over_nothing(),
+            ),
+        ];
+        goals.extend(ratios.map(|(what, ratio)| Goal {
+            what: what.to_owned(),
+            goal: format!("≤ {ENCRYPTION_GOAL:.2}"),
+            measured: ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}")),
+            met: ratio.is_some_and(|ratio| ratio <= ENCRYPTION_GOAL),
+        }));
     }
     goals
 }

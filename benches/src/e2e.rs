@@ -15,7 +15,7 @@ use crate::environment::Environment;
 use crate::error::{BenchError, within};
 use crate::report::{Report, ms};
 use crate::throughput::{Level, Throughput};
-use crate::{latency, module, processes, throughput};
+use crate::{latency, module, processes, sealed, throughput};
 
 /// Starting takes a fraction of a second.
 const START_MAX: Duration = Duration::from_secs(20);
@@ -130,6 +130,10 @@ pub(crate) async fn run(plan: &Plan, environment: Environment) -> Report {
     progress("a module of 527 KB");
     let measured = on_bed(Kind::Embedded, async |bed| module::measure(bed, plan).await);
     report.module = note(&mut report, "module", Box::pin(measured).await);
+    progress("a module of 1 MB, sealed and plain");
+    let beds = Bed::with_plain(Kind::Embedded);
+    let measured = on(beds, async |bed| sealed::measure(bed, plan).await);
+    report.sealed = note(&mut report, "sealed and plain", Box::pin(measured).await);
     report.conclude();
     report
 }
@@ -188,7 +192,15 @@ async fn on_bed<T>(
     kind: Kind,
     measure: impl AsyncFnOnce(&Bed) -> Result<T, BenchError>,
 ) -> Result<T, BenchError> {
-    let bed = within(START_MAX, Box::pin(Bed::start(kind))).await?;
+    on(Bed::start(kind), measure).await
+}
+
+/// Measures on a fresh stack.
+async fn on<T>(
+    start: impl Future<Output = Result<Bed, BenchError>>,
+    measure: impl AsyncFnOnce(&Bed) -> Result<T, BenchError>,
+) -> Result<T, BenchError> {
+    let bed = within(START_MAX, Box::pin(start)).await?;
     let measured = within(PHASE_MAX, Box::pin(measure(&bed))).await;
     Box::pin(bed.stop()).await;
     measured

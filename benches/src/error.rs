@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use propeller::stack::StackError;
-use propeller_envelope::RandomError;
+use propeller_envelope::{OpenError, RandomError, SealError};
 use propeller_sdk::ClientError;
 
 /// Why a measurement comes to nothing.
@@ -19,6 +19,12 @@ pub(crate) enum BenchError {
     /// No key can be made.
     #[error("the system has no randomness")]
     Random(#[from] RandomError),
+    /// An envelope cannot be made.
+    #[error("nothing can be sealed")]
+    Seal(#[from] SealError),
+    /// An envelope that was made here is not opened.
+    #[error("what was sealed cannot be opened")]
+    Open(#[from] OpenError),
     /// The disk, a socket or a process.
     #[error("cannot {what}")]
     Io {

@@ -1,7 +1,7 @@
 //! `propeller-bench`: measures what a user feels, and prints where it was measured.
 //!
 //! - [`e2e`]: which measurements there are, and in which order
-//! - [`latency`], [`throughput`], [`processes`], [`module`]: one measurement each
+//! - [`latency`], [`throughput`], [`processes`], [`module`], [`sealed`]: one measurement each
 //! - [`bed`], [`brokers`], [`http`], [`round`]: what they run on
 //! - [`environment`], [`samples`], [`conclusion`], [`report`]: what is printed
 #![allow(
@@ -23,6 +23,7 @@ mod processes;
 mod report;
 mod round;
 mod samples;
+mod sealed;
 mod throughput;
 
 use std::process::ExitCode;

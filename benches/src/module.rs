@@ -47,7 +47,7 @@ pub(crate) async fn measure(bed: &Bed, plan: &Plan) -> Result<Module, BenchError
     let (mut uploads, mut colds, mut cacheds) = (Vec::new(), Vec::new(), Vec::new());
     let (mut cold_costs, mut cached_costs) = (Vec::new(), Vec::new());
     for number in 0..plan.modules {
-        let (took, module) = upload(bed, variant(number)).await?;
+        let (took, module) = upload(bed, &request(None), variant(number)).await?;
         uploads.push(took);
         let request = request(Some(module));
         let cold = round(&mut connection, &request, is_png).await?;
@@ -91,9 +91,13 @@ fn is_png(results: &Results) -> bool {
 }
 
 /// Uploads a module, timed, into a task that nobody starts. Returns its digest.
-async fn upload(bed: &Bed, wasm: Vec<u8>) -> Result<(Duration, String), BenchError> {
-    let id = bed.client.task_create(&request(None), false).await?;
-    let file = Upload::from_bytes("thumbnail.wasm", Bytes::from(wasm));
+pub(crate) async fn upload(
+    bed: &Bed,
+    request: &TaskRequest,
+    wasm: Vec<u8>,
+) -> Result<(Duration, String), BenchError> {
+    let id = bed.client.task_create(request, false).await?;
+    let file = Upload::from_bytes("module.wasm", Bytes::from(wasm));
     let begun = Instant::now();
     let task = bed.client.task_upload(&id.id, file).await?;
     let took = begun.elapsed();
@@ -108,17 +112,28 @@ fn variant(number: usize) -> Vec<u8> {
 }
 
 /// A custom section named `bench` (WebAssembly core specification, 5.5.3).
-fn custom_section(content: &[u8]) -> Vec<u8> {
+pub(crate) fn custom_section(content: &[u8]) -> Vec<u8> {
     const ID: u8 = 0;
-    const NAME: &[u8] = b"bench";
-    let short = |len: usize| {
-        let len = u8::try_from(len).ok().filter(|len| *len < 128);
-        len.expect("one byte of LEB128 is enough for the length")
-    };
-    let mut section = vec![ID, short(1 + NAME.len() + content.len()), short(NAME.len())];
+    const NAME: &[u8] = b"\x05bench";
+    let mut section = vec![ID];
+    section.extend(leb128(NAME.len() + content.len()));
     section.extend_from_slice(NAME);
     section.extend_from_slice(content);
     section
+}
+
+/// An unsigned number (5.2.2).
+fn leb128(mut number: usize) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    loop {
+        let low = u8::try_from(number & 0x7f).expect("7 bits fit");
+        number >>= 7;
+        if number == 0 {
+            bytes.push(low);
+            return bytes;
+        }
+        bytes.push(low | 0x80);
+    }
 }
 
 #[cfg(test)]
@@ -128,6 +143,7 @@ mod tests {
     #[test]
     fn a_custom_section_says_how_long_it_is() {
         assert_eq!(custom_section(&[7, 8]), b"\0\x08\x05bench\x07\x08");
+        assert!(custom_section(&[0; 200]).starts_with(b"\0\xce\x01\x05bench"));
     }
 
     #[test]

@@ -132,7 +132,7 @@ pub(crate) async fn idle_proplet(bed: &Bed, binary: &Path) -> Result<Memory, Ben
 
 async fn weigh(bed: &Bed, child: &mut Child) -> Result<Memory, BenchError> {
     tokio::select! {
-        connected = bed.wait_for_proplet() => connected?,
+        connected = bed.wait_for_proplets(1) => connected?,
         ended = child.wait() => {
             let status = ended.map_err(BenchError::io("watch propeller"))?;
             return Err(ended_with(status, bed.scratch()));

@@ -10,6 +10,7 @@ use crate::environment::Environment;
 use crate::latency::{Latency, Legs};
 use crate::module::Module;
 use crate::processes::{Memory, StartUp};
+use crate::sealed::Sealed;
 use crate::throughput::Throughput;
 
 /// Everything that was measured.
@@ -21,6 +22,7 @@ pub(crate) struct Report {
     pub(crate) start_up: Option<StartUp>,
     pub(crate) memory: Option<Memory>,
     pub(crate) module: Option<Module>,
+    pub(crate) sealed: Option<Sealed>,
     pub(crate) ratios: Vec<Ratio>,
     pub(crate) goals: Vec<Goal>,
     /// Tasks that did not give the right result.
@@ -40,6 +42,7 @@ impl Report {
             start_up: None,
             memory: None,
             module: None,
+            sealed: None,
             ratios: Vec::new(),
             goals: Vec::new(),
             lost: 0,
@@ -119,6 +122,7 @@ pub(crate) fn text(report: &Report) -> String {
     out.push_str(&throughput(&report.throughput));
     out.push_str(&processes(report));
     out.push_str(&module(report.module.as_ref()));
+    out.push_str(&sealed(report.sealed.as_ref()));
     let rows = report.ratios.iter();
     let rows: Vec<_> = rows
         .map(|ratio| vec![ratio.what.clone(), format!("{:.2}", ratio.ratio)])
@@ -256,6 +260,51 @@ fn module(measured: Option<&Module>) -> String {
         "A module of {bytes} bytes: medians of {modules} modules and {cached_runs} later runs"
     );
     section(&title, &["what", "value"], &rows)
+}
+
+fn sealed(measured: Option<&Sealed>) -> String {
+    let Some(Sealed {
+        bytes,
+        modules,
+        later_runs,
+        first,
+        later,
+        at_rest_ms,
+    }) = measured
+    else {
+        return String::new();
+    };
+    let pairs = [
+        ("upload and first run", first),
+        ("later run: request to result", later),
+    ];
+    let mut rows = Vec::from(pairs.map(|(name, pair)| {
+        let ratio = pair
+            .ratio()
+            .map_or_else(|| "–".to_owned(), |r| format!("{r:.2}"));
+        vec![
+            name.to_owned(),
+            ms(pair.sealed_ms),
+            ms(pair.plain_ms),
+            ratio,
+        ]
+    }));
+    let at_rest = "for comparison: sealing the module once and opening it once";
+    let at_rest_ms = ms(*at_rest_ms);
+    rows.push(vec![
+        at_rest.to_owned(),
+        at_rest_ms.clone(),
+        at_rest_ms,
+        "–".to_owned(),
+    ]);
+    let title = format!(
+        "A module of {bytes} bytes, sealed beside plain: medians of {modules} modules and {later_runs} later runs"
+    );
+    section(
+        &title,
+        &["what", "sealed", "plain", "sealed / plain"],
+        &rows,
+    )
 }
 
 /// A number of milliseconds for people.

@@ -1,6 +1,8 @@
 //! Which function is called, and with what.
 
-use wasmtime::{Engine, FuncType, Instance, InstancePre, Module, Store, Val};
+use std::sync::{Arc, Mutex};
+
+use wasmtime::{Engine, Extern, FuncType, Instance, InstancePre, Module, ModuleExport, Store, Val};
 
 use super::chunked::ChunkedCall;
 use super::code::Code;
@@ -8,8 +10,8 @@ use super::component::ComponentCall;
 use super::guest::Guest;
 use super::values;
 use crate::exports::{self, COMMAND, INITIALIZER};
-use crate::job::Job;
-use crate::numbers;
+use crate::job::{Entry, Job};
+use crate::numbers::{self, Signature};
 use crate::runtime::RunError;
 
 /// A call that its code can take: the function exists and the arguments are its parameters.
@@ -33,7 +35,7 @@ impl Call {
     /// The call that `job` asks for.
     pub(super) fn resolve(code: &Code, job: &Job) -> Result<Self, RunError> {
         match code {
-            Code::Module(linked) => match ChunkedCall::resolve(linked, job) {
+            Code::Module(linked) => match ChunkedCall::resolve(&linked.code, job) {
                 Some(call) => Ok(Self::Chunked(call)),
                 None => ModuleCall::resolve(linked, job).map(Self::Module),
             },
@@ -53,9 +55,18 @@ impl Call {
     /// Whether the arguments are the guest's `argv[1..]`, and coming back is an exit.
     pub(super) fn is_command(&self) -> bool {
         match self {
-            Self::Module(call) => call.command,
+            Self::Module(call) => call.function.command,
             Self::Chunked(_) => false,
             Self::Component(call) => call.command,
+        }
+    }
+
+    /// Whether its code imports anything.
+    pub(super) fn imports(&self) -> bool {
+        match self {
+            Self::Module(call) => call.linked.module().imports().len() > 0,
+            Self::Chunked(call) => call.imports(),
+            Self::Component(call) => call.imports(),
         }
     }
 
@@ -69,52 +80,117 @@ impl Call {
     }
 }
 
-/// A call of a core module's function.
-pub(super) struct ModuleCall {
-    linked: InstancePre<Guest>,
-    function: String,
-    params: Vec<Val>,
-    results: usize,
+/// A linked core module, and the function of it that was called last: most jobs of a module want
+/// the same one, and to look for it takes longer than many a call.
+#[derive(Clone)]
+pub(super) struct LinkedModule {
+    code: InstancePre<Guest>,
+    last: Arc<Mutex<Option<Arc<Function>>>>,
+}
+
+/// A function of a module, and which jobs mean it.
+struct Function {
+    entry: Entry,
+    name: String,
+    export: ModuleExport,
+    ty: FuncType,
+    signature: Signature,
     command: bool,
     /// What to call first.
     initializer: Option<&'static str>,
 }
 
-impl ModuleCall {
-    fn resolve(linked: &InstancePre<Guest>, job: &Job) -> Result<Self, RunError> {
-        let module = linked.module();
-        let exported = |name: &str| exported(module, name);
-        let (function, ty) = exports::chosen(&job.entry, exported, functions(module))?;
+impl LinkedModule {
+    pub(super) fn new(code: InstancePre<Guest>) -> Self {
+        let last = Arc::default();
+        Self { code, last }
+    }
+
+    pub(super) fn module(&self) -> &Module {
+        self.code.module()
+    }
+
+    /// The function that `entry` asks for.
+    fn function(&self, entry: &Entry) -> Result<Arc<Function>, RunError> {
+        let last = || self.last.lock().expect("remembering does not panic");
+        if let Some(function) = last().as_ref().filter(|last| last.entry == *entry) {
+            return Ok(Arc::clone(function));
+        }
+        let function = Arc::new(Function::find(self.module(), entry)?);
+        *last() = Some(Arc::clone(&function));
+        Ok(function)
+    }
+}
+
+impl Function {
+    fn find(module: &Module, entry: &Entry) -> Result<Self, RunError> {
+        let exported = |name: &str| {
+            let ty = exported(module, name)?;
+            Some((ty, module.get_export_index(name)?))
+        };
+        let (name, (ty, export)) = exports::chosen(entry, exported, functions(module))?;
         let signature = values::signature(&ty);
-        let command = function == COMMAND && signature.takes_and_gives_nothing();
-        let params = if command {
+        Ok(Self {
+            entry: entry.clone(),
+            name: name.to_owned(),
+            export,
+            command: name == COMMAND && signature.takes_and_gives_nothing(),
+            initializer: initializer(module, name),
+            signature,
+            ty,
+        })
+    }
+}
+
+/// A call of a core module's function.
+pub(super) struct ModuleCall {
+    linked: InstancePre<Guest>,
+    function: Arc<Function>,
+    params: Vec<Val>,
+}
+
+impl ModuleCall {
+    fn resolve(linked: &LinkedModule, job: &Job) -> Result<Self, RunError> {
+        let function = linked.function(&job.entry)?;
+        let params = if function.command {
             Vec::new()
         } else {
-            let params = signature.arguments(function, &ty, &job.args)?;
+            let Function {
+                name,
+                ty,
+                signature,
+                ..
+            } = &*function;
+            let params = signature.arguments(name, ty, &job.args)?;
             params.into_iter().map(values::value).collect()
         };
         Ok(Self {
-            linked: linked.clone(),
+            linked: linked.code.clone(),
+            function,
             params,
-            results: ty.results().len(),
-            command,
-            initializer: initializer(module, function),
-            function: function.to_owned(),
         })
     }
 
     async fn drive(&self, store: &mut Store<Guest>) -> wasmtime::Result<Returned> {
         let instance = self.linked.instantiate_async(&mut *store).await?;
-        if let Some(name) = self.initializer {
+        let Function {
+            export,
+            signature,
+            command,
+            initializer,
+            ..
+        } = &*self.function;
+        if let Some(name) = initializer {
             initialize(&mut *store, instance, name).await?;
         }
-        let function = instance.get_func(&mut *store, &self.function);
+        let function = instance.get_module_export(&mut *store, export);
+        let function = function.and_then(Extern::into_func);
         let function = function.expect("a call is resolved against its module's exports");
-        let mut results = vec![Val::I32(0); self.results];
+        let mut results = vec![Val::I32(0); signature.results.len()];
         function
             .call_async(store, &self.params, &mut results)
             .await?;
-        if self.command {
+        if *command {
             return Ok(Returned::Exited(0));
         }
         let results: Vec<_> = results.iter().map(values::number).collect();

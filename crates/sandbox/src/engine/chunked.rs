@@ -44,6 +44,11 @@ impl ChunkedCall {
         self.linked.module().engine()
     }
 
+    /// Whether the module imports anything.
+    pub(super) fn imports(&self) -> bool {
+        self.linked.module().imports().len() > 0
+    }
+
     /// Makes all calls in one instance in a fresh store.
     pub(super) async fn drive(&self, store: &mut Store<Guest>) -> wasmtime::Result<Returned> {
         let instance = self.linked.instantiate_async(&mut *store).await?;

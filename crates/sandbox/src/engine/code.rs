@@ -4,10 +4,9 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use wasmtime::component::{self, Component};
-use wasmtime::{
-    Config, Engine, InstancePre, Linker, Module, UnknownImportError, WasmBacktraceDetails,
-};
+use wasmtime::{Config, Engine, Linker, Module, UnknownImportError, WasmBacktraceDetails};
 
+use super::call::LinkedModule;
 use super::excerpt::excerpt;
 use super::guest::Guest;
 use super::pool;
@@ -98,7 +97,7 @@ pub(super) struct Linkers {
 /// A module or component that is compiled and linked, ready for any number of guests.
 #[derive(Clone)]
 pub(super) enum Code {
-    Module(InstancePre<Guest>),
+    Module(LinkedModule),
     Component(component::InstancePre<Guest>),
 }
 
@@ -118,7 +117,9 @@ impl Code {
         }
         let module = Module::from_binary(engine, wasm).map_err(|error| invalid(&error))?;
         let linked = linkers.modules.instantiate_pre(&module);
-        linked.map(Self::Module).map_err(|error| unlinkable(&error))
+        linked
+            .map(|linked| Self::Module(LinkedModule::new(linked)))
+            .map_err(|error| unlinkable(&error))
     }
 
     /// The compiled code as bytes that another process can load.

@@ -66,6 +66,12 @@ impl ComponentCall {
         self.linked.component().engine()
     }
 
+    /// Whether the component imports anything.
+    pub(super) fn imports(&self) -> bool {
+        let ty = self.linked.component().component_type();
+        ty.imports(self.engine()).len() > 0
+    }
+
     /// Makes the call in a fresh store.
     pub(super) async fn drive(&self, store: &mut Store<Guest>) -> wasmtime::Result<Returned> {
         let instance = self.linked.instantiate_async(&mut *store).await?;

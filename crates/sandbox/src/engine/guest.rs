@@ -42,7 +42,8 @@ const TICKS_PER_TURN: u64 = 1;
 
 /// What the host keeps for one guest.
 pub(super) struct Guest {
-    wasi: WasiP1Ctx,
+    /// Only for one that imports something: making it takes longer than many a guest runs.
+    wasi: Option<WasiP1Ctx>,
     clock: VirtualClock,
     memory: MemoryMeter,
     reach: Reach,
@@ -65,19 +66,26 @@ impl Guest {
     pub(super) fn reach(&self) -> Reach {
         self.reach.clone()
     }
+
+    fn wasi(&mut self) -> &mut WasiP1Ctx {
+        let wasi = self.wasi.as_mut();
+        wasi.expect("whoever calls a function of WASI has imported it")
+    }
 }
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.wasi.ctx()
+        self.wasi().ctx()
     }
 }
 
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let wasi = self.wasi.as_mut();
+        let wasi = wasi.expect("whoever calls a function of WASI has imported it");
         WasiHttpCtxView {
             ctx: &mut self.http,
-            table: self.wasi.ctx().table,
+            table: wasi.ctx().table,
             hooks: &mut self.egress,
         }
     }
@@ -87,7 +95,7 @@ impl WasiHttpView for Guest {
 /// sockets are there, because the libraries of most languages import them, and empty.
 pub(super) fn linkers(engine: &Engine, world: World) -> wasmtime::Result<Linkers> {
     let mut modules = Linker::new(engine);
-    p1::add_to_linker_async(&mut modules, |guest: &mut Guest| &mut guest.wasi)?;
+    p1::add_to_linker_async(&mut modules, Guest::wasi)?;
     // In place of wasmtime's, which traps from 126 on: an exit code is the guest's to choose.
     modules.allow_shadowing(true);
     modules.func_wrap(
@@ -113,7 +121,10 @@ pub(super) struct Setting<'a> {
     pub(super) job: &'a Job,
     /// Whether the arguments are the guest's `argv[1..]`.
     pub(super) command: bool,
-    pub(super) seed: &'a Seed,
+    /// Whether the guest imports anything.
+    pub(super) imports: bool,
+    /// Without one, its generators are Wasmtime's: see `seeds`.
+    pub(super) seed: Option<Seed>,
     pub(super) stdout: &'a Output,
     pub(super) stderr: &'a Output,
     pub(super) memory: MemoryMeter,
@@ -124,8 +135,11 @@ pub(super) fn prepare(engine: &Engine, setting: Setting<'_>) -> Result<Store<Gue
     let job = setting.job;
     let clock = VirtualClock::default();
     let reach = Reach::of(&job.capabilities);
+    // What a job lists has to be there even if its guest has no use for it.
+    let wants_wasi = setting.imports || !job.capabilities.is_empty();
+    let wasi = wants_wasi.then(|| wasi(&setting, &clock, &reach));
     let guest = Guest {
-        wasi: wasi(&setting, &clock, &reach)?,
+        wasi: wasi.transpose()?,
         clock,
         memory: setting.memory,
         egress: Egress(reach.clone()),
@@ -139,15 +153,15 @@ pub(super) fn prepare(engine: &Engine, setting: Setting<'_>) -> Result<Store<Gue
 pub(super) async fn run(call: &Call, job: &Job) -> Result<Exit, RunError> {
     let stdout = Output::new(Stream::Stdout, job);
     let stderr = Output::new(Stream::Stderr, job);
-    let seed = seeds::seed(job)?;
-    run_with(call, job, &seed, stdout, stderr).await
+    let seed = seeds::seed_here(job);
+    run_with(call, job, seed, stdout, stderr).await
 }
 
 /// As [`run`], with a seed and outputs that the caller chooses.
 pub(super) async fn run_with(
     call: &Call,
     job: &Job,
-    seed: &Seed,
+    seed: Option<Seed>,
     stdout: Output,
     stderr: Output,
 ) -> Result<Exit, RunError> {
@@ -155,6 +169,7 @@ pub(super) async fn run_with(
     let setting = Setting {
         job,
         command: call.is_command(),
+        imports: call.imports(),
         seed,
         stdout: &stdout,
         stderr: &stderr,
@@ -198,7 +213,7 @@ pub(super) async fn run_with(
 }
 
 fn wasi(setting: &Setting<'_>, clock: &VirtualClock, reach: &Reach) -> Result<WasiP1Ctx, RunError> {
-    let Setting { job, seed, .. } = setting;
+    let Setting { job, seed, .. } = *setting;
     let mut wasi = WasiCtxBuilder::new();
     wasi.arg(&job.name)
         .envs(&job.env)
@@ -210,7 +225,9 @@ fn wasi(setting: &Setting<'_>, clock: &VirtualClock, reach: &Reach) -> Result<Wa
         wasi.wall_clock(clock.clone())
             .monotonic_clock(clock.clone());
     }
-    seeds::sow(&mut wasi, seed);
+    if let Some(seed) = seed {
+        seeds::sow(&mut wasi, &seed);
+    }
     if setting.command {
         wasi.args(&job.args);
     }
@@ -247,7 +264,9 @@ fn http_context() -> WasiHttpCtx {
 
 fn store(engine: &Engine, mut guest: Guest, limits: &Limits) -> Store<Guest> {
     let handles = usize::try_from(limits.handles.value).unwrap_or(usize::MAX);
-    guest.ctx().table.set_max_capacity(handles);
+    if let Some(wasi) = &mut guest.wasi {
+        wasi.ctx().table.set_max_capacity(handles);
+    }
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.memory);
     store.set_max_component_handles(handles);

@@ -242,7 +242,8 @@ impl Serving {
         let setting = Setting {
             job: &self.job,
             command: false,
-            seed: &seeds::seed(&self.job).map_err(Failed::Host)?,
+            imports: true,
+            seed: seeds::seed_here(&self.job),
             stdout: &self.stdout,
             stderr: &self.stderr,
             memory: MemoryMeter::within(&self.memory, World::of(self.job.profile)),

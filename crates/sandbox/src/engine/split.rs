@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
-use super::call::Call;
+use super::call::{Call, LinkedModule};
 use super::code::{BACKTRACE_FRAMES_MAX, Code};
 use super::excerpt::excerpt;
 use super::guest;
@@ -147,7 +147,10 @@ impl Runner {
     pub(crate) fn link(&self, code: &Unlinked, job: &Job) -> wasmtime::Result<Loaded> {
         let linkers = &self.half(job).linkers;
         let linked = match code {
-            Unlinked::Module(module) => Code::Module(linkers.modules.instantiate_pre(module)?),
+            Unlinked::Module(module) => {
+                let linked = linkers.modules.instantiate_pre(module)?;
+                Code::Module(LinkedModule::new(linked))
+            }
             Unlinked::Component(component) => {
                 // Of memory files, which a process cannot make once a guest is in it. Without them
                 // the guest would fill its memories itself, and pay for it with its fuel.
@@ -175,7 +178,7 @@ impl Runner {
         let call = Call::resolve(&loaded.0, job)?;
         let stdout = Output::to_sink(Stream::Stdout, job, stdout);
         let stderr = Output::to_sink(Stream::Stderr, job, stderr);
-        guest::run_with(&call, job, seed, stdout, stderr).await
+        guest::run_with(&call, job, Some(*seed), stdout, stderr).await
     }
 }
 
