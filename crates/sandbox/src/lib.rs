@@ -24,6 +24,7 @@
 #[cfg(not(any(feature = "wasmtime", feature = "interpreter")))]
 compile_error!("propeller-sandbox has no engine: turn on its feature `wasmtime` or `interpreter`");
 
+mod bulk;
 mod cache;
 pub mod capabilities;
 pub mod chunks;

@@ -105,9 +105,24 @@ impl Code {
     /// Compiles `wasm`, and checks that the host offers all it imports.
     pub(super) fn compile(side: &Side, wasm: &[u8]) -> Result<Self, RunError> {
         let version = wasm.strip_prefix(MAGIC).ok_or(RunError::NotWasm)?;
-        let Half { engine, linkers } = side.half(wasm);
+        let half = side.half(wasm);
+        let is_component = version.get(2..4) == Some(COMPONENT_LAYER);
+        let Some(pieced) = half.in_pieces(wasm) else {
+            return Self::compile_as_is(half, wasm, is_component);
+        };
+        match Self::compile_as_is(half, &pieced, is_component) {
+            // The reason has to be about what was sent.
+            Err(RunError::Invalid { .. }) => Self::compile_as_is(half, wasm, is_component),
+            compiled => compiled,
+        }
+    }
+
+    fn compile_as_is(half: &Half, wasm: &[u8], is_component: bool) -> Result<Self, RunError> {
+        let Half {
+            engine, linkers, ..
+        } = half;
         // `from_binary` rather than `new`, which would also take text.
-        if version.get(2..4) == Some(COMPONENT_LAYER) {
+        if is_component {
             let component =
                 Component::from_binary(engine, wasm).map_err(|error| invalid(&error))?;
             let linked = linkers.components.instantiate_pre(&component);

@@ -11,6 +11,7 @@ use wasmtime::Engine;
 
 use super::code::{self, Linkers};
 use super::{guest, pool};
+use crate::bulk;
 use crate::config::{Allocator, Metering};
 use crate::job::{Job, ModuleKey};
 
@@ -79,6 +80,8 @@ pub(super) struct Side {
 pub(super) struct Half {
     pub(super) engine: Engine,
     pub(super) linkers: Linkers,
+    /// Whether guests are stopped where their code looks for it, and not with their process.
+    metered: bool,
 }
 
 impl Side {
@@ -107,7 +110,18 @@ impl Half {
     fn new(stack_bytes: u64, world: World, allocator: Allocator) -> wasmtime::Result<Self> {
         let engine = code::engine(stack_bytes, world, allocator)?;
         let linkers = guest::linkers(&engine, world)?;
-        Ok(Self { engine, linkers })
+        Ok(Self {
+            engine,
+            linkers,
+            metered: world != World::Unmetered,
+        })
+    }
+
+    /// What to compile in place of `wasm`, so that its guests look up in time.
+    pub(super) fn in_pieces(&self, wasm: &[u8]) -> Option<Vec<u8>> {
+        self.metered
+            .then(|| bulk::in_pieces(wasm, bulk::PIECES))
+            .flatten()
     }
 }
 

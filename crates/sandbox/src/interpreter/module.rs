@@ -4,6 +4,7 @@ use wasmi::{CompilationMode, Config, Engine, Error, ExternType, FuncType, Linker
 
 use super::guest::Guest;
 use super::{start, wasi};
+use crate::bulk;
 use crate::excerpt::excerpt;
 use crate::runtime::RunError;
 
@@ -45,15 +46,15 @@ impl Loaded {
             return Err(RunError::ComponentInterpreted);
         }
         let engine = engine(stack_bytes);
-        let (module, start) = match start::lifted(wasm) {
-            Some(lifted) => {
-                // What was lifted is ours: errors and offsets have to be about what was sent.
-                Module::validate(&engine, wasm).map_err(|error| invalid(&error))?;
-                (Module::new(&engine, lifted.wasm), Some(lifted.name))
-            }
-            None => (Module::new(&engine, wasm), None),
+        let (lifted, start) = match start::lifted(wasm) {
+            Some(lifted) => (Some(lifted.wasm), Some(lifted.name)),
+            None => (None, None),
         };
-        let module = module.map_err(|error| invalid(&error))?;
+        let changed = bulk::in_pieces(lifted.as_deref().unwrap_or(wasm), bulk::PIECES).or(lifted);
+        let module = Module::new(&engine, changed.as_deref().unwrap_or(wasm));
+        // What was changed is ours: errors and offsets have to be about what was sent.
+        let sent = |error| Module::validate(&engine, wasm).err().unwrap_or(error);
+        let module = module.map_err(|error| invalid(&sent(error)))?;
         offered(&module)?;
         Ok(Self {
             linker: wasi::linker(&engine),

@@ -17,19 +17,29 @@ const BUSY: &str = r#"
         (func $random_get (param i32 i32) (result i32)))
       (import "wasi_snapshot_preview1" "sched_yield"
         (func $sched_yield (result i32)))
-      (memory (export "memory") 1024)
+      (memory (export "memory") 3000)
+      (table 4000000 funcref)
       (func (export "a tight loop")
         (loop $again (br $again)))
+      (elem declare func $even)
       (func $even (param i32)
         (return_call $odd (local.get 0)))
       (func $odd (param i32)
         (return_call $even (local.get 0)))
       (func (export "tail calls")
         (return_call $even (i32.const 0)))
-      ;; 64 MiB at once, again and again.
-      (func (export "bulk instructions")
+      ;; Nearly 200 MiB at once, again and again.
+      (func (export "filling memory")
         (loop $again
-          (memory.fill (i32.const 0) (i32.const 1) (i32.const 67108864))
+          (memory.fill (i32.const 0) (i32.const 1) (i32.const 196608000))
+          (br $again)))
+      (func (export "copying memory")
+        (loop $again
+          (memory.copy (i32.const 1) (i32.const 0) (i32.const 196607999))
+          (br $again)))
+      (func (export "filling a table")
+        (loop $again
+          (table.fill (i32.const 0) (ref.func $even) (i32.const 4000000))
           (br $again)))
       ;; An hour.
       (func (export "asleep")
@@ -55,10 +65,12 @@ const BUSY: &str = r#"
           (br $again))))
 "#;
 
-const WAYS: [&str; 7] = [
+const WAYS: [&str; 9] = [
     "a tight loop",
     "tail calls",
-    "bulk instructions",
+    "filling memory",
+    "copying memory",
+    "filling a table",
     "asleep",
     "reading",
     "drawing randomness",
