@@ -15,6 +15,7 @@ const CONFIG: EngineConfig = EngineConfig {
     stack_bytes_max: 1024 * 1024,
     module_bytes_max: 1024 * 1024,
     compile_max: Duration::from_secs(30),
+    compile_memory_bytes_max: 4 << 30,
     cache_bytes_max: 64 * 1024 * 1024,
     cache_entries_max: 1,
     cache_ttl: Duration::from_secs(3600),

@@ -58,6 +58,7 @@ pub async fn broker() -> Result<Broker, StackError> {
 #[derive(Clone)]
 pub struct Part {
     flags: BTreeMap<String, String>,
+    program: Option<PathBuf>,
 }
 
 impl fmt::Debug for Part {
@@ -75,7 +76,18 @@ impl Part {
             ("mqtt_address".to_owned(), format!("tcp://{broker}")),
             ("data_dir".to_owned(), data_dir.display().to_string()),
         ]);
-        Self { flags }
+        Self {
+            flags,
+            program: None,
+        }
+    }
+
+    /// With `program` in place of the running one where a proplet starts processes: see
+    /// [`Config::program`](propeller_proplet::Config::program).
+    #[must_use]
+    pub fn program(mut self, program: impl Into<PathBuf>) -> Self {
+        self.program = Some(program.into());
+        self
     }
 
     /// With one more setting.
@@ -123,9 +135,12 @@ impl Part {
     /// # Errors
     /// Settings that do not fit.
     pub fn proplet_config(self, id: &str) -> Result<propeller_proplet::Config, SettingsError> {
+        let program = self.program.clone();
         let sources = self.with("id", id).sources();
         let settings = Settings::load(propeller_proplet::config::SCHEMA, "proplet", &sources);
-        propeller_proplet::Config::from_settings(settings)
+        let mut config = propeller_proplet::Config::from_settings(settings)?;
+        config.program = program.unwrap_or(config.program);
+        Ok(config)
     }
 
     fn sources(self) -> Sources {

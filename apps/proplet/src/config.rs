@@ -106,7 +106,14 @@ pub const SCHEMA: Schema = Schema {
             &[],
             Kind::Duration,
             Some("2m"),
-            "Longest that a task waits for its module to be compiled.",
+            "Longest that a module may take to be compiled, and a task waits for that.",
+        ),
+        Key::new(
+            "max_compile_memory",
+            &[],
+            Kind::Bytes,
+            Some("4GiB"),
+            "Most memory that compiling a module may take, in a process of its own; only on Linux.",
         ),
         Key::new(
             "max_daemons",
@@ -243,6 +250,9 @@ pub struct Config {
     pub keys: Option<Keyring>,
     /// Where reports wait.
     pub data_dir: PathBuf,
+    /// What becomes compilers, launchers and the zygote, because it calls
+    /// [`enter_if_child`](crate::isolation::enter_if_child) first: this program.
+    pub program: PathBuf,
     /// Interval of heartbeats.
     pub heartbeat: Duration,
     /// Attempts at a time.
@@ -273,6 +283,9 @@ pub struct Words {
     /// Where it stands.
     pub location: String,
 }
+
+/// The running program, also after its file was replaced.
+const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Most of each output, so that all of them fit into one message.
 const OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
@@ -307,6 +320,7 @@ impl Config {
                 Some(shared::keys(s))
             },
             data_dir: s.path("data_dir").unwrap_or_default(),
+            program: OWN_PROGRAM.into(),
             heartbeat,
             slots: u32::try_from(s.number("max_tasks", 1, 4096)).unwrap_or(1),
             ceilings: Ceilings {

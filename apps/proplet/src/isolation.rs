@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+#[cfg(feature = "wasmtime")]
+use propeller_sandbox::WasmtimeRuntime;
 use propeller_sandbox::{Metering, Runtime};
 
 use crate::config::Config;
@@ -61,7 +63,7 @@ fn in_process(config: &Config) -> Result<Arc<dyn Runtime>, StartError> {
     match config.engine {
         #[cfg(feature = "wasmtime")]
         Engine::Wasmtime => {
-            let runtime = propeller_sandbox::WasmtimeRuntime::new(config.sandbox)?;
+            let runtime = threads(config)?;
             Ok(Arc::new(runtime))
         }
         #[cfg(feature = "interpreter")]
@@ -72,6 +74,21 @@ fn in_process(config: &Config) -> Result<Arc<dyn Runtime>, StartError> {
         #[cfg(not(all(feature = "interpreter", feature = "wasmtime")))]
         other => unreachable!("only what is built in can be chosen: {other}"),
     }
+}
+
+#[cfg(all(target_os = "linux", feature = "wasmtime"))]
+fn threads(config: &Config) -> Result<WasmtimeRuntime, StartError> {
+    // The compiler's process may have this one's user: nobody of that user may look in here.
+    crate::harden::not_dumpable().map_err(StartError::Harden)?;
+    Ok(WasmtimeRuntime::with_compiler(
+        config.sandbox,
+        config.program.clone(),
+    )?)
+}
+
+#[cfg(all(not(target_os = "linux"), feature = "wasmtime"))]
+fn threads(config: &Config) -> Result<WasmtimeRuntime, StartError> {
+    Ok(WasmtimeRuntime::new(config.sandbox)?)
 }
 
 #[cfg(all(target_os = "linux", feature = "wasmtime"))]
@@ -90,7 +107,7 @@ fn processes(
         pool,
         guests_max: usize::try_from(config.slots).unwrap_or(usize::MAX),
         allow_missing,
-        program: "/proc/self/exe".into(),
+        program: config.program.clone(),
     })?;
     tracing::info!("isolation process: {}", runtime.mechanisms());
     Ok(Arc::new(runtime))
@@ -111,7 +128,7 @@ fn external(config: &Config, chosen: &External) -> Result<Arc<dyn Runtime>, Star
             Some(_) => None,
             None => Some(config.data_dir.join("external")),
         },
-        launcher: "/proc/self/exe".into(),
+        launcher: config.program.clone(),
     })?;
     tracing::info!("external runtime: {}", runtime.description());
     let unheld: Vec<String> = runtime.unheld().iter().map(ToString::to_string).collect();

@@ -298,7 +298,9 @@ fn kind(status: &Status) -> ExitKind {
 /// Why there was no guest, or no end of one, in a word.
 fn kind_of_failure(error: &RunError) -> ExitKind {
     match error {
-        RunError::TooLarge { .. } | RunError::CompileTime { .. } => ExitKind::Limit,
+        RunError::TooLarge { .. }
+        | RunError::CompileTime { .. }
+        | RunError::CompileMemory { .. } => ExitKind::Limit,
         RunError::Escaped | RunError::Forged => ExitKind::Escaped,
         RunError::Lost => ExitKind::Lost,
         RunError::Stopped | RunError::Runtime(_) | RunError::Listen { .. } => ExitKind::Host,

@@ -15,8 +15,12 @@ pub struct EngineConfig {
     pub stack_bytes_max: u64,
     /// The largest module, in bytes.
     pub module_bytes_max: u64,
-    /// How long a job waits for its module to be compiled.
+    /// How long a job waits for its module to be compiled. A process that compiles for longer is
+    /// ended; threads go on.
     pub compile_max: Duration,
+    /// How much memory a process that compiles may have, its program included. Threads have no such
+    /// limit.
+    pub compile_memory_bytes_max: u64,
     /// How much compiled code is kept for later jobs, by the size of its image.
     pub cache_bytes_max: u64,
     /// How many compiled modules are kept for later jobs.

@@ -10,8 +10,8 @@
 //!
 //! Guests run on threads of their own, so that a guest that computes cannot keep the caller's
 //! heartbeats waiting. The ticker makes every guest yield each 5 ms; a guest that has yielded
-//! can be timed out, aborted or followed by another one. What cannot be interrupted is one host
-//! call or one bulk instruction; a `memory.fill` of 256 MiB takes more than a tenth of a second.
+//! can be timed out, aborted or followed by another one. What cannot be interrupted is one call of
+//! the host, which is bounded; bulk instructions come in pieces.
 
 mod call;
 mod chunked;
@@ -51,10 +51,10 @@ use crate::shelf::{Found, Shelf};
 use crate::threads::Threads;
 
 use call::Call;
-use code::Code;
+use code::{Code, Unlinked};
 use service::Service;
 use ticker::Ticker;
-use world::{Key, World, Worlds};
+use world::{Half, Key, World, Worlds};
 
 /// Runs jobs on wasmtime, each in a store of its own.
 ///
@@ -73,13 +73,27 @@ impl WasmtimeRuntime {
     ///
     /// [`StartError`] if this machine cannot run guests that way.
     pub fn new(config: EngineConfig) -> Result<Self, StartError> {
+        Self::with(config, Box::new(Compiled::here))
+    }
+
+    /// As [`new`](Self::new), and has `program` compile, in a process of its own for each module:
+    /// one that takes longer than `compile_max` is ended. The program has to call
+    /// [`enter_if_child`](crate::process::enter_if_child) first; `/proc/self/exe` is the running one.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    #[cfg(target_os = "linux")]
+    pub fn with_compiler(
+        config: EngineConfig,
+        program: std::path::PathBuf,
+    ) -> Result<Self, StartError> {
+        Self::with(config, split::made_by(program, &config, |_| None))
+    }
+
+    fn with(config: EngineConfig, make: Make) -> Result<Self, StartError> {
         let threads = Threads::start(config.threads).map_err(StartError::Threads)?;
-        let host = Host::new(
-            config,
-            "in-process",
-            Metering::Full,
-            Compiled::for_this_process,
-        )?;
+        let host = Host::new(config, "in-process", Metering::Full, make)?;
         let mut forgetting = JoinSet::new();
         forgetting.spawn_on(Arc::clone(&host.shelf).forget(), threads.handle());
         Ok(Self {
@@ -138,12 +152,12 @@ struct Host {
     /// The same for requests to services, so that whoever sends them takes no place from a task.
     service_places: Semaphore,
     stack_bytes: u64,
-    /// What is made of new code before it is kept.
-    finish: Finish,
+    /// How modules are compiled.
+    make: Make,
 }
 
-/// What a compilation ends with: the code as it is, or also an image for another process.
-type Finish = fn(Code) -> Result<Compiled, RunError>;
+/// Compiles a module, in this process or in another one.
+type Make = Box<dyn Fn(&Half, &[u8]) -> Result<Compiled, RunError> + Send + Sync>;
 
 /// What the cache keeps of a module.
 #[derive(Clone)]
@@ -154,8 +168,13 @@ struct Compiled {
 }
 
 impl Compiled {
-    fn for_this_process(code: Code) -> Result<Self, RunError> {
-        Ok(Self { code, image: None })
+    /// Compiles on this thread and those of the compiler.
+    fn here(half: &Half, wasm: &[u8]) -> Result<Self, RunError> {
+        let code = Unlinked::compile(&half.engine, half.target(), wasm)?;
+        Ok(Self {
+            code: Code::link(&half.linkers, &code)?,
+            image: None,
+        })
     }
 }
 
@@ -186,7 +205,7 @@ impl Host {
         config: EngineConfig,
         isolation: &str,
         metering: Metering,
-        finish: Finish,
+        make: Make,
     ) -> Result<Self, StartError> {
         let refused = |error: wasmtime::Error| StartError::Engine(error.into_boxed_dyn_error());
         let worlds = Worlds::new(
@@ -207,7 +226,7 @@ impl Host {
             places: Semaphore::new(places),
             service_places: Semaphore::new(pool::SERVICE_PLACES),
             stack_bytes: config.stack_bytes_max,
-            finish,
+            make,
         })
     }
 
@@ -257,7 +276,7 @@ impl Host {
 
     /// The compiled code and its size.
     fn compile(&self, world: World, wasm: &[u8]) -> Result<(Compiled, u64), RunError> {
-        let compiled = Code::compile(self.worlds.side(world), wasm).and_then(self.finish)?;
+        let compiled = (self.make)(self.worlds.side(world).half(wasm), wasm)?;
         let bytes = compiled.code.bytes();
         Ok((compiled, bytes))
     }

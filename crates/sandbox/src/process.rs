@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  run(job) ──► compiler ──► keeper ──► attend ──► Exit
-//!               (engine,     (warm       (sends the job, reads frames,
+//!               (a process,  (warm       (sends the job, reads frames,
 //!               memfd)       children)    kills, judges the end)
 //!  ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ┬ ─ ─ ─ ─ ─ ─ ─ ─ ┬ ─ ─ ─ ─ ─ process boundary
 //!                            ▼                  ▼
@@ -11,11 +11,12 @@
 //!
 //! What an escape from the engine reaches is a process without files, network, other processes,
 //! keys, or system calls: `lock` and `filter` have the list, docs/threat-model.md the attempts.
-//! Modules are compiled here, where the keys are, because a compiler needs far more of the system
-//! than a guest; its code comes to the child in a sealed memory file.
+//! Modules are compiled in processes of their own, which need more of the system than a guest: see
+//! `compiler`. The code comes to the child in a sealed memory file.
 
 mod attend;
 mod child;
+pub(crate) mod compiler;
 mod filter;
 mod keeper;
 pub(crate) mod lock;
@@ -133,7 +134,7 @@ impl ProcessRuntime {
             .enable_all()
             .build()
             .map_err(StartError::Process)?;
-        let compiler = Compiler::new(config.engine, config.metering)?;
+        let compiler = Compiler::new(config.engine, config.metering, config.program.clone())?;
         let guests_max = config.guests_max.clamp(1, Semaphore::MAX_PERMITS);
         let job = warm::job();
         let image = |wasm| compiler.image(&job, wasm).map_err(StartError::Warm);

@@ -121,11 +121,20 @@ pub enum RunError {
         /// How many there may be.
         len_max: u64,
     },
-    /// The compiler took longer than anybody waits for it.
+    /// The compiler took longer than it may.
     #[error("limit: compile time {limit_ms} ms (set by proplet): the module is not compiled yet")]
     CompileTime {
         /// How long the job has waited.
         limit_ms: u64,
+    },
+    /// The compiler took more memory than it may.
+    #[error(
+        "limit: compile memory {limit_bytes} bytes (set by proplet): the compiler needs more for \
+         this module"
+    )]
+    CompileMemory {
+        /// How much it may have.
+        limit_bytes: u64,
     },
     /// A directory that was granted cannot be opened.
     #[error("the directory granted as `{guest}` cannot be opened: {reason}")]

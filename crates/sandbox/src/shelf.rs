@@ -6,8 +6,8 @@
 //!  forget() ──────┘  sleeps until the next one's time is over
 //! ```
 //!
-//! Making one cannot be interrupted: a job that is dropped, or has waited long enough, leaves it to
-//! finish. It is shared, and its result is kept.
+//! Making one is nobody's own: a job that is dropped, or has waited long enough, leaves it to
+//! finish, or to be ended by whatever makes it. It is shared, and its result is kept.
 
 use std::hash::Hash;
 use std::panic::{self, AssertUnwindSafe};
@@ -163,6 +163,7 @@ mod tests {
             stack_bytes_max: 1,
             module_bytes_max: 10,
             compile_max: Duration::from_secs(60),
+            compile_memory_bytes_max: 4 << 30,
             cache_bytes_max: 10,
             cache_entries_max: 10,
             cache_ttl,

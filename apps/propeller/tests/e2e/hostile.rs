@@ -81,6 +81,7 @@ async fn a_hostile_broker_can_delay_and_nothing_else() {
         stack_bytes_max: 1024 * 1024,
         module_bytes_max: 16 * 1024 * 1024,
         compile_max: Duration::from_secs(60),
+        compile_memory_bytes_max: 4 << 30,
         cache_bytes_max: 64 * 1024 * 1024,
         cache_entries_max: 64,
         cache_ttl: Duration::from_secs(3600),

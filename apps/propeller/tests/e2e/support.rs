@@ -102,7 +102,9 @@ impl World {
     }
 
     pub(crate) fn part(&self, folder: &str) -> Part {
-        Part::new(self.address, &self.scratch.path(folder)).key(&self.key)
+        Part::new(self.address, &self.scratch.path(folder))
+            .key(&self.key)
+            .program(env!("CARGO_BIN_EXE_propeller"))
     }
 
     /// A manager with short leases, so that tests of loss are short.

@@ -22,6 +22,7 @@ pub(super) fn read(settings: &mut Settings) -> EngineConfig {
         stack_bytes_max: STACK_BYTES,
         module_bytes_max: settings.bytes("max_module"),
         compile_max: settings.duration("max_compile"),
+        compile_memory_bytes_max: settings.bytes("max_compile_memory"),
         cache_bytes_max: settings.bytes("code_cache"),
         cache_entries_max: CODE_CACHE_ENTRIES_MAX,
         cache_ttl: settings.duration("code_cache_ttl"),

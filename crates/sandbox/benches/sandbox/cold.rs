@@ -21,7 +21,7 @@ const SMALL: &str = r#"
     (module
       (memory (export "memory") 16)
       (func (export "add") (param i32 i32) (result i32)
-        (i32.add (local.get 0) (local.get 1))))
+        local.get 0 local.get 1 i32.add))
 "#;
 /// Compilations of each kind.
 const COMPILATIONS: usize = 3;
@@ -44,10 +44,17 @@ pub(crate) fn measure(goals: &mut Vec<Goal>) -> Result<(), String> {
         job(&small, "add", &["2", "40"]),
         job(&large, "add", &["2", "40"]),
     );
-    let begun = Instant::now();
-    let exit = caller.block_on(port.run(again(&large_job)));
-    let first = begun.elapsed();
-    exit.map_err(|error| error.to_string())?;
+    let program = env!("CARGO_BIN_EXE_sandbox-child");
+    let apart = WasmtimeRuntime::with_compiler(config(2, allocator), program.into());
+    let apart = apart.map_err(|error| error.to_string())?;
+    let ports = [&port, &apart];
+    let firsts = ports.map(|port| first(&caller, port, &large_job));
+    let mut number = 0;
+    let smalls = in_turns::<2>(ROUNDS, |which| {
+        number += 1;
+        let other = wasm(&SMALL.replace("i32.add", &format!("i32.const {number} drop i32.add")));
+        first(&caller, ports[which], &job(&other, "add", &["2", "40"]))
+    });
     let jobs = [&small_job, &large_job];
     let warm = in_turns::<2>(ROUNDS, |which| tasks(&caller, &port, jobs[which]));
 
@@ -55,7 +62,13 @@ pub(crate) fn measure(goals: &mut Vec<Goal>) -> Result<(), String> {
     let rows = [
         compile("compile on one thread", compiled[0]),
         compile("compile on all threads", compiled[1]),
-        compile("the first task through the port, from call to end", first),
+        compile(
+            "the first task through the port, from call to end",
+            firsts[0],
+        ),
+        compile("the same, compiled in a process", firsts[1]),
+        compile("the first task of a small module", smalls[0]),
+        compile("the same, compiled in a process", smalls[1]),
     ];
     let title = format!("Cold start of a module of {} bytes", large.len());
     section(&title, &["what", "median"], &rows);
@@ -84,6 +97,16 @@ fn compile(wasm: &[u8], parallel: bool) -> Duration {
     let module = Module::from_binary(&engine, wasm);
     let took = begun.elapsed();
     module.expect("the module is well-formed");
+    took
+}
+
+/// The time of a task whose module is new.
+fn first(caller: &Runtime, port: &WasmtimeRuntime, job: &Job) -> Duration {
+    let job = again(job);
+    let begun = Instant::now();
+    let exit = caller.block_on(port.run(job));
+    let took = begun.elapsed();
+    exit.expect("the guest runs");
     took
 }
 

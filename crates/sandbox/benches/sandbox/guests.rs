@@ -29,6 +29,7 @@ pub(crate) fn config(threads: usize, allocator: Allocator) -> EngineConfig {
         stack_bytes_max: 1024 * 1024,
         module_bytes_max: 64 * 1024 * 1024,
         compile_max: Duration::from_mins(5),
+        compile_memory_bytes_max: 4 << 30,
         cache_bytes_max: 512 * 1024 * 1024,
         cache_entries_max: 64,
         cache_ttl: Duration::from_hours(1),

@@ -40,6 +40,7 @@ pub(crate) fn measure(goals: &mut Vec<Goal>) -> Result<(), String> {
         (Kind::Core, "add", &["2", "40"][..]),
         (Kind::Memory, "add", &["2", "40"]),
         (Kind::Wasi, "_start", &[]),
+        (Kind::Component, "greet", &[r#""Ada""#]),
     ] {
         let job = job(&kind.wasm(), entry, args);
         let [within, apart] = in_pairs([&threads, &processes], &job)?;

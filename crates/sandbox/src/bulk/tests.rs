@@ -1,3 +1,5 @@
+//! The same modules with and without pieces: what they do, and what they are.
+
 use arbitrary::Unstructured;
 use wasmparser::{Validator, WasmFeatures};
 use wasmtime::{Engine, Instance, Module, Ref, Store, Trap, TypedFunc};

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use wasmtime::component::{self, Component};
 use wasmtime::{Config, Engine, Linker, Module, UnknownImportError, WasmBacktraceDetails};
 
@@ -10,7 +11,10 @@ use super::call::LinkedModule;
 use super::excerpt::excerpt;
 use super::guest::Guest;
 use super::pool;
-use super::world::{Half, Side, World};
+#[cfg(target_os = "linux")]
+use super::split::Kind;
+use super::world::World;
+use crate::bulk;
 use crate::config::Allocator;
 use crate::runtime::RunError;
 
@@ -61,7 +65,7 @@ pub(super) fn engine(
             .relaxed_simd_deterministic(true);
     }
     if let Allocator::Pooling { guests_max } = allocator {
-        pool::reserve(&mut config, guests_max.max(1));
+        pool::reserve(&mut config, guests_max);
     }
     features(&mut config);
     Engine::new(&config)
@@ -101,50 +105,97 @@ pub(super) enum Code {
     Component(component::InstancePre<Guest>),
 }
 
-impl Code {
-    /// Compiles `wasm`, and checks that the host offers all it imports.
-    pub(super) fn compile(side: &Side, wasm: &[u8]) -> Result<Self, RunError> {
-        let version = wasm.strip_prefix(MAGIC).ok_or(RunError::NotWasm)?;
-        let half = side.half(wasm);
-        let is_component = version.get(2..4) == Some(COMPONENT_LAYER);
-        let Some(pieced) = half.in_pieces(wasm) else {
-            return Self::compile_as_is(half, wasm, is_component);
+/// What code is compiled for; another process can compile it for the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Target {
+    pub(super) stack_bytes: u64,
+    pub(super) world: World,
+    pub(super) pooled: bool,
+}
+
+/// Code that is compiled and not linked.
+pub(crate) enum Unlinked {
+    Module(Module),
+    Component(Component),
+}
+
+/// Whether bytes that begin like this are a component, or a module.
+pub(super) fn is_component(wasm: &[u8]) -> Result<bool, RunError> {
+    let version = wasm.strip_prefix(MAGIC).ok_or(RunError::NotWasm)?;
+    Ok(version.get(2..4) == Some(COMPONENT_LAYER))
+}
+
+impl Target {
+    /// Compiles `wasm` with `compile`, so that its guests look up in time.
+    fn compile<T>(
+        self,
+        wasm: &[u8],
+        compile: impl Fn(&[u8]) -> wasmtime::Result<T>,
+    ) -> Result<T, RunError> {
+        // A guest that checks nothing ends with its process, at any instruction.
+        let pieced = match self.world {
+            World::Unmetered => None,
+            World::Real | World::Virtual => bulk::in_pieces(wasm, bulk::PIECES),
         };
-        match Self::compile_as_is(half, &pieced, is_component) {
-            // The reason has to be about what was sent.
-            Err(RunError::Invalid { .. }) => Self::compile_as_is(half, wasm, is_component),
-            compiled => compiled,
-        }
+        let compiled = match pieced {
+            // If it is refused, the reason has to be about what was sent.
+            Some(pieced) => compile(&pieced).or_else(|_| compile(wasm)),
+            None => compile(wasm),
+        };
+        compiled.map_err(|error| invalid(&error))
     }
 
-    fn compile_as_is(half: &Half, wasm: &[u8], is_component: bool) -> Result<Self, RunError> {
-        let Half {
-            engine, linkers, ..
-        } = half;
-        // `from_binary` rather than `new`, which would also take text.
-        if is_component {
-            let component =
-                Component::from_binary(engine, wasm).map_err(|error| invalid(&error))?;
-            let linked = linkers.components.instantiate_pre(&component);
-            return linked
-                .map(Self::Component)
-                .map_err(|error| unlinkable(&error));
-        }
-        let module = Module::from_binary(engine, wasm).map_err(|error| invalid(&error))?;
-        let linked = linkers.modules.instantiate_pre(&module);
-        linked
-            .map(|linked| Self::Module(LinkedModule::new(linked)))
-            .map_err(|error| unlinkable(&error))
-    }
-
-    /// The compiled code as bytes that another process can load.
+    /// Compiles `wasm` to bytes, for whoever has an engine for this target.
     #[cfg(target_os = "linux")]
-    pub(super) fn image(&self) -> Result<Vec<u8>, RunError> {
-        let image = match self {
-            Self::Module(linked) => linked.module().serialize(),
-            Self::Component(linked) => linked.component().serialize(),
+    pub(super) fn image(self, wasm: &[u8]) -> Result<(Kind, Vec<u8>), RunError> {
+        let is_component = is_component(wasm)?;
+        // No guest lives here, and code does not depend on how many there is room for.
+        let allocator = match self.pooled {
+            true => Allocator::Pooling { guests_max: 1 },
+            false => Allocator::OnDemand,
         };
-        image.map_err(|error| RunError::Runtime(Arc::from(error.into_boxed_dyn_error())))
+        let engine = engine(self.stack_bytes, self.world, allocator)
+            .map_err(|error| RunError::Runtime(Arc::from(error.into_boxed_dyn_error())))?;
+        match is_component {
+            true => self
+                .compile(wasm, |wasm| engine.precompile_component(wasm))
+                .map(|code| (Kind::Component, code)),
+            false => self
+                .compile(wasm, |wasm| engine.precompile_module(wasm))
+                .map(|code| (Kind::Module, code)),
+        }
+    }
+}
+
+impl Unlinked {
+    /// Compiles `wasm` in this process, for `engine`.
+    pub(super) fn compile(engine: &Engine, target: Target, wasm: &[u8]) -> Result<Self, RunError> {
+        // `from_binary` rather than `new`, which would also take text.
+        match is_component(wasm)? {
+            true => target
+                .compile(wasm, |wasm| Component::from_binary(engine, wasm))
+                .map(Self::Component),
+            false => target
+                .compile(wasm, |wasm| Module::from_binary(engine, wasm))
+                .map(Self::Module),
+        }
+    }
+}
+
+impl Code {
+    /// Checks that the host offers all that the code imports.
+    pub(super) fn link(linkers: &Linkers, code: &Unlinked) -> Result<Self, RunError> {
+        let linked = match code {
+            Unlinked::Module(module) => linkers
+                .modules
+                .instantiate_pre(module)
+                .map(|linked| Self::Module(LinkedModule::new(linked))),
+            Unlinked::Component(component) => linkers
+                .components
+                .instantiate_pre(component)
+                .map(Self::Component),
+        };
+        linked.map_err(|error| unlinkable(&error))
     }
 
     /// The size of the compiled image, which is nearly all that is kept of a module.

@@ -37,10 +37,14 @@ const INSTANCE_BYTES_MAX: usize = usize::MAX / 2;
 /// Places for requests to services, beside those for tasks. There are so many on any allocator.
 pub(super) const SERVICE_PLACES: usize = 64;
 
-/// Lets guests of an engine live in a pool with places for `guests_max` tasks, and for
-/// services.
+/// Places for as many tasks, and for services.
+pub(super) fn places(guests_max: u32) -> u32 {
+    let services = u32::try_from(SERVICE_PLACES).unwrap_or(0);
+    guests_max.max(1).saturating_add(services)
+}
+
+/// Lets guests of an engine live in a pool with places for `guests_max`.
 pub(super) fn reserve(config: &mut Config, guests_max: u32) {
-    let guests_max = guests_max.saturating_add(u32::try_from(SERVICE_PLACES).unwrap_or(0));
     let mut pool = PoolingAllocationConfig::new();
     pool.total_memories(guests_max.saturating_mul(MEMORIES_PER_GUEST))
         .total_tables(guests_max.saturating_mul(TABLES_MAX))

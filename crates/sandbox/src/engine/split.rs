@@ -1,30 +1,32 @@
 //! The engine in two halves, for guests in a process of their own.
 //!
-//! The [`Compiler`] is in the process that has the modules; it compiles, caches and checks the call,
-//! so that whatever is wrong with a job is said in the same words in both modes. The [`Runner`] is
+//! The [`Compiler`] is in the process that has the modules; it has them compiled, keeps the code and
+//! checks the call, so that whatever is wrong with a job is said in the same words in both modes. The [`Runner`] is
 //! in the process of the guest. It gets compiled code, compiles nothing and starts no threads.
 
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use propeller_model::{self as model, Stream};
 use serde::{Deserialize, Serialize};
-use wasmtime::component::Component;
-use wasmtime::{Engine, Module};
+use wasmtime::Engine;
 
-use super::call::{Call, LinkedModule};
-use super::code::{BACKTRACE_FRAMES_MAX, Code};
+use super::call::Call;
+use super::code::{self, BACKTRACE_FRAMES_MAX, Code};
 use super::excerpt::excerpt;
 use super::guest;
 use super::output::Output;
 use super::world::{Half, Worlds};
-use super::{Compiled, EngineConfig, Host, Ready, StartError};
+use super::{Compiled, EngineConfig, Host, Make, Ready, StartError};
 use crate::config::{Allocator, Metering};
 use crate::exit::Exit;
 use crate::job::Job;
+use crate::process::compiler::{Compilers, Image};
 use crate::process::memfd;
 use crate::runtime::RunError;
 
+pub(crate) use super::code::{Target, Unlinked};
 pub(crate) use super::output::Sink;
 pub(crate) use super::seeds::{Seed, seed};
 
@@ -44,15 +46,20 @@ pub(crate) struct Prepared {
 }
 
 impl Compiler {
-    pub(crate) fn new(config: EngineConfig, metering: Metering) -> Result<Self, StartError> {
+    /// One that has `program` compile.
+    pub(crate) fn new(
+        config: EngineConfig,
+        metering: Metering,
+        program: PathBuf,
+    ) -> Result<Self, StartError> {
         // A process has one guest in its life, and none runs here.
         let config = EngineConfig {
             allocator: Allocator::OnDemand,
             ..config
         };
-        Ok(Self(Arc::new(Host::new(
-            config, "process", metering, sealed,
-        )?)))
+        let make = made_by(program, &config, |image| Some(Arc::new(image.file)));
+        let host = Host::new(config, "process", metering, make)?;
+        Ok(Self(Arc::new(host)))
     }
 
     /// Makes `job` ready, and its limits what they are here.
@@ -69,8 +76,9 @@ impl Compiler {
     /// Compiles a module that is ours for `job`, on this thread, past the cache.
     pub(crate) fn image(&self, job: &Job, wasm: &[u8]) -> Result<OwnedFd, RunError> {
         let worlds = &self.0.worlds;
-        let code = Code::compile(worlds.side(worlds.of(job)), wasm)?;
-        image(&code)
+        let target = worlds.side(worlds.of(job)).on_demand.target();
+        let (_, code) = target.image(wasm)?;
+        memfd::sealed("code", &code).map_err(|error| RunError::Runtime(Arc::new(error)))
     }
 
     pub(crate) fn compilations(&self) -> u64 {
@@ -104,13 +112,31 @@ impl Prepared {
     }
 }
 
-fn sealed(code: Code) -> Result<Compiled, RunError> {
-    let image = Some(Arc::new(image(&code)?));
-    Ok(Compiled { code, image })
+/// Has `program` compile, and keeps of the code as another process sees it what `kept` says.
+pub(super) fn made_by(
+    program: PathBuf,
+    config: &EngineConfig,
+    kept: fn(Image) -> Option<Arc<OwnedFd>>,
+) -> Make {
+    let compilers = Compilers {
+        program,
+        patience: config.compile_max,
+        memory_bytes_max: config.compile_memory_bytes_max,
+    };
+    Box::new(move |half, wasm| {
+        code::is_component(wasm)?;
+        let image = compilers.compile(half.target(), wasm)?;
+        let code = Code::link(&half.linkers, &image.load(&half.engine)?)?;
+        Ok(Compiled {
+            code,
+            image: kept(image),
+        })
+    })
 }
 
-fn image(code: &Code) -> Result<OwnedFd, RunError> {
-    memfd::sealed("code", &code.image()?).map_err(|error| RunError::Runtime(Arc::new(error)))
+/// Compiles `wasm`, in the process that is there for that.
+pub(crate) fn compiled(target: Target, wasm: &[u8]) -> Result<(Kind, Vec<u8>), RunError> {
+    target.image(wasm)
 }
 
 /// Runs what a [`Compiler`] of the same configuration has compiled.
@@ -123,12 +149,6 @@ pub(crate) struct Runner {
 pub(crate) enum Kind {
     Module,
     Component,
-}
-
-/// Code that is in this process and not linked.
-pub(crate) enum Unlinked {
-    Module(Module),
-    Component(Component),
 }
 
 /// Code that is linked in this process.
@@ -144,21 +164,14 @@ impl Runner {
         &self.half(job).engine
     }
 
-    pub(crate) fn link(&self, code: &Unlinked, job: &Job) -> wasmtime::Result<Loaded> {
-        let linkers = &self.half(job).linkers;
-        let linked = match code {
-            Unlinked::Module(module) => {
-                let linked = linkers.modules.instantiate_pre(module)?;
-                Code::Module(LinkedModule::new(linked))
-            }
-            Unlinked::Component(component) => {
-                // Of memory files, which a process cannot make once a guest is in it. Without them
-                // the guest would fill its memories itself, and pay for it with its fuel.
-                component.initialize_copy_on_write_image()?;
-                Code::Component(linkers.components.instantiate_pre(component)?)
-            }
-        };
-        Ok(Loaded(linked))
+    pub(crate) fn link(&self, code: &Unlinked, job: &Job) -> Result<Loaded, RunError> {
+        if let Unlinked::Component(component) = code {
+            // Of memory files, which a process cannot make once a guest is in it. Without them
+            // the guest would fill its memories itself, and pay for it with its fuel.
+            let ready = component.initialize_copy_on_write_image();
+            ready.map_err(|error| RunError::Runtime(Arc::from(error.into_boxed_dyn_error())))?;
+        }
+        Code::link(&self.half(job).linkers, code).map(Loaded)
     }
 
     fn half(&self, job: &Job) -> &Half {

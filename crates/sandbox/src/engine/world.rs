@@ -6,12 +6,12 @@
 use std::sync::Arc;
 
 use propeller_model::{self as model, Profile, SetBy};
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 use wasmtime::Engine;
 
-use super::code::{self, Linkers};
+use super::code::{self, Linkers, Target};
 use super::{guest, pool};
-use crate::bulk;
 use crate::config::{Allocator, Metering};
 use crate::job::{Job, ModuleKey};
 
@@ -41,8 +41,8 @@ const VIRTUAL_FEATURES: [&str; 4] = [
 ];
 
 /// Which world a guest lives in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum World {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub(crate) enum World {
     /// Real clocks, real randomness, the processor's own floating point.
     Real,
     /// The real one, in code that checks neither fuel nor interruption.
@@ -80,8 +80,7 @@ pub(super) struct Side {
 pub(super) struct Half {
     pub(super) engine: Engine,
     pub(super) linkers: Linkers,
-    /// Whether guests are stopped where their code looks for it, and not with their process.
-    metered: bool,
+    target: Target,
 }
 
 impl Side {
@@ -90,9 +89,12 @@ impl Side {
         let pooled = match allocator {
             Allocator::OnDemand => None,
             // A machine may refuse so much address space. Guests run there all the same.
-            Allocator::Pooling { .. } => Half::new(stack_bytes, world, allocator)
-                .inspect_err(|error| warn!("no pool for guests, who run without: {error:#}"))
-                .ok(),
+            Allocator::Pooling { guests_max } => {
+                let guests_max = pool::places(guests_max);
+                let pooled = Half::new(stack_bytes, world, Allocator::Pooling { guests_max });
+                let without = |error: &_| warn!("no pool for guests, who run without: {error:#}");
+                pooled.inspect_err(without).ok()
+            }
         };
         Ok(Self { on_demand, pooled })
     }
@@ -113,15 +115,17 @@ impl Half {
         Ok(Self {
             engine,
             linkers,
-            metered: world != World::Unmetered,
+            target: Target {
+                stack_bytes,
+                world,
+                pooled: allocator != Allocator::OnDemand,
+            },
         })
     }
 
-    /// What to compile in place of `wasm`, so that its guests look up in time.
-    pub(super) fn in_pieces(&self, wasm: &[u8]) -> Option<Vec<u8>> {
-        self.metered
-            .then(|| bulk::in_pieces(wasm, bulk::PIECES))
-            .flatten()
+    /// What code has to be compiled for to run here.
+    pub(super) fn target(&self) -> Target {
+        self.target
     }
 }
 

@@ -43,6 +43,14 @@ const DATA_SLACK_BYTES: u64 = 64 * 1024 * 1024;
 /// proplet is there first, unless it hangs.
 const CPU_SLACK_SECONDS: u64 = 5;
 
+/// What a process with threads can leave; in a new namespace of processes it could start none.
+const NAMESPACES: UnshareFlags = UnshareFlags::NEWUSER
+    .union(UnshareFlags::NEWNET)
+    .union(UnshareFlags::NEWIPC)
+    .union(UnshareFlags::NEWUTS)
+    .union(UnshareFlags::NEWNS)
+    .union(UnshareFlags::NEWCGROUP);
+
 /// Which locks are closed: all of them, but for the controls of a test.
 #[derive(Clone, Copy, Debug)]
 pub struct Locks {
@@ -151,6 +159,23 @@ pub(super) fn guest(locks: Locks, filters: &Filters, job: &Job, input: u64) -> R
     Ok(())
 }
 
+/// Locks a process that compiles, and lets it have so much memory. It has to start threads, and
+/// needs nothing else. Beyond the memory it gives up what it can: where a kernel lacks a mechanism,
+/// that is decided for guests.
+pub(super) fn compiler(memory_bytes: u64) -> io::Result<()> {
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    limit(Resource::Data, memory_bytes)?;
+    leave_root().ok();
+    not_dumpable().ok();
+    leave(NAMESPACES).ok();
+    set_no_new_privs(true).ok();
+    limit(Resource::Memlock, 0).ok();
+    limit(Resource::Msgqueue, 0).ok();
+    nothing_allowed().ok();
+    no_capabilities().ok();
+    Ok(())
+}
+
 fn leave_root() -> io::Result<()> {
     if !geteuid().is_root() {
         return Ok(());
@@ -172,14 +197,11 @@ fn not_dumpable() -> io::Result<()> {
 }
 
 fn namespaces() -> Result<(), String> {
-    let all = UnshareFlags::NEWUSER
-        | UnshareFlags::NEWNET
-        | UnshareFlags::NEWIPC
-        | UnshareFlags::NEWUTS
-        | UnshareFlags::NEWNS
-        | UnshareFlags::NEWPID
-        | UnshareFlags::NEWCGROUP;
-    sys::unshare(all).map_err(|error| error.to_string())?;
+    leave(NAMESPACES | UnshareFlags::NEWPID)
+}
+
+fn leave(namespaces: UnshareFlags) -> Result<(), String> {
+    sys::unshare(namespaces).map_err(|error| error.to_string())?;
     empty_root().map_err(|error| format!("empty root: {error}"))
 }
 

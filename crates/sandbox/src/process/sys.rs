@@ -160,8 +160,8 @@ pub(crate) fn watch(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 pub(super) fn load(engine: &Engine, image: File, kind: Kind) -> wasmtime::Result<Unlinked> {
     match kind {
         Kind::Module => {
-            // SAFETY: the file came over the socket from the process that started this one, which
-            // compiled it itself and sealed it: nobody can change it.
+            // SAFETY: the file came over the socket of a process of this program, which compiled it,
+            // and it is sealed: nobody can change it.
             let module = unsafe { Module::deserialize_open_file(engine, image) };
             module.map(Unlinked::Module)
         }
@@ -172,6 +172,20 @@ pub(super) fn load(engine: &Engine, image: File, kind: Kind) -> wasmtime::Result
             component.map(Unlinked::Component)
         }
     }
+}
+
+/// Loads code that a process of ours has compiled, in one that goes on for longer than the code is
+/// needed. What is compiled comes from strangers, so the compiler is trusted as much as if it had
+/// run here: as far as its code is, no further.
+pub(super) fn adopt(engine: &Engine, image: File, kind: Kind) -> wasmtime::Result<Unlinked> {
+    if kind == Kind::Module {
+        return load(engine, image, kind);
+    }
+    let len = usize::try_from(image.metadata()?.len())?;
+    let bytes = super::memfd::contents(&image, len)?;
+    // SAFETY: as in `load`: this program compiled it, for an engine like this one.
+    let component = unsafe { Component::deserialize(engine, bytes) };
+    component.map(Unlinked::Component)
 }
 
 /// The contents of a sealed file, mapped for as long as this process lives.

@@ -57,6 +57,7 @@ pub fn enter_with(locks: Locks, escaped: fn(&Job) -> String) {
 
 fn enter(plan: Plan) {
     crate::external::enter();
+    super::compiler::enter();
     if std::env::args_os()
         .nth(1)
         .is_none_or(|argument| argument != ARGUMENT)
@@ -64,7 +65,7 @@ fn enter(plan: Plan) {
         return;
     }
     if !started_by_a_proplet() {
-        turn_away();
+        turn_away(ARGUMENT);
     }
     match launch(plan) {
         Ok(()) => sys::exit(0),
@@ -76,8 +77,8 @@ fn enter(plan: Plan) {
 }
 
 #[allow(clippy::print_stderr, reason = "somebody has started this by hand")]
-fn turn_away() -> ! {
-    eprintln!("error: {ARGUMENT} is how a proplet starts its guests' processes");
+pub(super) fn turn_away(argument: &str) -> ! {
+    eprintln!("error: {argument} is how a proplet starts its guests' processes");
     sys::exit(2)
 }
 
@@ -175,12 +176,12 @@ fn inheritance(plan: Plan) -> Result<Option<Inheritance>, String> {
     let runner = Runner::new(stack_bytes, metering).map_err(engine)?;
     let job = warm::job();
     let load = |code: OwnedFd, kind| {
-        let code = sys::load(runner.engine(&job), code.into(), kind)?;
-        runner.link(&code, &job)
+        let code = sys::load(runner.engine(&job), code.into(), kind).map_err(engine)?;
+        runner.link(&code, &job).map_err(|error| error.to_string())
     };
     let warm = [
-        load(module, Kind::Module).map_err(engine)?,
-        load(component, Kind::Component).map_err(engine)?,
+        load(module, Kind::Module)?,
+        load(component, Kind::Component)?,
     ];
     let socket = std::os::fd::AsRawFd::as_raw_fd(&rustix::stdio::stdin());
     let filters = Filters::build(socket).map_err(|error| format!("seccomp filter: {error}"))?;

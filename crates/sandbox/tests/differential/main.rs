@@ -18,6 +18,7 @@ const CONFIG: EngineConfig = EngineConfig {
     stack_bytes_max: 1024 * 1024,
     module_bytes_max: 1024 * 1024,
     compile_max: std::time::Duration::from_secs(60),
+    compile_memory_bytes_max: 4 << 30,
     cache_bytes_max: 0,
     cache_entries_max: 0,
     cache_ttl: std::time::Duration::ZERO,

@@ -224,6 +224,7 @@ impl Outside {
                 stack_bytes_max: 1024 * 1024,
                 module_bytes_max: 1024 * 1024,
                 compile_max: Duration::from_secs(60),
+                compile_memory_bytes_max: 4 << 30,
                 cache_bytes_max: 1024 * 1024,
                 cache_entries_max: 4,
                 cache_ttl: Duration::from_secs(3600),
@@ -276,6 +277,7 @@ impl Outside {
     fn job(&self, attempt: &str) -> Job {
         let masked = |bytes: &[u8]| bytes.iter().map(|byte| format!("{:02x}", !byte)).collect();
         Job {
+            daemon: None,
             key: ModuleKey {
                 tenant: "tenant".to_owned(),
                 digest: Digest([0; 32]),

@@ -1,8 +1,6 @@
 //! Limits that are met in other places than a guest's own loop: before it begins, in its segments,
 //! in its second memory, in the host, and those of the engine.
 
-use std::time::Duration;
-
 use propeller_sandbox::{EngineConfig, Job, Runtime};
 
 use crate::runtime::with;
@@ -199,7 +197,7 @@ async fn one_write_does_not_get_past_the_limit_of_the_output() {
 }
 
 /// Its function is long enough that no compiler is done with it at once.
-fn long() -> Job {
+pub(crate) fn long() -> Job {
     let body = "(local.set 0 (i32.mul (local.get 0) (i32.const 3)))".repeat(5000);
     let text = format!(r#"(module (func (export "run") (param i32) {body}))"#);
     job(&text, "run", &["1"])
@@ -222,21 +220,4 @@ async fn a_module_may_have_as_many_bytes_as_the_operator_says() {
     let refused =
         format!("error: limit: module size {limit} bytes (set by proplet): the module has {len}");
     assert_eq!(end, refused);
-}
-
-#[tokio::test]
-async fn nobody_waits_longer_for_the_compiler_than_the_operator_says() {
-    let runtime = with(EngineConfig {
-        compile_max: Duration::ZERO,
-        ..CONFIG
-    });
-    let refused =
-        "error: limit: compile time 0 ms (set by proplet): the module is not compiled yet";
-    assert_eq!(line(&runtime.run(long()).await), refused);
-    // The compilation goes on, and whoever comes when it is over need not wait.
-    while line(&runtime.run(long()).await) == refused {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(line(&runtime.run(long()).await), "nothing");
-    assert_eq!(runtime.compilations(), 1);
 }

@@ -13,6 +13,7 @@ mod components;
 mod deterministic;
 mod flat;
 mod limits;
+mod own;
 mod preview2;
 mod refusals;
 mod runtime;

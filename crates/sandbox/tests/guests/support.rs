@@ -17,6 +17,7 @@ pub(crate) const CONFIG: EngineConfig = EngineConfig {
     stack_bytes_max: 1024 * 1024,
     module_bytes_max: 16 * 1024 * 1024,
     compile_max: Duration::from_secs(60),
+    compile_memory_bytes_max: 4 << 30,
     cache_bytes_max: 64 * 1024 * 1024,
     cache_entries_max: 16,
     cache_ttl: Duration::from_secs(3600),

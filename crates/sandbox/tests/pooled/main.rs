@@ -1,4 +1,5 @@
 //! The same guests as in `guests`, in a pool: everything that a job can tell is the same.
+#![cfg(target_os = "linux")]
 
 #[path = "../guests/bounds.rs"]
 mod bounds;
@@ -12,6 +13,8 @@ mod canary;
 mod chunks;
 #[path = "../guests/commands.rs"]
 mod commands;
+#[path = "../process/compiler.rs"]
+mod compiler;
 #[path = "../guests/components.rs"]
 mod components;
 #[path = "../conformance/mod.rs"]

@@ -1,4 +1,4 @@
-//! What runs the guests of these tests: this process, with a pool.
+//! What runs the guests of these tests: this process, with a pool, and compilers in processes.
 
 use propeller_sandbox::{Allocator, EngineConfig, WasmtimeRuntime};
 
@@ -22,7 +22,8 @@ pub(crate) fn with(engine: EngineConfig) -> WasmtimeRuntime {
         allocator: Allocator::Pooling { guests_max: 128 },
         ..engine
     };
-    WasmtimeRuntime::new(engine).expect("the engine starts on this machine")
+    let program = env!("CARGO_BIN_EXE_sandbox-child");
+    WasmtimeRuntime::with_compiler(engine, program.into()).expect("the engine starts here")
 }
 
 /// Whether traps name the functions that were active.

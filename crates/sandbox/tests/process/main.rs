@@ -34,6 +34,7 @@ mod support;
 mod transcript;
 
 mod both;
+mod compiler;
 mod cost;
 mod deaths;
 mod runtime;

@@ -1,0 +1,63 @@
+//! The process that compiles: one module, once.
+
+use std::fmt::Display;
+use std::os::fd::{AsFd, OwnedFd};
+
+use super::{ARGUMENT, Answer, Order};
+use crate::engine::split;
+use crate::process::wire::{MESSAGE_BYTES_MAX, decode, encode};
+use crate::process::zygote::{started_by_a_proplet, turn_away};
+use crate::process::{lock, memfd, socket, sys};
+use crate::runtime::RunError;
+
+/// Compiles, if that is what this process was started for, and then never returns.
+pub(in crate::process) fn enter() {
+    let argument = std::env::args_os().nth(1);
+    if argument.is_none_or(|argument| argument != ARGUMENT) {
+        return;
+    }
+    if !started_by_a_proplet() {
+        turn_away(ARGUMENT);
+    }
+    let (answer, code) = match work() {
+        Ok((kind, code)) => (Answer::Compiled(kind), Some(code)),
+        Err(RunError::Invalid { reason }) => (Answer::Invalid { reason }, None),
+        Err(error) => {
+            let reason = match &error {
+                RunError::Runtime(source) => source.to_string(),
+                _ => error.to_string(),
+            };
+            (Answer::Failed { reason }, None)
+        }
+    };
+    let with: Vec<_> = code.iter().map(AsFd::as_fd).collect();
+    // Without anybody who listens there is nothing left to do.
+    socket::send(rustix::stdio::stdin(), &encode(&answer), &with).ok();
+    sys::exit(0)
+}
+
+fn work() -> Result<(split::Kind, OwnedFd), RunError> {
+    sys::close_from(3).map_err(host)?;
+    let mut buffer = vec![0; MESSAGE_BYTES_MAX];
+    let mut with = Vec::new();
+    let stdin = rustix::stdio::stdin();
+    let len = socket::receive(stdin, &mut buffer, &mut with).map_err(host)?;
+    let order: Option<Order> = decode(&buffer[..len]);
+    let (Some(order), Some(module)) = (order, with.pop()) else {
+        return Err(host("an order that means nothing here"));
+    };
+    let Order {
+        target,
+        wasm_len,
+        memory_bytes_max,
+    } = order;
+    lock::compiler(memory_bytes_max).map_err(host)?;
+    let wasm_len = usize::try_from(wasm_len).map_err(host)?;
+    let wasm = memfd::contents(&module, wasm_len).map_err(host)?;
+    let (kind, code) = split::compiled(target, &wasm)?;
+    Ok((kind, memfd::sealed("code", &code).map_err(host)?))
+}
+
+fn host(error: impl Display) -> RunError {
+    RunError::Runtime(std::sync::Arc::from(Box::from(error.to_string())))
+}
