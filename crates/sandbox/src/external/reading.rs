@@ -301,11 +301,17 @@ impl Reading<'_> {
         if code != 0 || self.call.command {
             return Status::Exited(code);
         }
-        if let Some(at) = results_at(&self.stdout.bytes, self.call.results.len()) {
+        let count = self.call.results.len();
+        let places = [
+            self.stdout.last_writes(count),
+            results_at(&self.stdout.bytes, count),
+        ];
+        for at in places.into_iter().flatten() {
             let results = self.stdout.bytes[at..].to_vec();
             self.result = self.results(&results);
             if self.result.is_some() {
                 self.stdout.bytes.truncate(at);
+                break;
             }
         }
         Status::Returned
