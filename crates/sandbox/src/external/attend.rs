@@ -2,6 +2,7 @@
 //!
 //! Everything is read while everything is written, so that no two pipes can wait for each other.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
@@ -14,8 +15,8 @@ use rustix::fs::{Mode, OFlags};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
 use tokio::io::unix::AsyncFd;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::unix::pipe::{Receiver, Sender};
+use tokio::io::{AsyncWriteExt, Interest};
+use tokio::net::unix::pipe::Sender;
 
 use super::launcher;
 use super::order::{MESSAGE_BYTES_MAX, Order, Said};
@@ -29,6 +30,9 @@ const END_MAX: Duration = Duration::from_secs(5);
 
 /// How long a runtime's pipes may stay open after it, because something that it started has them.
 const DRAIN_MAX: Duration = Duration::from_millis(200);
+
+/// How many of the last writes are told apart: a thousand results.
+const WRITES_MAX: usize = 1000;
 
 /// The most that our script answers: the bits of a thousand results.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
@@ -68,6 +72,8 @@ pub(super) struct Kept {
     pub(super) bytes: Vec<u8>,
     /// Whether there was more.
     pub(super) over: bool,
+    /// Where the last writes begin, the oldest first, where the pipe tells them apart.
+    pub(super) writes: Option<VecDeque<usize>>,
 }
 
 /// Runs a runtime to its end; `None` if `cancelled` ended before it. Dropping the future ends the
@@ -107,6 +113,7 @@ async fn watch(
         late,
         ..
     } = outcome;
+    stdout.writes = pipes.apart.then(VecDeque::new);
     let (ended, failed, held) = (&mut outcome.ended, &mut outcome.failed, &mut outcome.held);
     let mut talk = pin!(async {
         tokio::join!(
@@ -152,9 +159,11 @@ async fn watch(
 /// Our ends of the pipes.
 struct Pipes {
     stdin: Sender,
-    stdout: Receiver,
-    stderr: Receiver,
-    reply: Receiver,
+    stdout: AsyncFd<OwnedFd>,
+    /// Whether every write to standard output is read on its own.
+    apart: bool,
+    stderr: AsyncFd<OwnedFd>,
+    reply: AsyncFd<OwnedFd>,
 }
 
 /// A launcher and whatever it started. Dropping it ends all of them.
@@ -202,6 +211,8 @@ fn start(program: &Path, input: &Input<'_>) -> io::Result<(Launcher, Pipes)> {
     let (ours, theirs) = socket::pair()?;
     let (stdin_read, stdin) = io::pipe()?;
     let (stdout, stdout_write) = io::pipe()?;
+    // What a guest prints is then told from what its runtime prints behind it.
+    let apart = rustix::fs::fcntl_setfl(&stdout_write, OFlags::DIRECT).is_ok();
     let (stderr, stderr_write) = io::pipe()?;
     let (reply, reply_write) = io::pipe()?;
     let module = readable("module", input.module)?;
@@ -237,6 +248,7 @@ fn start(program: &Path, input: &Input<'_>) -> io::Result<(Launcher, Pipes)> {
         Pipes {
             stdin: writer(stdin)?,
             stdout: reader(stdout)?,
+            apart,
             stderr: reader(stderr)?,
             reply: reader(reply)?,
         },
@@ -252,10 +264,10 @@ fn readable(name: &str, bytes: &[u8]) -> io::Result<File> {
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))
 }
 
-fn reader(pipe: PipeReader) -> io::Result<Receiver> {
+fn reader(pipe: PipeReader) -> io::Result<AsyncFd<OwnedFd>> {
     let pipe = OwnedFd::from(pipe);
     rustix::io::ioctl_fionbio(&pipe, true)?;
-    Receiver::from_owned_fd(pipe)
+    sys::watch(pipe)
 }
 
 fn writer(pipe: PipeWriter) -> io::Result<Sender> {
@@ -270,12 +282,27 @@ async fn feed(mut to: Sender, bytes: &[u8]) {
 }
 
 impl Kept {
+    /// Where the last `count` writes begin, if that many can be told apart and end a line.
+    pub(super) fn last_writes(&self, count: usize) -> Option<usize> {
+        let writes = self.writes.as_ref()?;
+        if !self.bytes.ends_with(b"\n") {
+            return None;
+        }
+        writes.get(writes.len().checked_sub(count)?).copied()
+    }
+
     /// Reads to the end, or ends the runtime where there is more than `bytes_max`.
-    async fn read(&mut self, mut from: Receiver, bytes_max: usize, launcher: &Launcher) {
+    async fn read(&mut self, from: AsyncFd<OwnedFd>, bytes_max: usize, launcher: &Launcher) {
         let mut buffer = vec![0; 64 * 1024];
-        while let Ok(len) = from.read(&mut buffer).await {
+        while let Ok(len) = read_when_there(&from, &mut buffer).await {
             if len == 0 {
                 return;
+            }
+            if let Some(writes) = &mut self.writes {
+                if writes.len() == WRITES_MAX {
+                    writes.pop_front();
+                }
+                writes.push_back(self.bytes.len());
             }
             let fits = len.min(bytes_max - self.bytes.len());
             self.bytes.extend_from_slice(&buffer[..fits]);
@@ -286,6 +313,15 @@ impl Kept {
             }
         }
     }
+}
+
+/// Reads once there is something. Tokio's own readers wait for more when a read does not fill their
+/// buffer; here each gives one write, however many there are.
+async fn read_when_there(from: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize> {
+    from.async_io(Interest::READABLE, |from| {
+        Ok(rustix::io::read(from, &mut *buffer)?)
+    })
+    .await
 }
 
 /// Hears what the launcher says until it says nothing more.

@@ -23,9 +23,28 @@ pub(super) fn trapped(reason: &str, frames: Vec<String>) -> Status {
     }
 }
 
+/// What wasmtime says before the functions that were active.
+const BACKTRACE: &str = "wasm backtrace:";
+
+/// Why a guest ended, of wasmtime's complaint; `None` if no function was active. Where a host call
+/// has ended it, that is the last cause.
+pub(super) fn reason(complaint: &str) -> Option<String> {
+    let trap = complaint.lines().find_map(|line| {
+        let at = line.find("wasm trap: ")?;
+        Some(line[at..].to_owned())
+    });
+    if trap.is_some() || !complaint.contains(BACKTRACE) {
+        return trap;
+    }
+    let last = complaint.trim_end().lines().next_back()?.trim_start();
+    let numbered = last.split_once(": ");
+    let numbered = numbered.filter(|(number, _)| number.parse::<u32>().is_ok());
+    Some(numbered.map_or(last, |(_, cause)| cause).to_owned())
+}
+
 /// The functions of wasmtime's backtrace: `0:    0x1fb - <unknown>!inner`.
 pub(super) fn frames(complaint: &str) -> Vec<String> {
-    let after = complaint.split_once("wasm backtrace:");
+    let after = complaint.split_once(BACKTRACE);
     let lines = after.map_or("", |(_, after)| after).lines().skip(1);
     lines
         .map_while(|line| line.split_once('!').map(|(_, name)| name.to_owned()))
@@ -91,6 +110,25 @@ mod tests {
         assert_eq!(results_at(b"text\n1", 1), None);
         assert_eq!(results_at(b"1\n", 2), None);
         assert_eq!(results_at(b"1\n", 0), None);
+    }
+
+    #[test]
+    fn the_reason_is_the_trap_or_the_last_cause_of_a_call() {
+        let check = |causes: &str, expected: Option<&str>| {
+            let complaint = format!("Error: failed to run main module `x`\n\nCaused by:\n{causes}");
+            assert_eq!(reason(&complaint).as_deref(), expected);
+        };
+        let invoked =
+            "    0: failed to invoke `f`\n    1: error while executing at wasm backtrace:\n";
+        check(
+            &format!("{invoked}    2: wasm trap: unreachable\n"),
+            Some("wasm trap: unreachable"),
+        );
+        check(
+            &format!("{invoked}    2: Pointer out of bounds: Region\n"),
+            Some("Pointer out of bounds: Region"),
+        );
+        check("    unknown import: `env::f`\n", None);
     }
 
     #[test]

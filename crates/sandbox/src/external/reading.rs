@@ -5,7 +5,7 @@
 
 use super::attend::{Kept, Outcome};
 use super::catalog::{Dialect, On};
-use super::lines::{find_last, frames, guest_len, line, results_at, trapped, value};
+use super::lines::{find_last, frames, guest_len, line, reason, results_at, trapped, value};
 use super::plan::{Call, Manner, number};
 use super::template::Slot;
 use crate::exit::{Exit, Limit, LimitHit, Status, Usage};
@@ -148,9 +148,11 @@ impl Reading<'_> {
     }
 
     fn wasmtime(&mut self, code: i32) -> Result<Status, RunError> {
-        self.strip_warnings();
+        let returned = self.strip_warnings();
         if code == 0 {
-            return Ok(self.ended_well_or(code));
+            let status = self.ended_well_or(code);
+            let left = !returned && self.result.is_none() && !self.call.results.is_empty();
+            return Ok(if left { Status::Exited(code) } else { status });
         }
         let text = String::from_utf8_lossy(&self.stderr.bytes).into_owned();
         let Some(at) = text.rfind(WASMTIME) else {
@@ -162,17 +164,12 @@ impl Reading<'_> {
         };
         let complaint = text[at..].to_owned();
         let grown = complaint.contains("forcing trap when growing");
-        let trap = complaint.lines().find_map(|line| {
-            let at = line.find("wasm trap: ")?;
-            Some(line[at..].to_owned())
-        });
-        if trap.is_none() && !grown {
+        let Some(trap) = reason(&complaint).or_else(|| grown.then(String::new)) else {
             return Err(self.said(&format!("cannot run it: {}", line(&complaint))));
-        }
+        };
         self.stderr
             .bytes
             .truncate(guest_len(&self.stderr.bytes, WASMTIME));
-        let trap = trap.unwrap_or_default();
         Ok(if grown {
             self.hit(Limit::Memory)
         } else if trap.contains("all fuel consumed") && self.manner.template.has(Slot::Fuel) {
@@ -185,15 +182,19 @@ impl Reading<'_> {
         })
     }
 
-    fn strip_warnings(&mut self) {
+    /// Takes the warnings out; says whether the function has returned, if it has results.
+    fn strip_warnings(&mut self) -> bool {
         let [before, after] = WARNINGS.map(str::as_bytes);
         let bytes = &mut self.stderr.bytes;
         if !self.call.command && self.call.params > 0 && bytes.starts_with(before) {
             bytes.drain(..before.len());
         }
-        if !self.call.command && !self.call.results.is_empty() && bytes.ends_with(after) {
+        let returned =
+            !self.call.command && !self.call.results.is_empty() && bytes.ends_with(after);
+        if returned {
             bytes.truncate(bytes.len() - after.len());
         }
+        returned
     }
 
     fn wasmi(&mut self, code: i32) -> Result<Status, RunError> {
@@ -301,11 +302,17 @@ impl Reading<'_> {
         if code != 0 || self.call.command {
             return Status::Exited(code);
         }
-        if let Some(at) = results_at(&self.stdout.bytes, self.call.results.len()) {
+        let count = self.call.results.len();
+        let places = [
+            self.stdout.last_writes(count),
+            results_at(&self.stdout.bytes, count),
+        ];
+        for at in places.into_iter().flatten() {
             let results = self.stdout.bytes[at..].to_vec();
             self.result = self.results(&results);
             if self.result.is_some() {
                 self.stdout.bytes.truncate(at);
+                break;
             }
         }
         Status::Returned

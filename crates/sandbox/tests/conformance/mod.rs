@@ -1,13 +1,12 @@
 //! What every implementation of the port does, whatever runs behind it.
 //!
-//! A suite of tests takes this folder in with `#[path]`, beside `support`, and says in its own
-//! `runtime` what runs the guests: the function `runtime()`, and `COLUMN` for docs/book/wasi.md.
+//! A suite of tests takes this folder in with `#[path]`, beside `support`. One that has a single
+//! runtime takes in `single.rs` too.
 
 mod host_calls;
 mod inputs;
-mod page;
-pub(crate) mod port;
-mod wasi;
+pub(crate) mod page;
+pub(crate) mod wasi;
 pub(crate) mod wasmtime;
 
 /// One runtime's column in docs/book/wasi.md.
@@ -18,10 +17,10 @@ pub(crate) struct Column {
     pub(crate) differences: &'static [Difference],
 }
 
-/// A case that ends otherwise than the documents of WASI say.
+/// Why some cases end otherwise than the documents of WASI say.
 pub(crate) struct Difference {
-    pub(crate) call: &'static str,
-    pub(crate) case: &'static str,
     /// What happens instead, and why it stays so.
     pub(crate) why: &'static str,
+    /// Host calls, each with the name of a case.
+    pub(crate) cases: &'static [(&'static str, &'static str)],
 }

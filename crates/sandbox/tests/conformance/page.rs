@@ -15,7 +15,7 @@ const HINT: &str = "docs/book/wasi.md is not what ran: write it with \
     `cargo test -p propeller-sandbox -- --ignored the_book_is_told`";
 
 /// Fails unless the page says of `column` what `outcomes` say.
-pub(super) fn check(column: &Column, outcomes: &[Outcome]) {
+pub(crate) fn check(column: &Column, outcomes: &[Outcome]) {
     let page = read();
     let said = told(&page, column, outcomes);
     for (old, new) in page.lines().zip(said.lines()) {
@@ -25,7 +25,7 @@ pub(super) fn check(column: &Column, outcomes: &[Outcome]) {
 }
 
 /// Makes the page say of `column` what `outcomes` say.
-pub(super) fn write(column: &Column, outcomes: &[Outcome]) {
+pub(crate) fn write(column: &Column, outcomes: &[Outcome]) {
     let said = told(&read(), column, outcomes);
     std::fs::write(PAGE, said).expect("the page can be written");
 }
@@ -57,7 +57,7 @@ fn summary(outcomes: &[Outcome]) -> Vec<(Vec<String>, String)> {
             let cells = cases.iter().map(|of| of.cell.as_str());
             cells.filter(|cell| cell.starts_with(kind)).count()
         };
-        let counts = ["passes", "refuses", "differs"].map(|kind| (kind, count(kind)));
+        let counts = ["passes", "refuses", "refused", "differs"].map(|kind| (kind, count(kind)));
         let counts = counts.iter().filter(|(_, count)| *count > 0);
         let counts: Vec<String> = counts
             .map(|(kind, count)| format!("{kind} {count}"))
@@ -69,6 +69,16 @@ fn summary(outcomes: &[Outcome]) -> Vec<(Vec<String>, String)> {
 
 fn code(name: &str) -> String {
     format!("`{name}`")
+}
+
+/// Cases, those of one host call behind its name.
+fn listed(cases: &[(&str, &str)]) -> String {
+    let calls = cases.chunk_by(|one, next| one.0 == next.0);
+    let calls = calls.map(|cases| {
+        let names: Vec<&str> = cases.iter().map(|(_, name)| *name).collect();
+        format!("{}: {}", code(cases[0].0), names.join("; "))
+    });
+    Vec::from_iter(calls).join("<br>")
 }
 
 /// The page with its table called `name` edited.
@@ -137,11 +147,7 @@ impl Table {
             })
             .collect();
         for known in column.differences {
-            let row = vec![
-                code(known.call),
-                known.case.to_owned(),
-                known.why.to_owned(),
-            ];
+            let row = vec![known.why.to_owned(), listed(known.cases)];
             rows.entry(row).or_default().insert(column.name.to_owned());
         }
         rows.retain(|_, names| !names.is_empty());

@@ -3,8 +3,13 @@
 #![cfg(test)]
 #![cfg(target_os = "linux")]
 
+#[allow(dead_code, reason = "what our own engines share is for their suites")]
+#[path = "../conformance/mod.rs"]
+mod conformance;
+
 mod cases;
 mod deaths;
 mod programs;
 mod real;
 mod support;
+mod wasi;

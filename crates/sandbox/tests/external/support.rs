@@ -30,7 +30,8 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     found
 }
 
-fn skipped(reason: &str) {
+/// Records that the test could not run.
+pub(crate) fn skipped(reason: &str) {
     let name = std::thread::current().name().unwrap_or("?").to_owned();
     if let Some(path) = std::env::var_os("PROPELLER_TEST_SKIPS") {
         let mut file = OpenOptions::new()
@@ -60,14 +61,25 @@ pub(crate) fn start(program: &Path, template: Option<&str>) -> Result<ExternalRu
 /// A call of the function `entry` of the module written as `text`.
 pub(crate) fn job(text: &str, entry: &str, args: &[&str]) -> Job {
     Job {
+        entry: Entry::Named(entry.to_owned()),
+        args: args.iter().map(|&arg| arg.to_owned()).collect(),
+        ..job_of(wat::parse_str(text).expect("the test's module is well-formed"))
+    }
+}
+
+/// The default call of whatever `wasm` is.
+pub(crate) fn job_of(wasm: Vec<u8>) -> Job {
+    Job {
         key: ModuleKey {
             tenant: "tenant".to_owned(),
             digest: Digest([0; 32]),
         },
-        wasm: Bytes::from(wat::parse_str(text).expect("the test's module is well-formed")),
+        wasm: Bytes::from(wasm),
         name: "guest".to_owned(),
-        entry: Entry::Named(entry.to_owned()),
-        args: args.iter().map(|&arg| arg.to_owned()).collect(),
+        entry: Entry::Default {
+            hint: "guest".to_owned(),
+        },
+        args: Vec::new(),
         env: Vec::new(),
         stdin: Bytes::new(),
         limits: Limits::default(),

@@ -2,6 +2,8 @@
 
 #[path = "../conformance/mod.rs"]
 mod conformance;
+#[path = "../conformance/single.rs"]
+mod single;
 
 mod bounds;
 mod cache;

@@ -5,7 +5,7 @@ use propeller_sandbox::{
     Act, Entry, Exit, Limit, LimitHit, RunError, Runtime, Scripted, Status, Trap,
 };
 
-use crate::conformance::port::{GUEST, conforms};
+use crate::single::port::{GUEST, conforms};
 use crate::support::{job, line};
 
 #[tokio::test]

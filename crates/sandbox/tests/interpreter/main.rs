@@ -14,6 +14,8 @@ mod conformance;
 mod limits;
 #[path = "../guests/refusals.rs"]
 mod refusals;
+#[path = "../conformance/single.rs"]
+mod single;
 #[allow(dead_code, reason = "what looks at processes is for the other suites")]
 #[path = "../guests/support.rs"]
 mod support;

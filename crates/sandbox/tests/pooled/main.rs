@@ -27,6 +27,8 @@ mod flat;
 mod limits;
 #[path = "../guests/refusals.rs"]
 mod refusals;
+#[path = "../conformance/single.rs"]
+mod single;
 #[path = "../guests/stop.rs"]
 mod stop;
 #[path = "../guests/support.rs"]

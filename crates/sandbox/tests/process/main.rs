@@ -26,6 +26,8 @@ mod limits;
 mod preview2;
 #[path = "../guests/refusals.rs"]
 mod refusals;
+#[path = "../conformance/single.rs"]
+mod single;
 #[path = "../guests/stop.rs"]
 mod stop;
 #[path = "../guests/support.rs"]
