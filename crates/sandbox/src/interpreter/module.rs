@@ -46,15 +46,26 @@ impl Loaded {
             return Err(RunError::ComponentInterpreted);
         }
         let engine = engine(stack_bytes);
+        // What is changed is ours: errors and offsets have to be about what was sent.
+        let sent = || Module::validate(&engine, wasm).map_err(|error| invalid(&error));
         let (lifted, start) = match start::lifted(wasm) {
-            Some(lifted) => (Some(lifted.wasm), Some(lifted.name)),
+            Some(lifted) => {
+                // A function may be fit for an export and not for a start.
+                sent()?;
+                (Some(lifted.wasm), Some(lifted.name))
+            }
             None => (None, None),
         };
-        let changed = bulk::in_pieces(lifted.as_deref().unwrap_or(wasm), bulk::PIECES).or(lifted);
+        let pieced = bulk::in_pieces(lifted.as_deref().unwrap_or(wasm), bulk::PIECES);
+        let changed = pieced.or(lifted);
         let module = Module::new(&engine, changed.as_deref().unwrap_or(wasm));
-        // What was changed is ours: errors and offsets have to be about what was sent.
-        let sent = |error| Module::validate(&engine, wasm).err().unwrap_or(error);
-        let module = module.map_err(|error| invalid(&sent(error)))?;
+        let module = match module {
+            Ok(module) => module,
+            Err(error) => {
+                sent()?;
+                return Err(invalid(&error));
+            }
+        };
         offered(&module)?;
         Ok(Self {
             linker: wasi::linker(&engine),
