@@ -48,7 +48,7 @@ use crate::exit::Exit;
 use crate::job::Job;
 use crate::runtime::{RunError, Runtime};
 use crate::shelf::{Found, Shelf};
-use crate::threads::Threads;
+use crate::threads::{self, Threads};
 
 use call::Call;
 use code::{Code, Unlinked};
@@ -117,18 +117,9 @@ impl WasmtimeRuntime {
 impl Runtime for WasmtimeRuntime {
     fn run(&self, job: Job) -> Pin<Box<dyn Future<Output = Result<Exit, RunError>> + Send + '_>> {
         Box::pin(async move {
-            // A set of one, because dropping a set aborts what is in it.
-            let mut tasks = JoinSet::new();
             // Boxed, because on its way to its thread a task is moved several times.
             let run = Box::pin(Arc::clone(&self.host).run(job));
-            tasks.spawn_on(run, self.threads.handle());
-            match tasks.join_next().await {
-                Some(Ok(end)) => end,
-                Some(Err(failure)) if failure.is_panic() => {
-                    Err(RunError::Runtime(Arc::new(failure)))
-                }
-                Some(Err(_)) | None => Err(RunError::Stopped),
-            }
+            threads::run_on(self.threads.handle(), run).await
         })
     }
 }

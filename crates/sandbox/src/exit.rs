@@ -62,6 +62,7 @@ impl Status {
     /// This end as a guest of `profile` has it. Where results are to be the same everywhere, an end
     /// by stack or wall clock says something about this machine alone.
     #[must_use]
+    #[cfg(feature = "wasmtime")]
     pub(crate) fn told_in(self, profile: Profile) -> Self {
         match self {
             Self::LimitHit(hit)

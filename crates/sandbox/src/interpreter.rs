@@ -37,7 +37,7 @@ use crate::exit::Exit;
 use crate::job::{Job, ModuleKey};
 use crate::runtime::{RunError, Runtime};
 use crate::shelf::Shelf;
-use crate::threads::Threads;
+use crate::threads::{self, Threads};
 
 use call::Call;
 use module::Loaded;
@@ -92,16 +92,7 @@ impl InterpreterRuntime {
 impl Runtime for InterpreterRuntime {
     fn run(&self, job: Job) -> Pin<Box<dyn Future<Output = Result<Exit, RunError>> + Send + '_>> {
         Box::pin(async move {
-            // A set of one, because dropping a set aborts what is in it.
-            let mut tasks = JoinSet::new();
-            tasks.spawn_on(Arc::clone(&self.host).run(job), self.threads.handle());
-            match tasks.join_next().await {
-                Some(Ok(end)) => end,
-                Some(Err(failure)) if failure.is_panic() => {
-                    Err(RunError::Runtime(Arc::new(failure)))
-                }
-                Some(Err(_)) | None => Err(RunError::Stopped),
-            }
+            threads::run_on(self.threads.handle(), Arc::clone(&self.host).run(job)).await
         })
     }
 }

@@ -44,6 +44,7 @@ use crate::engine::split::Compiler;
 use crate::exit::Exit;
 use crate::job::Job;
 use crate::runtime::{RunError, Runtime};
+use crate::threads;
 
 use keeper::Keeper;
 
@@ -178,16 +179,7 @@ impl Runtime for ProcessRuntime {
             let Some(threads) = &self.threads else {
                 return Err(RunError::Stopped);
             };
-            // A set of one, because dropping a set aborts what is in it.
-            let mut tasks = JoinSet::new();
-            tasks.spawn_on(Arc::clone(&self.host).run(job), threads.handle());
-            match tasks.join_next().await {
-                Some(Ok(end)) => end,
-                Some(Err(failure)) if failure.is_panic() => {
-                    Err(RunError::Runtime(Arc::new(failure)))
-                }
-                Some(Err(_)) | None => Err(RunError::Stopped),
-            }
+            threads::run_on(threads.handle(), Arc::clone(&self.host).run(job)).await
         })
     }
 }

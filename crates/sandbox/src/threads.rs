@@ -1,8 +1,12 @@
 //! The threads that guests run on.
 
 use std::io;
+use std::sync::Arc;
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::task::JoinHandle;
+
+use crate::runtime::RunError;
 
 /// How many polls a thread makes before it looks at timers, at sockets and at a shutdown. Few,
 /// because the poll of a guest takes up to 5 ms: with tokio's 61 a wall clock could be 300 ms late,
@@ -40,5 +44,27 @@ impl Drop for Threads {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Runs `future` on the threads of `handle`, for as long as somebody waits for it.
+pub(crate) async fn run_on<T: Send + 'static>(
+    handle: &Handle,
+    future: impl Future<Output = Result<T, RunError>> + Send + 'static,
+) -> Result<T, RunError> {
+    let mut task = Owned(handle.spawn(future));
+    match (&mut task.0).await {
+        Ok(end) => end,
+        Err(failure) if failure.is_panic() => Err(RunError::Runtime(Arc::new(failure))),
+        Err(_) => Err(RunError::Stopped),
+    }
+}
+
+/// A task that ends with whoever waits for it.
+struct Owned<T>(JoinHandle<T>);
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }

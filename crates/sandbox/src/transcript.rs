@@ -96,6 +96,7 @@ impl Transcript {
         self.lock(stream).gone
     }
 
+    #[cfg(feature = "wasmtime")]
     pub(crate) fn keeps(&self) -> Keeps {
         self.0.keeps
     }

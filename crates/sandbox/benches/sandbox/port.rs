@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use propeller_sandbox::{Allocator, Job, Runtime as _, Status, WasmtimeRuntime};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 
 use crate::bare::{Bare, Kind};
 use crate::guests::{again, config, job};
@@ -228,9 +228,17 @@ fn count() -> u32 {
 
 /// One guest on a thread for guests. As with the port, dropping the future stops it.
 async fn hop(bare: &Arc<Bare>, guests: &Handle) {
-    let mut tasks = JoinSet::new();
     let bare = Arc::clone(bare);
-    tasks.spawn_on(async move { bare.run().await }, guests);
-    let end = tasks.join_next().await.expect("there is one");
+    let mut task = Owned(guests.spawn(async move { bare.run().await }));
+    let end = (&mut task.0).await;
     end.expect("no guest panics").expect("the guest runs");
+}
+
+/// A task that ends with whoever waits for it.
+struct Owned<T>(JoinHandle<T>);
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
