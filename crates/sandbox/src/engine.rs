@@ -116,9 +116,12 @@ impl WasmtimeRuntime {
 
 impl Runtime for WasmtimeRuntime {
     fn run(&self, job: Job) -> Pin<Box<dyn Future<Output = Result<Exit, RunError>> + Send + '_>> {
+        let job = Box::new(job);
         Box::pin(async move {
-            // Boxed, because on its way to its thread a task is moved several times.
-            let run = Box::pin(Arc::clone(&self.host).run(job));
+            let host = Arc::clone(&self.host);
+            // Boxed on the thread that it stays on: what is moved there, and allocated here and
+            // freed there, is small.
+            let run = async move { Box::pin(host.run(job)).await };
             threads::run_on(self.threads.handle(), run).await
         })
     }
@@ -230,7 +233,7 @@ impl Host {
         place.map(Some).map_err(|_| RunError::Stopped)
     }
 
-    async fn run(self: Arc<Self>, mut job: Job) -> Result<Exit, RunError> {
+    async fn run(self: Arc<Self>, mut job: Box<Job>) -> Result<Exit, RunError> {
         let ready = self.ready(&mut job).await?;
         let exit = match &ready.asked {
             Asked::Call(call) => {
@@ -238,7 +241,8 @@ impl Host {
                 let _slot = self.ticker.enter();
                 guest::run(call, &job).await?
             }
-            Asked::Service(service) => service.serve(Arc::clone(&self), &job).await?,
+            // Boxed, because it would make every guest's future twice as large.
+            Asked::Service(service) => Box::pin(service.serve(Arc::clone(&self), &job)).await?,
         };
         Ok(ready.account(exit, self.worlds.told(&job)))
     }
