@@ -3,8 +3,6 @@
 //! A module may call a function a megabyte of terminal escape sequences, and its traps name that
 //! function. What leaves this crate is short and has no control characters.
 
-use std::fmt::{self, Display, Write};
-
 /// Long enough for any mangled name that a person would read.
 const CHARS_MAX: usize = 160;
 
@@ -25,29 +23,39 @@ pub(crate) fn excerpt(text: &str) -> String {
     excerpt
 }
 
-/// As [`excerpt`], of what is written, of which no more is made than is shown: a short value may
-/// stand for more text than anybody has memory for.
-pub(crate) fn excerpt_of(text: impl Display) -> String {
-    let mut head = Head(String::new());
-    // What does not fit would not be shown either.
-    let _cut = write!(head, "{text}");
-    excerpt(&head.0)
-}
+#[cfg(feature = "wasmtime")]
+pub(crate) use written::excerpt_of;
 
-/// The beginning of a text, and an error for whoever writes on.
-struct Head(String);
+#[cfg(feature = "wasmtime")]
+mod written {
+    use std::fmt::{self, Display, Write};
 
-impl Write for Head {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        // A character takes at most four bytes.
-        const BYTES_MAX: usize = 4 * (CHARS_MAX + 1);
-        for char in text.chars() {
-            self.0.push(char);
-            if self.0.len() > BYTES_MAX {
-                return Err(fmt::Error);
+    use super::{CHARS_MAX, excerpt};
+
+    /// As [`excerpt`], of what is written, of which no more is made than is shown: a short value may
+    /// stand for more text than anybody has memory for.
+    pub(crate) fn excerpt_of(text: impl Display) -> String {
+        let mut head = Head(String::new());
+        // What does not fit would not be shown either.
+        let _cut = write!(head, "{text}");
+        excerpt(&head.0)
+    }
+
+    /// The beginning of a text, and an error for whoever writes on.
+    struct Head(String);
+
+    impl Write for Head {
+        fn write_str(&mut self, text: &str) -> fmt::Result {
+            // A character takes at most four bytes.
+            const BYTES_MAX: usize = 4 * (CHARS_MAX + 1);
+            for char in text.chars() {
+                self.0.push(char);
+                if self.0.len() > BYTES_MAX {
+                    return Err(fmt::Error);
+                }
             }
+            Ok(())
         }
-        Ok(())
     }
 }
 

@@ -3,7 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use propeller_model::{Bound, Engine, Limits, Profile, SetBy};
+#[cfg(feature = "wasmtime")]
+use propeller_model::Profile;
+use propeller_model::{Bound, Engine, Limits, SetBy};
 use serde::{Deserialize, Serialize};
 
 /// The end of a guest.
