@@ -17,7 +17,8 @@ mod instruction;
 use wasm_encoder::{Component, Encode, Module, NameMap, NameSection, RawSection};
 use wasmparser::{
     BinaryReader, BinaryReaderError, CodeSectionReader, FunctionBody, FunctionSectionReader,
-    ImportSectionReader, Operator, TableSectionReader, TypeRef, TypeSectionReader,
+    ImportSectionReader, Operator, TableSectionReader, TypeRef, TypeSectionReader, Validator,
+    WasmFeatures,
 };
 
 use instruction::Instruction;
@@ -54,7 +55,7 @@ const BULK_PREFIX: u8 = 0xfc;
 /// Custom sections that point at instructions. Here these move.
 const ABOUT_CODE: &str = "metadata.code.";
 
-/// How much an instruction does at one go.
+/// How much is done at one go.
 #[derive(Clone, Copy)]
 pub(crate) struct Pieces {
     /// Of memory.
@@ -63,9 +64,13 @@ pub(crate) struct Pieces {
     pub(crate) elements: u32,
 }
 
-/// This is no module or component. An engine finds the same, and says it better.
-#[derive(Debug)]
-struct Unreadable;
+/// This is no module or component, of which an engine says more, or one that is made so that it
+/// cannot be brought into pieces.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "its bulk instructions cannot be made interruptible: components lie in one another too deep"
+)]
+pub(crate) struct Unreadable;
 
 impl From<BinaryReaderError> for Unreadable {
     fn from(_: BinaryReaderError) -> Self {
@@ -73,10 +78,11 @@ impl From<BinaryReaderError> for Unreadable {
     }
 }
 
-/// The module or component `wasm` with its bulk instructions in `pieces`; nothing if it has none, or
-/// is one that no engine accepts.
-pub(crate) fn in_pieces(wasm: &[u8], pieces: Pieces) -> Option<Vec<u8>> {
-    rewritten(wasm, pieces, 0).ok().flatten()
+/// The module or component `wasm` with its bulk instructions in `pieces`; nothing if it has none.
+pub(crate) fn in_pieces(wasm: &[u8], pieces: Pieces) -> Result<Option<Vec<u8>>, Unreadable> {
+    // What names a function or type that is not there would name one of ours.
+    Validator::new_with_features(WasmFeatures::all()).validate_all(wasm)?;
+    rewritten(wasm, pieces, 0)
 }
 
 fn rewritten(wasm: &[u8], pieces: Pieces, depth: usize) -> Result<Option<Vec<u8>>, Unreadable> {
@@ -224,11 +230,13 @@ impl Added {
         let mut operators = body.get_operators_reader()?;
         let (mut new, mut copied) = (Vec::new(), 0);
         let mut constant = None;
+        // Between two looks at the epoch there may be a whole body.
+        let mut left = self.pieces;
         while !operators.eof() {
             let at = operators.original_position() - start;
             let operator = operators.read()?;
             if let Some(instruction) = Instruction::of(&operator)
-                && constant.is_none_or(|len| len > instruction.piece(self.pieces))
+                && !constant.is_some_and(|len| instruction.fits(len, &mut left))
             {
                 new.extend_from_slice(old.get(copied..at).ok_or(Unreadable)?);
                 wasm_encoder::Instruction::Call(self.function(instruction)?).encode(&mut new);

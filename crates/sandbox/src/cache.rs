@@ -84,6 +84,17 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
         kept.is_some()
     }
 
+    /// Gives up a cell that nobody waits for any more, before it is filled. Its slot and whoever was
+    /// to fill it have it still.
+    pub(crate) fn abandon(&self, key: &K, cell: &Cell<V>) -> bool {
+        let mut slots = self.lock();
+        let abandoned = Arc::strong_count(cell) <= 2;
+        if abandoned {
+            slots.remove(key);
+        }
+        abandoned
+    }
+
     /// Drops what nobody has used for the time to live, and says when the next one will have been
     /// there that long; `None` if nothing is kept.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {

@@ -121,6 +121,10 @@ where
     ) {
         let shelf = Arc::clone(self);
         tokio::task::spawn_blocking(move || {
+            // It may have waited for a thread, and the jobs no longer.
+            if shelf.cache.abandon(&key, &cell) {
+                return;
+            }
             shelf.made.fetch_add(1, Ordering::Relaxed);
             // A compiler that panics has met a module that it cannot take, and the jobs that wait
             // have to learn of it; the panic itself is in the process's log.
@@ -191,6 +195,43 @@ mod tests {
             () = forgetting => panic!("it forgets for ever"),
             () = story => assert_eq!(shelf.made(), 3),
         }
+    }
+
+    #[test]
+    fn what_nobody_waits_for_any_more_is_not_begun() {
+        let shelf = shelf(Duration::from_secs(60));
+        let one_thread = tokio::runtime::Builder::new_current_thread()
+            .max_blocking_threads(1)
+            .enable_all()
+            .build()
+            .expect("there are threads");
+        one_thread.block_on(async {
+            let (go, going) = std::sync::mpsc::channel();
+            let mut first = Box::pin(shelf.get(1, &WASM, move |_| {
+                going.recv().ok();
+                Ok((Arc::new(()), 1))
+            }));
+            let begun = async {
+                while shelf.made() == 0 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! {
+                _ = &mut first => panic!("it is not made yet"),
+                () = begun => {}
+            }
+            let second = shelf.get(2, &WASM, |_| panic!("nobody waits for it"));
+            tokio::select! {
+                biased;
+                _ = second => panic!("there is no thread for it"),
+                () = std::future::ready(()) => {}
+            }
+            go.send(()).expect("somebody listens");
+            assert!(first.await.is_ok());
+            let third = shelf.get(3, &WASM, |_| Ok((Arc::new(()), 1)));
+            assert!(third.await.is_ok());
+            assert_eq!(shelf.made(), 2);
+        });
     }
 
     #[tokio::test]

@@ -76,6 +76,20 @@ impl Instruction {
         }
     }
 
+    /// Whether so much of it is within what is `left`, which it takes then.
+    pub(super) fn fits(self, len: u32, left: &mut Pieces) -> bool {
+        let rest = self.piece(*left).checked_sub(len);
+        match (self, rest) {
+            (_, None) => return false,
+            (
+                Self::MemoryFill { .. } | Self::MemoryCopy { .. } | Self::MemoryInit { .. },
+                Some(rest),
+            ) => left.bytes = rest,
+            (_, Some(rest)) => left.elements = rest,
+        }
+        true
+    }
+
     /// The types of its operands, in a module whose tables hold `elements`; nothing if it has no
     /// such table, or one that preview 1 programs have no need of.
     pub(super) fn params(self, elements: &[wasmparser::RefType]) -> Option<[ValType; 3]> {
@@ -98,12 +112,10 @@ impl Instruction {
         !matches!(self, Self::MemoryFill { .. } | Self::TableFill { .. })
     }
 
-    /// Whether what it writes may be what it has yet to read.
+    /// Whether what it writes may be what it has yet to read: an imported memory or table may have
+    /// several indices.
     fn may_overlap(self) -> bool {
-        match self {
-            Self::MemoryCopy { to, from } | Self::TableCopy { to, from } => to == from,
-            _ => false,
-        }
+        matches!(self, Self::MemoryCopy { .. } | Self::TableCopy { .. })
     }
 
     /// The instruction itself, for operands on the stack.

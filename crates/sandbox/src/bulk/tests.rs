@@ -4,12 +4,16 @@ use arbitrary::Unstructured;
 use wasmparser::{Validator, WasmFeatures};
 use wasmtime::{Engine, Instance, Module, Ref, Store, Trap, TypedFunc};
 
-use super::{Pieces, in_pieces};
+use super::Pieces;
 
 const SMALL: Pieces = Pieces {
     bytes: 7,
     elements: 3,
 };
+
+fn in_pieces(wasm: &[u8], pieces: Pieces) -> Option<Vec<u8>> {
+    super::in_pieces(wasm, pieces).expect("it is valid")
+}
 
 /// Every bulk instruction, with its operands from outside.
 const ALL: &str = r#"
@@ -188,6 +192,44 @@ fn what_is_short_for_certain_stays_as_it_is() {
 }
 
 #[test]
+fn one_body_does_no_more_than_a_piece_at_one_go() {
+    let fill = "(memory.fill (i32.const 0) (i32.const 0) (i32.const 4))";
+    let text = format!("(module (memory 1) (func {fill} {fill} {fill}))");
+    let pieced = in_pieces(&binary(&text), SMALL).expect("it has instructions for that");
+    let text = wasmprinter::print_bytes(&pieced).expect("it is valid");
+    assert_eq!(text.matches("call $memory.fill").count(), 2, "{text}");
+}
+
+#[test]
+fn a_memory_under_two_indices_is_copied_as_the_one_that_it_is() {
+    let text = r#"(module
+        (import "a" "memory" (memory 1))
+        (import "a" "memory" (memory 1))
+        (func (export "run") (param i32 i32 i32)
+          (memory.copy 1 0 (local.get 0) (local.get 1) (local.get 2))))"#;
+    let whole = binary(text);
+    let pieced = in_pieces(&whole, SMALL).expect("it has instructions for that");
+    let engine = Engine::default();
+    let copied = [whole, pieced].map(|wasm| {
+        let mut store = Store::new(&engine, ());
+        let memory = wasmtime::Memory::new(&mut store, wasmtime::MemoryType::new(1, None));
+        let memory = memory.expect("there is memory");
+        for (place, byte) in (0..=u8::MAX).cycle().zip(memory.data_mut(&mut store)) {
+            *byte = place;
+        }
+        let module = Module::from_binary(&engine, &wasm).expect("it is valid");
+        let imports = [memory.into(), memory.into()];
+        let instance = Instance::new(&mut store, &module, &imports).expect("they fit");
+        let run = instance.get_typed_func::<(u32, u32, u32), ()>(&mut store, "run");
+        let run = run.expect("a function");
+        run.call(&mut store, (10, 3, 100)).expect("it is in bounds");
+        run.call(&mut store, (3, 10, 100)).expect("it is in bounds");
+        memory.data(&store)[..200].to_vec()
+    });
+    assert_eq!(copied[0], copied[1]);
+}
+
+#[test]
 fn a_constant_that_is_not_the_length_does_not_count_as_one() {
     let text = "(module (memory 1) (func (param i32)
         (memory.fill (i32.const 0) (i32.const 0) (i32.sub (local.get 0) (i32.const 1)))))";
@@ -223,7 +265,7 @@ fn modules_in_components_are_reached_at_any_depth() {
 }
 
 #[test]
-fn what_is_no_module_is_left_to_the_engine() {
+fn what_is_no_module_or_too_deep_is_refused() {
     let mut deep = binary("(component)");
     for _ in 0..10_000 {
         let mut outer = wasm_encoder::Component::new();
@@ -233,7 +275,7 @@ fn what_is_no_module_is_left_to_the_engine() {
     let whole = binary(ALL);
     let cut = &whole[..whole.len() - 20];
     for wasm in [&b""[..], b"\0asm", b"\0asm\x01\0\0\0\x0a", cut, &deep] {
-        assert!(in_pieces(wasm, SMALL).is_none());
+        assert!(super::in_pieces(wasm, SMALL).is_err());
     }
 }
 
@@ -253,6 +295,9 @@ fn generated_modules_stay_valid() {
         let config = wasm_smith::Config {
             bulk_memory_enabled: true,
             memory64_enabled: false,
+            // No engine of ours has them.
+            exceptions_enabled: false,
+            gc_enabled: false,
             reference_types_enabled: true,
             min_memories: 1,
             max_memories: 3,

@@ -11,8 +11,6 @@ use super::call::LinkedModule;
 use super::excerpt::excerpt;
 use super::guest::Guest;
 use super::pool;
-#[cfg(target_os = "linux")]
-use super::split::Kind;
 use super::world::World;
 use crate::bulk;
 use crate::config::Allocator;
@@ -134,20 +132,24 @@ impl Target {
     ) -> Result<T, RunError> {
         // A guest that checks nothing ends with its process, at any instruction.
         let pieced = match self.world {
-            World::Unmetered => None,
+            World::Unmetered => Ok(None),
             World::Real | World::Virtual => bulk::in_pieces(wasm, bulk::PIECES),
         };
         let compiled = match pieced {
-            // If it is refused, the reason has to be about what was sent.
-            Some(pieced) => compile(&pieced).or_else(|_| compile(wasm)),
-            None => compile(wasm),
+            Ok(None) => compile(wasm),
+            // The reason has to be about what was sent. If that is fine as it is, it is refused all
+            // the same: nobody could stop it.
+            Ok(Some(pieced)) => {
+                compile(&pieced).map_err(|ours| compile(wasm).err().unwrap_or(ours))
+            }
+            Err(unreadable) => compile(wasm).and(Err(wasmtime::Error::new(unreadable))),
         };
         compiled.map_err(|error| invalid(&error))
     }
 
     /// Compiles `wasm` to bytes, for whoever has an engine for this target.
     #[cfg(target_os = "linux")]
-    pub(super) fn image(self, wasm: &[u8]) -> Result<(Kind, Vec<u8>), RunError> {
+    pub(super) fn image(self, wasm: &[u8]) -> Result<Vec<u8>, RunError> {
         let is_component = is_component(wasm)?;
         // No guest lives here, and code does not depend on how many there is room for.
         let allocator = match self.pooled {
@@ -157,12 +159,8 @@ impl Target {
         let engine = engine(self.stack_bytes, self.world, allocator)
             .map_err(|error| RunError::Runtime(Arc::from(error.into_boxed_dyn_error())))?;
         match is_component {
-            true => self
-                .compile(wasm, |wasm| engine.precompile_component(wasm))
-                .map(|code| (Kind::Component, code)),
-            false => self
-                .compile(wasm, |wasm| engine.precompile_module(wasm))
-                .map(|code| (Kind::Module, code)),
+            true => self.compile(wasm, |wasm| engine.precompile_component(wasm)),
+            false => self.compile(wasm, |wasm| engine.precompile_module(wasm)),
         }
     }
 }

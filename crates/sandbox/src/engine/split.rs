@@ -77,7 +77,7 @@ impl Compiler {
     pub(crate) fn image(&self, job: &Job, wasm: &[u8]) -> Result<OwnedFd, RunError> {
         let worlds = &self.0.worlds;
         let target = worlds.side(worlds.of(job)).on_demand.target();
-        let (_, code) = target.image(wasm)?;
+        let code = target.image(wasm)?;
         memfd::sealed("code", &code).map_err(|error| RunError::Runtime(Arc::new(error)))
     }
 
@@ -124,8 +124,11 @@ pub(super) fn made_by(
         memory_bytes_max: config.compile_memory_bytes_max,
     };
     Box::new(move |half, wasm| {
-        code::is_component(wasm)?;
-        let image = compilers.compile(half.target(), wasm)?;
+        let kind = match code::is_component(wasm)? {
+            true => Kind::Component,
+            false => Kind::Module,
+        };
+        let image = compilers.compile(half.target(), kind, wasm)?;
         let code = Code::link(&half.linkers, &image.load(&half.engine)?)?;
         Ok(Compiled {
             code,
@@ -135,7 +138,7 @@ pub(super) fn made_by(
 }
 
 /// Compiles `wasm`, in the process that is there for that.
-pub(crate) fn compiled(target: Target, wasm: &[u8]) -> Result<(Kind, Vec<u8>), RunError> {
+pub(crate) fn compiled(target: Target, wasm: &[u8]) -> Result<Vec<u8>, RunError> {
     target.image(wasm)
 }
 

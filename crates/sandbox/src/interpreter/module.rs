@@ -57,7 +57,12 @@ impl Loaded {
             None => (None, None),
         };
         let pieced = bulk::in_pieces(lifted.as_deref().unwrap_or(wasm), bulk::PIECES);
-        let changed = pieced.or(lifted);
+        let pieced = pieced.or_else(|unreadable| {
+            sent()?;
+            let reason = unreadable.to_string();
+            Err(RunError::Invalid { reason })
+        });
+        let changed = pieced?.or(lifted);
         let module = Module::new(&engine, changed.as_deref().unwrap_or(wasm));
         let module = match module {
             Ok(module) => module,

@@ -19,10 +19,12 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{SealFlags, fcntl_get_seals};
+use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
+use rustix::io::ioctl_fionbio;
 use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 
@@ -41,7 +43,7 @@ const ARGUMENT: &str = "--guest-compiler";
 const NO_MEMORY: &str = "memory allocation of";
 
 /// How much is read of what a compiler says at its end.
-const LAST_WORDS_BYTES_MAX: u64 = 4 * 1024;
+const LAST_WORDS_BYTES_MAX: usize = 4 * 1024;
 
 /// What a compiler is to do, with the module in a memory file.
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,13 +52,15 @@ struct Order {
     wasm_len: u64,
     /// How much memory it may have.
     memory_bytes_max: u64,
+    /// How long it may be on processors, if nobody ends it.
+    cpu_seconds_max: u64,
 }
 
 /// What it has to say.
 #[derive(Debug, Serialize, Deserialize)]
 enum Answer {
     /// With the code in a memory file.
-    Compiled(Kind),
+    Compiled,
     /// The module is none.
     Invalid {
         reason: String,
@@ -84,8 +88,13 @@ pub(crate) struct Image {
 }
 
 impl Compilers {
-    /// Compiles `wasm`, on this thread, which waits.
-    pub(crate) fn compile(&self, target: Target, wasm: &[u8]) -> Result<Image, RunError> {
+    /// Compiles `wasm`, which is of that `kind`, while this thread waits.
+    pub(crate) fn compile(
+        &self,
+        target: Target,
+        kind: Kind,
+        wasm: &[u8],
+    ) -> Result<Image, RunError> {
         let deadline = Instant::now() + self.patience;
         let mut compiler = Compiler::start(&self.program).map_err(host)?;
         let module = memfd::sealed("module", wasm).map_err(host)?;
@@ -93,6 +102,7 @@ impl Compilers {
             target,
             wasm_len: wasm.len() as u64,
             memory_bytes_max: self.memory_bytes_max,
+            cpu_seconds_max: self.cpu_seconds_max(),
         };
         // If it is gone, there is no answer, which says more.
         socket::send(&compiler.socket, &encode(&order), &[module.as_fd()]).ok();
@@ -102,13 +112,31 @@ impl Compilers {
             });
         }
         match compiler.answer() {
-            (Some(Answer::Compiled(kind)), Some(file)) if is_sealed(&file) => {
-                Ok(Image { file, kind })
-            }
-            (Some(Answer::Invalid { reason }), None) => Err(RunError::Invalid { reason }),
-            (Some(Answer::Failed { reason }), None) => Err(failed(reason)),
+            (Some(Answer::Compiled), Some(file)) if self.is_code(&file) => Ok(Image { file, kind }),
+            (Some(Answer::Invalid { reason }), None) => Err(RunError::Invalid {
+                reason: excerpt(&reason),
+            }),
+            (Some(Answer::Failed { reason }), None) => Err(failed(excerpt(&reason))),
             _ => Err(compiler.ended(self.memory_bytes_max)),
         }
+    }
+}
+
+impl Compilers {
+    /// Twice what all processors can do in the time that it has.
+    fn cpu_seconds_max(&self) -> u64 {
+        let processors = thread::available_parallelism().map_or(1, usize::from) as u64;
+        let seconds = self.patience.as_secs().saturating_add(1);
+        seconds.saturating_mul(processors).saturating_mul(2)
+    }
+
+    /// Whether nobody can change what is in `file`, nor take it away under a mapping, and it is no
+    /// longer than what a compiler may have.
+    fn is_code(&self, file: &OwnedFd) -> bool {
+        let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
+        let sealed = fcntl_get_seals(file).is_ok_and(|sealed| sealed.contains(seals));
+        let fits = |len| u64::try_from(len).is_ok_and(|len| len <= self.memory_bytes_max);
+        sealed && fstat(file).is_ok_and(|file| fits(file.st_size))
     }
 }
 
@@ -166,24 +194,29 @@ impl Compiler {
     /// Why there was no answer.
     fn ended(&mut self, limit_bytes: u64) -> RunError {
         self.process.kill().ok();
-        let mut words = Vec::new();
-        if let Some(stderr) = &mut self.process.stderr {
-            stderr
-                .take(LAST_WORDS_BYTES_MAX)
-                .read_to_end(&mut words)
-                .ok();
-        }
+        let end = self.process.wait();
+        let words = self.last_words().unwrap_or_default();
         let words = String::from_utf8_lossy(&words);
         if words.contains(NO_MEMORY) {
             return RunError::CompileMemory { limit_bytes };
         }
-        failed(match words.trim() {
-            "" => match self.process.wait() {
-                Ok(status) => format!("it ended with {status}"),
-                Err(error) => error.to_string(),
-            },
-            words => excerpt(words),
+        failed(match (words.trim(), end) {
+            ("", Ok(status)) => format!("it ended with {status}"),
+            ("", Err(error)) => error.to_string(),
+            (words, _) => excerpt(words),
         })
+    }
+
+    /// What is there of what it said, without waiting for whoever else may hold the other end.
+    fn last_words(&mut self) -> io::Result<Vec<u8>> {
+        let mut words = vec![0; LAST_WORDS_BYTES_MAX];
+        let Some(stderr) = &mut self.process.stderr else {
+            return Ok(Vec::new());
+        };
+        ioctl_fionbio(&*stderr, true)?;
+        let len = stderr.read(&mut words)?;
+        words.truncate(len);
+        Ok(words)
     }
 }
 
@@ -192,12 +225,6 @@ impl Drop for Compiler {
         self.process.kill().ok();
         self.process.wait().ok();
     }
-}
-
-/// Whether nobody can change what is in `file`, nor take it away under a mapping.
-fn is_sealed(file: &OwnedFd) -> bool {
-    let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE;
-    fcntl_get_seals(file).is_ok_and(|sealed| sealed.contains(seals))
 }
 
 fn host(error: io::Error) -> RunError {

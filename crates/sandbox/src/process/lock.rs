@@ -26,6 +26,7 @@ use seccompiler::apply_filter;
 use super::filter::Filters;
 use super::mechanism::{Mechanism, Name, State, first_failure};
 use super::sys;
+use super::zygote::started_by_a_proplet;
 use crate::job::Job;
 
 /// Who children are if the proplet is root: the user that owns nothing.
@@ -159,13 +160,20 @@ pub(super) fn guest(locks: Locks, filters: &Filters, job: &Job, input: u64) -> R
     Ok(())
 }
 
-/// Locks a process that compiles, and lets it have so much memory. It has to start threads, and
-/// needs nothing else. Beyond the memory it gives up what it can: where a kernel lacks a mechanism,
-/// that is decided for guests.
-pub(super) fn compiler(memory_bytes: u64) -> io::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL))?;
-    limit(Resource::Data, memory_bytes)?;
+/// Locks a process that compiles, and lets it have so much memory and time on processors. It has to
+/// start threads, and needs nothing else. Beyond that it gives up what it can: where a kernel lacks
+/// a mechanism, that is decided for guests.
+pub(super) fn compiler(memory_bytes: u64, cpu_seconds: u64) -> io::Result<()> {
     leave_root().ok();
+    // After the user, whose change would undo it.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if !started_by_a_proplet() {
+        // It died before it could take this process with it.
+        sys::exit(0);
+    }
+    limit(Resource::Data, memory_bytes)?;
+    limit(Resource::Fsize, memory_bytes)?;
+    limit(Resource::Cpu, cpu_seconds)?;
     not_dumpable().ok();
     leave(NAMESPACES).ok();
     set_no_new_privs(true).ok();

@@ -20,7 +20,7 @@ pub(in crate::process) fn enter() {
         turn_away(ARGUMENT);
     }
     let (answer, code) = match work() {
-        Ok((kind, code)) => (Answer::Compiled(kind), Some(code)),
+        Ok(code) => (Answer::Compiled, Some(code)),
         Err(RunError::Invalid { reason }) => (Answer::Invalid { reason }, None),
         Err(error) => {
             let reason = match &error {
@@ -36,7 +36,7 @@ pub(in crate::process) fn enter() {
     sys::exit(0)
 }
 
-fn work() -> Result<(split::Kind, OwnedFd), RunError> {
+fn work() -> Result<OwnedFd, RunError> {
     sys::close_from(3).map_err(host)?;
     let mut buffer = vec![0; MESSAGE_BYTES_MAX];
     let mut with = Vec::new();
@@ -50,12 +50,13 @@ fn work() -> Result<(split::Kind, OwnedFd), RunError> {
         target,
         wasm_len,
         memory_bytes_max,
+        cpu_seconds_max,
     } = order;
-    lock::compiler(memory_bytes_max).map_err(host)?;
+    lock::compiler(memory_bytes_max, cpu_seconds_max).map_err(host)?;
     let wasm_len = usize::try_from(wasm_len).map_err(host)?;
     let wasm = memfd::contents(&module, wasm_len).map_err(host)?;
-    let (kind, code) = split::compiled(target, &wasm)?;
-    Ok((kind, memfd::sealed("code", &code).map_err(host)?))
+    let code = split::compiled(target, &wasm)?;
+    memfd::sealed("code", &code).map_err(host)
 }
 
 fn host(error: impl Display) -> RunError {
