@@ -52,7 +52,7 @@ enum Verb {
 fn main() -> ExitCode {
     // Before there are threads: proplets are part of this program.
     propeller_proplet::isolation::enter_if_child();
-    // The first thing: whoever uses TLS later finds one provider, and the same one.
+    // Then this: whoever uses TLS later finds one provider, and the same one.
     if rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
         .is_err()
