@@ -161,7 +161,7 @@ struct Added {
     /// How many functions and types it has without them.
     first_function: u32,
     first_type: u32,
-    /// What its tables hold, as it is encoded.
+    /// What each of its tables holds.
     elements: Vec<wasmparser::RefType>,
 }
 

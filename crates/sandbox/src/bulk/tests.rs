@@ -274,7 +274,16 @@ fn what_is_no_module_or_too_deep_is_refused() {
     }
     let whole = binary(ALL);
     let cut = &whole[..whole.len() - 20];
-    for wasm in [&b""[..], b"\0asm", b"\0asm\x01\0\0\0\x0a", cut, &deep] {
+    let with = |at: usize, byte: u8| {
+        let mut other = whole.clone();
+        other[at] = byte;
+        other
+    };
+    // Another magic number, another version, another layer.
+    let [no_wasm, version_2, component] = [with(1, b'b'), with(4, 2), with(6, 1)];
+    let headless = [&no_wasm[..], &version_2, &component];
+    let short = [&b""[..], b"\0asm", b"\0asm\x01\0\0\0\x0a", cut, &deep];
+    for wasm in short.into_iter().chain(headless) {
         assert!(super::in_pieces(wasm, SMALL).is_err());
     }
 }

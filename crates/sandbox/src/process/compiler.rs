@@ -34,7 +34,7 @@ use crate::engine::split::{Kind, Target, Unlinked};
 use crate::excerpt::excerpt;
 use crate::runtime::RunError;
 
-pub(super) use work::enter;
+pub(super) use work::{TakenOver, enter};
 
 /// The hidden first argument.
 const ARGUMENT: &str = "--guest-compiler";
@@ -58,7 +58,7 @@ struct Order {
 
 /// What it has to say.
 #[derive(Debug, Serialize, Deserialize)]
-enum Answer {
+pub(super) enum Answer {
     /// With the code in a memory file.
     Compiled,
     /// The module is none.
@@ -120,9 +120,7 @@ impl Compilers {
             _ => Err(compiler.ended(self.memory_bytes_max)),
         }
     }
-}
 
-impl Compilers {
     /// Twice what all processors can do in the time that it has.
     fn cpu_seconds_max(&self) -> u64 {
         let processors = thread::available_parallelism().map_or(1, usize::from) as u64;

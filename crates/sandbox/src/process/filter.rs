@@ -1,13 +1,15 @@
 //! Which system calls a child may make: one list while it waits and loads, a shorter one while its
-//! guest runs.
+//! guest runs; and which a compiler may make.
 //!
-//! Anything else ends the process at once. An error code instead would let native code find out
-//! what is there, and nobody would notice that a guest has become native code. The filter checks
-//! the architecture too, so the numbers of other ABIs are no way round.
+//! Anything else ends a child at once. An error code instead would let native code find out
+//! what is there, and nobody would notice that a guest has become native code. A compiler has a C
+//! library and threads, which try what is new and make do with what is old: anything else is not
+//! there. The filters check the architecture too, so the numbers of other ABIs are no way round.
 
 use std::collections::BTreeMap;
 use std::os::fd::RawFd;
 
+use rustix::process::Pid;
 use seccompiler::{
     BackendError, BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition,
     SeccompFilter, SeccompRule,
@@ -37,6 +39,37 @@ const ALWAYS: [i64; 14] = [
     libc::SYS_exit_group,
 ];
 
+/// Calls that a compiler needs with any arguments.
+const COMPILING: [i64; 22] = [
+    // Memory. What is mapped is checked apart.
+    libc::SYS_munmap,
+    libc::SYS_mremap,
+    libc::SYS_madvise,
+    libc::SYS_brk,
+    // Threads, which `clone` alone cannot make.
+    libc::SYS_futex,
+    libc::SYS_set_robust_list,
+    libc::SYS_rseq,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_sched_yield,
+    libc::SYS_restart_syscall,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+    // The end of a thread's stack, and aborting.
+    libc::SYS_rt_sigaction,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    // Hash maps, and what takes how long.
+    libc::SYS_getrandom,
+    libc::SYS_clock_gettime,
+    // The module, which is open, and the code.
+    libc::SYS_pread64,
+    libc::SYS_close,
+];
+
 /// Both filters, built once in the zygote.
 pub(super) struct Filters {
     /// For a child that waits for its job and loads its code.
@@ -49,16 +82,21 @@ impl Filters {
     /// Filters for children whose socket is `socket`.
     pub(super) fn build(socket: RawFd) -> Result<Self, BackendError> {
         Ok(Self {
-            waiting: program(waiting(socket)?)?,
-            running: program(running(socket)?)?,
+            waiting: program(waiting(socket)?, SeccompAction::KillProcess)?,
+            running: program(running(socket)?, SeccompAction::KillProcess)?,
         })
     }
 }
 
-fn program(rules: Rules) -> Result<BpfProgram, BackendError> {
+/// A filter for the process that compiles, whose number is `process`.
+pub(super) fn compiler(process: Pid) -> Result<BpfProgram, BackendError> {
+    let not_there = SeccompAction::Errno(libc::ENOSYS.cast_unsigned());
+    program(compiling(process)?, not_there)
+}
+
+fn program(rules: Rules, otherwise: SeccompAction) -> Result<BpfProgram, BackendError> {
     let arch = std::env::consts::ARCH.try_into()?;
-    let (otherwise, listed) = (SeccompAction::KillProcess, SeccompAction::Allow);
-    SeccompFilter::new(rules, otherwise, listed, arch)?.try_into()
+    SeccompFilter::new(rules, otherwise, SeccompAction::Allow, arch)?.try_into()
 }
 
 /// While a guest runs: nothing becomes executable, nothing is opened or received, and one
@@ -66,9 +104,30 @@ fn program(rules: Rules) -> Result<BpfProgram, BackendError> {
 fn running(socket: RawFd) -> Result<Rules, BackendError> {
     let mut rules: Rules = ALWAYS.iter().map(|call| (*call, Vec::new())).collect();
     rules.insert(libc::SYS_write, vec![one(descriptor(socket)?)?]);
-    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
-        rules.insert(call, vec![one(without(libc::PROT_EXEC)?)?]);
-    }
+    rules.insert(libc::SYS_mmap, vec![mapped_without(libc::PROT_EXEC)?]);
+    rules.insert(libc::SYS_mprotect, vec![one(without(libc::PROT_EXEC)?)?]);
+    Ok(rules)
+}
+
+/// While a module is compiled: memory and threads, and one answer. No process, no file, no signal
+/// but to itself, nothing executable, and nothing that would change how it ends.
+fn compiling(process: Pid) -> Result<Rules, BackendError> {
+    let mut rules: Rules = COMPILING.iter().map(|call| (*call, Vec::new())).collect();
+    rules.insert(libc::SYS_mmap, vec![mapped_without(libc::PROT_EXEC)?]);
+    rules.insert(libc::SYS_mprotect, vec![one(without(libc::PROT_EXEC)?)?]);
+    let thread = masked(0, libc::CLONE_THREAD.cast_unsigned(), true)?;
+    rules.insert(libc::SYS_clone, vec![one(thread)?]);
+    let itself = equals(0, process.as_raw_nonzero().get().cast_unsigned())?;
+    rules.insert(libc::SYS_tgkill, vec![one(itself)?]);
+    let name = equals(0, libc::PR_SET_NAME.cast_unsigned())?;
+    rules.insert(libc::SYS_prctl, vec![one(name)?]);
+    // What it says at its end, and the code.
+    let (len, from) = (SeccompCmpArgLen::Dword, SeccompCmpOp::Ge);
+    let written = SeccompCondition::new(0, len, from, 2)?;
+    rules.insert(libc::SYS_write, vec![one(written)?]);
+    let add_seals = equals(1, libc::F_ADD_SEALS.cast_unsigned())?;
+    rules.insert(libc::SYS_fcntl, vec![one(add_seals)?]);
+    rules.insert(libc::SYS_sendmsg, vec![one(descriptor(0)?)?]);
     Ok(rules)
 }
 
@@ -92,13 +151,16 @@ fn waiting(socket: RawFd) -> Result<Rules, BackendError> {
     let open_file = equals(2, libc::AT_EMPTY_PATH.cast_unsigned())?;
     rules.insert(libc::SYS_statx, vec![one(open_file)?]);
     // Code is mapped, then made executable; never both writable and executable.
-    for call in [libc::SYS_mmap, libc::SYS_mprotect] {
-        let either = vec![
-            one(without(libc::PROT_EXEC)?)?,
-            one(without(libc::PROT_WRITE)?)?,
-        ];
-        rules.insert(call, either);
-    }
+    let mapped = [libc::PROT_EXEC, libc::PROT_WRITE].map(mapped_without);
+    let changed = [libc::PROT_EXEC, libc::PROT_WRITE].map(|other| one(without(other)?));
+    rules.insert(
+        libc::SYS_mmap,
+        mapped.into_iter().collect::<Result<_, _>>()?,
+    );
+    rules.insert(
+        libc::SYS_mprotect,
+        changed.into_iter().collect::<Result<_, _>>()?,
+    );
     // The rest of the lock-down.
     let no_new_privileges = equals(0, libc::PR_SET_NO_NEW_PRIVS.cast_unsigned())?;
     let no_new_code = equals(0, libc::PR_SET_MDWE.cast_unsigned())?;
@@ -135,7 +197,20 @@ fn equals(argument: u8, value: u32) -> Result<SeccompCondition, BackendError> {
 
 /// That a mapping does not ask for `protection`. Masked, because Arm adds bits of its own.
 fn without(protection: i32) -> Result<SeccompCondition, BackendError> {
-    let mask = u64::from(protection.cast_unsigned());
+    masked(2, protection.cast_unsigned(), false)
+}
+
+/// A new mapping without `protection`, of the kinds that `RLIMIT_DATA` counts: memory that is shared
+/// is not data to the kernel, and neither is memory that grows downwards.
+fn mapped_without(protection: i32) -> Result<SeccompRule, BackendError> {
+    let uncounted = libc::MAP_SHARED | libc::MAP_GROWSDOWN;
+    let counted = masked(3, uncounted.cast_unsigned(), false)?;
+    SeccompRule::new(vec![without(protection)?, counted])
+}
+
+/// That all bits of `mask` are set in an argument, or none.
+fn masked(argument: u8, mask: u32, set: bool) -> Result<SeccompCondition, BackendError> {
+    let mask = u64::from(mask);
     let (len, is) = (SeccompCmpArgLen::Dword, SeccompCmpOp::MaskedEq(mask));
-    SeccompCondition::new(2, len, is, 0)
+    SeccompCondition::new(argument, len, is, if set { mask } else { 0 })
 }

@@ -14,8 +14,8 @@ use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
 };
 use rustix::process::{
-    DumpableBehavior, Pid, Resource, Rlimit, Signal, chdir, dumpable_behavior, geteuid, getppid,
-    pivot_root, set_dumpable_behavior, set_parent_process_death_signal, setrlimit,
+    DumpableBehavior, Pid, Resource, Rlimit, Signal, chdir, dumpable_behavior, geteuid, getpid,
+    getppid, pivot_root, set_dumpable_behavior, set_parent_process_death_signal, setrlimit,
 };
 use rustix::thread::{
     CapabilitySet, CapabilitySets, Gid, Uid, UnshareFlags, set_capabilities, set_no_new_privs,
@@ -23,7 +23,7 @@ use rustix::thread::{
 };
 use seccompiler::apply_filter;
 
-use super::filter::Filters;
+use super::filter::{self, Filters};
 use super::mechanism::{Mechanism, Name, State, first_failure};
 use super::sys;
 use super::zygote::started_by_a_proplet;
@@ -162,7 +162,7 @@ pub(super) fn guest(locks: Locks, filters: &Filters, job: &Job, input: u64) -> R
 
 /// Locks a process that compiles, and lets it have so much memory and time on processors. It has to
 /// start threads, and needs nothing else. Beyond that it gives up what it can: where a kernel lacks
-/// a mechanism, that is decided for guests.
+/// a mechanism, that is decided for guests. What it writes its code to is open before.
 pub(super) fn compiler(memory_bytes: u64, cpu_seconds: u64) -> io::Result<()> {
     leave_root().ok();
     // After the user, whose change would undo it.
@@ -181,6 +181,9 @@ pub(super) fn compiler(memory_bytes: u64, cpu_seconds: u64) -> io::Result<()> {
     limit(Resource::Msgqueue, 0).ok();
     nothing_allowed().ok();
     no_capabilities().ok();
+    if let Ok(filter) = filter::compiler(getpid()) {
+        apply_filter(&filter).ok();
+    }
     Ok(())
 }
 

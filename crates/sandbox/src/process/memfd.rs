@@ -9,20 +9,31 @@ use rustix::io::Errno;
 /// A sealed memory file with `bytes` in it: never on a disk, never executable as a program, and
 /// never written again, not even by us.
 pub(crate) fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+    let file = empty(name)?;
+    fill(&file, bytes)?;
+    Ok(file)
+}
+
+/// A memory file for [`fill`], made while this process may still make one.
+pub(super) fn empty(name: &str) -> io::Result<OwnedFd> {
     let sealing = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let file = match memfd_create(name, sealing | MemfdFlags::NOEXEC_SEAL) {
         // Before Linux 6.3.
         Err(Errno::INVAL) => memfd_create(name, sealing),
         made => made,
     }?;
+    Ok(file)
+}
+
+/// Writes `bytes` to a memory file and seals it.
+pub(super) fn fill(file: impl AsFd, bytes: &[u8]) -> io::Result<()> {
     let mut left = bytes;
     while !left.is_empty() {
         let written = rustix::io::write(&file, left)?;
         left = &left[written..];
     }
     let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
-    fcntl_add_seals(&file, seals)?;
-    Ok(file)
+    Ok(fcntl_add_seals(file, seals)?)
 }
 
 /// The first `len` bytes of `file`.

@@ -209,6 +209,7 @@ pub(super) fn frame(bytes: &[u8]) -> Option<FromChild<'_>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::process::compiler::Answer;
 
     #[test]
     fn a_frame_comes_back_as_it_was() {
@@ -232,6 +233,8 @@ mod tests {
                 })
                 .collect();
             let _read = frame(&bytes).is_some();
+            let _read = decode::<FromZygote>(&bytes).is_some();
+            let _read = decode::<Answer>(&bytes).is_some();
             seed = seed.wrapping_add(3);
         }
     }

@@ -18,6 +18,7 @@ use rustix::net::sockopt::{socket_peercred, socket_type};
 use rustix::process::{Pid, PidfdFlags, getpid, getppid, pidfd_open};
 
 use super::child::{self, Inheritance, Plan};
+use super::compiler::TakenOver;
 use super::filter::Filters;
 use super::lock::{self, Locks};
 use super::mechanism::Mechanism;
@@ -39,25 +40,31 @@ const NOW: Timespec = Timespec {
 ///
 /// Has to be the first thing in `main`: a zygote has one thread and has opened nothing.
 pub fn enter_if_child() {
-    enter(Plan {
+    let plan = Plan {
         locks: Locks::ALL,
         escaped: None,
-    });
+    };
+    enter(plan, None);
 }
 
-/// As [`enter_if_child`], in a test of the locks: closes only some of them, and runs a function of
-/// the test where a guest would have broken out.
+/// As [`enter_if_child`], in a test of the locks: closes only some of a guest's, and runs a function
+/// of the test where a guest would have broken out, or where a module has taken over its compiler.
 #[cfg(feature = "escaped-guest")]
-pub fn enter_with(locks: Locks, escaped: fn(&Job) -> String) {
-    enter(Plan {
+pub fn enter_with(
+    locks: Locks,
+    escaped: fn(&Job) -> String,
+    taken_over: fn(&[u8]) -> Option<String>,
+) {
+    let plan = Plan {
         locks,
         escaped: Some(escaped),
-    });
+    };
+    enter(plan, Some(taken_over));
 }
 
-fn enter(plan: Plan) {
+fn enter(plan: Plan, taken_over: Option<TakenOver>) {
     crate::external::enter();
-    super::compiler::enter();
+    super::compiler::enter(taken_over);
     if std::env::args_os()
         .nth(1)
         .is_none_or(|argument| argument != ARGUMENT)

@@ -15,6 +15,8 @@ use std::io;
 
 use libc::{c_long, sockaddr_in};
 
+use crate::scan::{found, scan};
+
 /// What an attempt knows of the world outside; all of it is made at run time.
 pub(crate) struct World {
     pub(crate) parent: usize,
@@ -191,6 +193,12 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     }),
     ("make system calls of 32 bits", |_| int_0x80()),
     ("take 8 GiB of memory", |_| fill(8 << 30)),
+    ("take memory that it shares with itself", |_| {
+        map_as(libc::MAP_SHARED | libc::MAP_ANONYMOUS)
+    }),
+    ("take memory that grows downwards", |_| {
+        map_as(libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_GROWSDOWN)
+    }),
     ("find a variable in its environment", |_| {
         found(std::env::vars().count())
     }),
@@ -202,7 +210,7 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     }),
 ];
 
-fn call(number: c_long, [a, b, c, d, e, f]: [usize; 6]) -> i64 {
+pub(crate) fn call(number: c_long, [a, b, c, d, e, f]: [usize; 6]) -> i64 {
     // SAFETY: the arguments are what an attacker would pass; pointers are to what lives long enough.
     result(unsafe { libc::syscall(number, a, b, c, d, e, f) })
 }
@@ -313,6 +321,11 @@ fn map(protection: i32) -> i64 {
     )
 }
 
+/// Memory of a kind that the limit for data does not count.
+fn map_as(flags: i32) -> i64 {
+    call(libc::SYS_mmap, [0, 4096, 3, flags as usize, usize::MAX, 0])
+}
+
 fn fill(bytes: usize) -> i64 {
     let anonymous = (libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE) as usize;
     call(libc::SYS_mmap, [0, bytes, 3, anonymous, usize::MAX, 0])
@@ -332,63 +345,4 @@ fn int_0x80() -> i64 {
 #[cfg(not(target_arch = "x86_64"))]
 fn int_0x80() -> i64 {
     -i64::from(libc::ENOSYS)
-}
-
-/// Nothing found is a failure like any other.
-fn found(count: usize) -> i64 {
-    match count {
-        0 => -i64::from(libc::ENODATA),
-        _ => 1,
-    }
-}
-
-/// Looks for what `masked` hides around its heap, its stack and its data; everywhere, page by page,
-/// would take hours. What is mapped is found out with a call that the filter allows.
-fn scan(masked: &[u8]) -> i64 {
-    let heap = Box::new(0_u8);
-    let (on_heap, on_stack) = (&raw const *heap as usize, &raw const masked as usize);
-    let data = ATTEMPTS.as_ptr() as usize;
-    let mut seen = 0;
-    for place in [on_heap, on_stack, data] {
-        let page = place & !4095;
-        for forward in [true, false] {
-            for step in 0..32_768_usize {
-                let at = if forward {
-                    page + step * 4096
-                } else {
-                    page - (step + 1) * 4096
-                };
-                if !mapped(at) {
-                    break;
-                }
-                seen += occurrences(at, masked);
-            }
-        }
-    }
-    found(seen)
-}
-
-/// Whether [`scan`] finds what is there, or its finding nothing would mean nothing.
-pub(crate) fn scan_works() -> i64 {
-    let canary: Vec<u8> = (0..32_u8).map(|at| at.wrapping_mul(37) ^ 0x5a).collect();
-    let masked: Vec<u8> = canary.iter().map(|byte| !byte).collect();
-    scan(&masked)
-}
-
-fn mapped(page: usize) -> bool {
-    call(
-        libc::SYS_madvise,
-        [page, 4096, libc::MADV_NORMAL as usize, 0, 0, 0],
-    ) == 0
-}
-
-fn occurrences(page: usize, masked: &[u8]) -> usize {
-    // SAFETY: the page is mapped; memory of this process that is mapped near its heap, stack or
-    // data can be read, and if not, the attempt has failed.
-    let bytes = unsafe { std::slice::from_raw_parts(page as *const u8, 4096) };
-    let hit = |window: &[u8]| window.iter().zip(masked).all(|(a, b)| *a == !*b);
-    bytes
-        .windows(masked.len())
-        .filter(|window| hit(window))
-        .count()
 }

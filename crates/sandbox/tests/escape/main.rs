@@ -1,4 +1,5 @@
-//! A guest that has broken out: native code in a guest's process, after the last lock.
+//! A guest that has broken out, and a module that has taken over its compiler: native code in a
+//! guest's process, or a compiler's, after the last lock.
 //!
 //! Every attempt has a fresh child and has to fail. The same attempts in children without locks have
 //! to succeed where they can, or the test would show nothing.
@@ -10,6 +11,8 @@
 )]
 
 mod attempts;
+mod compiler;
+mod scan;
 mod table;
 
 use std::io::Write;
@@ -26,7 +29,9 @@ use propeller_sandbox::{
     Allocator, EngineConfig, Entry, Job, ModuleKey, RunError, Runtime, Transcript,
 };
 
-use attempts::{ATTEMPTS, World, scan_works};
+use attempts::{ATTEMPTS, World};
+use compiler::{COMPILERS_WAY_OUT, taken_over};
+use scan::scan_works;
 use table::{DONE, Row};
 
 const HINT: &str = "if the page is to be told: `cargo test -p propeller-sandbox \
@@ -71,6 +76,18 @@ const BITES: [&str; 14] = [
 /// No attempt: whether the search through memory finds what is there.
 const SCAN_WORKS: &str = "find a canary of its own";
 
+const ENGINE: EngineConfig = EngineConfig {
+    stack_bytes_max: 1024 * 1024,
+    module_bytes_max: 1024 * 1024,
+    compile_max: Duration::from_secs(60),
+    compile_memory_bytes_max: 4 << 30,
+    cache_bytes_max: 1024 * 1024,
+    cache_entries_max: 4,
+    cache_ttl: Duration::from_secs(3600),
+    threads: 1,
+    allocator: Allocator::OnDemand,
+};
+
 const NOTHING_LOCKED: Locks = Locks {
     namespaces: false,
     landlock: false,
@@ -90,7 +107,7 @@ fn main() -> ExitCode {
         Some(NO_SECCOMP) => NO_FILTER,
         _ => Locks::ALL,
     };
-    enter_with(locks, escaped);
+    enter_with(locks, escaped, taken_over);
 
     let asked = |argument: &str| std::env::args().any(|given| given == argument);
     if asked("--list") {
@@ -104,16 +121,23 @@ fn main() -> ExitCode {
     let (all, all_there) = outside.all(&name);
     let (most, _) = outside.all(&outside.copy(&name, NO_SECCOMP));
     let (none, _) = outside.all(&outside.copy(&name, FREE));
-    let rows = all.into_iter().zip(most).zip(none);
-    let rows: Vec<Row> = rows.map(|((all, most), none)| [all, most, none]).collect();
+    let compiling = outside.compiling(&name);
+    let rows = all.into_iter().zip(most).zip(none).zip(compiling);
+    let rows: Vec<Row> = rows
+        .map(|(((all, most), none), compiling)| [all, most, none, compiling])
+        .collect();
     if asked("--tell") {
         table::write(&rows);
     }
     let mut wrong = table::differences(&rows, all_there);
-    for ((name, _), [all, most, none]) in ATTEMPTS.iter().zip(&rows) {
-        println!("| {name} | {all} | {most} | {none} |");
+    for ((name, _), row) in ATTEMPTS.iter().zip(&rows) {
+        println!("| {name} | {} |", row.join(" | "));
+        let [all, _, none, compiling] = row;
         if all.starts_with(DONE) {
             wrong.push(format!("{name}: it works"));
+        }
+        if compiling.starts_with(DONE) && *name != COMPILERS_WAY_OUT {
+            wrong.push(format!("{name}: it works in a compiler"));
         }
         if BITES.contains(name) && !none.starts_with(DONE) {
             wrong.push(format!(
@@ -154,8 +178,16 @@ fn again_with_a_key() -> ExitCode {
 
 /// Runs in a child in place of the guest: one attempt.
 fn escaped(job: &Job) -> String {
-    let mut told = job.args.iter();
-    let mut next = || told.next().cloned().unwrap_or_default();
+    attempt(&job.args)
+}
+
+/// Makes the attempt that these words are of, and says how it went, in the words of a system call.
+fn attempt(words: &[impl AsRef<str>]) -> String {
+    let mut told = words.iter();
+    let mut next = || {
+        told.next()
+            .map_or_else(String::new, |word| word.as_ref().to_owned())
+    };
     let name = next();
     let world = World {
         parent: next().parse().unwrap_or_default(),
@@ -220,17 +252,7 @@ impl Outside {
     /// them.
     fn all(&self, program: &Path) -> (Vec<String>, bool) {
         let runtime = ProcessRuntime::new(ProcessConfig {
-            engine: EngineConfig {
-                stack_bytes_max: 1024 * 1024,
-                module_bytes_max: 1024 * 1024,
-                compile_max: Duration::from_secs(60),
-                compile_memory_bytes_max: 4 << 30,
-                cache_bytes_max: 1024 * 1024,
-                cache_entries_max: 4,
-                cache_ttl: Duration::from_secs(3600),
-                threads: 1,
-                allocator: Allocator::OnDemand,
-            },
+            engine: ENGINE,
             metering: propeller_sandbox::Metering::Full,
             pool: 2,
             guests_max: 4,
