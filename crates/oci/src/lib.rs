@@ -1,0 +1,3 @@
+//! Images: what is in an OCI registry, how it gets there and back, and what protects it.
+
+pub mod media;
