@@ -1,0 +1,7 @@
+//! Signatures of images: vectors, a second implementation, and skopeo over a real registry.
+#![cfg(test)]
+
+mod interop;
+mod live;
+mod support;
+mod vectors;
