@@ -52,7 +52,8 @@ pub fn tag(manifest: Digest) -> String {
     format!("sha256-{}.sig", manifest.hex())
 }
 
-/// What a registry offers as one signature: a layer of the manifest at [`tag`].
+/// What a registry offers as one signature: a layer of the manifest at [`tag`] whose media type is
+/// [`SIMPLE_SIGNING`](crate::media::SIMPLE_SIGNING).
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate<'a> {
     /// The layer's blob. Its own digest is the caller's to check, as for every blob.
@@ -67,8 +68,8 @@ pub struct Candidate<'a> {
 pub struct Verified {
     /// The [fingerprint](VerifyingKey::fingerprint) of the key that signed.
     pub key: Digest,
-    /// The name under which the image was signed, as the signer wrote it (`docker-reference`):
-    /// a repository, with or without a tag.
+    /// The name under which the image was signed (`docker-reference`): a repository, with or
+    /// without a tag. For people: it is cut and cleaned like every foreign text.
     pub identity: String,
 }
 
@@ -182,7 +183,7 @@ fn believe(
         }),
         _ => Ok(Verified {
             key,
-            identity: payload.identity,
+            identity: error::printable(&payload.identity),
         }),
     }
 }

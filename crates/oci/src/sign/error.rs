@@ -37,6 +37,9 @@ pub enum KeyError {
     /// No `-----BEGIN …-----`, or nothing that belongs to one.
     #[error("not a key in PEM form")]
     NotPem,
+    /// More than one key or certificate.
+    #[error("a PEM file with more than one section; a key has a file of its own")]
+    Several,
     /// A PEM file of something else.
     #[error("a PEM file with `{label}`, where {wanted} was expected")]
     Label {
@@ -182,7 +185,7 @@ pub enum VerifyError {
     OtherRepository {
         /// The fingerprint of the key.
         key: Digest,
-        /// The name in the signature, made [`printable`].
+        /// The name in the signature, cut and cleaned.
         identity: String,
         /// What was asked for.
         repository: String,
@@ -235,7 +238,7 @@ pub struct Others {
     pub count: usize,
     /// How many came with a certificate, as signing without a key of one's own does.
     pub keyless: usize,
-    /// The names that they claim to sign for, each once, the first few, made [`printable`].
+    /// The names that they claim to sign for, each once, the first few, cut and cleaned.
     pub claims: Vec<String>,
 }
 

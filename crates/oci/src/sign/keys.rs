@@ -160,15 +160,16 @@ fn digest(bytes: &[u8]) -> Digest {
     Digest(digest)
 }
 
-/// What the first section of a PEM file (RFC 7468) is labelled.
+/// What the one section of a PEM file (RFC 7468) is labelled. A second one would be passed over,
+/// and somebody put it there for a reason.
 ///
 /// `openssl ecparam -genkey` writes a section with the name of the curve before the key's, which
-/// the key repeats.
+/// the key repeats: that one is passed over.
 fn label(pem: &[u8]) -> Result<&str, KeyError> {
     if pem.len() > PEM_BYTES_MAX {
         return Err(KeyError::TooLong { bytes: pem.len() });
     }
-    std::str::from_utf8(pem)
+    let mut labels = std::str::from_utf8(pem)
         .map_err(|_| KeyError::NotPem)?
         .lines()
         .filter_map(|line| {
@@ -176,8 +177,12 @@ fn label(pem: &[u8]) -> Result<&str, KeyError> {
                 .strip_prefix("-----BEGIN ")?
                 .strip_suffix("-----")
         })
-        .find(|label| *label != "EC PARAMETERS")
-        .ok_or(KeyError::NotPem)
+        .filter(|label| *label != "EC PARAMETERS");
+    let label = labels.next().ok_or(KeyError::NotPem)?;
+    match labels.next() {
+        Some(_) => Err(KeyError::Several),
+        None => Ok(label),
+    }
 }
 
 /// What stands between the first `BEGIN` and the first `END` of this label.

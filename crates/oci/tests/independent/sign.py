@@ -159,7 +159,7 @@ class Vectors:
     def key(self, name, text):
         (self.folder / "keys" / name).write_text(text if isinstance(text, str) else text.decode())
 
-    def bad_key(self, name, expect, text, passphrase=None):
+    def private_key(self, name, expect, text, passphrase=None):
         self.key(name + ".key", text)
         self.write("key-" + name, {"expect": expect, "private": name + ".key", "passphrase": passphrase})
 
@@ -184,40 +184,46 @@ def generate_keys(out, key):
     fingerprint = hashlib.sha256(spki(key.public_key(), serialization.Encoding.DER)).hexdigest()
     ok = "ok sha256:" + fingerprint
     curve = pem("EC PARAMETERS", bytes.fromhex("06082a8648ce3d030107"))
-    out.bad_key("ok-sigstore", ok, seal(der, word), "correct horse")
-    out.bad_key("ok-sigstore-owasp", ok, seal(der, word, 131072), "correct horse")
-    out.bad_key("ok-cosign", ok, seal(der, word, 32768, "ENCRYPTED COSIGN PRIVATE KEY"), "correct horse")
-    out.bad_key("ok-empty-passphrase", ok, seal(der, b""), "")
-    out.bad_key("ok-pkcs8", ok, pkcs8(key, serialization.Encoding.PEM))
-    out.bad_key("ok-sec1", ok, sec1)
-    out.bad_key("ok-sec1-after-parameters", ok, curve + sec1)
-    out.bad_key("passphrase-wrong", "Passphrase", seal(der, word), "correct mule")
-    out.bad_key("passphrase-missing", "NoPassphrase", seal(der, word))
-    out.bad_key("passphrase-needless", "NotEncrypted", pkcs8(key, serialization.Encoding.PEM), "x")
+    out.private_key("ok-sigstore", ok, seal(der, word), "correct horse")
+    out.private_key("ok-sigstore-owasp", ok, seal(der, word, 131072), "correct horse")
+    out.private_key("ok-cosign", ok, seal(der, word, 32768, "ENCRYPTED COSIGN PRIVATE KEY"), "correct horse")
+    out.private_key("ok-empty-passphrase", ok, seal(der, b""), "")
+    out.private_key("ok-pkcs8", ok, pkcs8(key, serialization.Encoding.PEM))
+    out.private_key("ok-sec1", ok, sec1)
+    out.private_key("ok-sec1-after-parameters", ok, curve + sec1)
+    out.private_key("passphrase-wrong", "Passphrase", seal(der, word), "correct mule")
+    out.private_key("passphrase-missing", "NoPassphrase", seal(der, word))
+    out.private_key("passphrase-needless", "NotEncrypted", pkcs8(key, serialization.Encoding.PEM), "x")
     flipped = bytearray(base64.b64decode(json.loads(base64.b64decode(
         "".join(seal(der, word).split("-----")[2].split())))["ciphertext"]))
     flipped[20] ^= 1
-    out.bad_key("ciphertext-flipped", "Passphrase", seal(der, word, ciphertext=b64(flipped)), "correct horse")
-    out.bad_key("ciphertext-shorter-than-its-tag", "Passphrase", seal(der, word, ciphertext="AAAA"), "correct horse")
-    out.bad_key("scrypt-100-gigabytes", "Scrypt", seal(der, word, kdf__params__N=1 << 27), "correct horse")
-    out.bad_key("scrypt-weak", "Scrypt", seal(der, word, 1024), "correct horse")
-    out.bad_key("scrypt-not-a-power-of-two", "Scrypt", seal(der, word, kdf__params__N=65535), "correct horse")
-    out.bad_key("scrypt-wide-blocks", "Scrypt", seal(der, word, kdf__params__r=1 << 30), "correct horse")
-    out.bad_key("scrypt-in-parallel", "Scrypt", seal(der, word, kdf__params__p=1 << 30), "correct horse")
-    out.bad_key("scrypt-negative", "Sealed", seal(der, word, kdf__params__N=-1), "correct horse")
-    out.bad_key("another-kdf", "Sealed", seal(der, word, kdf__name="pbkdf2"), "correct horse")
-    out.bad_key("another-cipher", "Sealed", seal(der, word, cipher__name="none"), "correct horse")
-    out.bad_key("nonce-short", "Sealed", seal(der, word, cipher__nonce=b64(bytes(12))), "correct horse")
-    out.bad_key("salt-not-base64", "Sealed", seal(der, word, kdf__salt="%%%%"), "correct horse")
-    out.bad_key("sealed-not-json", "Sealed", pem("ENCRYPTED SIGSTORE PRIVATE KEY", b"{"), "correct horse")
-    out.bad_key("sealed-not-a-key", "Malformed", seal(b"not a key", word), "correct horse")
+    out.private_key("ciphertext-flipped", "Passphrase", seal(der, word, ciphertext=b64(flipped)), "correct horse")
+    out.private_key("ciphertext-shorter-than-its-tag", "Passphrase", seal(der, word, ciphertext="AAAA"), "correct horse")
+    out.private_key("scrypt-100-gigabytes", "Scrypt", seal(der, word, kdf__params__N=1 << 27), "correct horse")
+    out.private_key("scrypt-weak", "Scrypt", seal(der, word, 1024), "correct horse")
+    out.private_key("scrypt-not-a-power-of-two", "Scrypt", seal(der, word, kdf__params__N=65535), "correct horse")
+    out.private_key("scrypt-wide-blocks", "Scrypt", seal(der, word, kdf__params__r=1 << 30), "correct horse")
+    out.private_key("scrypt-in-parallel", "Scrypt", seal(der, word, kdf__params__p=1 << 30), "correct horse")
+    out.private_key("scrypt-negative", "Sealed", seal(der, word, kdf__params__N=-1), "correct horse")
+    out.private_key("another-kdf", "Sealed", seal(der, word, kdf__name="pbkdf2"), "correct horse")
+    out.private_key("another-cipher", "Sealed", seal(der, word, cipher__name="none"), "correct horse")
+    out.private_key("nonce-short", "Sealed", seal(der, word, cipher__nonce=b64(bytes(12))), "correct horse")
+    out.private_key("salt-not-base64", "Sealed", seal(der, word, kdf__salt="%%%%"), "correct horse")
+    out.private_key("sealed-not-json", "Sealed", pem("ENCRYPTED SIGSTORE PRIVATE KEY", b"{"), "correct horse")
+    out.private_key("sealed-not-a-key", "Malformed", seal(b"not a key", word), "correct horse")
     no_end = seal(der, word).replace("-----END", "-----FIN")
-    out.bad_key("sealed-without-end", "NotPem", no_end, "correct horse")
-    out.bad_key("not-pem", "NotPem", "ssh-ed25519 AAAA\n")
-    out.bad_key("public-for-private", "Label", spki(key.public_key()))
+    out.private_key("sealed-without-end", "NotPem", no_end, "correct horse")
+    out.private_key("not-pem", "NotPem", "ssh-ed25519 AAAA\n")
+    plain = pkcs8(key, serialization.Encoding.PEM).decode()
+    out.private_key("two-keys", "Several", plain + sec1)
+    out.private_key("key-and-certificate", "Several", plain + pem("CERTIFICATE", b"x"))
+    out.private_key("longer-than-any-key", "TooLong", "#" * 65536 + "\n" + plain)
+    out.key("two-keys.pub", spki(key.public_key()).decode() * 2)
+    out.write("key-two-keys-public", {"expect": "Several", "public": "two-keys.pub"})
+    out.private_key("public-for-private", "Label", spki(key.public_key()))
     encrypted = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8,
                                   serialization.BestAvailableEncryption(b"x"))
-    out.bad_key("encrypted-by-openssl", "Label", encrypted, "x")
+    out.private_key("encrypted-by-openssl", "Label", encrypted, "x")
     for name, other in (
         ("p384", ec.generate_private_key(ec.SECP384R1())),
         ("p521", ec.generate_private_key(ec.SECP521R1())),
@@ -225,7 +231,7 @@ def generate_keys(out, key):
         ("ed25519", ed25519.Ed25519PrivateKey.generate()),
         ("rsa", rsa.generate_private_key(65537, 2048)),
     ):
-        out.bad_key(name, "Algorithm", pkcs8(other, serialization.Encoding.PEM))
+        out.private_key(name, "Algorithm", pkcs8(other, serialization.Encoding.PEM))
         out.key(name + ".pub", spki(other.public_key()))
         out.write("key-" + name + "-public", {"expect": "Algorithm", "public": name + ".pub"})
     out.key("certificate.pub", pem("CERTIFICATE", b"x"))
@@ -315,6 +321,7 @@ def generate_signatures(out, ours, stranger):
         ("another-type", payload(repository, digest, "atomic container signature")),
         ("hostile-type", payload(repository, digest, "\x1b]0;x\x07" + "z" * 5000)),
         ("unknown-critical", payload(repository, digest, until="2030")),
+        ("unknown-beside-critical", good.replace('"optional"', '"necessary":1,"optional"')),
         ("digest-twice", good.replace('"image":{', '"image":{"docker-manifest-digest":"%s",' % other)),
         ("deep", '{"critical":' + "[" * 30000),
     ):

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use propeller_model::Digest;
+use propeller_oci::media;
 use propeller_oci::sign::{
-    Candidate, KeyError, SigningKey, UnusableError, Verified, VerifyError, VerifyingKey, verify,
+    Candidate, KeyError, SIGNATURE, SigningKey, UnusableError, Verified, VerifyError, VerifyingKey,
+    payload, verify,
 };
 use serde::Deserialize;
 
@@ -82,6 +85,8 @@ fn every_key_opens_or_is_refused_for_its_own_reason() {
 fn key_error(error: &KeyError) -> &'static str {
     match error {
         KeyError::NotPem => "NotPem",
+        KeyError::Several => "Several",
+        KeyError::TooLong { .. } => "TooLong",
         KeyError::Label { .. } => "Label",
         KeyError::Algorithm { .. } => "Algorithm",
         KeyError::Malformed => "Malformed",
@@ -212,4 +217,44 @@ fn a_key_shows_its_fingerprint_and_nothing_else() {
         format!("{public:?}"),
         format!("VerifyingKey({fingerprint})")
     );
+}
+
+#[test]
+fn what_skopeo_stored_as_a_signature_is_one() {
+    let file = |name: &str| std::fs::read(vectors_folder().join("skopeo").join(name)).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&file("manifest.json")).unwrap();
+    let layer = &manifest["layers"][0];
+    assert_eq!(layer["mediaType"], media::SIMPLE_SIGNING);
+    let annotations = serde_json::from_value(layer["annotations"].clone()).unwrap();
+    let candidate = Candidate {
+        payload: &file("payload.json"),
+        annotations: &annotations,
+    };
+    let trusted = [VerifyingKey::from_pem(&file("cosign.pub")).unwrap()];
+    let image = "sha256:1db6cdd6181e920006b28171d5afd983a706602ba693dbdb2977a37e09b7f10e";
+    let image: Digest = image.parse().unwrap();
+    let verified = verify(
+        &[candidate],
+        &trusted,
+        image,
+        Some("127.0.0.1:58501/team/app"),
+    )
+    .unwrap();
+    assert_eq!(verified.key, trusted[0].fingerprint());
+}
+
+#[test]
+fn a_hostile_name_that_a_trusted_key_signed_is_cleaned_too() {
+    let key = SigningKey::from_pem(&key_file("ok-pkcs8.key"), None).unwrap();
+    let image = Digest([1; 32]);
+    let payload = payload("r.example/app:\u{1b}[2J", image);
+    let signature = key.sign(&payload).unwrap();
+    let annotations = BTreeMap::from([(SIGNATURE.to_owned(), signature)]);
+    let candidate = Candidate {
+        payload: &payload,
+        annotations: &annotations,
+    };
+    let trusted = [key.verifying_key()];
+    let verified = verify(&[candidate], &trusted, image, Some("r.example/app")).unwrap();
+    assert_eq!(verified.identity, "r.example/app:?[2J");
 }
