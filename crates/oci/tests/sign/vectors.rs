@@ -12,6 +12,9 @@ use serde::Deserialize;
 
 use crate::support::{key_file, vectors_folder};
 
+/// The image whose signature skopeo stored.
+const IN_SKOPEO: &str = "sha256:1db6cdd6181e920006b28171d5afd983a706602ba693dbdb2977a37e09b7f10e";
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeyVector {
@@ -231,8 +234,7 @@ fn what_skopeo_stored_as_a_signature_is_one() {
         annotations: &annotations,
     };
     let trusted = [VerifyingKey::from_pem(&file("cosign.pub")).unwrap()];
-    let image = "sha256:1db6cdd6181e920006b28171d5afd983a706602ba693dbdb2977a37e09b7f10e";
-    let image: Digest = image.parse().unwrap();
+    let image: Digest = IN_SKOPEO.parse().unwrap();
     let verified = verify(
         &[candidate],
         &trusted,
@@ -241,6 +243,24 @@ fn what_skopeo_stored_as_a_signature_is_one() {
     )
     .unwrap();
     assert_eq!(verified.key, trusted[0].fingerprint());
+}
+
+#[test]
+fn a_key_and_a_signature_that_sigstore_rs_made_are_good() {
+    let file = |name: &str| std::fs::read(vectors_folder().join("sigstore-rs").join(name)).unwrap();
+    let private = SigningKey::from_pem(&file("cosign.key"), Some(b"correct horse")).unwrap();
+    let public = VerifyingKey::from_pem(&file("cosign.pub")).unwrap();
+    let fingerprint = public.fingerprint();
+    assert_eq!(private.verifying_key().fingerprint(), fingerprint);
+    let signature = String::from_utf8(file("signature")).unwrap();
+    let annotations = BTreeMap::from([(SIGNATURE.to_owned(), signature)]);
+    let candidate = Candidate {
+        payload: &file("payload.json"),
+        annotations: &annotations,
+    };
+    let image = IN_SKOPEO.parse().unwrap();
+    let verified = verify(&[candidate], &[public], image, None).unwrap();
+    assert_eq!(verified.key, fingerprint);
 }
 
 #[test]
