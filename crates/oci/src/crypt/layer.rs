@@ -1,0 +1,64 @@
+//! The layer itself: AES-256 in counter mode (NIST SP 800-38A), and HMAC-SHA-256 (RFC 2104).
+//!
+//! ocicrypt calls this AES_256_CTR_HMAC_SHA256. One key does both; the MAC covers all of the
+//! encrypted layer and nothing else, neither the nonce nor the media type.
+
+use aws_lc_rs::cipher::{
+    AES_256, DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext, UnboundCipherKey,
+};
+use aws_lc_rs::{hmac, iv::FixedLength, rand};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::error::{DecryptError, EncryptError};
+
+/// What encrypts one layer, and never another.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub(super) struct LayerKey {
+    pub(super) key: [u8; 32],
+    /// The first counter block, of which all 128 bits count.
+    pub(super) nonce: [u8; 16],
+}
+
+impl LayerKey {
+    pub(super) fn generate() -> Result<Self, EncryptError> {
+        let mut new = Self {
+            key: [0; 32],
+            nonce: [0; 16],
+        };
+        rand::fill(&mut new.key).map_err(|_| EncryptError::Library)?;
+        rand::fill(&mut new.nonce).map_err(|_| EncryptError::Library)?;
+        Ok(new)
+    }
+
+    /// Encrypts in place, and gives the MAC of the result.
+    pub(super) fn encrypt(&self, bytes: &mut [u8]) -> Result<[u8; 32], EncryptError> {
+        let context = EncryptionContext::Iv128(FixedLength::from(self.nonce));
+        UnboundCipherKey::new(&AES_256, &self.key)
+            .and_then(EncryptingKey::ctr)
+            .and_then(|key| key.less_safe_encrypt(bytes, context))
+            .map_err(|_| EncryptError::Library)?;
+        let mut mac = [0; 32];
+        mac.copy_from_slice(hmac::sign(&self.mac_key(), bytes).as_ref());
+        Ok(mac)
+    }
+
+    /// Checks the MAC of all bytes in constant time, and only then decrypts them.
+    pub(super) fn decrypt(
+        &self,
+        cipher: Vec<u8>,
+        mac: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
+        hmac::verify(&self.mac_key(), &cipher, mac).map_err(|_| DecryptError::Mac)?;
+        let mut bytes = Zeroizing::new(cipher);
+        let context = DecryptionContext::Iv128(FixedLength::from(self.nonce));
+        UnboundCipherKey::new(&AES_256, &self.key)
+            .and_then(DecryptingKey::ctr)
+            .and_then(|key| key.decrypt(&mut bytes, context).map(|_| ()))
+            .map_err(|_| DecryptError::Library)?;
+        Ok(bytes)
+    }
+
+    fn mac_key(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, &self.key)
+    }
+}
