@@ -1,5 +1,29 @@
 //! Images: what is in an OCI registry, how it gets there and back, and what protects it.
+//!
+//! ```text
+//!  Reference ─▶ Registry ─▶ Document ─▶ Descriptor ─▶ bytes ─▶ layers ─▶ module
+//!  (name)       (HTTP,      (manifest)  (digest,      (checked) (decrypt,
+//!               credentials)            size)                   unpack)
+//! ```
+//!
+//! A registry is trusted with nothing: every blob is held against the digest and the size that the
+//! manifest says, and the manifest against the digest of the reference, if that has one.
 
+pub mod artifact;
+pub mod credentials;
 pub mod crypt;
+mod digest;
+mod excerpt;
+pub mod image;
+pub mod layer;
+pub mod manifest;
 pub mod media;
+mod reference;
+pub mod registry;
 pub mod sign;
+pub mod signatures;
+
+pub use credentials::{Credential, Credentials};
+pub use digest::sha256;
+pub use reference::{Reference, ReferenceError};
+pub use registry::{Registry, RegistryError, RegistryOptions};

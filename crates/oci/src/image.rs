@@ -1,0 +1,359 @@
+//! From a reference to a module: which manifest, which layers, opened and unpacked.
+
+mod error;
+
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use propeller_model::Digest;
+use zeroize::Zeroizing;
+
+pub use error::ImageError;
+
+use crate::crypt::{self, PrivateKey};
+use crate::excerpt::excerpt;
+use crate::layer::{LayerError, UnpackLimits, Unpacked};
+use crate::manifest::{
+    Config, DOCUMENT_BYTES_MAX, Descriptor, Document, Manifest, ManifestError, essence,
+};
+use crate::registry::{Progress, Registry, RegistryError, Stage};
+use crate::{Reference, media, sha256};
+
+/// How every module and component begins.
+const MAGIC: &[u8] = b"\0asm";
+
+/// How many media types an error lists.
+const TYPES_SHOWN: usize = 3;
+
+/// What may come out of an image, and what opens it.
+#[derive(Debug)]
+pub struct PullOptions<'a> {
+    /// How many layers are fetched at a time, at least 1.
+    pub layers_at_once: usize,
+    /// The largest module, in bytes.
+    pub module_bytes_max: u64,
+    /// The most bytes of all layers together, as they are fetched and as they unpack.
+    pub unpacked_bytes_max: u64,
+    /// The most entries of archives.
+    pub entries_max: usize,
+    /// What encrypted layers are opened with.
+    pub keys: &'a [PrivateKey],
+}
+
+/// What a reference leads to.
+#[derive(Clone, Debug)]
+pub struct Resolved {
+    /// The reference, with the digest of what it leads to: the same bytes from now on.
+    pub pinned: Reference,
+    /// The image in it, which is another document if that is an index.
+    pub image: Digest,
+    /// What the image says.
+    pub manifest: Manifest,
+}
+
+/// A module out of an image.
+pub struct Pulled {
+    /// The module or component.
+    pub module: Zeroizing<Vec<u8>>,
+    /// Whether it was encrypted in the registry.
+    pub encrypted: bool,
+}
+
+/// Where the module of an image is.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It is this layer.
+    Layer(usize),
+    /// It is a file in the layers, which are archives.
+    Archives,
+}
+
+/// What kind of layer a media type is of, and whether it is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Wasm,
+    Tar,
+    Other,
+}
+
+impl Manifest {
+    /// Where the module is.
+    ///
+    /// # Errors
+    ///
+    /// [`ImageError::NoWasm`], [`ImageError::Ambiguous`].
+    pub fn place(&self) -> Result<Place, ImageError> {
+        let of = |kind| {
+            let all = self.layers.iter().enumerate();
+            all.filter(move |(_, layer)| layer.kind() == kind)
+        };
+        match (of(Kind::Wasm).count(), of(Kind::Wasm).next()) {
+            (1, Some((index, _))) => return Ok(Place::Layer(index)),
+            (0, _) => {}
+            (count, _) => return Err(ImageError::Ambiguous { count }),
+        }
+        if !self.layers.is_empty() && of(Kind::Tar).count() == self.layers.len() {
+            return Ok(Place::Archives);
+        }
+        let types = self.layers.iter().take(TYPES_SHOWN);
+        let types: Vec<_> = types.map(|layer| excerpt(&layer.media_type)).collect();
+        Err(ImageError::NoWasm {
+            types: if types.is_empty() {
+                "none".to_owned()
+            } else {
+                types.join(", ")
+            },
+        })
+    }
+
+    /// How many bytes its layers have, as they are fetched.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        let sizes = self.layers.iter().map(|layer| layer.size);
+        sizes.fold(0, u64::saturating_add)
+    }
+}
+
+impl Descriptor {
+    /// Whether it is encrypted.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        essence(&self.media_type).ends_with(media::ENCRYPTED)
+    }
+
+    fn kind(&self) -> Kind {
+        let media_type = essence(&self.media_type);
+        let inner = media_type.strip_suffix(media::ENCRYPTED);
+        match inner.unwrap_or(media_type) {
+            media::WASM_LAYER | media::WASM_LAYER_OLD => Kind::Wasm,
+            inner if is_tar(inner) => Kind::Tar,
+            _ => Kind::Other,
+        }
+    }
+}
+
+/// Compression is seen in the bytes, so any is taken here.
+fn is_tar(media_type: &str) -> bool {
+    const FOREIGN: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+    const DOCKER_PLAIN: &str = "application/vnd.docker.image.rootfs.diff.tar";
+    [media::TAR_LAYER, FOREIGN, DOCKER_PLAIN]
+        .into_iter()
+        .any(|known| {
+            let rest = media_type.strip_prefix(known);
+            rest.is_some_and(|rest| matches!(rest, "" | "+gzip" | "+zstd" | ".gzip" | ".zstd"))
+        })
+}
+
+/// Finds out what a reference leads to, and chooses the image for WebAssembly if there are several.
+///
+/// # Errors
+///
+/// [`ImageError`].
+pub async fn resolve(registry: &Registry, reference: &Reference) -> Result<Resolved, ImageError> {
+    let top = registry.document(reference).await?;
+    let pinned = reference.pinned(top.digest);
+    let (image, document) = match top.document {
+        Document::Image(manifest) => {
+            return Ok(Resolved {
+                pinned,
+                image: top.digest,
+                manifest: *manifest,
+            });
+        }
+        Document::Index(index) => {
+            let chosen = index.choose()?.digest;
+            let fetched = registry.document(&reference.pinned(chosen)).await?;
+            (chosen, fetched.document)
+        }
+    };
+    match document {
+        Document::Image(manifest) => Ok(Resolved {
+            pinned,
+            image,
+            manifest: *manifest,
+        }),
+        // An index in an index could go on for ever.
+        Document::Index(_) => Err(ManifestError::NoImage.into()),
+    }
+}
+
+/// Fetches the module of an image: layers side by side, each checked, opened and unpacked.
+///
+/// # Errors
+///
+/// [`ImageError`].
+pub async fn pull(
+    registry: &Registry,
+    resolved: &Resolved,
+    options: &PullOptions<'_>,
+    progress: Progress<'_>,
+) -> Result<Pulled, ImageError> {
+    let manifest = &resolved.manifest;
+    let place = manifest.place()?;
+    let (wanted, limit): (Vec<usize>, u64) = match place {
+        Place::Layer(index) => (vec![index], options.module_bytes_max),
+        Place::Archives => (
+            (0..manifest.layers.len()).collect(),
+            options.unpacked_bytes_max,
+        ),
+    };
+    let bytes = wanted.iter().map(|index| manifest.layers[*index].size);
+    let bytes = bytes.fold(0, u64::saturating_add);
+    if bytes > limit {
+        return Err(ImageError::TooLarge { bytes, limit });
+    }
+    let encrypted = wanted
+        .iter()
+        .any(|index| manifest.layers[*index].is_encrypted());
+    let config = match place {
+        Place::Layer(_) => None,
+        Place::Archives => Some(config(registry, resolved).await?),
+    };
+    let layers = fetch(registry, resolved, wanted, options, progress).await?;
+    let module = match config {
+        None => whole(layers)?,
+        Some(config) => unpacked(layers, &config, options)?,
+    };
+    match module.starts_with(MAGIC) {
+        true => Ok(Pulled { module, encrypted }),
+        false => Err(ImageError::NotWasm),
+    }
+}
+
+/// A layer, opened if it was encrypted.
+struct Layer {
+    bytes: Zeroizing<Vec<u8>>,
+    /// What it, or what it unpacks to, is said to be by whoever encrypted it.
+    sealed_digest: Option<Digest>,
+    /// From 1.
+    number: usize,
+}
+
+async fn fetch(
+    registry: &Registry,
+    resolved: &Resolved,
+    wanted: Vec<usize>,
+    options: &PullOptions<'_>,
+    progress: Progress<'_>,
+) -> Result<Vec<Layer>, ImageError> {
+    let fetches = wanted.into_iter().map(|index| async move {
+        let descriptor = &resolved.manifest.layers[index];
+        let blob = registry
+            .blob(&resolved.pinned, descriptor, progress)
+            .await?;
+        opened(blob, descriptor, index + 1, options)
+    });
+    let at_once = options.layers_at_once.max(1);
+    // In the order of the layers, however they arrive.
+    stream::iter(fetches).buffered(at_once).try_collect().await
+}
+
+fn opened(
+    blob: Vec<u8>,
+    descriptor: &Descriptor,
+    number: usize,
+    options: &PullOptions<'_>,
+) -> Result<Layer, ImageError> {
+    if !descriptor.is_encrypted() {
+        return Ok(Layer {
+            bytes: Zeroizing::new(blob),
+            sealed_digest: None,
+            number,
+        });
+    }
+    let opened = crypt::decrypt(blob, &descriptor.annotations, options.keys);
+    let opened = opened.map_err(|source| ImageError::Decrypt {
+        layer: number,
+        source,
+    })?;
+    Ok(Layer {
+        bytes: opened.bytes,
+        sealed_digest: opened.digest,
+        number,
+    })
+}
+
+fn whole(layers: Vec<Layer>) -> Result<Zeroizing<Vec<u8>>, ImageError> {
+    let only = layers.into_iter().next();
+    let only = only.ok_or(ImageError::Ambiguous { count: 0 })?;
+    match only
+        .sealed_digest
+        .is_none_or(|digest| digest == sha256(&only.bytes))
+    {
+        true => Ok(only.bytes),
+        false => Err(ImageError::Content { layer: only.number }),
+    }
+}
+
+fn unpacked(
+    layers: Vec<Layer>,
+    config: &Config,
+    options: &PullOptions<'_>,
+) -> Result<Zeroizing<Vec<u8>>, ImageError> {
+    let diff_ids = &config.rootfs.diff_ids;
+    if !diff_ids.is_empty() && diff_ids.len() != layers.len() {
+        return Err(ImageError::Layers {
+            diff_ids: diff_ids.len(),
+            layers: layers.len(),
+        });
+    }
+    let limits = UnpackLimits {
+        unpacked_bytes: options.unpacked_bytes_max,
+        module_bytes: options.module_bytes_max,
+        entries: options.entries_max,
+    };
+    let mut files = Unpacked::new(config.program(), limits);
+    for (index, layer) in layers.into_iter().enumerate() {
+        let got = files.add(&layer.bytes)?;
+        // Of the bytes as they were encrypted, or of the archive: tools differ.
+        if layer
+            .sealed_digest
+            .is_some_and(|digest| digest != got && digest != sha256(&layer.bytes))
+        {
+            return Err(ImageError::Content {
+                layer: layer.number,
+            });
+        }
+        if let Some(&expected) = diff_ids.get(index).filter(|expected| **expected != got) {
+            return Err(LayerError::DiffId {
+                layer: layer.number,
+                expected,
+                got,
+            }
+            .into());
+        }
+    }
+    Ok(Zeroizing::new(files.module()?))
+}
+
+/// The configuration of an image whose module is in archives.
+async fn config(registry: &Registry, resolved: &Resolved) -> Result<Config, ImageError> {
+    let descriptor = &resolved.manifest.config;
+    let known = [
+        media::OCI_CONFIG,
+        media::DOCKER_CONFIG,
+        media::WASM_CONFIG,
+        media::WASM_CONFIG_OLD,
+    ];
+    if !known.contains(&essence(&descriptor.media_type)) {
+        return Ok(Config::default());
+    }
+    if descriptor.size > DOCUMENT_BYTES_MAX {
+        return Err(RegistryError::Size {
+            stage: Stage::Blob,
+            bytes: descriptor.size,
+            at_least: false,
+            why: format!("and a configuration has at most {DOCUMENT_BYTES_MAX}"),
+        }
+        .into());
+    }
+    let bytes = registry.blob(&resolved.pinned, descriptor, &|_| {}).await?;
+    Ok(Config::parse(&bytes)?)
+}
+
+impl std::fmt::Debug for Pulled {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pulled")
+            .field("bytes", &self.module.len())
+            .field("encrypted", &self.encrypted)
+            .finish_non_exhaustive()
+    }
+}

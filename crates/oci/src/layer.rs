@@ -1,0 +1,165 @@
+//! Finding the module in layers that are tar archives.
+//!
+//! Layers come from strangers: what they unpack to is bounded, nothing is written anywhere, and a
+//! name that leads out of the archive, twice to the same place, or to something else is refused.
+
+mod archive;
+mod unpacked;
+
+use std::io::{self, Read};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use propeller_model::Digest;
+
+pub use unpacked::{UnpackLimits, Unpacked};
+
+/// How compressed bytes begin: RFC 1952 and RFC 8878. Media types are not always true about it.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// How much memory decompression may use for what it looks back at; 8 MiB is what RFC 8878 asks
+/// every decoder for.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+
+/// Why no module comes out of layers.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LayerError {
+    /// It is damaged, or something else.
+    #[error("layer {layer} is no tar archive, or a damaged one")]
+    Damaged {
+        /// Which, from 1.
+        layer: usize,
+        /// Where it ends.
+        #[source]
+        source: io::Error,
+    },
+    /// It unpacks to more than it may.
+    #[error("size: the layers unpack to more than {limit} bytes")]
+    TooLarge {
+        /// How many there may be.
+        limit: u64,
+    },
+    /// Its modules are too large.
+    #[error("size: the modules in the layers have more than {limit} bytes")]
+    ModuleTooLarge {
+        /// How many they may have.
+        limit: u64,
+    },
+    /// It has too many entries.
+    #[error("size: the layers have more than {limit} entries")]
+    TooManyEntries {
+        /// How many they may have.
+        limit: usize,
+    },
+    /// A name that leads elsewhere.
+    #[error("`{name}` in layer {layer} leads out of the archive")]
+    Outside {
+        /// Which.
+        name: String,
+        /// In which layer, from 1.
+        layer: usize,
+    },
+    /// Two files of one name.
+    #[error("`{name}` in layer {layer} is there twice, so that nobody can say which one is meant")]
+    Twice {
+        /// Which.
+        name: String,
+        /// In which layer, from 1.
+        layer: usize,
+    },
+    /// What should be the module is no file.
+    #[error("`{name}` in layer {layer} is {kind}, not a file: put the module itself there")]
+    NoFile {
+        /// Which.
+        name: String,
+        /// In which layer, from 1.
+        layer: usize,
+        /// What it is.
+        kind: &'static str,
+    },
+    /// A kind of entry that is not read.
+    #[error("layer {layer} has {what}, which is not read")]
+    Unsupported {
+        /// Which.
+        layer: usize,
+        /// What.
+        what: &'static str,
+    },
+    /// There is no module.
+    #[error("the layers have no module: no entry point that is there, and no file ending in .wasm")]
+    NoModule,
+    /// There are several, and none is named.
+    #[error(
+        "the layers have {count} modules, such as {names}: name one of them as the image's entry point"
+    )]
+    Ambiguous {
+        /// How many.
+        count: usize,
+        /// The first.
+        names: String,
+    },
+    /// The layer is not what the configuration says.
+    #[error(
+        "digest: layer {layer} unpacks to {got}, and the image's configuration says {expected}"
+    )]
+    DiffId {
+        /// Which, from 1.
+        layer: usize,
+        /// What the configuration says.
+        expected: Digest,
+        /// What it is.
+        got: Digest,
+    },
+}
+
+/// The archive in a layer, decompressed while it is read, counted and hashed.
+struct Unpacking<'a> {
+    from: Box<dyn Read + 'a>,
+    left: u64,
+    hash: Context,
+}
+
+/// Where [`Unpacking`] stops, told apart from a damaged archive.
+#[derive(Debug, thiserror::Error)]
+#[error("more than it may unpack to")]
+struct Beyond;
+
+impl<'a> Unpacking<'a> {
+    fn of(layer: &'a [u8], bytes_max: u64) -> io::Result<Self> {
+        let from: Box<dyn Read + 'a> = match layer {
+            layer if layer.starts_with(&GZIP) => Box::new(flate2::read::MultiGzDecoder::new(layer)),
+            layer if layer.starts_with(&ZSTD) => {
+                let mut decoder = zstd::Decoder::with_buffer(layer)?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+                Box::new(decoder)
+            }
+            layer => Box::new(layer),
+        };
+        Ok(Self {
+            from,
+            left: bytes_max,
+            hash: Context::new(&SHA256),
+        })
+    }
+
+    /// Reads what is left, and says what all of it is.
+    fn finish(mut self) -> io::Result<(Digest, u64)> {
+        io::copy(&mut self, &mut io::sink())?;
+        let mut digest = Digest([0; 32]);
+        digest.0.copy_from_slice(self.hash.finish().as_ref());
+        Ok((digest, self.left))
+    }
+}
+
+impl Read for Unpacking<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.from.read(buffer)?;
+        self.left = self
+            .left
+            .checked_sub(read as u64)
+            .ok_or_else(|| io::Error::other(Beyond))?;
+        self.hash.update(&buffer[..read]);
+        Ok(read)
+    }
+}

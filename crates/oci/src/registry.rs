@@ -1,0 +1,109 @@
+//! A client of registries, after the OCI distribution specification 1.1.
+//!
+//! A registry is a stranger: what it sends is bounded before it is read, checked before it is
+//! believed, and told in few words. Credentials go to the registry that they are for, to the token
+//! server that it names, and nowhere else.
+
+mod auth;
+mod body;
+mod error;
+mod exchange;
+mod pull;
+mod push;
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use reqwest::{Certificate, Url};
+use rustls::crypto::CryptoProvider;
+
+use crate::{Credentials, Reference};
+
+pub use body::Progress;
+pub use error::{RegistryError, Stage};
+pub use pull::Fetched;
+pub use push::{SILENTLY, Sent, silently};
+
+/// How long nothing may arrive.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+const CONNECT_MAX: Duration = Duration::from_secs(10);
+
+/// What a client may do and take.
+#[derive(Clone, Debug)]
+pub struct RegistryOptions {
+    /// Who we are.
+    pub credentials: Credentials,
+    /// Certificate authorities to trust besides the system's, as PEM.
+    pub extra_roots: Vec<Vec<u8>>,
+    /// The largest blob that is fetched, in bytes.
+    pub blob_bytes_max: u64,
+    /// How long one blob or manifest may take, however steadily it drips.
+    pub patience: Duration,
+    /// How long a registry may ask us to wait before it is asked again.
+    pub pause_max: Duration,
+}
+
+impl Default for RegistryOptions {
+    fn default() -> Self {
+        Self {
+            credentials: Credentials::default(),
+            extra_roots: Vec::new(),
+            blob_bytes_max: 512 << 20,
+            patience: Duration::from_secs(600),
+            pause_max: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A client of any number of registries. It remembers the tokens that they give.
+#[derive(Debug)]
+pub struct Registry {
+    http: reqwest::Client,
+    options: RegistryOptions,
+    /// What opened a repository the last time, by registry, repository and action.
+    passes: Mutex<HashMap<auth::Scope, auth::Pass>>,
+}
+
+impl Registry {
+    /// A client; nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// If a certificate is none, or the process has no provider of cryptography for TLS.
+    pub fn new(options: RegistryOptions) -> Result<Self, RegistryError> {
+        if CryptoProvider::get_default().is_none() {
+            return Err(RegistryError::NoCryptoProvider);
+        }
+        let mut roots = Vec::new();
+        for pem in &options.extra_roots {
+            roots.extend(Certificate::from_pem_bundle(pem).map_err(RegistryError::Setup)?);
+        }
+        let http = reqwest::Client::builder()
+            .user_agent(concat!("propeller/", env!("CARGO_PKG_VERSION")))
+            // Followed by us, without credentials: see `exchange`.
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(CONNECT_MAX)
+            .read_timeout(SILENCE_MAX)
+            .tls_certs_merge(roots)
+            .build()
+            .map_err(RegistryError::Setup)?;
+        Ok(Self {
+            http,
+            options,
+            passes: Mutex::default(),
+        })
+    }
+}
+
+/// The address of something in a repository.
+fn address(reference: &Reference, rest: &str) -> Result<Url, RegistryError> {
+    let scheme = if reference.is_plain() {
+        "http"
+    } else {
+        "https"
+    };
+    let (host, repository) = (reference.host(), reference.repository());
+    let text = format!("{scheme}://{host}/v2/{repository}/{rest}");
+    Url::parse(&text).map_err(|_| RegistryError::Address { text })
+}

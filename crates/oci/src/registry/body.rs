@@ -1,0 +1,102 @@
+//! Reading what a registry sends: no more than was agreed, and only what was named.
+
+use aws_lc_rs::digest::{Context, SHA256};
+use futures_util::StreamExt as _;
+use propeller_model::Digest;
+use reqwest::Response;
+
+use super::{RegistryError, Stage};
+
+/// Told how many more bytes have moved.
+pub type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
+
+/// What is read at once is not more than this, whatever is said to come.
+const RESERVED_BYTES_MAX: u64 = 64 << 20;
+
+/// Reads a body that has at most `limit` bytes.
+pub(super) async fn read_at_most(
+    response: Response,
+    limit: u64,
+    stage: Stage,
+    host: &str,
+) -> Result<Vec<u8>, RegistryError> {
+    let too_large = |bytes, at_least| RegistryError::Size {
+        stage,
+        bytes,
+        at_least,
+        why: format!("and at most {limit} are read"),
+    };
+    if let Some(said) = response.content_length().filter(|said| *said > limit) {
+        return Err(too_large(said, false));
+    }
+    let mut bytes = Vec::new();
+    let mut pieces = response.bytes_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|source| network(source, stage, host))?;
+        bytes.extend_from_slice(&piece);
+        if bytes.len() as u64 > limit {
+            return Err(too_large(limit, true));
+        }
+    }
+    Ok(bytes)
+}
+
+/// Reads a body that has `size` bytes and this digest.
+pub(super) async fn read_exactly(
+    response: Response,
+    size: u64,
+    expected: Digest,
+    host: &str,
+    progress: Progress<'_>,
+) -> Result<Vec<u8>, RegistryError> {
+    let stage = Stage::Blob;
+    let lies = |bytes, at_least| RegistryError::Size {
+        stage,
+        bytes,
+        at_least,
+        why: format!("and its manifest says {size}"),
+    };
+    if let Some(said) = response.content_length().filter(|said| *said != size) {
+        return Err(lies(said, false));
+    }
+    let reserved = usize::try_from(size.min(RESERVED_BYTES_MAX)).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(reserved);
+    let mut hash = Context::new(&SHA256);
+    let mut pieces = response.bytes_stream();
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|source| network(source, stage, host))?;
+        if bytes.len() as u64 + piece.len() as u64 > size {
+            return Err(lies(size, true));
+        }
+        hash.update(&piece);
+        bytes.extend_from_slice(&piece);
+        progress(piece.len() as u64);
+    }
+    if (bytes.len() as u64) < size {
+        return Err(lies(bytes.len() as u64, false));
+    }
+    let got = finished(hash);
+    match got == expected {
+        true => Ok(bytes),
+        false => Err(RegistryError::Digest {
+            stage,
+            expected,
+            got,
+        }),
+    }
+}
+
+pub(super) fn network(source: reqwest::Error, stage: Stage, host: &str) -> RegistryError {
+    RegistryError::Network {
+        stage,
+        host: host.to_owned(),
+        // An address may have a signature in it.
+        source: source.without_url(),
+    }
+}
+
+fn finished(hash: Context) -> Digest {
+    let mut digest = Digest([0; 32]);
+    digest.0.copy_from_slice(hash.finish().as_ref());
+    digest
+}

@@ -1,0 +1,197 @@
+//! Signatures in a registry: where they are put, and where they are looked for.
+
+use bytes::Bytes;
+use propeller_model::Digest;
+use serde_json::json;
+
+use crate::artifact::descriptor;
+use crate::image::Resolved;
+use crate::manifest::{Descriptor, Document, Manifest, essence};
+use crate::registry::{Registry, RegistryError, SILENTLY, silently};
+use crate::sign::{
+    self, CANDIDATES_MAX, Candidate, PAYLOAD_BYTES_MAX, SIGNATURE, SignError, SigningKey, Verified,
+    VerifyError, VerifyingKey,
+};
+use crate::{Reference, media};
+
+/// Why an image is not signed, or not by whom it should be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SignatureError {
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// There is no signature that counts.
+    #[error("signature: {0}")]
+    Verify(VerifyError),
+    /// The key does not sign.
+    #[error("signature: {0}")]
+    Sign(SignError),
+    /// What is at the signatures' tag is something else.
+    #[error("signature: {name} is no list of signatures, and is left as it is")]
+    NoList {
+        /// Which reference.
+        name: String,
+    },
+    /// There is no room for another.
+    #[error(
+        "signature: {name} has {CANDIDATES_MAX} signatures already, and more are not looked at"
+    )]
+    Full {
+        /// Which reference.
+        name: String,
+    },
+}
+
+impl From<VerifyError> for SignatureError {
+    fn from(error: VerifyError) -> Self {
+        Self::Verify(error)
+    }
+}
+
+impl From<SignError> for SignatureError {
+    fn from(error: SignError) -> Self {
+        Self::Sign(error)
+    }
+}
+
+/// One signature, as a registry offers it.
+#[derive(Clone, Debug)]
+pub struct Offered {
+    /// What is signed.
+    pub payload: Vec<u8>,
+    /// With the signature among them.
+    pub descriptor: Descriptor,
+}
+
+/// Signs the image whose manifest is `manifest` under the name of its repository, and puts the
+/// signature beside those that are there.
+///
+/// # Errors
+///
+/// [`SignatureError`].
+pub async fn add(
+    registry: &Registry,
+    reference: &Reference,
+    manifest: Digest,
+    key: &SigningKey,
+) -> Result<(), SignatureError> {
+    let at = reference.tagged(sign::tag(manifest));
+    let mut layers = list(registry, &at).await?;
+    if layers.len() >= CANDIDATES_MAX {
+        let name = at.to_string();
+        return Err(SignatureError::Full { name });
+    }
+    let payload = Bytes::from(sign::payload(&reference.name(), manifest));
+    let mut layer = descriptor(media::SIMPLE_SIGNING, &payload);
+    layer
+        .annotations
+        .insert(SIGNATURE.to_owned(), key.sign(&payload)?);
+    layers.push(layer);
+    let config = Bytes::from(config(&layers));
+    let list = Manifest {
+        schema_version: 2,
+        media_type: Some(media::OCI_MANIFEST.to_owned()),
+        artifact_type: None,
+        config: descriptor(media::OCI_CONFIG, &config),
+        layers,
+        annotations: Default::default(),
+    };
+    let list = serde_json::to_vec(&list).expect("a manifest has text keys");
+    registry.push_blob(&at, &payload, silently()).await?;
+    registry.push_blob(&at, &config, silently()).await?;
+    registry
+        .push_manifest(&at, media::OCI_MANIFEST, &list.into())
+        .await?;
+    Ok(())
+}
+
+/// The signatures that the registry offers for `manifest`.
+///
+/// # Errors
+///
+/// [`SignatureError`].
+pub async fn offered(
+    registry: &Registry,
+    reference: &Reference,
+    manifest: Digest,
+) -> Result<Vec<Offered>, SignatureError> {
+    let at = reference.tagged(sign::tag(manifest));
+    let mut offered = Vec::new();
+    for descriptor in list(registry, &at).await?.into_iter().take(CANDIDATES_MAX) {
+        let simple = essence(&descriptor.media_type) == media::SIMPLE_SIGNING;
+        if !simple || descriptor.size > PAYLOAD_BYTES_MAX as u64 {
+            continue;
+        }
+        let payload = registry.blob(&at, &descriptor, SILENTLY).await?;
+        offered.push(Offered {
+            payload,
+            descriptor,
+        });
+    }
+    Ok(offered)
+}
+
+/// Checks that one of `trusted` has signed the image under the name of its repository: what the
+/// reference leads to, or, where that is an index, the image in it.
+///
+/// # Errors
+///
+/// [`SignatureError`].
+pub async fn check(
+    registry: &Registry,
+    resolved: &Resolved,
+    trusted: &[VerifyingKey],
+) -> Result<Verified, SignatureError> {
+    let top = resolved.pinned.digest().unwrap_or(resolved.image);
+    let first = check_one(registry, resolved, top, trusted).await;
+    match first {
+        Err(SignatureError::Verify(_)) if top != resolved.image => {
+            check_one(registry, resolved, resolved.image, trusted).await
+        }
+        decided => decided,
+    }
+}
+
+async fn check_one(
+    registry: &Registry,
+    resolved: &Resolved,
+    manifest: Digest,
+    trusted: &[VerifyingKey],
+) -> Result<Verified, SignatureError> {
+    let reference = &resolved.pinned;
+    let offered = offered(registry, reference, manifest).await?;
+    let candidates = offered.iter().map(|one| Candidate {
+        payload: &one.payload,
+        annotations: &one.descriptor.annotations,
+    });
+    let candidates: Vec<_> = candidates.collect();
+    let name = reference.name();
+    Ok(sign::verify(&candidates, trusted, manifest, Some(&name))?)
+}
+
+/// The layers of the manifest at the signatures' tag; none, if there is none.
+async fn list(registry: &Registry, at: &Reference) -> Result<Vec<Descriptor>, SignatureError> {
+    match registry.find(at).await?.map(|found| found.document) {
+        None => Ok(Vec::new()),
+        Some(Document::Image(manifest)) => Ok(manifest.layers),
+        Some(Document::Index(_)) => Err(SignatureError::NoList {
+            name: at.to_string(),
+        }),
+    }
+}
+
+/// An image's configuration, which registries and tools expect, of layers that unpack to themselves.
+fn config(layers: &[Descriptor]) -> Vec<u8> {
+    let digests: Vec<_> = layers
+        .iter()
+        .map(|layer| layer.digest.to_string())
+        .collect();
+    let config = json!({
+        "architecture": "",
+        "os": "",
+        "config": {},
+        "rootfs": { "type": "layers", "diff_ids": digests },
+    });
+    config.to_string().into_bytes()
+}

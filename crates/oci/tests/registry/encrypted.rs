@@ -1,0 +1,200 @@
+//! Images that only some can read, and that somebody vouches for.
+
+use std::path::PathBuf;
+
+use propeller_oci::artifact::{Form, Interfaces, build, push};
+use propeller_oci::crypt::{PrivateKey, PublicKey};
+use propeller_oci::image::{ImageError, PullOptions, pull, resolve};
+use propeller_oci::registry::silently;
+use propeller_oci::sign::SigningKey;
+use propeller_oci::{Reference, Registry, signatures};
+use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
+
+use crate::live::{pulled, skopeo};
+use crate::support::{MODULE, OPTIONS, Server, anonymous, program};
+
+/// Somebody with a key.
+struct Person(KeyPair);
+
+impl Person {
+    fn new() -> Self {
+        Self(KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384).expect("it can be made"))
+    }
+
+    fn public(&self) -> PublicKey {
+        let pem = self.0.public_key_pem();
+        PublicKey::from_bytes(pem.as_bytes()).expect("it is one")
+    }
+
+    fn private(&self) -> PrivateKey {
+        let pem = self.0.serialize_pem();
+        PrivateKey::from_bytes(pem.as_bytes()).expect("it is one")
+    }
+}
+
+async fn opened(
+    registry: &Registry,
+    reference: &Reference,
+    keys: &[PrivateKey],
+) -> Result<Vec<u8>, ImageError> {
+    let resolved = resolve(registry, reference).await?;
+    let options = PullOptions { keys, ..OPTIONS };
+    let pulled = pull(registry, &resolved, &options, &|_| {}).await?;
+    assert!(pulled.encrypted);
+    Ok(pulled.module.to_vec())
+}
+
+#[tokio::test]
+async fn each_recipient_opens_an_image_and_nobody_else_does() {
+    let Some(server) = Server::plain() else {
+        return;
+    };
+    let registry = anonymous();
+    let (first, second, stranger) = (Person::new(), Person::new(), Person::new());
+    let recipients = [first.public(), second.public()];
+    for (form, name) in [(Form::Artifact, "artifact"), (Form::Image, "image")] {
+        let reference = server.reference(name);
+        let built = build(MODULE, form, &Interfaces::default(), &recipients);
+        let built = built.expect("there are recipients");
+        assert!(!built.layer.windows(8).any(|window| window == MODULE));
+        push(&registry, &reference, &built, silently())
+            .await
+            .expect("it is taken");
+        for person in [&first, &second] {
+            let keys = [stranger.private(), person.private()];
+            let module = opened(&registry, &reference, &keys).await;
+            assert_eq!(module.expect("it opens"), MODULE, "{name}");
+        }
+        for keys in [vec![], vec![stranger.private()]] {
+            let refused = opened(&registry, &reference, &keys).await;
+            let refused = refused.expect_err("it is for others");
+            assert_eq!(refused.to_string(), "layer 1 cannot be decrypted");
+        }
+    }
+}
+
+#[tokio::test]
+async fn skopeo_opens_what_we_encrypt_and_we_open_what_it_encrypts() {
+    let (Some(server), Some(tool)) = (Server::plain(), program("skopeo")) else {
+        return;
+    };
+    let registry = anonymous();
+    let person = Person::new();
+    let file = |name: &str, text: String| -> PathBuf {
+        let path = server.folder.path().join(name);
+        std::fs::write(&path, text).expect("there is room");
+        path
+    };
+    let public = file("public.pem", person.0.public_key_pem());
+    let private = file("private.pem", person.0.serialize_pem());
+    let (public, private) = (public.display(), private.display());
+
+    let built = build(
+        MODULE,
+        Form::Image,
+        &Interfaces::default(),
+        &[person.public()],
+    );
+    let reference = server.reference("ours");
+    let built = built.expect("there is a recipient");
+    push(&registry, &reference, &built, silently())
+        .await
+        .expect("it is taken");
+    let key = format!("{private}");
+    let (from, to) = (
+        format!("docker://{}/ours", server.address),
+        format!("docker://{}/opened", server.address),
+    );
+    let plain = ["--src-tls-verify=false", "--dest-tls-verify=false"];
+    let mut args = vec!["copy", "--decryption-key", &key];
+    args.extend(plain);
+    args.extend([from.as_str(), to.as_str()]);
+    skopeo(&tool, &args);
+    assert_eq!(pulled(&registry, &server.reference("opened")).await, MODULE);
+
+    let key = format!("jwe:{public}");
+    let encrypted = format!("docker://{}/theirs", server.address);
+    let mut args = vec!["copy", "--encryption-key", &key];
+    args.extend(plain);
+    args.extend([to.as_str(), encrypted.as_str()]);
+    skopeo(&tool, &args);
+    let theirs = opened(&registry, &server.reference("theirs"), &[person.private()]).await;
+    assert_eq!(theirs.expect("it opens"), MODULE);
+}
+
+#[tokio::test]
+async fn a_signature_vouches_for_one_image_in_one_repository() {
+    let Some(server) = Server::plain() else {
+        return;
+    };
+    let registry = anonymous();
+    let key = || {
+        let pair = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("it can be made");
+        SigningKey::from_pem(pair.serialize_pem().as_bytes(), None).expect("it is one")
+    };
+    let (ours, other) = (key(), key());
+    let trusted = [ours.verifying_key()];
+    let reference = server.reference("team/app:1");
+    let built = build(MODULE, Form::Artifact, &Interfaces::default(), &[]).expect("plain");
+    push(&registry, &reference, &built, silently())
+        .await
+        .expect("it is taken");
+    let resolved = resolve(&registry, &reference).await.expect("it is there");
+
+    let check = || signatures::check(&registry, &resolved, &trusted);
+    let unsigned = check().await.expect_err("nobody signed it").to_string();
+    let why = format!("signature: the image {} is not signed", built.digest);
+    assert_eq!(unsigned, why);
+
+    let add = |key| signatures::add(&registry, &reference, built.digest, key);
+    add(&other).await.expect("it is taken");
+    let somebody = check()
+        .await
+        .expect_err("somebody else signed it")
+        .to_string();
+    assert!(
+        somebody.starts_with("signature: signed by somebody else: "),
+        "{somebody}"
+    );
+
+    // Beside the other one, which stays.
+    add(&ours).await.expect("it is taken");
+    let verified = check().await.expect("we signed it");
+    assert_eq!(verified.key, ours.verifying_key().fingerprint());
+    assert_eq!(verified.identity, reference.name());
+    let offered = signatures::offered(&registry, &reference, built.digest).await;
+    assert_eq!(offered.expect("they are there").len(), 2);
+
+    // The same image and its signatures, in another repository.
+    let elsewhere = server.reference("mallory/app:1");
+    push(&registry, &elsewhere, &built, silently())
+        .await
+        .expect("it is taken");
+    let tag = propeller_oci::sign::tag(built.digest);
+    let list = registry
+        .document(&reference.tagged(tag.clone()))
+        .await
+        .expect("it is there");
+    let propeller_oci::manifest::Document::Image(manifest) = &list.document else {
+        panic!("it is a manifest");
+    };
+    for blob in manifest.layers.iter().chain([&manifest.config]) {
+        let bytes = registry
+            .blob(&reference, blob, &|_| {})
+            .await
+            .expect("it is there");
+        registry
+            .push_blob(&elsewhere, &bytes.into(), silently())
+            .await
+            .expect("it is taken");
+    }
+    let media_type = propeller_oci::media::OCI_MANIFEST;
+    registry
+        .push_manifest(&elsewhere.tagged(tag), media_type, &list.bytes.into())
+        .await
+        .expect("it is taken");
+    let moved = resolve(&registry, &elsewhere).await.expect("it is there");
+    let moved = signatures::check(&registry, &moved, &trusted).await;
+    let moved = moved.expect_err("it is another repository").to_string();
+    assert!(moved.contains("has signed this image as"), "{moved}");
+}
