@@ -9,6 +9,8 @@ use propeller_api::TaskState;
 use propeller_inspect::InspectError;
 use propeller_sdk::{ClientError, InvalidToken};
 
+use crate::images::Failure;
+
 /// How a command ended, as its exit code says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
@@ -46,6 +48,8 @@ pub(crate) enum Noun {
 pub(crate) enum CliError {
     #[error("{0}")]
     Client(ClientError),
+    #[error(transparent)]
+    Image(#[from] Failure),
     #[error("not supported by this version: {flag}")]
     Unsupported { flag: &'static str },
     #[error("there is nothing to change")]
@@ -129,6 +133,7 @@ impl CliError {
     fn causes(&self) -> Vec<String> {
         match self {
             Self::Client(error) => client_causes(error),
+            Self::Image(failure) => failure.causes(),
             Self::NotUploaded { source, .. }
             | Self::NotStarted { source, .. }
             | Self::NotDeleted { source, .. } => {
@@ -147,6 +152,7 @@ impl CliError {
     fn hint(&self, program: &str, noun: Noun) -> Option<String> {
         Some(match self {
             Self::Client(error) => return client_hint(error, program, noun),
+            Self::Image(failure) => return failure.hint().map(str::to_owned),
             Self::Unsupported { .. } => "leave it out".to_owned(),
             Self::NothingToChange => format!("see: {program} tasks update --help"),
             Self::Inspect { source, .. } => return inspect_hint(source),

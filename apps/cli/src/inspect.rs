@@ -1,4 +1,5 @@
-//! `inspect`: what a module is, what it needs, and how to run it. No manager is asked.
+//! `inspect`: what a module is, what it needs, and how to run it; and what an image is. No manager
+//! is asked.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -8,39 +9,69 @@ use propeller_inspect::{
     BYTES_MAX, Export, Format, Import, InspectError, ItemKind, Listed, Memory, Need, Obstacle,
     Report, Role, Verdict, inspect,
 };
+use propeller_oci::Reference;
 use serde_json::{Value, json};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
 
 use crate::Ui;
 use crate::error::{CliError, Exit};
+use crate::images::{self, OpenArgs, RegistryArgs};
 use crate::json::pretty;
 use crate::table::{Facts, Side, Table};
 
-/// A module to look at.
+/// A module or an image to look at.
 #[derive(Debug, Args)]
 pub struct Inspect {
-    /// WebAssembly module or component
-    file: PathBuf,
+    /// WebAssembly module or component, or an image: REGISTRY/REPOSITORY:TAG
+    #[arg(value_name = "FILE|REF")]
+    target: PathBuf,
+    #[command(flatten)]
+    open: OpenArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
 }
 
 pub(crate) async fn run(args: Inspect, json: bool, ui: &mut Ui<'_>) -> Result<Exit, CliError> {
-    let Inspect { file } = args;
-    let failed = |source| CliError::Inspect {
-        path: file.clone(),
+    let Inspect {
+        target,
+        open,
+        registry,
+    } = args;
+    if let Some(reference) = image(&target) {
+        return images::look(&reference, &open, &registry, json, ui).await;
+    }
+    let bytes = module(&target).await?;
+    let report = inspect(&bytes).map_err(|source| CliError::Inspect {
+        path: target.clone(),
         source,
-    };
-    let bytes = match read(&file).await {
-        Ok(bytes) => bytes,
-        Err(source) => return Err(CliError::Read { path: file, source }),
-    };
-    let report = inspect(&bytes.map_err(failed)?).map_err(failed)?;
+    })?;
     if json {
-        ui.text(&pretty(&as_json(&file, &report).to_string()))?;
+        ui.text(&pretty(&as_json(&target, &report).to_string()))?;
     } else {
-        ui.text(&as_text(&file, &report))?;
+        ui.text(&as_text(&target, &report))?;
     }
     Ok(Exit::Success)
+}
+
+/// The image that is meant: what is there is a file, and so is what is called like one.
+fn image(target: &Path) -> Option<Reference> {
+    let text = target.to_str()?;
+    let path = text.starts_with(['.', '/']) || target.extension().is_some_and(|it| it == "wasm");
+    match path || target.exists() {
+        true => None,
+        false => text.parse().ok(),
+    }
+}
+
+/// The module in a file.
+pub(crate) async fn module(path: &Path) -> Result<Vec<u8>, CliError> {
+    let path = path.to_owned();
+    match read(&path).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(source)) => Err(CliError::Inspect { path, source }),
+        Err(source) => Err(CliError::Read { path, source }),
+    }
 }
 
 /// The content of a file, unless it is too large to be a module.
@@ -61,7 +92,7 @@ async fn read(path: &Path) -> io::Result<Result<Vec<u8>, InspectError>> {
     Ok(Ok(bytes))
 }
 
-fn as_text(file: &Path, report: &Report) -> String {
+pub(crate) fn as_text(file: &Path, report: &Report) -> String {
     let mut facts = Facts::default();
     facts.add("kind", kind(report));
     facts.add("size", &format!("{} bytes", report.size_bytes));
@@ -229,7 +260,7 @@ fn with_rest<const N: usize>(table: &Table<N>, more: u64) -> String {
     }
 }
 
-fn as_json(file: &Path, report: &Report) -> Value {
+pub(crate) fn as_json(file: &Path, report: &Report) -> Value {
     let memory = report.memory;
     json!({
         "file": file.to_string_lossy(),

@@ -6,6 +6,7 @@
 
 mod connection;
 mod error;
+pub mod images;
 pub mod inspect;
 mod json;
 mod page;
@@ -58,7 +59,11 @@ pub enum Verb {
         #[command(subcommand)]
         verb: proplets::PropletVerb,
     },
-    /// Say what a module is, what it needs, and how to run it, without running it
+    /// Push a module to a registry, encrypted and signed if you like
+    Push(images::Push),
+    /// Pull a module from a registry, opened and checked
+    Pull(images::Pull),
+    /// Say what a module or an image is, what it needs, and how to run it, without running it
     Inspect(inspect::Inspect),
     /// Ask the manager how it is
     Health,
@@ -116,7 +121,11 @@ pub async fn run(
     let noun = match &verb {
         Verb::Tasks { .. } => Noun::Task,
         Verb::Proplets { .. } => Noun::Proplet,
-        Verb::Inspect(_) | Verb::Health | Verb::Completions { .. } => Noun::Manager,
+        Verb::Push(_)
+        | Verb::Pull(_)
+        | Verb::Inspect(_)
+        | Verb::Health
+        | Verb::Completions { .. } => Noun::Manager,
     };
     let done = match verb {
         Verb::Completions { shell } => {
@@ -125,6 +134,8 @@ pub async fn run(
             ui.raw(&script).map(|()| Exit::Success)
         }
         Verb::Inspect(args) => inspect::run(args, connection.json, ui).await,
+        Verb::Push(args) => images::push(args, connection.json, ui).await,
+        Verb::Pull(args) => images::pull(args, connection.json, ui).await,
         verb => ask(verb, connection, &name, ui).await,
     };
     let flushed = ui.flush();
@@ -160,7 +171,9 @@ async fn ask(
         Verb::Tasks { verb } => tasks::run(verb, &mut session).await,
         Verb::Proplets { verb } => proplets::run(verb, &mut session).await,
         Verb::Health => health(&mut session).await,
-        Verb::Inspect(_) | Verb::Completions { .. } => Ok(Exit::Success),
+        Verb::Push(_) | Verb::Pull(_) | Verb::Inspect(_) | Verb::Completions { .. } => {
+            Ok(Exit::Success)
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 mod arguments;
 mod failures;
 mod help;
+mod images;
 mod inspect;
 mod output;
 mod requests;

@@ -1,0 +1,176 @@
+//! Images in registries: `push`, `pull`, and `inspect` of what is there. No manager is asked.
+
+mod failure;
+mod look;
+mod pull;
+mod push;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use clap::Args;
+use propeller_inspect::BYTES_MAX;
+use propeller_oci::credentials::CONFIG_BYTES_MAX;
+use propeller_oci::crypt::PrivateKey;
+use propeller_oci::image::{PullOptions, Resolved};
+use propeller_oci::sign::{Verified, VerifyingKey};
+use propeller_oci::{Credentials, Registry, RegistryOptions, signatures};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt as _;
+
+pub(crate) use failure::Failure;
+pub(crate) use look::look;
+pub use pull::Pull;
+pub(crate) use pull::run as pull;
+pub use push::Push;
+pub(crate) use push::run as push;
+
+/// The longest file with a key or certificates that is read.
+const FILE_BYTES_MAX: u64 = CONFIG_BYTES_MAX;
+
+/// How much larger than a module the layers around it may be, packed and unpacked.
+const UNPACKED_BYTES_MAX: u64 = 4 * BYTES_MAX as u64;
+const ENTRIES_MAX: usize = 100_000;
+const LAYERS_AT_ONCE: usize = 4;
+
+/// How to reach registries.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Registries")]
+pub struct RegistryArgs {
+    /// File with credentials, as Docker, podman and skopeo write it [default: Docker's config.json]
+    #[arg(long, value_name = "FILE")]
+    registry_config: Option<PathBuf>,
+    /// Folder of Docker's config.json
+    #[arg(long, value_name = "DIR", env = "DOCKER_CONFIG", hide = true)]
+    docker_config: Option<PathBuf>,
+    /// PEM file with certificate authorities to trust besides the system's
+    #[arg(long, value_name = "FILE")]
+    registry_ca: Vec<PathBuf>,
+}
+
+/// What opens an image and vouches for it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Images")]
+pub struct OpenArgs {
+    /// Private key that opens encrypted layers: jwe:FILE, in PEM or DER
+    #[arg(long, value_name = "jwe:FILE")]
+    decryption_key: Vec<KeyFile>,
+    /// Public key, one of which has to have signed the image
+    #[arg(long, value_name = "FILE")]
+    require_signature: Vec<PathBuf>,
+}
+
+/// A file with a key of a scheme: `jwe:FILE`, as skopeo writes it.
+#[derive(Clone, Debug)]
+pub struct KeyFile(PathBuf);
+
+impl FromStr for KeyFile {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("jwe", path)) if !path.is_empty() => Ok(Self(path.into())),
+            Some((scheme @ ("pgp" | "pkcs7" | "pkcs11" | "provider"), _)) => Err(format!(
+                "keys of {scheme} are not supported by this version, only `jwe:FILE`"
+            )),
+            _ => Err("a key is `jwe:` and its file".to_owned()),
+        }
+    }
+}
+
+impl RegistryArgs {
+    /// A client of registries that knows what the arguments and files say.
+    async fn client(&self) -> Result<Registry, Failure> {
+        let mut extra_roots = Vec::new();
+        for path in &self.registry_ca {
+            extra_roots.push(read(path).await?);
+        }
+        let options = RegistryOptions {
+            credentials: self.credentials().await?,
+            extra_roots,
+            blob_bytes_max: UNPACKED_BYTES_MAX,
+            ..RegistryOptions::default()
+        };
+        Ok(Registry::new(options)?)
+    }
+
+    async fn credentials(&self) -> Result<Credentials, Failure> {
+        let (path, asked_for) = match (&self.registry_config, &self.docker_config) {
+            (Some(path), _) => (path.clone(), true),
+            (None, Some(folder)) => (folder.join("config.json"), false),
+            (None, None) => match std::env::home_dir() {
+                Some(home) => (home.join(".docker/config.json"), false),
+                None => return Ok(Credentials::default()),
+            },
+        };
+        let file = match read(&path).await {
+            Ok(file) => file,
+            // Whoever has no file is nobody to every registry.
+            Err(Failure::Read { source, .. })
+                if !asked_for && source.kind() == io::ErrorKind::NotFound =>
+            {
+                return Ok(Credentials::default());
+            }
+            Err(failure) => return Err(failure),
+        };
+        let credentials = Credentials::from_docker_config(&file);
+        credentials.map_err(|source| Failure::Credentials { path, source })
+    }
+}
+
+impl OpenArgs {
+    async fn keys(&self) -> Result<Vec<PrivateKey>, Failure> {
+        let mut keys = Vec::new();
+        for KeyFile(path) in &self.decryption_key {
+            let key = PrivateKey::from_bytes(&read(path).await?);
+            keys.push(key.map_err(|source| Failure::key(path, source))?);
+        }
+        Ok(keys)
+    }
+
+    /// Checks the signature, if one is required.
+    async fn check(
+        &self,
+        registry: &Registry,
+        resolved: &Resolved,
+    ) -> Result<Option<Verified>, Failure> {
+        let mut trusted = Vec::new();
+        for path in &self.require_signature {
+            let key = VerifyingKey::from_pem(&read(path).await?);
+            trusted.push(key.map_err(|source| Failure::key(path, source))?);
+        }
+        if trusted.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(signatures::check(registry, resolved, &trusted).await?))
+    }
+}
+
+fn limits(keys: &[PrivateKey]) -> PullOptions<'_> {
+    PullOptions {
+        layers_at_once: LAYERS_AT_ONCE,
+        module_bytes_max: BYTES_MAX as u64,
+        unpacked_bytes_max: UNPACKED_BYTES_MAX,
+        entries_max: ENTRIES_MAX,
+        keys,
+    }
+}
+
+/// A small file.
+async fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let failed = |source| Failure::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = File::open(path).await.map_err(failed)?;
+    let mut bytes = Vec::new();
+    let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).await;
+    read.map_err(failed)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(failed(io::Error::other(
+            "it is too large for what it should be",
+        )));
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,180 @@
+//! `inspect` of an image: manifest, layers, encryption, signatures, and the module if it opens.
+
+use propeller_inspect::{Report, inspect};
+use propeller_oci::crypt;
+use propeller_oci::image::{self, Resolved};
+use propeller_oci::manifest::Descriptor;
+use propeller_oci::sign::Verified;
+use propeller_oci::signatures::{self, Offered};
+use propeller_oci::{Reference, Registry};
+use serde_json::{Value, json};
+
+use super::pull::module;
+use super::{Failure, OpenArgs, RegistryArgs};
+use crate::Ui;
+use crate::error::{CliError, Exit};
+use crate::json::pretty;
+use crate::table::{Facts, Side, Table};
+use crate::units::bytes_text;
+
+/// What there is to say of an image.
+struct Looked {
+    resolved: Resolved,
+    signatures: Vec<Offered>,
+    verified: Option<Verified>,
+    /// What the module is, or why nobody can say.
+    module: Result<Report, String>,
+}
+
+pub(crate) async fn look(
+    reference: &Reference,
+    open: &OpenArgs,
+    registry: &RegistryArgs,
+    json: bool,
+    ui: &mut Ui<'_>,
+) -> Result<Exit, CliError> {
+    let client = registry.client().await?;
+    let looked = looked(&client, reference, open, ui).await?;
+    if json {
+        ui.text(&pretty(&as_json(&looked).to_string()))?;
+    } else {
+        ui.text(&as_text(&looked))?;
+    }
+    Ok(Exit::Success)
+}
+
+async fn looked(
+    client: &Registry,
+    reference: &Reference,
+    open: &OpenArgs,
+    ui: &Ui<'_>,
+) -> Result<Looked, Failure> {
+    let keys = open.keys().await?;
+    let resolved = image::resolve(client, reference).await?;
+    let verified = open.check(client, &resolved).await?;
+    let top = resolved.pinned.digest().unwrap_or(resolved.image);
+    let signatures = signatures::offered(client, &resolved.pinned, top).await?;
+    let closed = keys.is_empty()
+        && resolved
+            .manifest
+            .layers
+            .iter()
+            .any(Descriptor::is_encrypted);
+    let module = match closed {
+        true => Err("it is encrypted: give a private key with --decryption-key".to_owned()),
+        false => match module(client, &resolved, &keys, ui).await {
+            Ok(pulled) => inspect(&pulled.module).map_err(|error| error.to_string()),
+            Err(Failure::Image(error)) => Err(told(&error)),
+            Err(other) => return Err(other),
+        },
+    };
+    Ok(Looked {
+        resolved,
+        signatures,
+        verified,
+        module,
+    })
+}
+
+/// An error with its cause, on one line.
+fn told(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+fn as_text(looked: &Looked) -> String {
+    let Looked {
+        resolved,
+        signatures,
+        verified,
+        module,
+    } = looked;
+    let mut facts = Facts::default();
+    facts.add("image", &resolved.pinned.to_string());
+    if resolved.pinned.digest() != Some(resolved.image) {
+        facts.add("chosen", &format!("{} of its index", resolved.image));
+    }
+    facts.add("size", &bytes_text(resolved.manifest.bytes()));
+    facts.add("config", &resolved.manifest.config.media_type);
+    facts.add(
+        "signatures",
+        &match (verified, signatures.len()) {
+            (Some(verified), _) => format!("signed by {} as {}", verified.key, verified.identity),
+            (None, 0) => "none".to_owned(),
+            (None, count) => format!("{count}, not checked: see --require-signature"),
+        },
+    );
+    if let Err(why) = module {
+        facts.add("module", why);
+    }
+    let mut parts = vec![facts.render(), layers(&resolved.manifest.layers)];
+    if let Ok(report) = module {
+        parts.push(crate::inspect::as_text(file(resolved).as_ref(), report));
+    }
+    parts.join("\n")
+}
+
+/// What its module would be called.
+fn file(resolved: &Resolved) -> String {
+    let name = resolved.pinned.repository();
+    format!("{}.wasm", name.rsplit('/').next().unwrap_or_default())
+}
+
+fn layers(layers: &[Descriptor]) -> String {
+    let mut table = Table::new([
+        ("LAYER", Side::Left),
+        ("MEDIA TYPE", Side::Left),
+        ("SIZE", Side::Right),
+        ("ENCRYPTED FOR", Side::Left),
+    ]);
+    for layer in layers {
+        let recipients = crypt::recipients(&layer.annotations).join(", ");
+        table.add([
+            layer.digest.to_string(),
+            layer.media_type.clone(),
+            bytes_text(layer.size),
+            if layer.is_encrypted() {
+                recipients
+            } else {
+                String::new()
+            },
+        ]);
+    }
+    table.render()
+}
+
+fn as_json(looked: &Looked) -> Value {
+    let Looked {
+        resolved,
+        signatures,
+        verified,
+        module,
+    } = looked;
+    let manifest = &resolved.manifest;
+    let layers = manifest.layers.iter().map(|layer| {
+        json!({
+            "digest": layer.digest.to_string(),
+            "media_type": layer.media_type,
+            "size_bytes": layer.size,
+            "encrypted": layer.is_encrypted(),
+            "recipients": crypt::recipients(&layer.annotations),
+        })
+    });
+    let layers: Vec<_> = layers.collect();
+    json!({
+        "reference": resolved.pinned.to_string(),
+        "image": resolved.image.to_string(),
+        "size_bytes": manifest.bytes(),
+        "config": manifest.config.media_type,
+        "layers": layers,
+        "signatures": signatures.len(),
+        "signed_by": verified.as_ref().map(|verified| verified.key.to_string()),
+        "module": match module {
+            Ok(report) => crate::inspect::as_json(file(resolved).as_ref(), report),
+            Err(_) => Value::Null,
+        },
+        "module_error": module.as_ref().err(),
+    })
+}

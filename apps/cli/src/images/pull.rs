@@ -1,0 +1,95 @@
+//! `pull`: the module of an image becomes a file.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use propeller_oci::image::{self, Pulled, Resolved};
+use propeller_oci::{Registry, sha256};
+use serde_json::json;
+
+use super::push::parse;
+use super::{Failure, OpenArgs, RegistryArgs, limits};
+use crate::Ui;
+use crate::error::{CliError, Exit};
+use crate::json::pretty;
+use crate::units::bytes_text;
+
+/// An image, and where its module goes.
+#[derive(Debug, Args)]
+pub struct Pull {
+    /// The image: REGISTRY/REPOSITORY:TAG, or with @sha256:…; http://… if it has no TLS
+    #[arg(value_name = "REF")]
+    reference: String,
+    /// Where the module goes; - for standard output
+    #[arg(long, short, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    open: OpenArgs,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+pub(crate) async fn run(args: Pull, json: bool, ui: &mut Ui<'_>) -> Result<Exit, CliError> {
+    let Pull {
+        reference,
+        output,
+        open,
+        registry,
+    } = args;
+    let reference = parse(&reference)?;
+    let keys = open.keys().await?;
+    let client = registry.client().await?;
+    let resolved = image::resolve(&client, &reference)
+        .await
+        .map_err(Failure::from)?;
+    let signed = open.check(&client, &resolved).await?;
+    let pulled = module(&client, &resolved, &keys, ui).await?;
+    if output == Path::new("-") {
+        ui.raw(&pulled.module)?;
+        return Ok(Exit::Success);
+    }
+    let written = tokio::fs::write(&output, &*pulled.module).await;
+    written.map_err(|source| Failure::Write {
+        path: output.clone(),
+        source,
+    })?;
+    let signer = signed.map(|signed| signed.key.to_string());
+    if json {
+        let told = json!({
+            "reference": resolved.pinned.to_string(),
+            "file": output.to_string_lossy(),
+            "size_bytes": pulled.module.len(),
+            "digest": sha256(&pulled.module).to_string(),
+            "encrypted": pulled.encrypted,
+            "signed_by": signer,
+        });
+        ui.text(&pretty(&told.to_string()))?;
+        return Ok(Exit::Success);
+    }
+    let size = bytes_text(pulled.module.len() as u64);
+    let decrypted = if pulled.encrypted { ", decrypted" } else { "" };
+    let from = &resolved.pinned;
+    ui.say(&format!(
+        "Pulled {from} to {} ({size}{decrypted})",
+        output.display()
+    ))?;
+    if let Some(signer) = signer {
+        ui.say(&format!("Signed by {signer}"))?;
+    }
+    Ok(Exit::Success)
+}
+
+/// Fetches the module, with a bar while it comes.
+pub(super) async fn module(
+    client: &Registry,
+    resolved: &Resolved,
+    keys: &[propeller_oci::crypt::PrivateKey],
+    ui: &Ui<'_>,
+) -> Result<Pulled, Failure> {
+    let total = resolved.manifest.bytes();
+    let bar = ui.progress(total, format!("Pulling {}", resolved.pinned.name()));
+    let options = limits(keys);
+    let pulled = image::pull(client, resolved, &options, &|bytes| bar.inc(bytes)).await;
+    bar.finish_and_clear();
+    Ok(pulled?)
+}

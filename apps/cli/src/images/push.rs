@@ -1,0 +1,180 @@
+//! `push`: a module becomes an image in a registry.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use propeller_inspect::{Report, inspect};
+use propeller_oci::artifact::{self, Built, Form, Interfaces};
+use propeller_oci::crypt::PublicKey;
+use propeller_oci::sign::SigningKey;
+use propeller_oci::{Reference, signatures};
+use serde_json::json;
+use zeroize::Zeroizing;
+
+use super::{Failure, KeyFile, RegistryArgs, read};
+use crate::Ui;
+use crate::error::{CliError, Exit};
+use crate::json::pretty;
+use crate::units::bytes_text;
+
+/// A module to push, and where to.
+#[derive(Debug, Args)]
+pub struct Push {
+    /// WebAssembly module or component
+    file: PathBuf,
+    /// Where to: REGISTRY/REPOSITORY:TAG; http://… if it has no TLS
+    #[arg(value_name = "REF")]
+    reference: String,
+    /// What it becomes: a Wasm artifact, or an image with a tar layer
+    #[arg(
+        long = "as",
+        value_enum,
+        default_value = "artifact",
+        value_name = "FORM"
+    )]
+    form: FormArg,
+    /// Public key of whoever may open it: jwe:FILE; again for each of several
+    #[arg(long, value_name = "jwe:FILE")]
+    encrypt: Vec<KeyFile>,
+    /// Private key to sign it with, as cosign and skopeo do: EC P-256 in PEM
+    #[arg(long, value_name = "FILE")]
+    sign: Option<PathBuf>,
+    /// File with the passphrase of that key
+    #[arg(long, value_name = "FILE", requires = "sign")]
+    sign_passphrase_file: Option<PathBuf>,
+    #[command(flatten)]
+    registry: RegistryArgs,
+}
+
+/// What a module becomes in a registry.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum FormArg {
+    /// A Wasm artifact: the module is the layer
+    Artifact,
+    /// An OCI image: the module is in a tar layer, for tools that know no other
+    Image,
+}
+
+pub(crate) async fn run(args: Push, json: bool, ui: &mut Ui<'_>) -> Result<Exit, CliError> {
+    let Push {
+        file,
+        reference,
+        form,
+        encrypt,
+        sign,
+        sign_passphrase_file,
+        registry,
+    } = args;
+    let reference = parse(&reference)?;
+    if reference.digest().is_some() {
+        return Err(Failure::PushToDigest(reference.to_string()).into());
+    }
+    let wasm = crate::inspect::module(&file).await?;
+    let report = inspect(&wasm).map_err(|source| CliError::Inspect {
+        path: file.clone(),
+        source,
+    })?;
+    let mut recipients = Vec::new();
+    for KeyFile(path) in &encrypt {
+        let key = PublicKey::from_bytes(&read(path).await?);
+        recipients.push(key.map_err(|source| Failure::key(path, source))?);
+    }
+    let key = match &sign {
+        Some(path) => Some(signing_key(path, sign_passphrase_file.as_ref()).await?),
+        None => None,
+    };
+    let client = registry.client().await?;
+    let form = match form {
+        FormArg::Artifact => Form::Artifact,
+        FormArg::Image => Form::Image,
+    };
+    let built = artifact::build(&wasm, form, &interfaces(&report), &recipients);
+    let built = built.map_err(Failure::from)?;
+    send(&client, &reference, &built, ui).await?;
+    if let Some(key) = &key {
+        let added = signatures::add(&client, &reference, built.digest, key).await;
+        added.map_err(Failure::from)?;
+    }
+    let pinned = reference.pinned(built.digest);
+    let signer = key.map(|key| key.verifying_key().fingerprint().to_string());
+    if json {
+        let told = json!({
+            "reference": pinned.to_string(),
+            "digest": built.digest.to_string(),
+            "size_bytes": built.layer.len(),
+            "recipients": recipients.len(),
+            "signed_by": signer,
+        });
+        ui.text(&pretty(&told.to_string()))?;
+        return Ok(Exit::Success);
+    }
+    let size = bytes_text(built.layer.len() as u64);
+    ui.say(&format!("Pushed {} ({size}) as {pinned}", file.display()))?;
+    match recipients.len() {
+        0 => {}
+        1 => ui.say("Encrypted for one recipient")?,
+        count => ui.say(&format!("Encrypted for {count} recipients"))?,
+    }
+    if let Some(signer) = signer {
+        ui.say(&format!("Signed by {signer}"))?;
+    }
+    Ok(Exit::Success)
+}
+
+async fn send(
+    client: &propeller_oci::Registry,
+    reference: &Reference,
+    built: &Built,
+    ui: &Ui<'_>,
+) -> Result<(), Failure> {
+    let total = (built.layer.len() + built.config.len()) as u64;
+    let bar = ui.progress(total, format!("Pushing {reference}"));
+    let sent = bar.clone();
+    let sent = std::sync::Arc::new(move |bytes| sent.inc(bytes));
+    let pushed = artifact::push(client, reference, built, sent).await;
+    bar.finish_and_clear();
+    pushed?;
+    Ok(())
+}
+
+async fn signing_key(path: &Path, passphrase: Option<&PathBuf>) -> Result<SigningKey, Failure> {
+    let passphrase = match passphrase {
+        Some(path) => Some(Zeroizing::new(read(path).await?)),
+        None => None,
+    };
+    // An editor ends a file with a line feed, which is no part of a passphrase.
+    let words = passphrase.as_deref().map(|words| words.trim_ascii_end());
+    let pem = Zeroizing::new(read(path).await?);
+    SigningKey::from_pem(&pem, words).map_err(|source| Failure::key(path, source))
+}
+
+/// What a component imports and exports.
+fn interfaces(report: &Report) -> Interfaces {
+    let imports = report
+        .imports
+        .items
+        .iter()
+        .map(|import| match &import.from {
+            Some(interface) => interface.clone(),
+            None => import.name.clone(),
+        });
+    let exports = report.exports.items.iter().map(|export| {
+        let interface = export.name.split_once('#');
+        interface.map_or_else(|| export.name.clone(), |(name, _)| name.to_owned())
+    });
+    let once = |names: Vec<String>| {
+        let names: std::collections::BTreeSet<_> = names.into_iter().collect();
+        names.into_iter().collect()
+    };
+    Interfaces {
+        imports: once(imports.collect()),
+        exports: once(exports.collect()),
+    }
+}
+
+pub(super) fn parse(text: &str) -> Result<Reference, Failure> {
+    text.parse().map_err(|source| Failure::Reference {
+        text: text.to_owned(),
+        source,
+    })
+}

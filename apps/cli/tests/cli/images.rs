@@ -1,0 +1,204 @@
+//! `push`, `pull` and `inspect` of an image, with Debian's registry.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use propeller_cli::Exit;
+use tempfile::TempDir;
+
+use crate::support::{Ran, run_at};
+
+const NOBODY: &str = "http://127.0.0.1:9";
+
+/// A registry, and a folder for files.
+struct Place {
+    registry: Child,
+    address: String,
+    folder: TempDir,
+}
+
+impl Place {
+    fn new() -> Option<Self> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut folders = std::env::split_paths(&path).chain(["/usr/bin".into()]);
+        let Some(program) = folders.find_map(|folder| {
+            let program = folder.join("docker-registry");
+            program.is_file().then_some(program)
+        }) else {
+            skipped("no docker-registry: run the tests with `cargo xtask test`");
+            return None;
+        };
+        let folder = TempDir::new().expect("a folder can be made");
+        let config = folder.path().join("config.yml");
+        let text = format!(
+            "version: 0.1\nlog: {{level: info}}\nhttp: {{addr: \"127.0.0.1:0\"}}\n\
+             storage: {{filesystem: {{rootdirectory: {}/data}}}}\n",
+            folder.path().display()
+        );
+        fs::write(&config, text).expect("there is room");
+        let mut registry = Command::new(program)
+            .arg("serve")
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let stderr = registry.stderr.take().expect("it is piped");
+        let mut lines = BufReader::new(stderr).lines();
+        let address = lines.by_ref().find_map(|line| {
+            let line = line.ok()?;
+            let (_, rest) = line.split_once("listening on ")?;
+            Some(rest[..rest.find(['"', ','])?].to_owned())
+        });
+        let address = address.expect("it says where it listens");
+        // It must not stop at a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(Self {
+            registry,
+            address,
+            folder,
+        })
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// A key pair, as `NAME.pem` and `NAME.pub`.
+    fn keys(&self, name: &str) {
+        let key = rcgen::KeyPair::generate().expect("it can be made");
+        fs::write(self.file(&format!("{name}.pem")), key.serialize_pem()).expect("room");
+        fs::write(self.file(&format!("{name}.pub")), key.public_key_pem()).expect("room");
+    }
+
+    /// Runs a line; `@` is the registry, `%` the folder. Both are put back in what it says.
+    fn run(&self, line: &str) -> Ran {
+        let folder = self.folder.path().to_str().expect("it is text");
+        let words = line.split(' ');
+        let words = words.map(|word| word.replace('@', &self.address).replace('%', folder));
+        let words: Vec<_> = words.collect();
+        let words: Vec<_> = words.iter().map(String::as_str).collect();
+        let Ran { exit, out, err } = run_at(NOBODY, &words);
+        let back = |text: &str| text.replace(&self.address, "REGISTRY").replace(folder, "%");
+        let out = match String::from_utf8(out) {
+            Ok(text) => back(&text).into_bytes(),
+            Err(binary) => binary.into_bytes(),
+        };
+        Ran {
+            exit,
+            out,
+            err: back(&err),
+        }
+    }
+
+    fn says(&self, line: &str) -> String {
+        without_digests(&self.run(line).transcript())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.registry.kill().ok();
+        self.registry.wait().ok();
+    }
+}
+
+fn skipped(reason: &str) {
+    if let Some(path) = std::env::var_os("PROPELLER_TEST_SKIPS") {
+        let name = std::thread::current().name().unwrap_or("?").to_owned();
+        let mut options = fs::OpenOptions::new();
+        let file = options.append(true).create(true).open(path);
+        let mut file = file.expect("the list of skips can be written");
+        writeln!(file, "SKIPPED {name}: {reason}").expect("there is room");
+    }
+}
+
+/// Digests of what is encrypted or signed differ each time.
+fn without_digests(text: &str) -> String {
+    let mut parts = text.split("sha256:");
+    let mut shown = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_hexdigit());
+        shown.push_str("sha256:…");
+        shown.push_str(rest);
+    }
+    shown
+}
+
+const MODULE: &str = r#"(module (func (export "add") (param i32 i32) (result i32)
+    (i32.add (local.get 0) (local.get 1))))"#;
+
+#[test]
+fn a_module_is_pushed_looked_at_and_pulled() {
+    let Some(place) = Place::new() else { return };
+    let module = wat::parse_str(MODULE).expect("the test's text is right");
+    fs::write(place.file("add.wasm"), &module).expect("there is room");
+    let mut said = String::new();
+    for line in [
+        "push %/add.wasm http://@/team/add:1",
+        "inspect http://@/team/add:1",
+        "pull http://@/team/add:1 -o %/back.wasm",
+        "push %/add.wasm http://@/team/add:2 --as image",
+        "inspect http://@/team/add:2 --json",
+    ] {
+        said.push_str(&format!("$ {line}\n{}\n", place.says(line)));
+    }
+    insta::assert_snapshot!(said);
+    assert_eq!(
+        fs::read(place.file("back.wasm")).expect("it is there"),
+        module
+    );
+    let piped = place.run("pull http://@/team/add:2 -o -");
+    assert_eq!((piped.exit, piped.out), (Exit::Success, module));
+}
+
+#[test]
+fn an_encrypted_and_signed_image_is_for_its_recipients_and_from_its_signer() {
+    let Some(place) = Place::new() else { return };
+    let module = wat::parse_str(MODULE).expect("the test's text is right");
+    fs::write(place.file("add.wasm"), &module).expect("there is room");
+    for name in ["alice", "bob", "signer", "mallory"] {
+        place.keys(name);
+    }
+    let mut said = String::new();
+    for line in [
+        "push %/add.wasm http://@/secret:1 --encrypt jwe:%/alice.pub --encrypt jwe:%/bob.pub --sign %/signer.pem",
+        "inspect http://@/secret:1",
+        "pull http://@/secret:1 -o %/no.wasm",
+        "pull http://@/secret:1 -o %/no.wasm --decryption-key jwe:%/mallory.pem",
+        "pull http://@/secret:1 -o %/back.wasm --decryption-key jwe:%/bob.pem --require-signature %/signer.pub",
+        "pull http://@/secret:1 -o %/no.wasm --decryption-key jwe:%/bob.pem --require-signature %/mallory.pub",
+        "pull http://@/secret:1 -o %/no.wasm --decryption-key jwe:%/bob.pub",
+    ] {
+        said.push_str(&format!("$ {line}\n{}\n", place.says(line)));
+    }
+    insta::assert_snapshot!(said);
+    assert_eq!(
+        fs::read(place.file("back.wasm")).expect("it is there"),
+        module
+    );
+    assert!(!place.file("no.wasm").exists());
+}
+
+#[test]
+fn what_goes_wrong_says_where_to_look() {
+    let Some(place) = Place::new() else { return };
+    fs::write(place.file("text.wasm"), "(module)").expect("there is room");
+    fs::write(place.file("config.json"), "{\"auths\": []}").expect("there is room");
+    let mut said = String::new();
+    for line in [
+        "pull http://@/nobody/knows -o %/no.wasm",
+        "pull http://127.0.0.1:9/x -o %/no.wasm",
+        "pull http://@/UPPER -o %/no.wasm",
+        "push %/text.wasm http://@/text",
+        "push %/none.wasm http://@/none",
+        "pull http://@/x -o %/no.wasm --registry-config %/config.json",
+        "pull http://@/x -o %/no.wasm --registry-config %/missing.json",
+        "inspect %/none.wasm",
+    ] {
+        said.push_str(&format!("$ {line}\n{}\n", place.says(line)));
+    }
+    insta::assert_snapshot!(said);
+}
