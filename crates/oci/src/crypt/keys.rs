@@ -17,16 +17,13 @@ use super::error::KeyError;
 /// An RSA key of 8192 bits is 6 KiB of PEM; the rest is for comments beside it.
 const KEY_LEN_MAX: usize = 64 * 1024;
 
-/// Whomever an image is encrypted to.
+/// Somebody to whom an image is encrypted.
 ///
 /// RSA of 2048 to 8192 bits, or EC on P-256, P-384 or P-521.
-#[derive(Clone)]
 pub struct PublicKey(pub(super) PublicKind);
 
-#[derive(Clone)]
 pub(super) enum PublicKind {
-    // Boxed by the library itself: a pointer to a key that other threads may use as well.
-    Rsa(PublicEncryptingKey),
+    Rsa(OaepPublicEncryptingKey),
     Ec(Curve, Box<ParsedPublicKey>),
 }
 
@@ -46,6 +43,7 @@ impl PublicKey {
 
     fn from_der(der: &[u8]) -> Result<Self, KeyError> {
         if let Ok(key) = PublicEncryptingKey::from_der(der) {
+            let key = OaepPublicEncryptingKey::new(key).map_err(|_| KeyError::UnusablePublic)?;
             return Ok(Self(PublicKind::Rsa(key)));
         }
         let on_curve = |curve: Curve| {
@@ -59,11 +57,6 @@ impl PublicKey {
             None if PrivateKey::from_der(der).is_ok() => Err(KeyError::Private),
             None => Err(KeyError::UnusablePublic),
         }
-    }
-
-    /// The key to encrypt to, as RSA-OAEP wants it.
-    pub(super) fn oaep(key: &PublicEncryptingKey) -> Option<OaepPublicEncryptingKey> {
-        OaepPublicEncryptingKey::new(key.clone()).ok()
     }
 }
 

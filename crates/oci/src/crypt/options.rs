@@ -22,7 +22,7 @@ const NONCE: &str = "nonce";
 /// More than the key options of one layer have, so that writing them moves no secret.
 const KEY_OPTIONS_LEN: usize = 512;
 
-/// ocicrypt writes an empty object, and older versions of it `null`.
+/// An object, empty where there are no options; `null` is what Go writes for a map never made.
 type CipherOptions = Option<BTreeMap<String, String>>;
 
 #[derive(Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use aws_lc_rs::key_wrap::{AES_128, AES_256, AesBlockCipher, AesKek, BlockCipher,
 use aws_lc_rs::rand;
 use aws_lc_rs::rsa::{
     OAEP_SHA1_MGF1SHA1, OAEP_SHA256_MGF1SHA256, OaepAlgorithm, OaepPrivateDecryptingKey,
-    PublicEncryptingKey,
+    OaepPublicEncryptingKey,
 };
 use data_encoding::BASE64URL_NOPAD;
 use zeroize::Zeroizing;
@@ -95,10 +95,9 @@ pub(super) fn unwrap(
 }
 
 fn wrap_rsa(
-    key: &PublicEncryptingKey,
+    key: &OaepPublicEncryptingKey,
     content_key: &[u8],
 ) -> Result<(Header, Vec<u8>), EncryptError> {
-    let key = PublicKey::oaep(key).ok_or(EncryptError::Library)?;
     let mut wrapped = vec![0; key.ciphertext_size()];
     key.encrypt(&OAEP_SHA1_MGF1SHA1, content_key, &mut wrapped, None)
         .map_err(|_| EncryptError::Library)?;

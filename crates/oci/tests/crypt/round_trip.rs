@@ -110,7 +110,7 @@ fn the_public_options_are_those_of_skopeo() {
 fn a_layer_needs_a_recipient_and_has_no_more_than_a_reader_tries() {
     let error = encrypt(layer(9), &[]).unwrap_err();
     assert_eq!(error, EncryptError::NoRecipient);
-    let many = vec![public("p256"); RECIPIENTS_MAX + 1];
+    let many: Vec<_> = (0..=RECIPIENTS_MAX).map(|_| public("p256")).collect();
     let error = encrypt(layer(9), &many).unwrap_err();
     assert_eq!(error, EncryptError::TooMany(RECIPIENTS_MAX + 1));
     let most = encrypt(layer(9), &many[1..]).unwrap();

@@ -8,8 +8,10 @@ encrypting is random; names, keys and outcomes stay.
 
 import gzip
 import hashlib
+import hmac
 import io
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -214,6 +216,16 @@ def write_from_python(out, keys):
         subject.secret["cipheroptions"] = None
 
     ok("nonce-in-public-options", "rsa2048", "ocicrypt looks there first.", nonce_in_public)
+
+    def last_nonce(subject):
+        key, nonce = os.urandom(32), bytes([255] * 16)
+        subject.layer = oc.ctr(key, nonce, subject.plain)
+        mac = hmac.new(key, subject.layer, "sha256").digest()
+        subject.public["hmac"] = oc.b64(mac)
+        subject.secret["symkey"] = oc.b64(key)
+        subject.secret["cipheroptions"]["nonce"] = oc.b64(nonce)
+
+    ok("counter-overflow", "p256", "The second counter block is zero: all 128 bits count.", last_nonce)
 
     def several_elements(subject):
         def edit(annotations):
