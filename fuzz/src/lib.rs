@@ -9,6 +9,7 @@ mod desk;
 mod engines;
 mod envelope;
 mod generated;
+mod images;
 mod inspect;
 mod load;
 mod mutate;
@@ -33,7 +34,7 @@ pub struct Target {
 const PARSES: u64 = 2000;
 
 /// All targets.
-pub const TARGETS: [Target; 10] = [
+pub const TARGETS: [Target; 14] = [
     Target {
         name: "envelope",
         run: envelope::envelope,
@@ -72,6 +73,26 @@ pub const TARGETS: [Target; 10] = [
     Target {
         name: "inspect",
         run: inspect::inspect,
+        sample: PARSES,
+    },
+    Target {
+        name: "image",
+        run: images::image,
+        sample: PARSES,
+    },
+    Target {
+        name: "layer",
+        run: images::layer,
+        sample: PARSES,
+    },
+    Target {
+        name: "decrypt",
+        run: images::decrypt,
+        sample: PARSES,
+    },
+    Target {
+        name: "signature",
+        run: images::signature,
         sample: PARSES,
     },
     Target {

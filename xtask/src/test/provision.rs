@@ -1,4 +1,5 @@
-//! Finds or installs what tests use: a broker, a second implementation's Python, and runtimes.
+//! Finds or installs what tests use: a broker, a second implementation's Python, runtimes, and a
+//! registry.
 
 use std::{
     env,
@@ -43,6 +44,9 @@ const AMQTT: Module = Module {
     proof: "import amqtt.broker",
 };
 
+/// Debian packages with a program of the same name: a registry, and another tool for images.
+const IMAGE_TOOLS: [&str; 2] = ["docker-registry", "skopeo"];
+
 /// What tests may use, and what they have to do without, each with the reason.
 pub(super) struct Provisions {
     pub(super) mosquitto: Option<PathBuf>,
@@ -71,6 +75,11 @@ pub(super) fn install(target: &Path) -> Provisions {
         keep("python3 with amqtt", reason);
     }
     let runtimes = runtimes::install(target, &mut missing);
+    for package in IMAGE_TOOLS {
+        if let Err(reason) = in_path_or_installed(package) {
+            missing.push(format!("{package}: {reason}"));
+        }
+    }
     Provisions {
         mosquitto,
         python,
@@ -86,6 +95,13 @@ fn mosquitto() -> Result<PathBuf, String> {
     }
     apt(&["mosquitto"])?;
     find().ok_or_else(|| "the package brought no program of that name".to_owned())
+}
+
+fn in_path_or_installed(package: &str) -> Result<(), String> {
+    if run::find(package, &SERVER_FOLDERS).is_some() {
+        return Ok(());
+    }
+    apt(&[package])
 }
 
 fn python(target: &Path) -> Result<Python, String> {
