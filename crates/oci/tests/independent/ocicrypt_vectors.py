@@ -365,7 +365,7 @@ def write_wrong_keys(wrong, keys):
     wrong("epk-curve-name", "no-key", "The ephemeral key names another curve.", epk(crv="P-384"), key="p256", general=True)
     other = oc.jwk(private_of(keys, "p384").public_key())
     wrong("epk-curve", "no-key", "The ephemeral key is on another curve.", epk(**other), key="p256", general=True)
-    wrong("epk-kty", "no-key", "The ephemeral key is of no curve.", epk(kty="OKP", crv="X25519"), key="p256", general=True)
+    wrong("epk-kty", "no-key", "The ephemeral key claims another type.", epk(kty="OKP"), key="p256", general=True)
     wrong("no-epk", "no-key", "There is no ephemeral key.", unprotected(lambda h: h.pop("epk")), key="p256", general=True)
     wrong("apv", "no-key", "The header names a recipient that was not there.", unprotected(lambda h: h.update(apv="Qm9i")), key="p256", general=True)
     nobody = jwe(lambda m: m.update(recipients=[]))
