@@ -8,6 +8,7 @@ mod push;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use clap::Args;
 use propeller_inspect::BYTES_MAX;
@@ -18,13 +19,14 @@ use propeller_oci::sign::{Verified, VerifyingKey};
 use propeller_oci::{Credentials, Registry, RegistryOptions, signatures};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
+use zeroize::Zeroizing;
 
 pub(crate) use failure::Failure;
 pub(crate) use look::look;
 pub use pull::Pull;
 pub(crate) use pull::run as pull;
 pub use push::Push;
-pub(crate) use push::run as push;
+pub(crate) use push::{parse, run as push};
 
 /// The longest file with a key or certificates that is read.
 const FILE_BYTES_MAX: u64 = CONFIG_BYTES_MAX;
@@ -44,6 +46,9 @@ pub struct RegistryArgs {
     /// Folder of Docker's config.json
     #[arg(long, value_name = "DIR", env = "DOCKER_CONFIG", hide = true)]
     docker_config: Option<PathBuf>,
+    /// File that podman and skopeo use
+    #[arg(long, value_name = "FILE", env = "REGISTRY_AUTH_FILE", hide = true)]
+    registry_auth_file: Option<PathBuf>,
     /// PEM file with certificate authorities to trust besides the system's
     #[arg(long, value_name = "FILE")]
     registry_ca: Vec<PathBuf>,
@@ -84,7 +89,7 @@ impl RegistryArgs {
     async fn client(&self) -> Result<Registry, Failure> {
         let mut extra_roots = Vec::new();
         for path in &self.registry_ca {
-            extra_roots.push(read(path).await?);
+            extra_roots.push(read(path).await?.to_vec());
         }
         let options = RegistryOptions {
             credentials: self.credentials().await?,
@@ -96,7 +101,11 @@ impl RegistryArgs {
     }
 
     async fn credentials(&self) -> Result<Credentials, Failure> {
-        let (path, asked_for) = match (&self.registry_config, &self.docker_config) {
+        let named = self
+            .registry_config
+            .as_ref()
+            .or(self.registry_auth_file.as_ref());
+        let (path, asked_for) = match (named, &self.docker_config) {
             (Some(path), _) => (path.clone(), true),
             (None, Some(folder)) => (folder.join("config.json"), false),
             (None, None) => match std::env::home_dir() {
@@ -120,13 +129,20 @@ impl RegistryArgs {
 }
 
 impl OpenArgs {
-    async fn keys(&self) -> Result<Vec<PrivateKey>, Failure> {
+    /// The first flag that is given, for who has no image.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let key = (!self.decryption_key.is_empty()).then_some("--decryption-key");
+        let signature = (!self.require_signature.is_empty()).then_some("--require-signature");
+        key.or(signature)
+    }
+
+    async fn keys(&self) -> Result<Arc<[PrivateKey]>, Failure> {
         let mut keys = Vec::new();
         for KeyFile(path) in &self.decryption_key {
             let key = PrivateKey::from_bytes(&read(path).await?);
             keys.push(key.map_err(|source| Failure::key(path, source))?);
         }
-        Ok(keys)
+        Ok(keys.into())
     }
 
     /// Checks the signature, if one is required.
@@ -147,7 +163,7 @@ impl OpenArgs {
     }
 }
 
-fn limits(keys: &[PrivateKey]) -> PullOptions<'_> {
+fn limits(keys: Arc<[PrivateKey]>) -> PullOptions {
     PullOptions {
         layers_at_once: LAYERS_AT_ONCE,
         module_bytes_max: BYTES_MAX as u64,
@@ -158,13 +174,13 @@ fn limits(keys: &[PrivateKey]) -> PullOptions<'_> {
 }
 
 /// A small file.
-async fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+async fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed = |source| Failure::Read {
         path: path.to_owned(),
         source,
     };
     let file = File::open(path).await.map_err(failed)?;
-    let mut bytes = Vec::new();
+    let mut bytes = Zeroizing::new(Vec::new());
     let read = file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).await;
     read.map_err(failed)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {

@@ -16,7 +16,7 @@ use tokio::io::AsyncReadExt;
 
 use crate::Ui;
 use crate::error::{CliError, Exit};
-use crate::images::{self, OpenArgs, RegistryArgs};
+use crate::images::{self, Failure, OpenArgs, RegistryArgs};
 use crate::json::pretty;
 use crate::table::{Facts, Side, Table};
 
@@ -38,8 +38,11 @@ pub(crate) async fn run(args: Inspect, json: bool, ui: &mut Ui<'_>) -> Result<Ex
         open,
         registry,
     } = args;
-    if let Some(reference) = image(&target) {
+    if let Some(reference) = image(&target)? {
         return images::look(&reference, &open, &registry, json, ui).await;
+    }
+    if let Some(flag) = open.given() {
+        return Err(Failure::NoImage { path: target, flag }.into());
     }
     let bytes = module(&target).await?;
     let report = inspect(&bytes).map_err(|source| CliError::Inspect {
@@ -55,12 +58,15 @@ pub(crate) async fn run(args: Inspect, json: bool, ui: &mut Ui<'_>) -> Result<Ex
 }
 
 /// The image that is meant: what is there is a file, and so is what is called like one.
-fn image(target: &Path) -> Option<Reference> {
-    let text = target.to_str()?;
+fn image(target: &Path) -> Result<Option<Reference>, Failure> {
+    let Some(text) = target.to_str() else {
+        return Ok(None);
+    };
+    let named = text.contains("://") || text.contains("@sha256:");
     let path = text.starts_with(['.', '/']) || target.extension().is_some_and(|it| it == "wasm");
-    match path || target.exists() {
-        true => None,
-        false => text.parse().ok(),
+    match !named && (path || target.exists()) {
+        true => Ok(None),
+        false => images::parse(text).map(Some),
     }
 }
 

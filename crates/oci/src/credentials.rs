@@ -9,8 +9,12 @@ use data_encoding::BASE64;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::Reference;
+
 /// The longest file that is read.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+const PLAIN: &str = "http://";
 
 /// How Docker Hub is filed.
 const HUB: &str = "docker.io";
@@ -41,11 +45,21 @@ pub enum Credential {
 /// Who we are to each registry; nobody, where nothing is said.
 #[derive(Clone, Default)]
 pub struct Credentials {
-    known: BTreeMap<String, Credential>,
+    /// By registry, or by registry and the beginning of repositories.
+    known: BTreeMap<String, Filed>,
     /// Registries whose credentials another program keeps, with its name.
     kept: BTreeMap<String, String>,
     /// The program that keeps all others.
     keeper: Option<String>,
+}
+
+/// A credential as it was filed.
+#[derive(Clone)]
+struct Filed {
+    /// Whether it was filed for a registry without TLS.
+    plain: bool,
+    /// Nothing if it cannot be read, which only matters to whoever needs it.
+    credential: Option<Credential>,
 }
 
 /// Why a file of credentials cannot be used.
@@ -66,6 +80,15 @@ pub enum CredentialsError {
         /// Of which registry.
         registry: String,
     },
+    /// They are not for a registry without TLS.
+    #[error(
+        "the credentials of {registry} are not sent without TLS, which `http://` asks for: leave that \
+         out, or file them as those of http://{registry}"
+    )]
+    Plain {
+        /// Of which registry.
+        registry: String,
+    },
     /// Another program keeps the credentials.
     #[error(
         "the credentials of {registry} are kept by docker-credential-{keeper}, which is not asked: \
@@ -83,7 +106,7 @@ pub enum CredentialsError {
 #[serde(rename_all = "camelCase")]
 struct File {
     #[serde(default)]
-    auths: BTreeMap<String, Entry>,
+    auths: BTreeMap<String, Option<Entry>>,
     #[serde(default)]
     cred_helpers: BTreeMap<String, String>,
     creds_store: Option<String>,
@@ -110,45 +133,64 @@ impl Credentials {
             let (line, column) = (error.line(), error.column());
             CredentialsError::Malformed { line, column }
         })?;
-        let mut known = BTreeMap::new();
-        for (registry, entry) in file.auths {
-            let registry = filed(&registry);
-            if let Some(credential) = entry.credential(&registry)? {
-                known.insert(registry, credential);
-            }
-        }
+        let known = file.auths.into_iter().filter_map(|(name, entry)| {
+            let plain = name.starts_with(PLAIN);
+            let credential = match entry.unwrap_or_default().credential() {
+                Ok(None) => return None,
+                Ok(credential) => credential,
+                Err(Unreadable) => None,
+            };
+            Some((filed(&name), Filed { plain, credential }))
+        });
         let kept = file.cred_helpers.into_iter();
         Ok(Self {
-            known,
+            known: known.collect(),
             kept: kept.map(|(name, keeper)| (filed(&name), keeper)).collect(),
             keeper: file.creds_store.filter(|keeper| !keeper.is_empty()),
         })
     }
 
-    /// The same, and `credential` for `registry`.
-    #[must_use]
-    pub fn with(mut self, registry: &str, credential: Credential) -> Self {
-        self.known.insert(filed(registry), credential);
-        self
-    }
-
-    /// Who we are to `registry`; nobody, if nothing is said.
+    /// Who we are to the registry of an image; nobody, if nothing is said. Credentials that are filed
+    /// for the beginning of its repository go before those of the whole registry.
     ///
     /// # Errors
     ///
-    /// [`CredentialsError::Kept`].
-    pub fn of(&self, registry: &str) -> Result<Option<&Credential>, CredentialsError> {
-        let registry = filed(registry);
-        if let Some(credential) = self.known.get(&registry) {
-            return Ok(Some(credential));
-        }
-        match self.kept.get(&registry).or(self.keeper.as_ref()) {
-            Some(keeper) => Err(CredentialsError::Kept {
+    /// [`CredentialsError`].
+    pub fn of(&self, reference: &Reference) -> Result<Option<&Credential>, CredentialsError> {
+        let registry = reference.registry();
+        let whole = reference.name();
+        let mut name = whole.as_str();
+        let found = loop {
+            if let Some(found) = self.known.get(name) {
+                break Some(found);
+            }
+            match name.rsplit_once('/') {
+                Some((shorter, _)) => name = shorter,
+                None => break None,
+            }
+        };
+        let registry = registry.to_owned();
+        match (found, self.kept.get(&registry)) {
+            (Some(Filed { plain: false, .. }), _) if reference.is_exposed() => {
+                Err(CredentialsError::Plain { registry })
+            }
+            (Some(filed), _) => match &filed.credential {
+                Some(credential) => Ok(Some(credential)),
+                None => Err(CredentialsError::Encoding { registry }),
+            },
+            (None, Some(keeper)) => Err(CredentialsError::Kept {
                 registry,
                 keeper: crate::excerpt::excerpt(keeper),
             }),
-            None => Ok(None),
+            (None, None) => Ok(None),
         }
+    }
+
+    /// The program that may keep credentials of all other registries. It is not asked, so to those
+    /// we are nobody.
+    #[must_use]
+    pub fn keeper(&self) -> Option<&str> {
+        self.keeper.as_deref()
     }
 }
 
@@ -164,8 +206,11 @@ impl std::fmt::Debug for Credential {
     }
 }
 
+/// `auth` is not base64 of `user:password`.
+struct Unreadable;
+
 impl Entry {
-    fn credential(&self, registry: &str) -> Result<Option<Credential>, CredentialsError> {
+    fn credential(&self) -> Result<Option<Credential>, Unreadable> {
         if !self.registrytoken.is_empty() {
             let token = self.registrytoken.clone();
             return Ok(Some(Credential::Bearer { token }));
@@ -179,13 +224,10 @@ impl Entry {
             let named = !username.is_empty();
             return Ok(named.then_some(Credential::Basic { username, password }));
         }
-        let wrong = || CredentialsError::Encoding {
-            registry: registry.to_owned(),
-        };
         let pair = BASE64.decode(self.auth.as_bytes()).map(Zeroizing::new);
-        let pair = pair.map_err(|_| wrong())?;
-        let pair = std::str::from_utf8(&pair).map_err(|_| wrong())?;
-        let (username, password) = pair.split_once(':').ok_or_else(wrong)?;
+        let pair = pair.map_err(|_| Unreadable)?;
+        let pair = std::str::from_utf8(&pair).map_err(|_| Unreadable)?;
+        let (username, password) = pair.split_once(':').ok_or(Unreadable)?;
         Ok(Some(Credential::Basic {
             username: username.to_owned(),
             // Docker pads with zero bytes.
@@ -194,14 +236,26 @@ impl Entry {
     }
 }
 
-/// The name of a registry, without what old versions of Docker put around it.
+/// The name of a registry, perhaps with the beginning of repositories, without what old versions of
+/// Docker put around it.
 fn filed(name: &str) -> String {
     let name = name.strip_prefix("https://").unwrap_or(name);
-    let name = name.strip_prefix("http://").unwrap_or(name);
-    let name = name.split('/').next().unwrap_or_default();
-    match HUB_FILED.contains(&name) {
-        true => HUB.to_owned(),
-        false => name.to_owned(),
+    let name = name
+        .strip_prefix(PLAIN)
+        .unwrap_or(name)
+        .trim_end_matches('/');
+    let name = name
+        .strip_suffix("/v1")
+        .or_else(|| name.strip_suffix("/v2"))
+        .unwrap_or(name);
+    let (registry, rest) = name.split_once('/').unwrap_or((name, ""));
+    let registry = match HUB_FILED.contains(&registry) {
+        true => HUB,
+        false => registry,
+    };
+    match rest {
+        "" => registry.to_ascii_lowercase(),
+        rest => format!("{}/{rest}", registry.to_ascii_lowercase()),
     }
 }
 
@@ -213,8 +267,13 @@ mod tests {
         Credentials::from_docker_config(text.as_bytes())
     }
 
+    fn image(name: &str) -> Reference {
+        let text = format!("{name}/team-b/app");
+        text.parse().expect("it is a reference")
+    }
+
     fn basic(credentials: &Credentials, registry: &str) -> Option<String> {
-        match credentials.of(registry).expect("nobody keeps it")? {
+        match credentials.of(&image(registry)).expect("nobody keeps it")? {
             Credential::Basic { username, password } => {
                 Some(format!("{username} {}", password.as_str()))
             }
@@ -232,7 +291,12 @@ mod tests {
                 "ghcr.io": {"username": "me", "password": "other"},
                 "localhost:5000": {"identitytoken": "refresh"},
                 "quay.io": {"registrytoken": "bearer"},
-                "empty.example": {}
+                "empty.example": {},
+                "null.example": null,
+                "wrong.example": {"auth": "?"},
+                "quay.io/team-a": {"auth": "YTph"},
+                "prefix.example/team-b": {"auth": "YjpiYg=="},
+                "prefix.example": {"auth": "YTph"}
             }}"#,
         );
         let all = all.expect("it is one");
@@ -242,6 +306,26 @@ mod tests {
         assert_eq!(basic(&all, "quay.io").as_deref(), Some("bearer"));
         assert_eq!(basic(&all, "empty.example"), None);
         assert_eq!(basic(&all, "other.example"), None);
+        assert_eq!(basic(&all, "prefix.example").as_deref(), Some("b bb"));
+        // What is wrong with one entry is wrong for whoever needs that one.
+        assert!(all.of(&image("wrong.example")).is_err());
+    }
+
+    #[test]
+    fn nothing_is_sent_without_tls_that_was_filed_for_a_registry_with_it() {
+        let all = credentials(
+            r#"{"auths": {
+                "ghcr.io": {"auth": "YTpi"},
+                "http://plain.example": {"auth": "YTpi"},
+                "127.0.0.1:5000": {"auth": "YTpi"}
+            }}"#,
+        );
+        let all = all.expect("it is one");
+        let refused = all.of(&image("http://ghcr.io")).expect_err("it has no TLS");
+        assert!(refused.to_string().contains("not sent without TLS"));
+        for name in ["ghcr.io", "http://plain.example", "http://127.0.0.1:5000"] {
+            assert_eq!(basic(&all, name).as_deref(), Some("a b"), "{name}");
+        }
     }
 
     #[test]
@@ -251,9 +335,11 @@ mod tests {
         );
         let kept = kept.expect("it is one");
         assert_eq!(basic(&kept, "a.io").as_deref(), Some("a b"));
-        let why = |name: &str| kept.of(name).expect_err("somebody keeps it").to_string();
-        assert!(why("b.io").contains("docker-credential-gcloud"));
-        assert!(why("c.io").contains("docker-credential-desktop"));
+        let why = kept.of(&image("b.io")).expect_err("somebody keeps it");
+        assert!(why.to_string().contains("docker-credential-gcloud"));
+        // Whoever keeps all others may have nothing for this one: we are nobody there.
+        assert_eq!(basic(&kept, "c.io"), None);
+        assert_eq!(kept.keeper(), Some("desktop"));
     }
 
     #[test]
@@ -263,13 +349,15 @@ mod tests {
             r#"{"auths": {"a.io": {"auth": ["s3cret"]}}}"#,
             r#"{"auths": {"a.io": {"auth": "czNjcmV0"}}}"#,
         ] {
-            let error = credentials(text).expect_err("it is none");
-            let told = format!("{error} {error:?}");
+            let told = match credentials(text) {
+                Err(error) => format!("{error} {error:?}"),
+                Ok(known) => format!("{:?}", known.of(&image("a.io"))),
+            };
             assert!(!told.contains("s3cret") && !told.contains("czN"), "{told}");
         }
         let known = credentials(r#"{"auths": {"a.io": {"auth": "YTpzM2NyZXQ="}}}"#);
         let known = known.expect("it is one");
-        let of = known.of("a.io").expect("nobody keeps it");
+        let of = known.of(&image("a.io")).expect("nobody keeps it");
         assert!(!format!("{known:?} {of:?}").contains("s3cret"));
     }
 }

@@ -13,6 +13,25 @@ pub(crate) fn excerpt(text: &str) -> String {
     }
 }
 
+/// An error and what is behind it, on one line. Of a broken connection the innermost alone: the
+/// layers around it only repeat that it is broken.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut behind = Vec::new();
+    let mut next = error.source();
+    while let Some(source) = next {
+        behind.push(source.to_string());
+        next = source.source();
+    }
+    let innermost = behind.pop().filter(|cause| !text.contains(cause.as_str()));
+    if let Some(cause) = innermost {
+        text.push_str(": ");
+        text.push_str(&cause);
+    }
+    text
+}
+
 fn plain(c: char) -> char {
     let turns = matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}');
     match c {

@@ -2,6 +2,8 @@
 
 mod error;
 
+use std::sync::Arc;
+
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use propeller_model::Digest;
 use zeroize::Zeroizing;
@@ -10,7 +12,7 @@ pub use error::ImageError;
 
 use crate::crypt::{self, PrivateKey};
 use crate::excerpt::excerpt;
-use crate::layer::{LayerError, UnpackLimits, Unpacked};
+use crate::layer::{LayerError, Unearthed, UnpackLimits, Unpacked};
 use crate::manifest::{
     Config, DOCUMENT_BYTES_MAX, Descriptor, Document, Manifest, ManifestError, essence,
 };
@@ -24,8 +26,8 @@ const MAGIC: &[u8] = b"\0asm";
 const TYPES_SHOWN: usize = 3;
 
 /// What may come out of an image, and what opens it.
-#[derive(Debug)]
-pub struct PullOptions<'a> {
+#[derive(Clone, Debug)]
+pub struct PullOptions {
     /// How many layers are fetched at a time, at least 1.
     pub layers_at_once: usize,
     /// The largest module, in bytes.
@@ -35,7 +37,7 @@ pub struct PullOptions<'a> {
     /// The most entries of archives.
     pub entries_max: usize,
     /// What encrypted layers are opened with.
-    pub keys: &'a [PrivateKey],
+    pub keys: Arc<[PrivateKey]>,
 }
 
 /// What a reference leads to.
@@ -183,7 +185,7 @@ pub async fn resolve(registry: &Registry, reference: &Reference) -> Result<Resol
 pub async fn pull(
     registry: &Registry,
     resolved: &Resolved,
-    options: &PullOptions<'_>,
+    options: &PullOptions,
     progress: Progress<'_>,
 ) -> Result<Pulled, ImageError> {
     let manifest = &resolved.manifest;
@@ -200,22 +202,35 @@ pub async fn pull(
     if bytes > limit {
         return Err(ImageError::TooLarge { bytes, limit });
     }
-    let encrypted = wanted
-        .iter()
-        .any(|index| manifest.layers[*index].is_encrypted());
     let config = match place {
         Place::Layer(_) => None,
         Place::Archives => Some(config(registry, resolved).await?),
     };
     let layers = fetch(registry, resolved, wanted, options, progress).await?;
-    let module = match config {
-        None => whole(layers)?,
-        Some(config) => unpacked(layers, &config, options)?,
-    };
+    let limits = options.clone();
+    let module = aside(move || match config {
+        None => whole(layers),
+        Some(config) => unpacked(layers, &config, &limits),
+    });
+    let Unearthed { module, layer } = module.await?;
+    // Of the layer that it was in: a plain one may lie above an encrypted one.
+    let encrypted = manifest
+        .layers
+        .get(layer - 1)
+        .is_some_and(Descriptor::is_encrypted);
     match module.starts_with(MAGIC) {
         true => Ok(Pulled { module, encrypted }),
         false => Err(ImageError::NotWasm),
     }
+}
+
+/// Does what takes a processor for long where nobody else waits for it.
+async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, ImageError> + Send + 'static,
+) -> Result<T, ImageError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    // Only a runtime that is shutting down drops work.
+    done.unwrap_or(Err(ImageError::Stopped))
 }
 
 /// A layer, opened if it was encrypted.
@@ -231,7 +246,7 @@ async fn fetch(
     registry: &Registry,
     resolved: &Resolved,
     wanted: Vec<usize>,
-    options: &PullOptions<'_>,
+    options: &PullOptions,
     progress: Progress<'_>,
 ) -> Result<Vec<Layer>, ImageError> {
     let fetches = wanted.into_iter().map(|index| async move {
@@ -239,7 +254,8 @@ async fn fetch(
         let blob = registry
             .blob(&resolved.pinned, descriptor, progress)
             .await?;
-        opened(blob, descriptor, index + 1, options)
+        let (descriptor, keys) = (descriptor.clone(), Arc::clone(&options.keys));
+        aside(move || opened(blob, &descriptor, index + 1, &keys)).await
     });
     let at_once = options.layers_at_once.max(1);
     // In the order of the layers, however they arrive.
@@ -250,7 +266,7 @@ fn opened(
     blob: Vec<u8>,
     descriptor: &Descriptor,
     number: usize,
-    options: &PullOptions<'_>,
+    keys: &[PrivateKey],
 ) -> Result<Layer, ImageError> {
     if !descriptor.is_encrypted() {
         return Ok(Layer {
@@ -259,7 +275,7 @@ fn opened(
             number,
         });
     }
-    let opened = crypt::decrypt(blob, &descriptor.annotations, options.keys);
+    let opened = crypt::decrypt(blob, &descriptor.annotations, keys);
     let opened = opened.map_err(|source| ImageError::Decrypt {
         layer: number,
         source,
@@ -271,14 +287,17 @@ fn opened(
     })
 }
 
-fn whole(layers: Vec<Layer>) -> Result<Zeroizing<Vec<u8>>, ImageError> {
+fn whole(layers: Vec<Layer>) -> Result<Unearthed, ImageError> {
     let only = layers.into_iter().next();
     let only = only.ok_or(ImageError::Ambiguous { count: 0 })?;
     match only
         .sealed_digest
         .is_none_or(|digest| digest == sha256(&only.bytes))
     {
-        true => Ok(only.bytes),
+        true => Ok(Unearthed {
+            module: only.bytes,
+            layer: only.number,
+        }),
         false => Err(ImageError::Content { layer: only.number }),
     }
 }
@@ -286,8 +305,8 @@ fn whole(layers: Vec<Layer>) -> Result<Zeroizing<Vec<u8>>, ImageError> {
 fn unpacked(
     layers: Vec<Layer>,
     config: &Config,
-    options: &PullOptions<'_>,
-) -> Result<Zeroizing<Vec<u8>>, ImageError> {
+    options: &PullOptions,
+) -> Result<Unearthed, ImageError> {
     let diff_ids = &config.rootfs.diff_ids;
     if !diff_ids.is_empty() && diff_ids.len() != layers.len() {
         return Err(ImageError::Layers {
@@ -321,7 +340,7 @@ fn unpacked(
             .into());
         }
     }
-    Ok(Zeroizing::new(files.module()?))
+    Ok(files.module()?)
 }
 
 /// The configuration of an image whose module is in archives.

@@ -6,12 +6,14 @@
 mod archive;
 mod unpacked;
 
+use std::cell::Cell;
 use std::io::{self, Read};
+use std::rc::Rc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use propeller_model::Digest;
 
-pub use unpacked::{UnpackLimits, Unpacked};
+pub use unpacked::{Unearthed, UnpackLimits, Unpacked};
 
 /// How compressed bytes begin: RFC 1952 and RFC 8878. Media types are not always true about it.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -86,6 +88,18 @@ pub enum LayerError {
         /// What.
         what: &'static str,
     },
+    /// It has too many files that could be the module.
+    #[error("size: the layers have more than {limit} files that could be the module")]
+    TooManyFiles {
+        /// How many they may have.
+        limit: usize,
+    },
+    /// What the image says it runs is not there.
+    #[error("the layers have no `{name}`, which the image's entry point names")]
+    NoProgram {
+        /// What it says.
+        name: String,
+    },
     /// There is no module.
     #[error("the layers have no module: no entry point that is there, and no file ending in .wasm")]
     NoModule,
@@ -118,12 +132,9 @@ struct Unpacking<'a> {
     from: Box<dyn Read + 'a>,
     left: u64,
     hash: Context,
+    /// Whether it stopped because it may unpack to no more, which an error of the archive hides.
+    beyond: Rc<Cell<bool>>,
 }
-
-/// Where [`Unpacking`] stops, told apart from a damaged archive.
-#[derive(Debug, thiserror::Error)]
-#[error("more than it may unpack to")]
-struct Beyond;
 
 impl<'a> Unpacking<'a> {
     fn of(layer: &'a [u8], bytes_max: u64) -> io::Result<Self> {
@@ -140,7 +151,12 @@ impl<'a> Unpacking<'a> {
             from,
             left: bytes_max,
             hash: Context::new(&SHA256),
+            beyond: Rc::default(),
         })
+    }
+
+    fn beyond(&self) -> Rc<Cell<bool>> {
+        Rc::clone(&self.beyond)
     }
 
     /// Reads what is left, and says what all of it is.
@@ -155,10 +171,11 @@ impl<'a> Unpacking<'a> {
 impl Read for Unpacking<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.from.read(buffer)?;
-        self.left = self
-            .left
-            .checked_sub(read as u64)
-            .ok_or_else(|| io::Error::other(Beyond))?;
+        let Some(left) = self.left.checked_sub(read as u64) else {
+            self.beyond.set(true);
+            return Err(io::Error::other("more than it may unpack to"));
+        };
+        self.left = left;
         self.hash.update(&buffer[..read]);
         Ok(read)
     }

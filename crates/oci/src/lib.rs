@@ -25,5 +25,6 @@ pub mod signatures;
 
 pub use credentials::{Credential, Credentials};
 pub use digest::sha256;
+pub use excerpt::chain;
 pub use reference::{Reference, ReferenceError};
 pub use registry::{Registry, RegistryError, RegistryOptions};

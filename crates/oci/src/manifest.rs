@@ -100,9 +100,6 @@ pub enum Document {
 /// Of a configuration, what chooses the module and checks the layers.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Config {
-    /// What it runs on.
-    #[serde(flatten)]
-    pub platform: Platform,
     /// How it is run.
     #[serde(default, deserialize_with = "or_default")]
     pub config: Execution,
@@ -149,6 +146,9 @@ pub enum ManifestError {
     /// It is something else.
     #[error("it is {0:?}, which is neither an image nor an index of images")]
     MediaType(String),
+    /// It is two things at once, or is called something else than it says.
+    #[error("it says that it is both an image and an index, so that nobody can say what it is")]
+    Ambiguous,
     /// It is too long to be one.
     #[error("it has {count} {what}; at most {limit} are read")]
     TooMany {
@@ -177,13 +177,23 @@ impl Document {
             schema_version: u32,
             media_type: Option<String>,
             manifests: Option<serde::de::IgnoredAny>,
+            config: Option<serde::de::IgnoredAny>,
+            layers: Option<serde::de::IgnoredAny>,
         }
         let head: Head = json(bytes)?;
         if head.schema_version != 2 {
             return Err(ManifestError::Version(head.schema_version));
         }
-        let said = head.media_type.as_deref().or(content_type);
-        match said.map(essence) {
+        if head.manifests.is_some() && (head.config.is_some() || head.layers.is_some()) {
+            // One digest would be of two things (CVE-2021-41190).
+            return Err(ManifestError::Ambiguous);
+        }
+        let header = content_type.map(essence).filter(|known| is_document(known));
+        let said = head.media_type.as_deref().or(content_type).map(essence);
+        if header.is_some() && said.is_some_and(is_document) && header != said {
+            return Err(ManifestError::Ambiguous);
+        }
+        match said {
             Some(media::OCI_MANIFEST | media::DOCKER_MANIFEST) => image(bytes),
             Some(media::OCI_INDEX | media::DOCKER_INDEX) => index(bytes),
             None | Some("application/json") if head.manifests.is_some() => index(bytes),
@@ -203,12 +213,12 @@ impl Config {
         json(bytes)
     }
 
-    /// The program that the image runs, as a path without a leading `/`.
+    /// The program that the image runs, as a path or a name.
     #[must_use]
     pub fn program(&self) -> Option<&str> {
         let Execution { entrypoint, cmd } = &self.config;
         let program = entrypoint.first().or_else(|| cmd.first())?;
-        Some(program.trim_start_matches("./").trim_start_matches('/'))
+        Some(program)
     }
 }
 
@@ -239,6 +249,14 @@ impl Platform {
         WASM_ARCHITECTURES.contains(&self.architecture.as_str())
             || WASM_SYSTEMS.contains(&self.os.as_str())
     }
+}
+
+/// Whether a media type is of an image or an index.
+fn is_document(media_type: &str) -> bool {
+    matches!(
+        media_type,
+        media::OCI_MANIFEST | media::OCI_INDEX | media::DOCKER_MANIFEST | media::DOCKER_INDEX
+    )
 }
 
 /// A media type without its parameters.

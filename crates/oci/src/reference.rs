@@ -67,6 +67,19 @@ impl Reference {
         self.plain
     }
 
+    /// Whether what is sent to it can be read on the way: no TLS, and another machine.
+    #[must_use]
+    pub fn is_exposed(&self) -> bool {
+        let host = self
+            .registry
+            .rsplit_once(':')
+            .map_or(self.registry.as_str(), |(host, _)| host);
+        let host = host.trim_matches(['[', ']']);
+        let address = host.parse::<std::net::IpAddr>();
+        let loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
+        self.plain && !loopback
+    }
+
     /// The registry as it is called, and as its credentials are filed.
     #[must_use]
     pub fn registry(&self) -> &str {
@@ -153,6 +166,7 @@ impl FromStr for Reference {
         };
         let (name, tag) = split_tag(rest)?;
         let (registry, repository) = split_registry(name)?;
+        let registry = same(&registry, plain);
         Ok(Self {
             plain,
             registry,
@@ -236,6 +250,13 @@ fn split_registry(name: &str) -> Result<(String, String), ReferenceError> {
     Ok((registry.to_owned(), repository))
 }
 
+/// One name for what is one registry.
+fn same(registry: &str, plain: bool) -> String {
+    let port = if plain { ":80" } else { ":443" };
+    let registry = registry.strip_suffix(port).unwrap_or(registry);
+    registry.to_ascii_lowercase()
+}
+
 fn looks_like_a_host(text: &str) -> bool {
     text == "localhost" || text.contains(['.', ':', '['])
 }
@@ -299,6 +320,8 @@ mod tests {
             ("localhost:5000/a/b/c:x", "localhost:5000/a/b/c:x"),
             ("http://127.0.0.1:5000/a", "http://127.0.0.1:5000/a:latest"),
             ("https://ghcr.io/a", "ghcr.io/a:latest"),
+            ("GHCR.io:443/a", "ghcr.io/a:latest"),
+            ("http://GHCR.io:80/a", "http://ghcr.io/a:latest"),
             (
                 "[::1]:5000/a_b__c-d--e.f",
                 "[::1]:5000/a_b__c-d--e.f:latest",

@@ -12,7 +12,7 @@ mod pull;
 mod push;
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use reqwest::{Certificate, Url};
@@ -59,7 +59,13 @@ impl Default for RegistryOptions {
 /// A client of any number of registries. It remembers the tokens that they give.
 #[derive(Debug)]
 pub struct Registry {
-    http: reqwest::Client,
+    /// Made when it is first needed: reading the system's certificates takes a while, and whoever
+    /// has no images needs none.
+    http: OnceLock<reqwest::Client>,
+    /// The same for uploads: to the other one, an answer is late while its request is still on its
+    /// way.
+    sending: OnceLock<reqwest::Client>,
+    roots: Vec<Certificate>,
     options: RegistryOptions,
     /// What opened a repository the last time, by registry, repository and action.
     passes: Mutex<HashMap<auth::Scope, auth::Pass>>,
@@ -77,22 +83,41 @@ impl Registry {
         }
         let mut roots = Vec::new();
         for pem in &options.extra_roots {
-            roots.extend(Certificate::from_pem_bundle(pem).map_err(RegistryError::Setup)?);
+            let found = Certificate::from_pem_bundle(pem).map_err(RegistryError::Setup)?;
+            if found.is_empty() {
+                return Err(RegistryError::NoCertificate);
+            }
+            roots.extend(found);
+        }
+        Ok(Self {
+            http: OnceLock::new(),
+            sending: OnceLock::new(),
+            roots,
+            options,
+            passes: Mutex::default(),
+        })
+    }
+
+    fn http(&self, stage: Stage) -> Result<&reqwest::Client, RegistryError> {
+        let place = match stage {
+            Stage::Upload => &self.sending,
+            _ => &self.http,
+        };
+        if let Some(http) = place.get() {
+            return Ok(http);
         }
         let http = reqwest::Client::builder()
             .user_agent(concat!("propeller/", env!("CARGO_PKG_VERSION")))
             // Followed by us, without credentials: see `exchange`.
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_MAX)
-            .read_timeout(SILENCE_MAX)
-            .tls_certs_merge(roots)
-            .build()
-            .map_err(RegistryError::Setup)?;
-        Ok(Self {
-            http,
-            options,
-            passes: Mutex::default(),
-        })
+            .tls_certs_merge(self.roots.clone());
+        let http = match stage {
+            Stage::Upload => http,
+            _ => http.read_timeout(SILENCE_MAX),
+        };
+        let http = http.build().map_err(RegistryError::Setup)?;
+        Ok(place.get_or_init(|| http))
     }
 }
 

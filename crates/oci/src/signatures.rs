@@ -1,5 +1,7 @@
 //! Signatures in a registry: where they are put, and where they are looked for.
 
+use std::collections::HashMap;
+
 use bytes::Bytes;
 use propeller_model::Digest;
 use serde_json::json;
@@ -118,12 +120,27 @@ pub async fn offered(
 ) -> Result<Vec<Offered>, SignatureError> {
     let at = reference.tagged(sign::tag(manifest));
     let mut offered = Vec::new();
+    let mut payloads = HashMap::new();
     for descriptor in list(registry, &at).await?.into_iter().take(CANDIDATES_MAX) {
         let simple = essence(&descriptor.media_type) == media::SIMPLE_SIGNING;
         if !simple || descriptor.size > PAYLOAD_BYTES_MAX as u64 {
             continue;
         }
-        let payload = registry.blob(&at, &descriptor, SILENTLY).await?;
+        // Most signatures of one image are of one payload.
+        let payload: Vec<u8> = match payloads.get(&descriptor.digest) {
+            Some(known) => Vec::clone(known),
+            None => match registry.blob(&at, &descriptor, SILENTLY).await {
+                Ok(payload) => payload,
+                // Whoever may push there must not keep others from being believed.
+                Err(
+                    RegistryError::Name { .. }
+                    | RegistryError::Digest { .. }
+                    | RegistryError::Size { .. },
+                ) => continue,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        payloads.insert(descriptor.digest, payload.clone());
         offered.push(Offered {
             payload,
             descriptor,

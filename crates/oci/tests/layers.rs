@@ -49,7 +49,7 @@ fn unpacked(program: Option<&str>, layers: &[Vec<u8>]) -> String {
         .iter()
         .try_for_each(|layer| files.add(layer).map(drop));
     match added.and_then(|()| files.module()) {
-        Ok(module) => String::from_utf8_lossy(&module).into_owned(),
+        Ok(found) => String::from_utf8_lossy(&found.module).into_owned(),
         Err(error) => format!("error: {error}"),
     }
 }
@@ -94,7 +94,7 @@ fn every_compression_unpacks_to_the_same_whatever_its_media_type_says() {
         let mut files = Unpacked::new(None, LIMITS);
         let diff_id = files.add(&layer).expect("it unpacks");
         assert_eq!(diff_id, sha256(&plain));
-        assert_eq!(files.module().expect("it is there"), MODULE);
+        assert_eq!(*files.module().expect("it is there").module, MODULE);
     }
 }
 
@@ -116,6 +116,42 @@ fn upper_layers_replace_and_take_away_what_is_below() {
         .file("b.wasm", b"b")
         .done();
     assert_eq!(unpacked(None, &[below, opaque]), "b");
+}
+
+#[test]
+fn a_whiteout_is_about_lower_layers_alone() {
+    let below = Tar::new().file("old.wasm", b"old").done();
+    for name in [".wh..wh..opq", ".wh.app.wasm"] {
+        let above = Tar::new().file("app.wasm", b"new").file(name, b"").done();
+        let gone = Tar::new().file(".wh.old.wasm", b"").done();
+        assert_eq!(
+            unpacked(Some("app.wasm"), &[below.clone(), above.clone()]),
+            "new"
+        );
+        assert_eq!(unpacked(None, &[below.clone(), gone, above]), "new");
+    }
+    // A folder that becomes a file takes what was in it along.
+    let folder = Tar::new().file("a/app.wasm", b"old").done();
+    let file = Tar::new().file("a", b"").file("b.wasm", b"b").done();
+    assert_eq!(unpacked(None, &[folder, file]), "b");
+}
+
+#[test]
+fn an_entry_point_that_is_gone_is_not_guessed() {
+    let other = Tar::new().file("other.wasm", b"other").done();
+    assert_eq!(
+        unpacked(Some("/./good.wasm"), std::slice::from_ref(&other)),
+        "error: the layers have no `good.wasm`, which the image's entry point names"
+    );
+    assert_eq!(unpacked(Some("//other.wasm"), &[other]), "other");
+}
+
+#[test]
+fn what_is_replaced_takes_no_room() {
+    let large = Tar::new().file("app.wasm", &[0; 40_000]).done();
+    let module = Tar::new().file("app.wasm", MODULE).done();
+    let said = unpacked(None, &[large.clone(), large, module]);
+    assert_eq!(said.as_bytes(), MODULE);
 }
 
 #[test]
@@ -207,10 +243,25 @@ fn bombs_are_small_where_they_unpack() {
         unpacked(None, &[many.done()]),
         "error: size: the layers have more than 100 entries"
     );
+    let many = (0..1001).fold(Tar::new(), |tar, index| {
+        tar.file(&format!("{index}.wasm"), b"")
+    });
+    let limits = UnpackLimits {
+        entries: 2000,
+        ..LIMITS
+    };
+    let said = Unpacked::new(None, limits)
+        .add(&many.done())
+        .expect_err("they are too many");
+    assert!(
+        said.to_string()
+            .contains("more than 1000 files that could be the module"),
+        "{said}"
+    );
 }
 
 #[test]
-fn a_name_of_a_megabyte_is_no_name() {
+fn a_name_of_a_megabyte_is_no_name_and_one_of_five_kilobytes_neither() {
     let name = vec![b'a'; (1 << 20) + 1];
     let limits = UnpackLimits {
         unpacked_bytes: 8 << 20,

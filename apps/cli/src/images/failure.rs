@@ -45,6 +45,8 @@ pub(crate) enum Failure {
         #[source]
         source: ReferenceError,
     },
+    #[error("{} is a file, and {flag} is about images", path.display())]
+    NoImage { path: PathBuf, flag: &'static str },
     #[error("an image is pushed to a tag, and {0} has a digest")]
     PushToDigest(String),
     #[error(transparent)]
@@ -79,7 +81,7 @@ impl Failure {
     /// What to do about it.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match self {
-            Self::Key { .. } => "see: openssl pkey -in FILE -text -noout",
+            Self::Key { .. } => "check which file has the public and which the private key",
             Self::Credentials { .. } => {
                 "name another file with --registry-config FILE, or log in again"
             }
@@ -87,6 +89,7 @@ impl Failure {
                 "name it as REGISTRY/REPOSITORY:TAG, with http:// in front if it has no TLS"
             }
             Self::PushToDigest(_) => "leave the digest out: pushing will tell it",
+            Self::NoImage { .. } => "leave it out, or name an image: REGISTRY/REPOSITORY:TAG",
             Self::Image(error) => return image(error),
             Self::Registry(error) => return registry(error),
             Self::Signature(error) => return signature(error),
@@ -121,7 +124,9 @@ impl From<SignatureError> for Failure {
 
 fn image(error: &ImageError) -> Option<&'static str> {
     Some(match error {
-        ImageError::Decrypt { .. } => "give a private key with --decryption-key jwe:FILE",
+        ImageError::Decrypt { .. } => {
+            "give the private key of one of its recipients with --decryption-key jwe:FILE"
+        }
         ImageError::Layer(LayerError::Ambiguous { .. }) => {
             "build the image with an ENTRYPOINT that names one of them"
         }
@@ -139,10 +144,10 @@ fn registry(error: &RegistryError) -> Option<&'static str> {
         RegistryError::Credentials { .. } | RegistryError::Challenge { .. } => {
             "log in with docker, podman or skopeo, or name a file with --registry-config FILE"
         }
-        RegistryError::Network { .. } => {
-            "is that the registry? one without TLS is named http://…, and one with a certificate \
-             of its own needs --registry-ca FILE"
+        RegistryError::Network { .. } if is_about_tls(error) => {
+            "a registry with a certificate of its own needs --registry-ca FILE"
         }
+        RegistryError::Network { .. } => "is that the registry? one without TLS is named http://…",
         RegistryError::Digest { .. } => {
             "do not use it: the registry, or somebody on the way, sends other bytes"
         }
@@ -150,10 +155,17 @@ fn registry(error: &RegistryError) -> Option<&'static str> {
     })
 }
 
+/// Whether it is the certificate that does not fit: then TLS is there, and must not be left out.
+fn is_about_tls(error: &RegistryError) -> bool {
+    let chain = std::iter::successors(error.source(), |&error| error.source());
+    let mut texts = chain.map(ToString::to_string);
+    texts.any(|text| text.contains("certificate"))
+}
+
 fn signature(error: &SignatureError) -> Option<&'static str> {
     Some(match error {
         SignatureError::Verify(VerifyError::NotSigned { .. }) => {
-            "sign it with: propeller push FILE REF --sign KEY"
+            "whoever pushes it can sign it, with: propeller push FILE REF --sign KEY"
         }
         SignatureError::Verify(_) => "do not use it, unless you trust whoever signed it",
         _ => return None,

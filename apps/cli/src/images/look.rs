@@ -20,7 +20,7 @@ use crate::units::bytes_text;
 /// What there is to say of an image.
 struct Looked {
     resolved: Resolved,
-    signatures: Vec<Offered>,
+    signatures: Result<Vec<Offered>, String>,
     verified: Option<Verified>,
     /// What the module is, or why nobody can say.
     module: Result<Report, String>,
@@ -53,7 +53,9 @@ async fn looked(
     let resolved = image::resolve(client, reference).await?;
     let verified = open.check(client, &resolved).await?;
     let top = resolved.pinned.digest().unwrap_or(resolved.image);
-    let signatures = signatures::offered(client, &resolved.pinned, top).await?;
+    // Who asks for none must not be kept from looking by somebody's broken one.
+    let signatures = signatures::offered(client, &resolved.pinned, top).await;
+    let signatures = signatures.map_err(|error| propeller_oci::chain(&error));
     let closed = keys.is_empty()
         && resolved
             .manifest
@@ -62,7 +64,7 @@ async fn looked(
             .any(Descriptor::is_encrypted);
     let module = match closed {
         true => Err("it is encrypted: give a private key with --decryption-key".to_owned()),
-        false => match module(client, &resolved, &keys, ui).await {
+        false => match module(client, &resolved, keys, ui).await {
             Ok(pulled) => inspect(&pulled.module).map_err(|error| error.to_string()),
             Err(Failure::Image(error)) => Err(told(&error)),
             Err(other) => return Err(other),
@@ -98,14 +100,7 @@ fn as_text(looked: &Looked) -> String {
     }
     facts.add("size", &bytes_text(resolved.manifest.bytes()));
     facts.add("config", &resolved.manifest.config.media_type);
-    facts.add(
-        "signatures",
-        &match (verified, signatures.len()) {
-            (Some(verified), _) => format!("signed by {} as {}", verified.key, verified.identity),
-            (None, 0) => "none".to_owned(),
-            (None, count) => format!("{count}, not checked: see --require-signature"),
-        },
-    );
+    facts.add("signatures", &signed(verified.as_ref(), signatures));
     if let Err(why) = module {
         facts.add("module", why);
     }
@@ -114,6 +109,15 @@ fn as_text(looked: &Looked) -> String {
         parts.push(crate::inspect::as_text(file(resolved).as_ref(), report));
     }
     parts.join("\n")
+}
+
+fn signed(verified: Option<&Verified>, offered: &Result<Vec<Offered>, String>) -> String {
+    match (verified, offered) {
+        (Some(verified), _) => format!("signed by {} as {}", verified.key, verified.identity),
+        (None, Err(why)) => why.clone(),
+        (None, Ok(offered)) if offered.is_empty() => "none".to_owned(),
+        (None, Ok(offered)) => format!("{}, not checked: see --require-signature", offered.len()),
+    }
 }
 
 /// What its module would be called.
@@ -169,7 +173,7 @@ fn as_json(looked: &Looked) -> Value {
         "size_bytes": manifest.bytes(),
         "config": manifest.config.media_type,
         "layers": layers,
-        "signatures": signatures.len(),
+        "signatures": signatures.as_ref().ok().map(Vec::len),
         "signed_by": verified.as_ref().map(|verified| verified.key.to_string()),
         "module": match module {
             Ok(report) => crate::inspect::as_json(file(resolved).as_ref(), report),

@@ -1,8 +1,11 @@
 //! `pull`: the module of an image becomes a file.
 
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
+use propeller_oci::crypt::PrivateKey;
 use propeller_oci::image::{self, Pulled, Resolved};
 use propeller_oci::{Registry, sha256};
 use serde_json::json;
@@ -43,13 +46,12 @@ pub(crate) async fn run(args: Pull, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
         .await
         .map_err(Failure::from)?;
     let signed = open.check(&client, &resolved).await?;
-    let pulled = module(&client, &resolved, &keys, ui).await?;
+    let pulled = module(&client, &resolved, keys, ui).await?;
     if output == Path::new("-") {
         ui.raw(&pulled.module)?;
         return Ok(Exit::Success);
     }
-    let written = tokio::fs::write(&output, &*pulled.module).await;
-    written.map_err(|source| Failure::Write {
+    write(&output, &pulled).map_err(|source| Failure::Write {
         path: output.clone(),
         source,
     })?;
@@ -79,11 +81,32 @@ pub(crate) async fn run(args: Pull, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
     Ok(Exit::Success)
 }
 
+/// Writes a file beside the one that is there, and puts it in its place when it is whole. What was
+/// encrypted is for its owner alone.
+fn write(path: &Path, pulled: &Pulled) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    let beside = path.with_file_name(format!(".{}.part", name.to_string_lossy()));
+    let mut options = std::fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    if pulled.encrypted {
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    }
+    // Of an earlier run that did not get to its end.
+    std::fs::remove_file(&beside).ok();
+    let mut file = options.open(&beside)?;
+    let written = file.write_all(&pulled.module);
+    let placed = written.and_then(|()| std::fs::rename(&beside, path));
+    placed.inspect_err(|_| {
+        std::fs::remove_file(&beside).ok();
+    })
+}
+
 /// Fetches the module, with a bar while it comes.
 pub(super) async fn module(
     client: &Registry,
     resolved: &Resolved,
-    keys: &[propeller_oci::crypt::PrivateKey],
+    keys: Arc<[PrivateKey]>,
     ui: &Ui<'_>,
 ) -> Result<Pulled, Failure> {
     let total = resolved.manifest.bytes();

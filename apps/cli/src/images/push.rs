@@ -9,7 +9,6 @@ use propeller_oci::crypt::PublicKey;
 use propeller_oci::sign::SigningKey;
 use propeller_oci::{Reference, signatures};
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::{Failure, KeyFile, RegistryArgs, read};
 use crate::Ui;
@@ -139,12 +138,12 @@ async fn send(
 
 async fn signing_key(path: &Path, passphrase: Option<&PathBuf>) -> Result<SigningKey, Failure> {
     let passphrase = match passphrase {
-        Some(path) => Some(Zeroizing::new(read(path).await?)),
+        Some(path) => Some(read(path).await?),
         None => None,
     };
     // An editor ends a file with a line feed, which is no part of a passphrase.
     let words = passphrase.as_deref().map(|words| words.trim_ascii_end());
-    let pem = Zeroizing::new(read(path).await?);
+    let pem = read(path).await?;
     SigningKey::from_pem(&pem, words).map_err(|source| Failure::key(path, source))
 }
 
@@ -172,7 +171,7 @@ fn interfaces(report: &Report) -> Interfaces {
     }
 }
 
-pub(super) fn parse(text: &str) -> Result<Reference, Failure> {
+pub(crate) fn parse(text: &str) -> Result<Reference, Failure> {
     text.parse().map_err(|source| Failure::Reference {
         text: text.to_owned(),
         source,

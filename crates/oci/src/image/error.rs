@@ -65,6 +65,9 @@ pub enum ImageError {
         /// How many there are.
         layers: usize,
     },
+    /// The process is on its way out.
+    #[error("it is not opened any more: the process stops")]
+    Stopped,
     /// What comes out is something else.
     #[error("media type: what the image holds is no WebAssembly: it does not begin with `\\0asm`")]
     NotWasm,

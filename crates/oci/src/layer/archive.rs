@@ -5,12 +5,14 @@
 
 use std::io::{self, Read};
 
-use tar::{Archive, Entry, EntryType, PaxExtensions};
+use tar::{Archive, Entry, EntryType};
 
 use super::LayerError;
 
-/// The longest name, and the longest list of extensions.
+/// The longest list of extensions.
 const EXTENSION_BYTES_MAX: u64 = 1 << 20;
+/// The longest name, which is Linux's.
+const NAME_BYTES_MAX: usize = 4096;
 
 /// What the entries before an entry say of it.
 #[derive(Default)]
@@ -50,6 +52,10 @@ pub(super) fn entries<R: Read>(
                     Some(name) => name,
                     None => entry.path_bytes().into_owned(),
                 };
+                if name.len() > NAME_BYTES_MAX {
+                    let what = "a name of more than 4096 bytes";
+                    return Err(LayerError::Unsupported { layer, what });
+                }
                 each(&name, &mut entry)?;
             }
         }
@@ -59,10 +65,16 @@ pub(super) fn entries<R: Read>(
 
 impl Said {
     fn read(&mut self, extensions: &[u8], layer: usize) -> Result<(), LayerError> {
-        for extension in PaxExtensions::new(extensions) {
-            let extension = extension.map_err(|source| LayerError::Damaged { layer, source })?;
-            match extension.key_bytes() {
-                b"path" => self.name = Some(extension.value_bytes().to_vec()),
+        let damaged = || LayerError::Damaged {
+            layer,
+            source: io::Error::other("an extension that is none"),
+        };
+        let mut rest = extensions;
+        while !rest.is_empty() {
+            let (key, value, more) = record(rest).ok_or_else(damaged)?;
+            rest = more;
+            match key {
+                b"path" => self.name = Some(value.to_vec()),
                 // A file of more than 8 GiB, or one with holes.
                 b"size" => {
                     let what = "a file whose size is in an extension";
@@ -77,6 +89,17 @@ impl Said {
         }
         Ok(())
     }
+}
+
+/// The first `LEN KEY=VALUE\n` of a list of extensions, and what comes after it. Its length says
+/// where it ends: a value may have line feeds in it.
+fn record(list: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let space = list.iter().position(|byte| *byte == b' ')?;
+    let len = std::str::from_utf8(list.get(..space)?).ok()?;
+    let len: usize = len.parse().ok()?;
+    let body = list.get(space + 1..len)?.strip_suffix(b"\n")?;
+    let equals = body.iter().position(|byte| *byte == b'=')?;
+    Some((&body[..equals], &body[equals + 1..], list.get(len..)?))
 }
 
 fn bounded(entry: &mut impl Read) -> io::Result<Vec<u8>> {

@@ -1,18 +1,23 @@
 //! The files of an image that could be its module, layer upon layer.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Read};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::Read;
 
 use propeller_model::Digest;
 use tar::{Archive, Entry, EntryType};
+use zeroize::Zeroizing;
 
 use super::archive::entries;
-use super::{Beyond, LayerError, Unpacking};
+use super::{LayerError, Unpacking};
 use crate::excerpt::excerpt;
 
 /// How a layer says that something of the layers below is gone (OCI image specification, layers).
 const WHITEOUT: &str = ".wh.";
 const WHITEOUT_ALL: &str = ".wh..wh..opq";
+
+/// How many files could be the module, at most. Each whiteout is held against all of them.
+const FILES_MAX: usize = 1000;
 
 /// How many names an error lists.
 const NAMES_SHOWN: usize = 3;
@@ -39,10 +44,23 @@ pub struct Unpacked {
     limits: UnpackLimits,
 }
 
-#[derive(Debug)]
-enum Found {
-    File(Vec<u8>),
-    Other { kind: &'static str, layer: usize },
+struct Found {
+    content: Content,
+    /// Its layer, from 1.
+    layer: usize,
+}
+
+enum Content {
+    File(Zeroizing<Vec<u8>>),
+    Other(&'static str),
+}
+
+/// A module out of layers.
+pub struct Unearthed {
+    /// The module.
+    pub module: Zeroizing<Vec<u8>>,
+    /// The layer it was in, from 1.
+    pub layer: usize,
 }
 
 impl Unpacked {
@@ -50,7 +68,7 @@ impl Unpacked {
     #[must_use]
     pub fn new(program: Option<&str>, limits: UnpackLimits) -> Self {
         Self {
-            program: program.map(str::to_owned),
+            program: program.and_then(|program| path(program.as_bytes(), 0).ok()?),
             files: BTreeMap::new(),
             layers: 0,
             left: limits,
@@ -66,23 +84,25 @@ impl Unpacked {
     pub fn add(&mut self, layer: &[u8]) -> Result<Digest, LayerError> {
         self.layers += 1;
         let number = self.layers;
-        let told = |source| self.limits.told(source, number);
-        let unpacking = Unpacking::of(layer, self.left.unpacked_bytes).map_err(told)?;
+        let limit = self.limits.unpacked_bytes;
+        let damaged = |source| LayerError::Damaged {
+            layer: number,
+            source,
+        };
+        let left = self.left.unpacked_bytes;
+        let unpacking = Unpacking::of(layer, left).map_err(damaged)?;
+        let beyond = unpacking.beyond();
         let mut archive = Archive::new(unpacking);
-        let mut seen = BTreeSet::new();
-        let walked = entries(&mut archive, number, |name, entry| {
-            self.entry(name, entry, &mut seen)
-        });
-        match walked {
-            Err(LayerError::Damaged { source, .. }) => {
-                return Err(self.limits.told(source, number));
+        let walked = entries(&mut archive, number, |name, entry| self.entry(name, entry));
+        let finished = walked.and_then(|()| archive.into_inner().finish().map_err(damaged));
+        match finished {
+            Err(LayerError::Damaged { .. }) if beyond.get() => Err(LayerError::TooLarge { limit }),
+            Err(error) => Err(error),
+            Ok((digest, left)) => {
+                self.left.unpacked_bytes = left;
+                Ok(digest)
             }
-            walked => walked?,
         }
-        let finished = archive.into_inner().finish();
-        let (digest, left) = finished.map_err(|source| self.limits.told(source, number))?;
-        self.left.unpacked_bytes = left;
-        Ok(digest)
     }
 
     /// The module: what the image says it runs, or else the only one there is.
@@ -90,69 +110,95 @@ impl Unpacked {
     /// # Errors
     ///
     /// [`LayerError`].
-    pub fn module(mut self) -> Result<Vec<u8>, LayerError> {
-        if let Some((name, found)) = self.program.and_then(|name| self.files.remove_entry(&name)) {
-            return found.file(name);
+    pub fn module(mut self) -> Result<Unearthed, LayerError> {
+        if let Some(name) = self.program.take() {
+            if let Some(found) = self.files.remove(&name) {
+                return found.file(&name);
+            }
+            if is_wasm(&name) {
+                // Another one would be a guess.
+                let name = excerpt(&name);
+                return Err(LayerError::NoProgram { name });
+            }
         }
         match self.files.len() {
             0 => Err(LayerError::NoModule),
             1 => {
                 let only = self.files.pop_first();
                 let (name, found) = only.ok_or(LayerError::NoModule)?;
-                found.file(name)
+                found.file(&name)
             }
             count => {
-                let names: Vec<_> = self
-                    .files
-                    .keys()
-                    .take(NAMES_SHOWN)
-                    .map(|name| excerpt(name))
-                    .collect();
+                let names = self.files.keys().take(NAMES_SHOWN);
+                let names: Vec<_> = names.map(|name| excerpt(name)).collect();
                 let names = names.join(", ");
                 Err(LayerError::Ambiguous { count, names })
             }
         }
     }
 
-    fn entry(
-        &mut self,
-        name: &[u8],
-        entry: &mut Entry<'_, impl Read>,
-        seen: &mut BTreeSet<String>,
-    ) -> Result<(), LayerError> {
+    fn entry(&mut self, name: &[u8], entry: &mut Entry<'_, impl Read>) -> Result<(), LayerError> {
         let (layer, limit) = (self.layers, self.limits.entries);
         let left = self.left.entries.checked_sub(1);
         self.left.entries = left.ok_or(LayerError::TooManyEntries { limit })?;
         let Some(name) = path(name, layer)? else {
             return Ok(());
         };
-        if self.takes_away(&name) || !self.could_be_it(&name) {
+        if self.takes_away(&name) {
             return Ok(());
         }
-        if !seen.insert(name.clone()) {
+        let kind = entry.header().entry_type();
+        if kind != EntryType::Directory {
+            // What is a file now has nothing below it any more.
+            self.remove(|path| is_below(path, &name));
+        }
+        if !self.could_be_it(&name) {
+            return Ok(());
+        }
+        if self
+            .files
+            .get(&name)
+            .is_some_and(|found| found.layer == layer)
+        {
             let name = excerpt(&name);
             return Err(LayerError::Twice { name, layer });
         }
-        let kind = match entry.header().entry_type() {
-            EntryType::Regular | EntryType::Continuous => None,
+        self.remove(|path| path == name);
+        let content = match kind {
+            EntryType::Regular | EntryType::Continuous => Content::File(self.file(entry)?),
             EntryType::Directory => return Ok(()),
-            EntryType::Symlink | EntryType::Link => Some("a link"),
-            _ => Some("a device or a pipe"),
+            EntryType::Symlink | EntryType::Link => Content::Other("a link"),
+            _ => Content::Other("a device or a pipe"),
         };
-        let found = match kind {
-            Some(kind) => Found::Other { kind, layer },
-            None => Found::File(self.file(entry)?),
-        };
-        self.files.insert(name, found);
+        if self.files.len() >= FILES_MAX {
+            let limit = FILES_MAX;
+            return Err(LayerError::TooManyFiles { limit });
+        }
+        self.files.insert(name, Found { content, layer });
         Ok(())
     }
 
-    fn file(&mut self, entry: &mut impl Read) -> Result<Vec<u8>, LayerError> {
-        let mut bytes = Vec::new();
+    /// Forgets files of lower layers, and gives back the room that they took.
+    fn remove(&mut self, gone: impl Fn(&str) -> bool) {
+        let (layer, mut freed) = (self.layers, 0);
+        self.files.retain(|path, found| {
+            let stays = found.layer == layer || !gone(path);
+            if let (false, Content::File(bytes)) = (stays, &found.content) {
+                freed += bytes.len() as u64;
+            }
+            stays
+        });
+        self.left.module_bytes = self.left.module_bytes.saturating_add(freed);
+    }
+
+    fn file(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<Zeroizing<Vec<u8>>, LayerError> {
         let layer = self.layers;
-        let read = entry
-            .take(self.left.module_bytes + 1)
-            .read_to_end(&mut bytes);
+        let limit = self.left.module_bytes;
+        // In one place from the start: what grows leaves copies of itself behind.
+        let size = entry.size().min(limit);
+        let mut bytes = Zeroizing::new(Vec::new());
+        bytes.reserve_exact(usize::try_from(size).unwrap_or_default());
+        let read = entry.take(limit.saturating_add(1)).read_to_end(&mut bytes);
         read.map_err(|source| LayerError::Damaged { layer, source })?;
         let left = self.left.module_bytes.checked_sub(bytes.len() as u64);
         let limit = self.limits.module_bytes;
@@ -161,20 +207,14 @@ impl Unpacked {
     }
 
     fn could_be_it(&self, name: &str) -> bool {
-        let wasm = std::path::Path::new(name).extension();
-        self.program.as_deref() == Some(name)
-            || wasm.is_some_and(|extension| extension.eq_ignore_ascii_case("wasm"))
+        self.program.as_deref() == Some(name) || is_wasm(name)
     }
 
     /// Whether an entry only says that files of lower layers are gone; then they are.
     fn takes_away(&mut self, name: &str) -> bool {
         let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
-        let below = |path: &str, folder: &str| {
-            let rest = path.strip_prefix(folder);
-            folder.is_empty() || rest.is_some_and(|rest| rest.starts_with('/'))
-        };
         if file == WHITEOUT_ALL {
-            self.files.retain(|path, _| !below(path, folder));
+            self.remove(|path| is_below(path, folder));
             return true;
         }
         let Some(gone) = file.strip_prefix(WHITEOUT) else {
@@ -184,18 +224,18 @@ impl Unpacked {
             "" => gone.to_owned(),
             folder => format!("{folder}/{gone}"),
         };
-        self.files
-            .retain(|path, _| *path != gone && !below(path, &gone));
+        self.remove(|path| path == gone || is_below(path, &gone));
         true
     }
 }
 
 impl Found {
-    fn file(self, name: String) -> Result<Vec<u8>, LayerError> {
-        match self {
-            Self::File(bytes) => Ok(bytes),
-            Self::Other { kind, layer } => Err(LayerError::NoFile {
-                name: excerpt(&name),
+    fn file(self, name: &str) -> Result<Unearthed, LayerError> {
+        let layer = self.layer;
+        match self.content {
+            Content::File(module) => Ok(Unearthed { module, layer }),
+            Content::Other(kind) => Err(LayerError::NoFile {
+                name: excerpt(name),
                 layer,
                 kind,
             }),
@@ -203,18 +243,27 @@ impl Found {
     }
 }
 
-impl UnpackLimits {
-    /// The error that a reader's error stands for.
-    fn told(&self, source: io::Error, layer: usize) -> LayerError {
-        let beyond = source.get_ref().is_some_and(|inner| inner.is::<Beyond>())
-            || source.to_string().contains(&Beyond.to_string());
-        match beyond {
-            true => LayerError::TooLarge {
-                limit: self.unpacked_bytes,
-            },
-            false => LayerError::Damaged { layer, source },
-        }
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Found(layer {})", self.layer)
     }
+}
+
+impl fmt::Debug for Unearthed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Unearthed({} bytes)", self.module.len())
+    }
+}
+
+fn is_wasm(name: &str) -> bool {
+    let extension = std::path::Path::new(name).extension();
+    extension.is_some_and(|extension| extension.eq_ignore_ascii_case("wasm"))
+}
+
+/// Whether a path is in a folder, at any depth; all are in the root, which has no name.
+fn is_below(path: &str, folder: &str) -> bool {
+    let rest = path.strip_prefix(folder);
+    folder.is_empty() || rest.is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The name of an entry without what leads nowhere; nothing for the root. Names that are no text are

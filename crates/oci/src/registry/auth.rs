@@ -3,18 +3,18 @@
 
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, WWW_AUTHENTICATE};
-use reqwest::{RequestBuilder, Response};
+use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::body::read_at_most;
+use super::body::{network, read_at_most};
 use super::{Registry, RegistryError, Stage};
 use crate::Reference;
 use crate::credentials::Credential;
 use crate::excerpt::excerpt;
 
 /// The longest answer of a token server; tokens have some KiB.
-const TOKEN_BYTES_MAX: u64 = 1 << 20;
+const TOKEN_BYTES_MAX: u64 = 64 << 10;
 
 /// How we are called where a token server asks.
 const CLIENT: &str = "propeller";
@@ -105,7 +105,7 @@ impl Registry {
         action: Action,
         refused: &Response,
     ) -> Result<Pass, RegistryError> {
-        let credential = self.options.credentials.of(reference.registry())?;
+        let credential = self.options.credentials.of(reference)?;
         let asks = |what: String| RegistryError::Challenge {
             registry: reference.registry().to_owned(),
             what,
@@ -114,8 +114,7 @@ impl Registry {
             (_, Some(Credential::Bearer { token })) => Ok(Pass::Bearer(token.clone())),
             (Some(Challenge::Basic), Some(credential)) => Ok(Pass::Basic(credential.clone())),
             (Some(Challenge::Basic), None) => Err(asks(
-                "a name and a password, and there are none for it: see --registry-config"
-                    .to_owned(),
+                "a name and a password, and there are none for it".to_owned(),
             )),
             (Some(Challenge::Bearer { realm, service }), credential) => {
                 let realm = realm_of(reference, refused.url(), &realm).map_err(asks)?;
@@ -137,28 +136,39 @@ impl Registry {
         order: Order,
         credential: Option<&Credential>,
     ) -> Result<Pass, RegistryError> {
-        let host = order.realm.host_str().unwrap_or_default().to_owned();
-        let request = order.request(&self.http, credential);
-        let network = |source| RegistryError::Network {
-            stage: Stage::Token,
-            host: host.clone(),
-            source,
-        };
-        let answer = request.send().await.map_err(network)?;
+        let stage = Stage::Token;
+        let host = excerpt(order.realm.host_str().unwrap_or_default());
+        let request = order.request(self.http(stage)?, credential);
+        let answer = request.send().await;
+        let answer = answer.map_err(|source| network(source, stage, &host))?;
         let status = answer.status();
         let body = read_at_most(answer, TOKEN_BYTES_MAX, Stage::Token, &host).await?;
         let refused = |what: &str| RegistryError::Challenge {
             registry: host.clone(),
             what: format!("a token, and its token server {what}"),
         };
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            return Err(RegistryError::TooOften {
+                registry: host,
+                wait: None,
+            });
+        }
+        if status.is_server_error() {
+            return Err(RegistryError::Status {
+                stage,
+                host,
+                status: status.as_u16(),
+                because: String::new(),
+            });
+        }
         if !status.is_success() {
             let who = credential.map_or("an anonymous user", |_| "these credentials");
             return Err(refused(&format!("answers {who} with {}", status.as_u16())));
         }
         let body = Zeroizing::new(body);
         let answer: Answer = serde_json::from_slice(&body).map_err(|_| refused("gives none"))?;
-        let token = answer.token.or(answer.access_token);
-        let token = token.filter(|token| !token.is_empty());
+        let tokens = [answer.token, answer.access_token];
+        let token = tokens.into_iter().flatten().find(|token| !token.is_empty());
         token.map(Pass::Bearer).ok_or_else(|| refused("gives none"))
     }
 }
@@ -278,9 +288,14 @@ fn parameter(text: &str) -> Option<(&str, String, &str)> {
 
 /// Whether we are somebody to the registry, for an error.
 pub(super) fn who(registry: &Registry, reference: &Reference) -> String {
-    match registry.options.credentials.of(reference.registry()) {
-        Ok(Some(Credential::Basic { username, .. })) => excerpt(username),
-        Ok(Some(_)) => "the holder of this token".to_owned(),
+    let credentials = &registry.options.credentials;
+    match (credentials.of(reference), credentials.keeper()) {
+        (Ok(Some(Credential::Basic { username, .. })), _) => excerpt(username),
+        (Ok(Some(_)), _) => "the holder of this token".to_owned(),
+        (_, Some(keeper)) => format!(
+            "an anonymous user (docker-credential-{}, which keeps credentials, is not asked)",
+            excerpt(keeper)
+        ),
         _ => "an anonymous user".to_owned(),
     }
 }

@@ -43,6 +43,9 @@ pub enum RegistryError {
     /// A certificate is none.
     #[error("cannot set up the connection to registries")]
     Setup(#[source] reqwest::Error),
+    /// A file of certificates without any.
+    #[error("what should be certificate authorities has no certificate in it")]
+    NoCertificate,
     /// A reference that makes no address.
     #[error("{text} is no address")]
     Address {

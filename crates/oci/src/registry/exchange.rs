@@ -14,8 +14,10 @@ use crate::excerpt::excerpt;
 
 /// How often a request is sent elsewhere.
 const REDIRECTS_MAX: usize = 5;
-/// How often a registry is asked again that wants a pause.
-const PAUSES_MAX: usize = 3;
+/// How often a registry is asked that wants a pause in between.
+const TRIES_MAX: usize = 3;
+/// How many passes are remembered; whoever is forgotten is asked for another.
+const PASSES_MAX: usize = 256;
 /// How much is read of why a registry refuses.
 const REASON_BYTES_MAX: u64 = 64 << 10;
 
@@ -78,8 +80,13 @@ impl Registry {
             // Whoever asks again asks for ever.
             return Err(self.refused(request, second).await);
         }
-        let mut passes = self.passes.lock().expect("no thread panics with it");
-        passes.insert(scope, pass);
+        if second.status().is_success() {
+            let mut passes = self.passes.lock().expect("no thread panics with it");
+            if passes.len() >= PASSES_MAX {
+                passes.clear();
+            }
+            passes.insert(scope, pass);
+        }
         Ok(second)
     }
 
@@ -91,15 +98,24 @@ impl Registry {
         pass: Option<&Pass>,
     ) -> Result<Response, RegistryError> {
         let mut url = request.url.clone();
+        let mut pass = pass;
         for _ in 0..=REDIRECTS_MAX {
+            if !request.is_at_home(&url)? {
+                // For good: whoever sends us home again has chosen what we ask for there.
+                pass = None;
+            }
             let answer = self.patiently(request, &url, pass).await?;
             if !is_redirect(answer.status()) {
                 return Ok(answer);
             }
             let away = |to: String| RegistryError::Redirect {
-                host: answer.url().host_str().unwrap_or_default().to_owned(),
+                host: excerpt(answer.url().host_str().unwrap_or_default()),
                 to,
             };
+            let kept = matches!(answer.status().as_u16(), 307 | 308);
+            if request.action == Action::Push && !kept {
+                return Err(away("on in a way that would send nothing".to_owned()));
+            }
             let to = answer
                 .headers()
                 .get(LOCATION)
@@ -126,10 +142,9 @@ impl Registry {
         url: &Url,
         pass: Option<&Pass>,
     ) -> Result<Response, RegistryError> {
-        let at_home = request.is_at_home(url)?;
-        for _ in 0..PAUSES_MAX {
-            let mut made = (request.make)(&self.http, url.clone());
-            if let Some(pass) = pass.filter(|_| at_home) {
+        for attempt in 1.. {
+            let mut made = (request.make)(self.http(request.stage)?, url.clone());
+            if let Some(pass) = pass {
                 made = pass.on(made);
             }
             let host = url.host_str().unwrap_or_default();
@@ -141,6 +156,9 @@ impl Registry {
             if wait > self.options.pause_max {
                 return Err(too_often(request, Some(wait)));
             }
+            if attempt == TRIES_MAX {
+                break;
+            }
             tokio::time::sleep(wait).await;
         }
         Err(too_often(request, None))
@@ -149,11 +167,19 @@ impl Registry {
     /// Why a registry refuses, in our words and a few of its own.
     async fn refused(&self, request: &Request<'_>, answer: Response) -> RegistryError {
         let status = answer.status();
-        let host = answer.url().host_str().unwrap_or_default().to_owned();
+        let host = excerpt(answer.url().host_str().unwrap_or_default());
+        let at_home = request.is_at_home(answer.url()).unwrap_or(false);
         let reason = read_at_most(answer, REASON_BYTES_MAX, request.stage, &host).await;
         let because = because(&reason.unwrap_or_default());
         let registry = request.reference.registry().to_owned();
         match status {
+            // What somebody else says is nothing about the registry, nor about us.
+            _ if !at_home => RegistryError::Status {
+                stage: request.stage,
+                host,
+                status: status.as_u16(),
+                because,
+            },
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RegistryError::Credentials {
                 registry,
                 who: who(self, request.reference),

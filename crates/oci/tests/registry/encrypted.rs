@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use propeller_oci::artifact::{Form, Interfaces, build, push};
 use propeller_oci::crypt::{PrivateKey, PublicKey};
-use propeller_oci::image::{ImageError, PullOptions, pull, resolve};
+use propeller_oci::image::{ImageError, pull, resolve};
 use propeller_oci::registry::silently;
 use propeller_oci::sign::SigningKey;
 use propeller_oci::{Reference, Registry, signatures};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
 
 use crate::live::{pulled, skopeo};
-use crate::support::{MODULE, OPTIONS, Server, anonymous, program};
+use crate::support::{MODULE, Server, anonymous, options, program};
 
 /// Somebody with a key.
 struct Person(KeyPair);
@@ -35,11 +35,10 @@ impl Person {
 async fn opened(
     registry: &Registry,
     reference: &Reference,
-    keys: &[PrivateKey],
+    keys: Vec<PrivateKey>,
 ) -> Result<Vec<u8>, ImageError> {
     let resolved = resolve(registry, reference).await?;
-    let options = PullOptions { keys, ..OPTIONS };
-    let pulled = pull(registry, &resolved, &options, &|_| {}).await?;
+    let pulled = pull(registry, &resolved, &options(keys), &|_| {}).await?;
     assert!(pulled.encrypted);
     Ok(pulled.module.to_vec())
 }
@@ -61,12 +60,12 @@ async fn each_recipient_opens_an_image_and_nobody_else_does() {
             .await
             .expect("it is taken");
         for person in [&first, &second] {
-            let keys = [stranger.private(), person.private()];
-            let module = opened(&registry, &reference, &keys).await;
+            let keys = vec![stranger.private(), person.private()];
+            let module = opened(&registry, &reference, keys).await;
             assert_eq!(module.expect("it opens"), MODULE, "{name}");
         }
         for keys in [vec![], vec![stranger.private()]] {
-            let refused = opened(&registry, &reference, &keys).await;
+            let refused = opened(&registry, &reference, keys).await;
             let refused = refused.expect_err("it is for others");
             assert_eq!(refused.to_string(), "layer 1 cannot be decrypted");
         }
@@ -118,7 +117,12 @@ async fn skopeo_opens_what_we_encrypt_and_we_open_what_it_encrypts() {
     args.extend(plain);
     args.extend([to.as_str(), encrypted.as_str()]);
     skopeo(&tool, &args);
-    let theirs = opened(&registry, &server.reference("theirs"), &[person.private()]).await;
+    let theirs = opened(
+        &registry,
+        &server.reference("theirs"),
+        vec![person.private()],
+    )
+    .await;
     assert_eq!(theirs.expect("it opens"), MODULE);
 }
 

@@ -6,7 +6,9 @@ use propeller_model::Digest;
 use propeller_oci::image::{ImageError, pull, resolve};
 use propeller_oci::{Reference, Registry, RegistryOptions, sha256};
 
-use crate::support::{Answer, Asked, MODULE, OPTIONS, Scripted, anonymous, client, credentials};
+use crate::support::{
+    Answer, Asked, MODULE, MODULE_BYTES_MAX, Scripted, anonymous, client, options,
+};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const EMPTY: &str = r#"{"architecture":"wasm","os":"wasip1"}"#;
@@ -22,16 +24,16 @@ fn manifest(media_type: &str, digest: Digest, size: u64) -> String {
     )
 }
 
-fn honest() -> String {
+pub(crate) fn honest() -> String {
     manifest("application/wasm", sha256(MODULE), MODULE.len() as u64)
 }
 
-fn of_type(body: impl Into<Vec<u8>>) -> Answer {
+pub(crate) fn of_type(body: impl Into<Vec<u8>>) -> Answer {
     Answer::new(200, &[("content-type", MANIFEST)], body)
 }
 
 /// What a registry says that has this manifest, and answers blobs so.
-fn with(
+pub(crate) fn with(
     manifest: impl Into<String>,
     blob: impl Fn() -> Answer + Send + Sync + 'static,
 ) -> impl Fn(&Asked) -> Answer + Send + Sync + 'static {
@@ -42,10 +44,10 @@ fn with(
     }
 }
 
-async fn outcome(registry: &Registry, reference: &Reference) -> String {
+pub(crate) async fn outcome(registry: &Registry, reference: &Reference) -> String {
     let pulled = async {
         let resolved = resolve(registry, reference).await?;
-        let pulled = pull(registry, &resolved, &OPTIONS, &|_| {}).await?;
+        let pulled = pull(registry, &resolved, &options(Vec::new()), &|_| {}).await?;
         Ok::<_, ImageError>(pulled.module.to_vec())
     };
     match pulled.await {
@@ -55,7 +57,7 @@ async fn outcome(registry: &Registry, reference: &Reference) -> String {
 }
 
 /// What comes of an image whose registry answers so.
-async fn told(script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> String {
+pub(crate) async fn told(script: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> String {
     let server = Scripted::start(script).await;
     outcome(&anonymous(), &server.reference("image")).await
 }
@@ -146,7 +148,7 @@ async fn a_layer_that_is_said_to_be_too_large_is_not_asked_for() {
     let huge = manifest("application/wasm", sha256(MODULE), 1 << 40);
     let server = Scripted::start(with(huge, || Answer::endless(&[]))).await;
     let said = outcome(&anonymous(), &server.reference("image")).await;
-    let limit = OPTIONS.module_bytes_max;
+    let limit = MODULE_BYTES_MAX;
     let why = format!(
         "size: its layers have {} bytes, and at most {limit} are fetched",
         1_u64 << 40
@@ -196,6 +198,14 @@ async fn what_is_no_registry_is_told_apart() {
             "neither an image nor an index",
         ),
         (r#"{"schemaVersion":2}"#, "it is no manifest: missing field"),
+        (
+            r#"{"schemaVersion":2,"manifests":[],"layers":[]}"#,
+            "it says that it is both an image and an index",
+        ),
+        (
+            r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#,
+            "it says that it is both an image and an index",
+        ),
     ] {
         let said = told(move |_| of_type(body)).await;
         assert!(
@@ -232,127 +242,6 @@ async fn a_redirect_to_itself_ends() {
         "{said}"
     );
     assert_eq!(server.asked().len(), 6);
-}
-
-#[tokio::test]
-async fn credentials_do_not_travel_to_where_a_registry_sends_us() {
-    let elsewhere = Scripted::start(|_| Answer::new(200, &[], MODULE)).await;
-    let storage = format!("http://{}/storage", elsewhere.address);
-    let server = Scripted::start(move |asked| {
-        if asked.authorization.is_none() {
-            return Answer::new(401, &[("www-authenticate", "Basic realm=x")], "");
-        }
-        match asked.path.contains("/manifests/") {
-            true => of_type(honest()),
-            false => Answer::new(307, &[("location", &storage)], ""),
-        }
-    })
-    .await;
-    let registry = client(RegistryOptions {
-        credentials: credentials(&server.address, "me", "secret"),
-        ..RegistryOptions::default()
-    });
-    assert_eq!(
-        outcome(&registry, &server.reference("image")).await,
-        "8 bytes"
-    );
-    let asked = elsewhere.asked();
-    assert_eq!((asked.len(), &asked[0].authorization), (1, &None));
-}
-
-#[tokio::test]
-async fn whoever_a_registry_sends_us_to_cannot_ask_for_our_password() {
-    let thief = Scripted::start(|asked| {
-        let realm = r#"Bearer realm="/token""#;
-        match asked.path.as_str() {
-            "/token" => Answer::new(200, &[], r#"{"token":"x"}"#),
-            _ => Answer::new(401, &[("www-authenticate", realm)], ""),
-        }
-    })
-    .await;
-    let to = format!("http://{}/x", thief.address);
-    let server = Scripted::start(move |_| Answer::new(307, &[("location", &to)], "")).await;
-    let registry = client(RegistryOptions {
-        credentials: credentials(&server.address, "me", "secret"),
-        ..RegistryOptions::default()
-    });
-    let said = outcome(&registry, &server.reference("image")).await;
-    assert!(said.starts_with("credentials: "), "{said}");
-    assert!(
-        thief
-            .asked()
-            .iter()
-            .all(|asked| asked.authorization.is_none())
-    );
-}
-
-#[tokio::test]
-async fn who_keeps_asking_for_a_token_is_left() {
-    let server = Scripted::start(|asked| {
-        let realm = r#"Bearer realm="/token",service="s""#;
-        match asked.path.starts_with("/token?") {
-            true => Answer::new(200, &[], r#"{"token":"again"}"#),
-            false => Answer::new(401, &[("www-authenticate", realm)], ""),
-        }
-    })
-    .await;
-    let said = outcome(&anonymous(), &server.reference("image")).await;
-    let why = format!(
-        "credentials: {} does not let an anonymous user pull from image",
-        server.address
-    );
-    assert_eq!(said, why);
-    let asked = server.asked();
-    assert_eq!(asked.len(), 3);
-    assert_eq!(
-        asked[1].path,
-        "/token?service=s&scope=repository%3Aimage%3Apull"
-    );
-    assert_eq!(asked[2].authorization.as_deref(), Some("Bearer again"));
-}
-
-#[tokio::test]
-async fn a_token_server_that_gives_none_is_named() {
-    for (status, body, why) in [
-        (200, "{}", "gives none"),
-        (200, "<html>", "gives none"),
-        (403, "no", "answers an anonymous user with 403"),
-        (302, "", "answers an anonymous user with 302"),
-    ] {
-        let said = told(move |asked| match asked.path.starts_with("/token") {
-            true => Answer::new(status, &[("location", "/elsewhere")], body),
-            false => Answer::new(401, &[("www-authenticate", "Bearer realm=\"/token\"")], ""),
-        })
-        .await;
-        let whole = format!("credentials: 127.0.0.1 asks for a token, and its token server {why}");
-        assert_eq!(said, whole);
-    }
-}
-
-#[tokio::test]
-async fn a_token_is_asked_for_once_and_used_for_all() {
-    let server = Scripted::start(|asked| {
-        if asked.path.starts_with("/token") {
-            return Answer::new(200, &[], r#"{"access_token":"t"}"#);
-        }
-        if asked.authorization.as_deref() != Some("Bearer t") {
-            return Answer::new(401, &[("www-authenticate", "Bearer realm=\"/token\"")], "");
-        }
-        with(honest(), || Answer::new(200, &[], MODULE))(asked)
-    })
-    .await;
-    let registry = anonymous();
-    for _ in 0..2 {
-        assert_eq!(
-            outcome(&registry, &server.reference("image")).await,
-            "8 bytes"
-        );
-    }
-    let asked = server.asked();
-    let tokens = asked
-        .iter()
-        .filter(|asked| asked.path.starts_with("/token"));
-    assert_eq!((tokens.count(), asked.len()), (1, 6));
 }
 
 #[tokio::test]

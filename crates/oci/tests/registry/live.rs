@@ -8,7 +8,7 @@ use propeller_oci::image::{pull, resolve};
 use propeller_oci::registry::silently;
 use propeller_oci::{Credentials, Registry, RegistryOptions, sha256};
 
-use crate::support::{MODULE, OPTIONS, Server, anonymous, client, credentials, program};
+use crate::support::{MODULE, Server, anonymous, client, credentials, options, program};
 
 /// `propeller:secret`, by bcrypt with the lowest cost.
 const HTPASSWD: &str = "propeller:$2b$05$mzr/YnTIxHf./q2yMx63oOABWBq0SHbUzX2oP.qVD5.xxUarfKk7i\n";
@@ -19,7 +19,7 @@ fn built(form: Form) -> propeller_oci::artifact::Built {
 
 pub(crate) async fn pulled(registry: &Registry, reference: &propeller_oci::Reference) -> Vec<u8> {
     let resolved = resolve(registry, reference).await.expect("it is there");
-    let pulled = pull(registry, &resolved, &OPTIONS, &|_| {}).await;
+    let pulled = pull(registry, &resolved, &options(Vec::new()), &|_| {}).await;
     pulled.expect("it is a module").module.to_vec()
 }
 

@@ -5,3 +5,4 @@ mod encrypted;
 mod hostile;
 mod live;
 mod support;
+mod tokens;

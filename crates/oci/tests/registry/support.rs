@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
+use propeller_oci::crypt::PrivateKey;
 use propeller_oci::image::PullOptions;
 use propeller_oci::{Credentials, Reference, Registry, RegistryOptions};
 use tempfile::TempDir;
@@ -15,13 +16,17 @@ use tokio::task::JoinSet;
 /// `(module)`.
 pub(crate) const MODULE: &[u8] = b"\0asm\x01\0\0\0";
 
-pub(crate) const OPTIONS: PullOptions<'static> = PullOptions {
-    layers_at_once: 4,
-    module_bytes_max: 1 << 20,
-    unpacked_bytes_max: 4 << 20,
-    entries_max: 1000,
-    keys: &[],
-};
+pub(crate) const MODULE_BYTES_MAX: u64 = 1 << 20;
+
+pub(crate) fn options(keys: Vec<PrivateKey>) -> PullOptions {
+    PullOptions {
+        layers_at_once: 4,
+        module_bytes_max: MODULE_BYTES_MAX,
+        unpacked_bytes_max: 4 << 20,
+        entries_max: 1000,
+        keys: keys.into(),
+    }
+}
 
 /// Says that a test did not run, and why.
 pub(crate) fn skipped(reason: &str) {

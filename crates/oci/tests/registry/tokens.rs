@@ -1,0 +1,127 @@
+//! Registries and token servers that want our credentials, for themselves or for ever.
+
+use propeller_oci::RegistryOptions;
+
+use crate::hostile::{honest, of_type, outcome, told, with};
+use crate::support::{Answer, MODULE, Scripted, anonymous, client, credentials};
+
+#[tokio::test]
+async fn whoever_a_registry_sends_us_to_cannot_ask_for_our_password() {
+    let thief = Scripted::start(|asked| {
+        let realm = r#"Bearer realm="/token""#;
+        match asked.path.as_str() {
+            "/token" => Answer::new(200, &[], r#"{"token":"x"}"#),
+            _ => Answer::new(401, &[("www-authenticate", realm)], ""),
+        }
+    })
+    .await;
+    let to = format!("http://{}/x", thief.address);
+    let server = Scripted::start(move |_| Answer::new(307, &[("location", &to)], "")).await;
+    let registry = client(RegistryOptions {
+        credentials: credentials(&server.address, "me", "secret"),
+        ..RegistryOptions::default()
+    });
+    let said = outcome(&registry, &server.reference("image")).await;
+    assert_eq!(said, "network: 127.0.0.1 answers the manifest with 401");
+    assert!(
+        thief
+            .asked()
+            .iter()
+            .all(|asked| asked.authorization.is_none())
+    );
+}
+
+#[tokio::test]
+async fn credentials_do_not_travel_to_where_a_registry_sends_us() {
+    let elsewhere = Scripted::start(|_| Answer::new(200, &[], MODULE)).await;
+    let storage = format!("http://{}/storage", elsewhere.address);
+    let server = Scripted::start(move |asked| {
+        if asked.authorization.is_none() {
+            return Answer::new(401, &[("www-authenticate", "Basic realm=x")], "");
+        }
+        match asked.path.contains("/manifests/") {
+            true => of_type(honest()),
+            false => Answer::new(307, &[("location", &storage)], ""),
+        }
+    })
+    .await;
+    let registry = client(RegistryOptions {
+        credentials: credentials(&server.address, "me", "secret"),
+        ..RegistryOptions::default()
+    });
+    assert_eq!(
+        outcome(&registry, &server.reference("image")).await,
+        "8 bytes"
+    );
+    let asked = elsewhere.asked();
+    assert_eq!((asked.len(), &asked[0].authorization), (1, &None));
+}
+
+#[tokio::test]
+async fn who_keeps_asking_for_a_token_is_left() {
+    let server = Scripted::start(|asked| {
+        let realm = r#"Bearer realm="/token",service="s""#;
+        match asked.path.starts_with("/token?") {
+            true => Answer::new(200, &[], r#"{"token":"again"}"#),
+            false => Answer::new(401, &[("www-authenticate", realm)], ""),
+        }
+    })
+    .await;
+    let said = outcome(&anonymous(), &server.reference("image")).await;
+    let why = format!(
+        "credentials: {} does not let an anonymous user pull from image",
+        server.address
+    );
+    assert_eq!(said, why);
+    let asked = server.asked();
+    assert_eq!(asked.len(), 3);
+    assert_eq!(
+        asked[1].path,
+        "/token?service=s&scope=repository%3Aimage%3Apull"
+    );
+    assert_eq!(asked[2].authorization.as_deref(), Some("Bearer again"));
+}
+
+#[tokio::test]
+async fn a_token_server_that_gives_none_is_named() {
+    for (status, body, why) in [
+        (200, "{}", "gives none"),
+        (200, "<html>", "gives none"),
+        (403, "no", "answers an anonymous user with 403"),
+        (302, "", "answers an anonymous user with 302"),
+    ] {
+        let said = told(move |asked| match asked.path.starts_with("/token") {
+            true => Answer::new(status, &[("location", "/elsewhere")], body),
+            false => Answer::new(401, &[("www-authenticate", "Bearer realm=\"/token\"")], ""),
+        })
+        .await;
+        let whole = format!("credentials: 127.0.0.1 asks for a token, and its token server {why}");
+        assert_eq!(said, whole);
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_once_and_used_for_all() {
+    let server = Scripted::start(|asked| {
+        if asked.path.starts_with("/token") {
+            return Answer::new(200, &[], r#"{"access_token":"t"}"#);
+        }
+        if asked.authorization.as_deref() != Some("Bearer t") {
+            return Answer::new(401, &[("www-authenticate", "Bearer realm=\"/token\"")], "");
+        }
+        with(honest(), || Answer::new(200, &[], MODULE))(asked)
+    })
+    .await;
+    let registry = anonymous();
+    for _ in 0..2 {
+        assert_eq!(
+            outcome(&registry, &server.reference("image")).await,
+            "8 bytes"
+        );
+    }
+    let asked = server.asked();
+    let tokens = asked
+        .iter()
+        .filter(|asked| asked.path.starts_with("/token"));
+    assert_eq!((tokens.count(), asked.len()), (1, 6));
+}
