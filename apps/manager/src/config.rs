@@ -12,6 +12,7 @@ use propeller_wire::mqtt::Options;
 use zeroize::Zeroizing;
 
 use crate::dispatch::Rules;
+use crate::http::PATIENCE;
 
 /// Every setting of the manager.
 pub const SCHEMA: Schema = Schema {
@@ -142,6 +143,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// What the dispatcher goes by.
     pub rules: Rules,
+    /// How images are looked up.
+    pub images: propeller_settings::Images,
 }
 
 /// How the REST API is served.
@@ -187,6 +190,7 @@ impl Config {
             keys: shared::keys(&mut settings),
             data_dir: settings.path("data_dir").unwrap_or_default(),
             rules: rules(&mut settings),
+            images: images(&mut settings),
         };
         if settings.text("storage_type") != Some("sqlite") {
             let why = "not supported by this version: only `sqlite` is";
@@ -194,6 +198,14 @@ impl Config {
         }
         settings.finish(config)
     }
+}
+
+/// Whoever names an image waits for it.
+fn images(settings: &mut Settings) -> propeller_settings::Images {
+    let mut images = propeller_settings::images(settings);
+    images.registry.patience = PATIENCE;
+    images.registry.pause_max = Duration::ZERO;
+    images
 }
 
 fn http(settings: &mut Settings) -> Http {

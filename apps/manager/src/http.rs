@@ -7,6 +7,7 @@ mod error;
 mod grants;
 mod guard;
 mod health;
+mod images;
 mod logs;
 mod proplets;
 mod request;
@@ -30,6 +31,7 @@ use crate::metrics::Metrics;
 use crate::store::Reader;
 
 pub use error::ApiError;
+pub use images::{Images, PATIENCE};
 pub use serve::{Bound, ServeError, Serving};
 
 /// Modules that are read, hashed and sealed at the same time: each is in memory as a whole.
@@ -54,6 +56,7 @@ struct Shared {
     loopback: bool,
     upload_max: u64,
     uploads: Arc<Semaphore>,
+    images: Images,
     broker_up: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
 }
@@ -77,6 +80,8 @@ pub struct Parts {
     pub loopback: bool,
     /// Largest module, in bytes.
     pub upload_max: u64,
+    /// What images are looked up with.
+    pub images: Images,
     /// Whether the broker is connected.
     pub broker_up: Arc<AtomicBool>,
     /// Counters.
@@ -96,6 +101,7 @@ impl Api {
             token,
             loopback,
             upload_max,
+            images,
             broker_up,
             metrics,
         } = parts;
@@ -110,6 +116,7 @@ impl Api {
                 loopback,
                 upload_max,
                 uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
+                images,
                 broker_up,
                 metrics,
             }),

@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
 use propeller_envelope::Keyring;
+use propeller_oci::{Registry, RegistryError};
 use propeller_wire::link::{Carry, Link, Listen};
 use propeller_wire::mqtt::{self, ConnectError};
 use tokio::sync::{mpsc, watch};
@@ -14,7 +15,7 @@ use tracing::info;
 
 use crate::config::{Config, instance};
 use crate::dispatch::{Dispatcher, TICK, WAKES_MAX, Wake};
-use crate::http::{Api, Bound, Parts, ServeError, Serving};
+use crate::http::{Api, Bound, Images, Parts, ServeError, Serving};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError, remove_orphans};
 
@@ -31,6 +32,9 @@ pub enum StartError {
     /// The broker's options.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// What images are looked up with.
+    #[error("cannot set up the connection to registries")]
+    Registry(#[from] RegistryError),
     /// The dispatcher's thread.
     #[error("cannot start a thread")]
     Thread(#[source] std::io::Error),
@@ -103,6 +107,10 @@ impl Manager {
             token: config.http.token,
             loopback: config.http.host.is_loopback(),
             upload_max: config.http.upload_max,
+            images: Images {
+                registry: Registry::new(config.images.registry)?,
+                trusted: config.images.trusted,
+            },
             broker_up,
             metrics,
         });

@@ -6,6 +6,7 @@
 
 pub mod attempt;
 mod blob;
+pub mod image;
 mod migrate;
 pub mod module;
 pub mod proplet;

@@ -4,10 +4,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use propeller_model::{AttemptId, Digest};
-use propeller_wire::message::{FromProplet, Refusal, Start};
+use propeller_wire::message::{FromProplet, Module, Refusal, Refused, Start, StartImage};
 use tokio::task::AbortHandle;
 use tracing::{error, info, warn};
 
+use crate::delivered::Delivered;
 use crate::watch::Slot;
 use crate::work::{Worked, work};
 use crate::worker::Worker;
@@ -20,26 +21,79 @@ const TELL_AFTER: Duration = Duration::from_millis(25);
 #[derive(Debug)]
 pub(crate) struct Running {
     handle: AbortHandle,
-    digest: Digest,
+    /// Its module, if that came from the manager.
+    digest: Option<Digest>,
     /// Whose task it is.
     pub(crate) tenant: String,
     /// What its guest prints.
     pub(crate) transcript: Slot,
 }
 
+/// The start of a module that has come out of an image.
+fn opened(start: StartImage, module: &Bytes) -> Start {
+    let StartImage {
+        attempt,
+        tenant,
+        app_name,
+        image: _,
+        input,
+        trace,
+    } = start;
+    Start {
+        attempt,
+        tenant,
+        app_name,
+        module: Module {
+            digest: propeller_oci::sha256(module),
+            sealed_len: 0,
+            sealed: None,
+        },
+        input,
+        trace,
+    }
+}
+
 impl Worker {
     /// Runs an attempt whose module is here.
     pub(crate) fn begin(&mut self, start: Start, sealed: Bytes) {
-        let attempt = start.attempt;
-        let digest = start.module.digest;
-        let bench = self.bench.clone();
+        let (attempt, tenant) = (start.attempt, start.tenant.clone());
+        let digest = Some(start.module.digest);
+        let (bench, received) = (self.bench.clone(), Instant::now());
+        self.spawn(attempt, tenant, digest, move |slot| {
+            work(bench, start, Delivered::Sealed(sealed), received, slot)
+        });
+    }
+
+    /// Fetches the module of an image and runs the attempt.
+    pub(crate) fn begin_image(&mut self, start: StartImage) {
+        let (attempt, tenant) = (start.attempt, start.tenant.clone());
+        let (bench, received) = (self.bench.clone(), Instant::now());
+        self.spawn(attempt, tenant, None, move |slot| async move {
+            match bench.images.module(&start.image).await {
+                Ok(module) => {
+                    let start = opened(start, &module);
+                    work(bench, start, Delivered::Open(module), received, slot).await
+                }
+                Err(text) => Worked::Refused(Refused {
+                    attempt,
+                    reason: Refusal::NoModule,
+                    text,
+                }),
+            }
+        });
+    }
+
+    fn spawn<W: Future<Output = Worked> + Send + 'static>(
+        &mut self,
+        attempt: AttemptId,
+        tenant: String,
+        digest: Option<Digest>,
+        work: impl FnOnce(Slot) -> W,
+    ) {
         let long = self.long.clone();
-        let received = Instant::now();
-        let tenant = start.tenant.clone();
         let transcript = Slot::default();
-        let slot = Slot::clone(&transcript);
+        let run = work(Slot::clone(&transcript));
         let handle = self.attempts.spawn(async move {
-            let run = work(bench, start, sealed, received, slot);
             tokio::pin!(run);
             let worked = match tokio::time::timeout(TELL_AFTER, &mut run).await {
                 Ok(worked) => worked,
@@ -82,7 +136,7 @@ impl Worker {
                 self.report();
             }
             Worked::Refused(refused) => {
-                if refused.reason == Refusal::Unopenable {
+                if let Some(digest) = digest.filter(|_| refused.reason == Refusal::Unopenable) {
                     // What does not open may have been damaged on its way: fetch it anew.
                     self.modules.remove(digest);
                 }

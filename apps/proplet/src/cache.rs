@@ -1,14 +1,14 @@
-//! Sealed modules, in memory: what came from the broker, as it came.
+//! Modules, in memory: those that came from the broker as they came, sealed; those of images, open.
 
 use std::collections::HashMap;
 
 use bytes::Bytes;
 use propeller_model::Digest;
 
-/// Sealed modules that are kept, in bytes: the largest module twice.
+/// Modules that are kept, in bytes: the largest module twice.
 const BYTES_MAX: usize = 256 * 1024 * 1024;
 
-/// The sealed modules that were used last.
+/// The modules that were used last.
 #[derive(Debug, Default)]
 pub(crate) struct Modules {
     by_digest: HashMap<Digest, (Bytes, u64)>,

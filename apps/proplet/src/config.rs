@@ -1,6 +1,7 @@
 //! The proplet's settings.
 
 mod sandbox;
+mod words;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,10 +14,13 @@ use propeller_settings::{Key, Kind, Schema, Settings, SettingsError, program, sh
 use propeller_wire::mqtt::Options;
 
 use crate::engine::{self, BUILT_IN, Engine};
+use crate::images::ImagesConfig;
 use crate::isolation::{External, Isolation, Template};
 use crate::limits::Ceilings;
 use crate::policy::Policy;
 use crate::work::chain;
+
+pub use words::Words;
 
 /// Every setting of the proplet.
 pub const SCHEMA: Schema = Schema {
@@ -221,6 +225,20 @@ pub const SCHEMA: Schema = Schema {
             "Speak upstream's JSON, without any encryption, to an upstream manager.",
         ),
         Key::new(
+            "pull_concurrent_limit",
+            &[],
+            Kind::Number,
+            Some("4"),
+            "Layers of an image that are fetched at a time.",
+        ),
+        Key::new(
+            "image_keys",
+            &[],
+            Kind::Text,
+            None,
+            "Files with private keys that open encrypted images, separated by commas: RSA or EC, in PEM or DER.",
+        ),
+        Key::new(
             "external_wasm_runtime",
             &[],
             Kind::Path,
@@ -269,19 +287,10 @@ pub struct Config {
     pub isolation: Isolation,
     /// What runs them, if it is not the engine.
     pub external: Option<External>,
+    /// Where images come from.
+    pub images: ImagesConfig,
     /// What its operator says about it.
     pub about: Words,
-}
-
-/// What the operator says about a proplet.
-#[derive(Debug, Clone, Default)]
-pub struct Words {
-    /// Free text.
-    pub description: String,
-    /// Labels.
-    pub tags: Vec<String>,
-    /// Where it stands.
-    pub location: String,
 }
 
 /// The running program, also after its file was replaced.
@@ -336,7 +345,14 @@ impl Config {
             sandbox: sandbox::read(s),
             isolation: sandbox::isolation(s, engine),
             external: external(s),
-            about: words(s),
+            images: ImagesConfig {
+                settings: propeller_settings::images(s),
+                keys: propeller_settings::image_keys(s, "image_keys").into(),
+                layers_at_once: usize::try_from(s.number("pull_concurrent_limit", 1, 64))
+                    .unwrap_or(1),
+                module_bytes_max: s.bytes("max_module"),
+            },
+            about: words::read(s),
         };
         settings.finish(config)
     }
@@ -376,17 +392,4 @@ fn external(settings: &mut Settings) -> Option<External> {
         return None;
     };
     Some(External { program, template })
-}
-
-fn words(settings: &Settings) -> Words {
-    let text = |name| settings.text(name).unwrap_or_default().to_owned();
-    Words {
-        description: text("description"),
-        tags: text("tags")
-            .split(',')
-            .map(|tag| tag.trim().to_owned())
-            .filter(|tag| !tag.is_empty())
-            .collect(),
-        location: text("location"),
-    }
 }

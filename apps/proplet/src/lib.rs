@@ -11,10 +11,12 @@
 mod attempts;
 mod cache;
 pub mod config;
+pub mod delivered;
 pub mod engine;
 mod fetch;
 mod granted;
 pub mod harden;
+pub mod images;
 pub mod isolation;
 pub mod limits;
 pub mod log;

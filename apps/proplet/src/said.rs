@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use propeller_model::Lease;
-use propeller_wire::message::{Refusal, Start, ToProplet, Welcome};
+use propeller_model::{AttemptId, Lease, Trace};
+use propeller_wire::message::{Refusal, Start, StartImage, ToProplet, Welcome};
 use tracing::{debug, info};
 
 use crate::worker::Worker;
@@ -14,6 +14,7 @@ impl Worker {
         match message {
             ToProplet::Welcome(welcome) => self.welcome(welcome),
             ToProplet::Start(start) => self.start(start),
+            ToProplet::StartImage(start) => self.start_image(start),
             ToProplet::Stop(attempt) => self.stop(attempt),
             ToProplet::Beat(beat) => {
                 self.beat_answered = self.beat_answered.max(beat.number);
@@ -55,28 +56,8 @@ impl Worker {
     }
 
     fn start(&mut self, start: Start) {
-        let attempt = start.attempt;
-        if self.running.contains_key(&attempt) || self.fetches.attempts().any(|a| a == attempt) {
-            debug!(id = %attempt.task, "start repeated");
+        if !self.takes(start.attempt, &start.app_name, &start.trace) {
             return;
-        }
-        if self.outbox.holds(attempt) {
-            self.report();
-            return;
-        }
-        info!(
-            id = %attempt.task,
-            attempt = attempt.number,
-            app_name = %start.app_name,
-            trace = %start.trace.id(),
-            "Received start command"
-        );
-        if self.busy() >= self.slots as usize {
-            return self.refuse(attempt, Refusal::Busy, "all slots of the proplet are taken");
-        }
-        if self.outbox.is_full() {
-            let text = "too many reports of the proplet wait for an acknowledgement";
-            return self.refuse(attempt, Refusal::OutboxFull, text);
         }
         let mut start = start;
         let digest = start.module.digest;
@@ -86,6 +67,7 @@ impl Worker {
         if let Some(sealed) = self.modules.get(digest) {
             return self.begin(start, sealed);
         }
+        let attempt = start.attempt;
         match self.fetches.begin(start, Instant::now()) {
             Ok(Some(fetch)) => self.ask(fetch),
             Ok(None) => {}
@@ -94,5 +76,40 @@ impl Worker {
                 self.refuse(attempt, Refusal::Busy, text);
             }
         }
+    }
+
+    fn start_image(&mut self, start: StartImage) {
+        if self.takes(start.attempt, &start.app_name, &start.trace) {
+            self.begin_image(start);
+        }
+    }
+
+    /// Whether an attempt is to be made that a start is about: it is a new one, and there is room.
+    fn takes(&mut self, attempt: AttemptId, app_name: &str, trace: &Trace) -> bool {
+        if self.running.contains_key(&attempt) || self.fetches.attempts().any(|a| a == attempt) {
+            debug!(id = %attempt.task, "start repeated");
+            return false;
+        }
+        if self.outbox.holds(attempt) {
+            self.report();
+            return false;
+        }
+        info!(
+            id = %attempt.task,
+            attempt = attempt.number,
+            app_name = %app_name,
+            trace = %trace.id(),
+            "Received start command"
+        );
+        if self.busy() >= self.slots as usize {
+            self.refuse(attempt, Refusal::Busy, "all slots of the proplet are taken");
+            return false;
+        }
+        if self.outbox.is_full() {
+            let text = "too many reports of the proplet wait for an acknowledgement";
+            self.refuse(attempt, Refusal::OutboxFull, text);
+            return false;
+        }
+        true
     }
 }

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::config::Config;
+use crate::images::Images;
 use crate::isolation;
 use crate::outbox::OutboxError;
 use crate::plain::Plain;
@@ -52,6 +53,9 @@ pub enum StartError {
     /// The broker's options.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// What images are fetched with.
+    #[error("cannot set up the connection to registries")]
+    Registry(#[from] propeller_oci::RegistryError),
     /// The outbox.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
@@ -188,6 +192,7 @@ fn sealed(
             ceilings: config.ceilings,
             policy: Arc::clone(&config.policy),
             daemons: Arc::new(Semaphore::new(config.ceilings.daemons as usize)),
+            images: Arc::new(Images::new(config.images.clone())?),
         },
         keys,
         about: about(config),

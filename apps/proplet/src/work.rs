@@ -1,28 +1,25 @@
-//! One attempt, from sealed module and input to sealed output. Plaintext is in memory only.
+//! One attempt, from module and sealed input to sealed output. Plaintext is in memory only.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use aws_lc_rs::digest;
 use bytes::Bytes;
-use propeller_envelope::{Context, Keyring, open, seal};
+use propeller_envelope::{Context, Keyring, seal};
 use propeller_model::{ExitKind, PropletId, Stream};
 use propeller_sandbox::{
     Capabilities, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status, Transcript,
 };
-use propeller_wire::message::{
-    Input, Output, Refusal, Refused, Report, Start, Usage, decode, encode,
-};
+use propeller_wire::message::{Input, Output, Refusal, Refused, Report, Start, Usage, encode};
 use serde_bytes::ByteBuf;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{error, info};
 
+use crate::delivered::Delivered;
+use crate::images::Images;
 use crate::limits::{Ceilings, Excess};
 use crate::policy::Policy;
 use crate::watch::Slot;
 
-/// Modules that are opened without leaving the thread: a millisecond's work.
-const QUICK_LEN_MAX: usize = 256 * 1024;
 /// Longest error text, in bytes.
 const ERROR_LEN_MAX: usize = 16 * 1024;
 
@@ -41,6 +38,8 @@ pub struct Bench {
     pub policy: Arc<Policy>,
     /// Room for daemons.
     pub daemons: Arc<Semaphore>,
+    /// Where images come from.
+    pub images: Arc<Images>,
 }
 
 /// How an attempt ended.
@@ -56,12 +55,12 @@ pub enum Worked {
 pub async fn work(
     bench: Bench,
     start: Start,
-    sealed: Bytes,
+    module: Delivered,
     received: Instant,
     slot: Slot,
 ) -> Worked {
     let attempt = start.attempt;
-    let opened = open_both(&bench, &start, sealed).await;
+    let opened = module.open(&bench.keys, &start).await;
     let Some((wasm, input)) = opened else {
         error!(
             id = %attempt.task,
@@ -326,35 +325,6 @@ fn verdict(status: &Status, stderr: &[u8]) -> (bool, Option<i32>, Option<String>
         Status::LimitHit(hit) => (false, None, Some(hit.to_string())),
         Status::Inconclusive(why) => (false, None, Some(why.to_string())),
     }
-}
-
-/// The module, checked against its digest, and the input; `None` if either does not open.
-async fn open_both(bench: &Bench, start: &Start, sealed: Bytes) -> Option<(Bytes, Input)> {
-    let context = Context::Input {
-        tenant: &start.tenant,
-        task: *start.attempt.task.0.as_bytes(),
-    };
-    let input = open(&bench.keys, &context, &start.input).ok()?;
-    let input = decode(&input).ok()?;
-    let keys = bench.keys.clone();
-    let tenant = start.tenant.clone();
-    let digest = start.module.digest;
-    let open_module = move || {
-        let context = Context::Module {
-            tenant: &tenant,
-            digest: digest.0,
-        };
-        let mut wasm = open(&keys, &context, &sealed).ok()?;
-        let hash = digest::digest(&digest::SHA256, &wasm);
-        // Taken out of its zeroising wrapper: from here on the sandbox owns it.
-        (hash.as_ref() == digest.0).then(|| Bytes::from(std::mem::take(&mut *wasm)))
-    };
-    let wasm = if start.module.sealed_len <= QUICK_LEN_MAX as u64 {
-        open_module()
-    } else {
-        tokio::task::spawn_blocking(open_module).await.ok()?
-    };
-    Some((wasm?, input))
 }
 
 fn seal_output(bench: &Bench, start: &Start, output: &Output) -> Option<Vec<u8>> {

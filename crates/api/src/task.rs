@@ -129,6 +129,9 @@ pub struct Task {
     /// Ours: `sha256:…` of the plain module.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub module: String,
+    /// The image that its module is in, by the digest that it had when it was named.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub image_url: String,
     /// Ours: what was guaranteed: `shared-key` or `plain`; empty until it was sent.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub protection: String,
@@ -227,11 +230,13 @@ pub struct TaskRequest {
     /// Ours: with the profile `granted`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grants: Option<Grants>,
+    /// An image in a registry that has the module: a reference such as `ghcr.io/me/hello:1`, with
+    /// `http://` in front and a tag or digest at its end if the registry has no TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_url: Option<String>,
     /// Everything below is upstream's and must have its zero value, or is set by the manager.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub daemon: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -293,7 +298,6 @@ impl TaskRequest {
                 "kind",
                 text(&self.kind) && self.kind.as_deref() != Some("standard"),
             ),
-            ("image_url", text(&self.image_url)),
             ("latent", flag(self.latent)),
             ("encrypted", flag(self.encrypted)),
             ("kbs_resource_path", text(&self.kbs_resource_path)),

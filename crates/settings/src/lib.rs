@@ -6,6 +6,7 @@
 
 mod dotenv;
 mod error;
+mod images;
 mod lock;
 mod schema;
 pub mod service;
@@ -14,6 +15,7 @@ mod sources;
 mod value;
 
 pub use error::{SettingError, SettingsError};
+pub use images::{Images, image_keys, images};
 pub use lock::{DirectoryLock, LockError};
 pub use schema::{Key, Kind, Schema};
 pub use sources::{Sources, host_variable, program};

@@ -1,4 +1,4 @@
-//! The settings that every service has: the broker, the workload keys.
+//! The settings that every service has: the broker, the workload keys, registries.
 
 use propeller_envelope::{Keyring, WorkloadKey};
 use propeller_wire::Base;
@@ -122,6 +122,27 @@ pub const KEYS: &[Key] = &[
         Kind::Secret,
         None,
         "Further keys that still open what was sealed with them, separated by commas.",
+    ),
+    Key::new(
+        "registry_config",
+        &[],
+        Kind::Path,
+        None,
+        "Credentials for registries of images: a `config.json` as Docker, podman and skopeo write it.",
+    ),
+    Key::new(
+        "registry_ca",
+        &[],
+        Kind::Path,
+        None,
+        "Certificate authorities to trust for registries besides the system's, PEM.",
+    ),
+    Key::new(
+        "require_signature",
+        &[],
+        Kind::Text,
+        None,
+        "Files with public keys, separated by commas: an image has to be signed by one of them, as cosign does it.",
     ),
 ];
 

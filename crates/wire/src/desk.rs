@@ -169,7 +169,8 @@ impl Desk {
             | ToProplet::Settled(_)
             | ToProplet::Piece(_)
             | ToProplet::NoModule(_)
-            | ToProplet::Watch(_) => Channel::StartTo(proplet.clone()),
+            | ToProplet::Watch(_)
+            | ToProplet::StartImage(_) => Channel::StartTo(proplet.clone()),
         };
         let (frame, counter) = session.seal(&channel, &encode(message)).ok()?;
         Some(Letter {

@@ -2,9 +2,13 @@
 //!
 //! A changed message is a new variant at the end of its enum, never an edit of an old one.
 
-use propeller_model::{AttemptId, Digest, Engine, ExitKind, Grants, Profile, Stream, Trace};
+mod work;
+
+use propeller_model::{AttemptId, Digest, ExitKind, Stream, Trace};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
+
+pub use work::{AskedLimits, Input, Output};
 
 /// Largest message, in bytes: three outputs of 1 MiB and what surrounds them.
 pub const MESSAGE_LEN_MAX: usize = 4 * 1024 * 1024;
@@ -36,6 +40,8 @@ pub enum ToProplet {
     NoModule(Digest),
     /// Tell what an attempt prints, for a while.
     Watch(Watch),
+    /// Run the module of an image.
+    StartImage(StartImage),
 }
 
 /// See [`ToProplet::Welcome`].
@@ -56,6 +62,24 @@ pub struct Start {
     pub app_name: String,
     /// The module to run.
     pub module: Module,
+    /// [`Input`] in an envelope for this task.
+    pub input: ByteBuf,
+    /// Where it belongs, for the log.
+    pub trace: Trace,
+}
+
+/// See [`ToProplet::StartImage`]. What is not explained here is as in [`Start`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartImage {
+    /// The attempt to make.
+    pub attempt: AttemptId,
+    /// Whose task it is.
+    pub tenant: String,
+    /// What the module is called, for the log.
+    pub app_name: String,
+    /// The image in its registry, which the proplet fetches by itself: a reference with a digest,
+    /// such as `ghcr.io/me/hello:1@sha256:…`, with `http://` in front if the registry has no TLS.
+    pub image: String,
     /// [`Input`] in an envelope for this task.
     pub input: ByteBuf,
     /// Where it belongs, for the log.
@@ -288,64 +312,6 @@ pub struct Fetch {
     pub first: u32,
     /// How many, at most [`PIECES_IN_FLIGHT_MAX`].
     pub count: u32,
-}
-
-/// What a task is given. Travels and rests in an envelope of its own.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Input {
-    /// The export to call, if the task names one.
-    pub invoke: Option<String>,
-    /// The task's name, which upstream uses to name the export.
-    pub task_name: String,
-    /// Arguments: typed values for an export, argv for a command.
-    pub args: Vec<String>,
-    /// Environment of the guest.
-    pub env: Vec<(String, String)>,
-    /// Standard input of the guest.
-    pub stdin: ByteBuf,
-    /// Limits that the task asks for.
-    pub limits: AskedLimits,
-    /// Whether it runs until it is stopped.
-    pub daemon: bool,
-    /// How the guest sees the world.
-    pub profile: Profile,
-    /// What the task asks for, with the profile `granted`.
-    pub grants: Grants,
-}
-
-/// Limits that a task asks for; what it leaves out is the default.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AskedLimits {
-    /// See `propeller_model::Limits`.
-    pub memory_bytes: Option<u64>,
-    /// See `propeller_model::Limits`.
-    pub fuel: Option<u64>,
-    /// See `propeller_model::Limits`.
-    pub wall_ms: Option<u64>,
-    /// Standard output, standard error and result, each.
-    pub output_bytes: Option<u64>,
-}
-
-/// What an attempt produced. Travels and rests in an envelope of its own.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Output {
-    /// What the function returned, as text.
-    pub result: Option<String>,
-    /// Captured standard output.
-    pub stdout: ByteBuf,
-    /// Captured standard error.
-    pub stderr: ByteBuf,
-    /// Exit code of a command.
-    pub exit_code: Option<i32>,
-    /// Why it failed.
-    pub error: Option<String>,
-    /// What ran the guest; nothing if it did not run.
-    pub engine: Option<Engine>,
-    /// What to do about it.
-    pub hint: Option<String>,
-    /// Bytes of standard output and of standard error that came before and are not kept: of a daemon
-    /// only the end is.
-    pub gone: [u64; 2],
 }
 
 /// Why bytes are not a message.

@@ -16,13 +16,14 @@ use crate::error::{CliError, Exit};
 #[command(after_help = "\
 Examples:
   tasks create add --file add.wasm --inputs 1,2 --wait
+  tasks create hello --image ghcr.io/me/hello:1 --wait
   tasks create thumb --file thumbnail.wasm --stdin photo.jpg --wait > thumb.png")]
 pub struct Create {
     /// Name of the task; also the function to call, unless --invoke names one
     name: String,
 
     /// Module to upload
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "image")]
     file: Option<PathBuf>,
 
     /// Start it at once
@@ -106,7 +107,8 @@ fn tell(session: &mut Session<'_, '_>, wait: bool, sentence: &str) -> Result<(),
 
 fn next_step(task: &Task, started: bool, session: &mut Session<'_, '_>) -> Result<(), CliError> {
     let (program, id) = (session.program, &task.id);
-    let has_module = !task.module.is_empty() || !task.file.is_empty();
+    let parts = [&task.module, &task.file, &task.image_url];
+    let has_module = parts.iter().any(|part| !part.is_empty());
     session.ui.say(&if started {
         format!("Started it; wait for it with: {program} tasks wait {id}")
     } else if has_module {

@@ -15,6 +15,10 @@ use crate::units::{parse_bytes, parse_duration};
 /// What a task is to do.
 #[derive(Debug, Args)]
 pub(crate) struct Spec {
+    /// Image in a registry that has the module, such as ghcr.io/me/hello:1
+    #[arg(long, value_name = "REF", alias = "image-url")]
+    image: Option<String>,
+
     /// Arguments, separated by commas; can be repeated
     #[arg(
         long,
@@ -98,10 +102,6 @@ pub struct LimitArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Flags of Propeller 0.5, for the manager to accept or refuse")]
 struct Upstream {
-    /// OCI image with the module
-    #[arg(long, value_name = "URL", hide_short_help = true)]
-    image_url: Option<String>,
-
     /// Whether it is prepared now and invoked later
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
@@ -147,6 +147,7 @@ impl Spec {
     /// The request that these flags mean. Reads what the guest is to read.
     pub(crate) fn into_request(self, name: Option<String>) -> Result<TaskRequest, CliError> {
         let Self {
+            image,
             inputs,
             env,
             invoke,
@@ -178,7 +179,7 @@ impl Spec {
             limits: limits.into_limits(),
             profile,
             grants,
-            image_url: upstream.image_url,
+            image_url: image,
             daemon,
             latent: upstream.latent,
             encrypted: upstream.encrypted,

@@ -46,6 +46,7 @@ fn facts(task: &Task) -> Result<Facts, CliError> {
     facts.add("exit code", &exit_code);
     facts.add("module", &task.app_name);
     facts.add("digest", &task.module);
+    facts.add("image", &task.image_url);
     facts.add("invoke", &task.invoke);
     facts.add(
         "flags",

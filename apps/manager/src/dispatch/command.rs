@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 
 use super::{Follower, Member, Place};
 use crate::store::Blob;
+use crate::store::image::Image;
 use crate::store::module::Module;
 use crate::store::task::Task;
 
@@ -88,6 +89,8 @@ pub enum NewModule {
     Sealed(Module),
     /// The store should have it.
     Known(Digest),
+    /// It is in a registry.
+    Image(Image),
 }
 
 /// What comes of a request.

@@ -81,7 +81,7 @@ impl Mind {
         moment: Moment,
         effects: &mut Vec<Effect>,
     ) -> Result<Reply, StoreError> {
-        if start && task.module.is_none() {
+        if start && !task.has_module() {
             return Ok(Err(no_module()));
         }
         if let Some(module) = module {
@@ -107,7 +107,7 @@ impl Mind {
         moment: Moment,
         effects: &mut Vec<Effect>,
     ) -> Result<Reply, StoreError> {
-        if task.module.is_none() {
+        if !task.has_module() {
             return Ok(Err(no_module()));
         }
         let begun = self.begin_run(db, task, trace, moment)?;
@@ -136,12 +136,15 @@ impl Mind {
         match &change.module {
             Some(NewModule::Sealed(module)) => {
                 module_insert(db, module, moment.ms)?;
-                task.module = Some(module.digest);
+                (task.module, task.image) = (Some(module.digest), None);
             }
             Some(NewModule::Known(digest)) if !module_exists(db, *digest)? => {
                 return Ok(Err(Refusal::NoModule(*digest)));
             }
-            Some(NewModule::Known(digest)) => task.module = Some(*digest),
+            Some(NewModule::Known(digest)) => (task.module, task.image) = (Some(*digest), None),
+            Some(NewModule::Image(image)) => {
+                (task.module, task.image) = (None, Some(image.clone()));
+            }
             None => {}
         }
         let mut replaced = Swept::default();
@@ -265,7 +268,8 @@ impl Mind {
 }
 
 fn no_module() -> Refusal {
-    let why = "the task has no module: upload one with `propeller-cli tasks upload`";
+    let why = "the task has no module: upload one with `propeller-cli tasks upload`, or name an \
+               image with `propeller-cli tasks update --image`";
     Refusal::Conflict(why.to_owned())
 }
 

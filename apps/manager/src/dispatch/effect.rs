@@ -8,7 +8,7 @@ use propeller_model::{AttemptId, PropletId, TaskId, Trace};
 use propeller_scheduler::Link;
 use propeller_wire::Channel;
 use propeller_wire::link::Outgoing;
-use propeller_wire::message::{Start, ToProplet, Watch};
+use propeller_wire::message::{ToProplet, Watch};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{info, warn};
 
@@ -21,8 +21,8 @@ use crate::store::Swept;
 pub enum Effect {
     /// Say something to a proplet in its session.
     Say(PropletId, ToProplet),
-    /// Tell a proplet to start an attempt.
-    Start(PropletId, Box<Start>),
+    /// Tell a proplet to start an attempt, with a `Start` or a `StartImage`.
+    Start(PropletId, AttemptId, Box<ToProplet>),
     /// Publish bytes as they are: an answer to an announcement, or upstream's JSON.
     Publish(Channel, Vec<u8>),
     /// A task is settled: whoever waits for it may look.
@@ -45,7 +45,9 @@ impl Dispatcher {
     pub(super) fn act(&mut self, effect: Effect) {
         match effect {
             Effect::Say(proplet, message) => self.mind.say(&self.outgoing, &proplet, &message),
-            Effect::Start(proplet, start) => self.mind.start(&self.outgoing, &proplet, *start),
+            Effect::Start(proplet, attempt, start) => {
+                self.mind.start(&self.outgoing, &proplet, attempt, &start);
+            }
             Effect::Publish(channel, bytes) => self.mind.publish(&self.outgoing, channel, bytes),
             Effect::Settled(task) => {
                 self.mind.waiters.wake(task);
@@ -134,9 +136,14 @@ impl Mind {
         }
     }
 
-    fn start(&mut self, outgoing: &mpsc::Sender<Outgoing>, proplet: &PropletId, start: Start) {
-        let attempt = start.attempt;
-        let Some(letter) = self.desk.seal(proplet, &ToProplet::Start(start)) else {
+    fn start(
+        &mut self,
+        outgoing: &mpsc::Sender<Outgoing>,
+        proplet: &PropletId,
+        attempt: AttemptId,
+        start: &ToProplet,
+    ) {
+        let Some(letter) = self.desk.seal(proplet, start) else {
             return;
         };
         if let Some(member) = self.fleet.find_mut(proplet)

@@ -4,7 +4,7 @@ use propeller_model::task::Event;
 use propeller_model::{AttemptId, PropletId, TaskId};
 use propeller_scheduler::{Link, Placement, Snapshot, plan};
 use propeller_wire::Channel;
-use propeller_wire::message::{INLINE_LEN_MAX, Module, Start};
+use propeller_wire::message::{INLINE_LEN_MAX, Module, Start, StartImage, ToProplet};
 use rusqlite::Connection;
 use serde_bytes::ByteBuf;
 use tracing::error;
@@ -142,8 +142,10 @@ impl Mind {
         attempt_insert(db, attempt, &proplet, &reason.to_string(), moment.ms)?;
         let trace = task.trace;
         let link = self.fleet.find(&proplet).and_then(|member| member.link);
-        let label = match link {
-            Some(Link::Plain) => "plain",
+        let label = match (link, &task.image) {
+            (Some(Link::Plain), _) => "plain",
+            // Whoever holds the image's key, and nobody else.
+            (_, Some(image)) if image.encrypted => "image-key",
             _ => "shared-key",
         };
         if task.protection != label {
@@ -158,7 +160,7 @@ impl Mind {
             effects.push(Effect::Publish(Channel::Start, frame));
         } else {
             let start = self.sealed_start(db, blobs, attempt, &proplet, task)?;
-            effects.push(Effect::Start(proplet.clone(), Box::new(start)));
+            effects.push(Effect::Start(proplet.clone(), attempt, Box::new(start)));
         }
         effects.push(Effect::Leg(attempt, proplet, trace, "assigned"));
         Ok(())
@@ -171,7 +173,22 @@ impl Mind {
         attempt: AttemptId,
         proplet: &PropletId,
         task: Task,
-    ) -> Result<Start, StoreError> {
+    ) -> Result<ToProplet, StoreError> {
+        let input = task
+            .input
+            .ok_or(StoreError::Row("a task without its input"))?;
+        let input = ByteBuf::from(blobs.read(input)?);
+        let trace = task.trace.attempt(attempt);
+        if let Some(image) = task.image {
+            return Ok(ToProplet::StartImage(StartImage {
+                attempt,
+                tenant: self.rules.tenant.clone(),
+                app_name: task.app_name,
+                image: image.reference,
+                input,
+                trace,
+            }));
+        }
         let digest = task
             .module
             .ok_or(StoreError::Row("a queued task without a module"))?;
@@ -192,10 +209,7 @@ impl Mind {
         } else {
             None
         };
-        let input = task
-            .input
-            .ok_or(StoreError::Row("a task without its input"))?;
-        Ok(Start {
+        Ok(ToProplet::Start(Start {
             attempt,
             tenant: self.rules.tenant.clone(),
             app_name: task.app_name,
@@ -204,8 +218,8 @@ impl Mind {
                 sealed_len: module.sealed_len,
                 sealed,
             },
-            input: ByteBuf::from(blobs.read(input)?),
-            trace: task.trace.attempt(attempt),
-        })
+            input,
+            trace,
+        }))
     }
 }

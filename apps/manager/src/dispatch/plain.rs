@@ -170,6 +170,10 @@ impl Mind {
     ) -> Result<Vec<u8>, StoreError> {
         const UNOPENABLE: StoreError =
             StoreError::Row("an envelope that the manager's keys do not open");
+        if task.image.is_some() {
+            let why = "its module is in an image, which this version does not send in plain mode";
+            return Err(StoreError::Row(why));
+        }
         let digest = task
             .module
             .ok_or(StoreError::Row("a queued task without a module"))?;

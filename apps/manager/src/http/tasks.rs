@@ -62,13 +62,15 @@ pub(super) async fn create(
 ) -> Result<Response, ApiError> {
     let module = module_of(&api, &request, slot).await?;
     let id = TaskId(Uuid::now_v7());
-    let (module, known) = match module {
-        Some(NewModule::Sealed(module)) => (Some(module.digest), Some(module)),
-        Some(NewModule::Known(digest)) => (Some(digest), None),
-        None => (None, None),
+    let (module, known, image) = match module {
+        Some(NewModule::Sealed(module)) => (Some(module.digest), Some(module), None),
+        Some(NewModule::Known(digest)) => (Some(digest), None, None),
+        Some(NewModule::Image(image)) => (None, None, Some(image)),
+        None => (None, None, None),
     };
     let task = TaskRow {
         module,
+        image,
         ..new_task(&api, id, trace(&headers), &request)?
     };
     let shown = task.clone();
@@ -284,11 +286,19 @@ async fn module_of(
     request: &TaskRequest,
     slot: Option<OwnedSemaphorePermit>,
 ) -> Result<Option<NewModule>, ApiError> {
-    match (given(&request.file), given(&request.module)) {
-        (Some(_), Some(_)) => Err(ApiError::invalid("set either file or module, not both")),
-        (Some(file), None) => Ok(Some(api.module_base64(file, slot).await?)),
-        (None, Some(known)) => Ok(Some(NewModule::Known(digest(known)?))),
-        (None, None) => Ok(None),
+    let ways = (
+        given(&request.file),
+        given(&request.module),
+        given(&request.image_url),
+    );
+    match ways {
+        (Some(file), None, None) => Ok(Some(api.module_base64(file, slot).await?)),
+        (None, Some(known), None) => Ok(Some(NewModule::Known(digest(known)?))),
+        (None, None, Some(image)) => Ok(Some(NewModule::Image(api.image(image).await?))),
+        (None, None, None) => Ok(None),
+        _ => Err(ApiError::invalid(
+            "set one of file, module and image_url: a task has one module",
+        )),
     }
 }
 
@@ -318,6 +328,7 @@ fn new_task(
         pinned: pinned(request.proplet_id.as_deref().unwrap_or_default())?,
         metadata: request.metadata.as_ref().map(labels_json).transpose()?,
         module: None,
+        image: None,
         daemon: input.daemon,
         input: Some(api.seal_input(id, &input)?),
         state: TaskState::NEW,

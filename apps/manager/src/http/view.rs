@@ -115,6 +115,7 @@ impl Renderer {
                 .module
                 .map(|digest| digest.to_string())
                 .unwrap_or_default(),
+            image_url: row.image.map(|image| image.reference).unwrap_or_default(),
             protection: row.protection,
             trace_id: row.trace.id(),
             limits: limits(&input.limits),

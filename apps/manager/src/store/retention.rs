@@ -136,6 +136,7 @@ mod tests {
             pinned: None,
             metadata: None,
             module: Some(DIGEST),
+            image: None,
             daemon: false,
             input: Some(input),
             state: State::NEW,

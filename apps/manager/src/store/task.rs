@@ -7,6 +7,7 @@ use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 use uuid::Uuid;
 
+use super::image::Image;
 use super::row::{self, Columns};
 use super::{Blob, StoreError};
 
@@ -25,8 +26,10 @@ pub struct Task {
     pub pinned: Option<PropletId>,
     /// Labels, as JSON.
     pub metadata: Option<String>,
-    /// Its module.
+    /// Its module, if that is in the store.
     pub module: Option<Digest>,
+    /// The image that its module is in, if that is in a registry.
+    pub image: Option<Image>,
     /// Whether it runs until it is stopped or fails.
     pub daemon: bool,
     /// Its sealed input.
@@ -53,9 +56,17 @@ pub struct Task {
     pub finished_ms: Option<i64>,
 }
 
+impl Task {
+    /// Whether there is anything to run.
+    #[must_use]
+    pub fn has_module(&self) -> bool {
+        self.module.is_some() || self.image.is_some()
+    }
+}
+
 const COLUMNS: &str = "id, name, app_name, priority, pinned, metadata, module, input, input_file,
      state, attempts, tries, proplet, excluded, protection, error, created_ms, updated_ms,
-     started_ms, finished_ms, trace, daemon";
+     started_ms, finished_ms, trace, daemon, image, image_encrypted";
 
 /// Remembers a new task.
 ///
@@ -67,9 +78,9 @@ pub fn task_insert(db: &Connection, task: &Task) -> Result<(), StoreError> {
     db.prepare_cached(
         "INSERT INTO tasks (id, name, app_name, priority, pinned, metadata, module, input,
          input_file, state, attempts, tries, proplet, not_before_ms, excluded, protection, error,
-         created_ms, updated_ms, started_ms, trace, daemon)
+         created_ms, updated_ms, started_ms, trace, daemon, image, image_encrypted)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '', '', '', ?14, ?14,
-         ?15, ?16, ?17)",
+         ?15, ?16, ?17, ?18, ?19)",
     )?
     .execute(params![
         task.id.0.as_bytes(),
@@ -89,6 +100,8 @@ pub fn task_insert(db: &Connection, task: &Task) -> Result<(), StoreError> {
         task.started_ms,
         given(task.id, task.trace),
         task.daemon,
+        task.image.as_ref().map(|image| image.reference.as_str()),
+        task.image.as_ref().is_some_and(|image| image.encrypted),
     ])?;
     Ok(())
 }
@@ -106,7 +119,8 @@ pub fn task_update(db: &Connection, task: &Task) -> Result<(), StoreError> {
     let (input, file) = task.input.as_ref().map_or((None, None), Blob::columns);
     db.prepare_cached(
         "UPDATE tasks SET name = ?2, app_name = ?3, priority = ?4, pinned = ?5, metadata = ?6,
-         module = ?7, input = ?8, input_file = ?9, updated_ms = ?10, daemon = ?11 WHERE id = ?1",
+         module = ?7, input = ?8, input_file = ?9, updated_ms = ?10, daemon = ?11, image = ?12,
+         image_encrypted = ?13 WHERE id = ?1",
     )?
     .execute(params![
         task.id.0.as_bytes(),
@@ -120,6 +134,8 @@ pub fn task_update(db: &Connection, task: &Task) -> Result<(), StoreError> {
         file,
         task.updated_ms,
         task.daemon,
+        task.image.as_ref().map(|image| image.reference.as_str()),
+        task.image.as_ref().is_some_and(|image| image.encrypted),
     ])?;
     Ok(())
 }
@@ -322,6 +338,7 @@ fn task(row: &Row<'_>) -> Result<Task, StoreError> {
         pinned: pinned(row.get(4)?)?,
         metadata: row.get(5)?,
         module: row.get::<_, Option<[u8; 32]>>(6)?.map(Digest),
+        image: Image::from_columns(row.get(22)?, row.get(23)?),
         input: Blob::from_columns(row.get(7)?, row.get(8)?),
         last_proplet: pinned(columns.proplet.clone())?,
         state: row::state(columns)?,

@@ -185,7 +185,6 @@ async fn what_this_version_cannot_do_is_refused_by_name_and_zero_values_are_not(
     let manager = world.manager().await;
     let url = format!("{}/tasks", manager.url());
     for (field, set, zero) in [
-        ("image_url", json!("docker.io/x/y"), json!("")),
         ("latent", json!(true), json!(false)),
         ("encrypted", json!(true), json!(false)),
         ("kbs_resource_path", json!("a/b/c"), json!("")),

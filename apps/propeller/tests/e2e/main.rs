@@ -9,6 +9,7 @@ mod disk;
 mod external;
 mod grants;
 mod hostile;
+mod images;
 mod interpreter;
 mod isolation;
 mod limits;

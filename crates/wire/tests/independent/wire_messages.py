@@ -83,6 +83,9 @@ def to_proplet():
         watch = variant(7, varint(2**64 - 1), attempt(3), option(start_at), varint(16), varint(5_000))
         words = "begins at two offsets" if start_at else "goes on"
         yield f"watch-{name}", watch, f"A watch that {words}, with room for 16 pieces."
+    image = blob("ghcr.io/me/add:1@sha256:" + digest(b"image").hex())
+    parts = attempt(3), blob("acme"), blob("add"), image, blob(b"sealed input"), trace()
+    yield "start-image", variant(8, *parts), "A start whose module is in an image."
 
 
 # FromProplet

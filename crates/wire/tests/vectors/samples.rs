@@ -10,8 +10,8 @@ use propeller_model::{
 };
 use propeller_wire::message::{
     About, AskedLimits, Beat, Fetch, FromProplet, Heartbeat, Hello, Input, Module, Output, Piece,
-    Printed, Refusal, Refused, Report, Start, ToProplet, Usage, Vitals, Watch, Welcome, decode,
-    encode,
+    Printed, Refusal, Refused, Report, Start, StartImage, ToProplet, Usage, Vitals, Watch, Welcome,
+    decode, encode,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
@@ -91,6 +91,7 @@ fn to_proplet_name(message: &ToProplet) -> String {
         ToProplet::NoModule(_) => "no-module",
         ToProplet::Watch(watch) if watch.from.is_some() => "watch-from",
         ToProplet::Watch(_) => "watch-on",
+        ToProplet::StartImage(_) => "start-image",
     };
     format!("to-proplet-{name}")
 }
@@ -142,7 +143,11 @@ fn attempt(number: u32) -> AttemptId {
 }
 
 fn module_digest() -> Digest {
-    Digest(digest(&SHA256, b"module").as_ref().try_into().unwrap())
+    digest_of(b"module")
+}
+
+fn digest_of(label: &[u8]) -> Digest {
+    Digest(digest(&SHA256, label).as_ref().try_into().unwrap())
 }
 
 fn trace() -> Trace {
@@ -194,6 +199,14 @@ fn to_proplet() -> Vec<ToProplet> {
         ToProplet::NoModule(module_digest()),
         watch(Some([0, 1 << 40])),
         watch(None),
+        ToProplet::StartImage(StartImage {
+            attempt: attempt(3),
+            tenant: "acme".to_owned(),
+            app_name: "add".to_owned(),
+            image: format!("ghcr.io/me/add:1@{}", digest_of(b"image")),
+            input: ByteBuf::from(b"sealed input"),
+            trace: trace(),
+        }),
     ]
 }
 

@@ -1,0 +1,318 @@
+//! Tasks whose module is in an image: named once, pinned, fetched by the proplet, and checked there.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+use propeller_api::TaskRequest;
+use propeller_oci::artifact::{Built, Form, Interfaces, build, push};
+use propeller_oci::crypt::PublicKey;
+use propeller_oci::registry::silently;
+use propeller_oci::sign::SigningKey;
+use propeller_oci::{Reference, Registry, RegistryOptions, signatures};
+use propeller_sdk::ClientError;
+
+use crate::support::{World, client, ready, run, skipped, state, wat};
+
+/// Debian's registry, and a client to push with.
+struct Place {
+    server: Child,
+    address: String,
+    registry: Registry,
+}
+
+impl Place {
+    fn start(folder: &Path) -> Option<Self> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut folders = std::env::split_paths(&path).chain(["/usr/bin".into()]);
+        let Some(program) = folders
+            .find_map(|folder| Some(folder.join("docker-registry")).filter(|path| path.is_file()))
+        else {
+            skipped("no docker-registry: run the tests with `cargo xtask test`");
+            return None;
+        };
+        let config = folder.join("registry.yml");
+        let text = format!(
+            "version: 0.1\nlog: {{level: info}}\nhttp: {{addr: \"127.0.0.1:0\"}}\n\
+             storage: {{filesystem: {{rootdirectory: {}/registry}}}}\n",
+            folder.display()
+        );
+        std::fs::write(&config, text).unwrap();
+        let mut server = Command::new(program)
+            .arg("serve")
+            .arg(config)
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
+        let address = lines.by_ref().find_map(|line| {
+            let line = line.ok()?;
+            let (_, rest) = line.split_once("listening on ")?;
+            Some(rest[..rest.find(['"', ','])?].to_owned())
+        });
+        // It must not stop at a full pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Some(Self {
+            server,
+            address: address.unwrap(),
+            registry: Registry::new(RegistryOptions::default()).unwrap(),
+        })
+    }
+
+    fn image(&self, rest: &str) -> String {
+        format!("http://{}/{rest}", self.address)
+    }
+
+    async fn push(&self, rest: &str, built: &Built) -> Reference {
+        let reference: Reference = self.image(rest).parse().unwrap();
+        push(&self.registry, &reference, built, silently())
+            .await
+            .unwrap();
+        reference
+    }
+
+    fn stop(&mut self) {
+        self.server.kill().ok();
+        self.server.wait().ok();
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// A module whose function gives this number.
+fn number(number: u32) -> Vec<u8> {
+    wat(&format!(
+        r#"(module (func (export "number") (result i32) (i32.const {number})))"#
+    ))
+}
+
+fn image(number_: u32, form: Form, recipients: &[PublicKey]) -> Built {
+    build(&number(number_), form, &Interfaces::default(), recipients).unwrap()
+}
+
+fn request(image: &str) -> TaskRequest {
+    TaskRequest {
+        name: Some("number".to_owned()),
+        image_url: Some(image.to_owned()),
+        ..TaskRequest::default()
+    }
+}
+
+/// A key pair in two files.
+fn keys(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let (private, public) = (
+        folder.join(format!("{name}.pem")),
+        folder.join(format!("{name}.pub")),
+    );
+    std::fs::write(&private, key.serialize_pem()).unwrap();
+    std::fs::write(&public, key.public_key_pem()).unwrap();
+    (private, public)
+}
+
+fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> String {
+    answer.unwrap_err().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_runs_the_image_that_its_tag_was_when_it_was_named() {
+    let world = World::new().await;
+    let Some(mut place) = Place::start(&world.scratch.path("")) else {
+        return;
+    };
+    let manager = world.manager().await;
+    let _proplet = world.proplet("p1");
+    let client = client(manager.url());
+    ready(&client, 1).await;
+    let named = place.push("number:1", &image(1, Form::Image, &[])).await;
+    let by_tag = request(&place.image("number:1"));
+    let task = client.task_create(&by_tag, false).await.unwrap();
+    let pinned = named.pinned(image(1, Form::Image, &[]).digest).to_string();
+    assert_eq!(
+        (task.image_url.as_str(), task.module.as_str()),
+        (pinned.as_str(), "")
+    );
+
+    // The tag moves on; the task does not.
+    place.push("number:1", &image(2, Form::Artifact, &[])).await;
+    client.task_start(&task.id).await.unwrap();
+    let ended = crate::support::wait(&client, &task.id).await;
+    assert_eq!(ended.results, "1", "{ended:?}");
+    assert_eq!(ended.protection, "shared-key");
+    assert_eq!(
+        run(&client, &request(&place.image("number:1")))
+            .await
+            .results,
+        "2"
+    );
+
+    // What is in memory needs no registry any more, if one has its digest.
+    place.stop();
+    assert_eq!(run(&client, &request(&pinned)).await.results, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_tasks_of_one_image_all_run() {
+    let world = World::new().await;
+    let Some(place) = Place::start(&world.scratch.path("")) else {
+        return;
+    };
+    let manager = world.manager().await;
+    let _proplet = world.proplet("p1");
+    let client = Arc::new(client(manager.url()));
+    ready(&client, 1).await;
+    place.push("number:7", &image(7, Form::Image, &[])).await;
+    let request = request(&place.image("number:7"));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (client, request) = (Arc::clone(&client), request.clone());
+        tasks.spawn(async move { run(&client, &request).await.results });
+    }
+    assert_eq!(tasks.join_all().await, vec!["7"; 8]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_image_runs_where_its_key_is_and_nowhere_else() {
+    let world = World::new().await;
+    let folder = world.scratch.path("");
+    let Some(place) = Place::start(&folder) else {
+        return;
+    };
+    let (private, public) = keys(&folder, "proplet");
+    let manager = world.manager().await;
+    let _without = world.proplet("without");
+    let _with = world
+        .part("with")
+        .with("liveliness_interval", "300ms")
+        .with("image_keys", private.display().to_string())
+        .proplet("with")
+        .unwrap();
+    let client = client(manager.url());
+    ready(&client, 2).await;
+    let key = PublicKey::from_bytes(&std::fs::read(public).unwrap()).unwrap();
+    place
+        .push("secret:1", &image(42, Form::Artifact, &[key]))
+        .await;
+    let on = |proplet: &str| TaskRequest {
+        proplet_id: Some(proplet.to_owned()),
+        ..request(&place.image("secret:1"))
+    };
+    let task = run(&client, &on("with")).await;
+    assert_eq!(
+        (task.results, task.protection),
+        ("42".into(), "image-key".to_owned())
+    );
+
+    let task = run(&client, &on("without")).await;
+    assert_eq!(state(&task), "failed");
+    let why = "layer 1 cannot be decrypted: no private key given opens this layer";
+    assert!(task.error.contains(why), "{}", task.error);
+    // Somebody else may have it, and then the task runs there.
+    assert_eq!(
+        run(&client, &request(&place.image("secret:1")))
+            .await
+            .results,
+        "42"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_signed_by_whom_it_has_to_be_does_not_run() {
+    let world = World::new().await;
+    let folder = world.scratch.path("");
+    let Some(place) = Place::start(&folder) else {
+        return;
+    };
+    let (private, public) = keys(&folder, "signer");
+    let required = public.display().to_string();
+    let strict = world
+        .manager_part()
+        .with("require_signature", required.as_str());
+    let manager = strict.manager().await.unwrap();
+    let _proplet = world
+        .part("p1")
+        .with("liveliness_interval", "300ms")
+        .with("require_signature", required.as_str())
+        .proplet("p1")
+        .unwrap();
+    let client = client(manager.url());
+    ready(&client, 1).await;
+    let built = image(5, Form::Artifact, &[]);
+    let reference = place.push("signed:1", &built).await;
+    let request = request(&place.image("signed:1"));
+    let why = refused(client.task_create(&request, true).await);
+    assert!(why.contains("is not signed"), "{why}");
+
+    let key = SigningKey::from_pem(&std::fs::read(private).unwrap(), None).unwrap();
+    signatures::add(&place.registry, &reference, built.digest, &key)
+        .await
+        .unwrap();
+    assert_eq!(run(&client, &request).await.results, "5");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proplet_believes_no_manager_about_signatures() {
+    let world = World::new().await;
+    let folder = world.scratch.path("");
+    let Some(place) = Place::start(&folder) else {
+        return;
+    };
+    let (_, public) = keys(&folder, "signer");
+    let manager = world.manager().await;
+    let _proplet = world
+        .part("p1")
+        .with("liveliness_interval", "300ms")
+        .with("require_signature", public.display().to_string())
+        .proplet("p1")
+        .unwrap();
+    let client = client(manager.url());
+    ready(&client, 1).await;
+    place
+        .push("unsigned:1", &image(5, Form::Artifact, &[]))
+        .await;
+    let task = run(&client, &request(&place.image("unsigned:1"))).await;
+    assert_eq!(state(&task), "failed");
+    assert!(task.error.contains("is not signed"), "{}", task.error);
+    assert!(
+        task.error.contains("PROPLET_REQUIRE_SIGNATURE"),
+        "{}",
+        task.error
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_cannot_be_is_refused_when_it_is_named() {
+    let world = World::new().await;
+    let Some(place) = Place::start(&world.scratch.path("")) else {
+        return;
+    };
+    let manager = world.manager().await;
+    let client = client(manager.url());
+    for (named, why) in [
+        (place.image("nobody/knows:1"), "name: "),
+        (
+            "http://127.0.0.1:9/x:1".to_owned(),
+            "network: no manifest from 127.0.0.1",
+        ),
+        (
+            "https://example.com/x.wasm".to_owned(),
+            "a module behind an address is not supported",
+        ),
+        ("UPPER".to_owned(), "no repository"),
+    ] {
+        let said = refused(client.task_create(&request(&named), false).await);
+        assert!(said.contains(why), "{named}: {said}");
+    }
+    let both = TaskRequest {
+        file: Some("AA==".to_owned()),
+        ..request("ghcr.io/a/b")
+    };
+    let said = refused(client.task_create(&both, false).await);
+    assert!(said.contains("a task has one module"), "{said}");
+}
