@@ -1,4 +1,5 @@
-//! `cargo xtask bench`: measures a release build of the benchmark program, or of the sandbox.
+//! `cargo xtask bench`: measures a release build of the benchmark program, of the sandbox, or of the
+//! registry's client.
 
 use std::process::ExitCode;
 
@@ -7,8 +8,12 @@ use crate::{metadata::Metadata, run};
 /// What is measured when no benchmark is named: the path of a whole task.
 const DEFAULT: &str = "e2e";
 
-/// The one that stands beside the engine, which no other crate may know.
-const SANDBOX: &str = "sandbox";
+/// Those that stand beside what they measure, with their packages: no other crate may know the
+/// engine, and a registry needs nothing else.
+const BESIDE: [(&str, &str); 2] = [
+    ("sandbox", "propeller-sandbox"),
+    ("registry", "propeller-oci"),
+];
 
 pub(crate) fn run(metadata: &Metadata, args: &[String]) -> Result<ExitCode, String> {
     let mut command = run::cargo(&metadata.workspace_root);
@@ -20,16 +25,9 @@ pub(crate) fn run(metadata: &Metadata, args: &[String]) -> Result<ExitCode, Stri
 fn arguments(args: &[String]) -> Vec<&str> {
     let args = args.iter().map(String::as_str);
     let name = args.clone().next().filter(|name| !name.starts_with('-'));
-    if name == Some(SANDBOX) {
-        let command = [
-            "bench",
-            "--locked",
-            "-p",
-            "propeller-sandbox",
-            "--bench",
-            SANDBOX,
-            "--",
-        ];
+    let beside = BESIDE.iter().find(|(known, _)| Some(*known) == name);
+    if let Some(&(bench, package)) = beside {
+        let command = ["bench", "--locked", "-p", package, "--bench", bench, "--"];
         return command.into_iter().chain(args.skip(1)).collect();
     }
     let command = [
