@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use propeller_oci::artifact::{Form, Interfaces, build, push};
 use propeller_oci::crypt::{PrivateKey, PublicKey};
 use propeller_oci::image::{ImageError, pull, resolve};
+use propeller_oci::manifest::Document;
+use propeller_oci::media::OCI_MANIFEST;
 use propeller_oci::registry::silently;
 use propeller_oci::sign::SigningKey;
 use propeller_oci::{Reference, Registry, signatures};
@@ -179,7 +181,7 @@ async fn a_signature_vouches_for_one_image_in_one_repository() {
         .document(&reference.tagged(tag.clone()))
         .await
         .expect("it is there");
-    let propeller_oci::manifest::Document::Image(manifest) = &list.document else {
+    let Document::Image(manifest) = &list.document else {
         panic!("it is a manifest");
     };
     for blob in manifest.layers.iter().chain([&manifest.config]) {
@@ -192,7 +194,7 @@ async fn a_signature_vouches_for_one_image_in_one_repository() {
             .await
             .expect("it is taken");
     }
-    let media_type = propeller_oci::media::OCI_MANIFEST;
+    let media_type = OCI_MANIFEST;
     registry
         .push_manifest(&elsewhere.tagged(tag), media_type, &list.bytes.into())
         .await
@@ -201,4 +203,50 @@ async fn a_signature_vouches_for_one_image_in_one_repository() {
     let moved = signatures::check(&registry, &moved, &trusted).await;
     let moved = moved.expect_err("it is another repository").to_string();
     assert!(moved.contains("has signed this image as"), "{moved}");
+}
+
+/// Whoever may push can put a layer of their own on top of one that is encrypted.
+#[tokio::test]
+async fn a_plain_layer_above_an_encrypted_one_does_not_pass_for_encrypted() {
+    let Some(server) = Server::plain() else {
+        return;
+    };
+    let registry = anonymous();
+    let person = Person::new();
+    let reference = server.reference("mixed");
+    let recipients = [person.public()];
+    let below = build(MODULE, Form::Image, &Interfaces::default(), &recipients);
+    let below = below.expect("there is a recipient");
+    let other = [MODULE, b"\0\x02\x01x"].concat();
+    let above = build(&other, Form::Image, &Interfaces::default(), &[]).expect("plain");
+    let mut manifests = Vec::new();
+    for built in [&below, &above] {
+        push(&registry, &reference, built, silently())
+            .await
+            .expect("it is taken");
+        let document = Document::parse(&built.manifest, None).expect("it is one");
+        let Document::Image(manifest) = document else {
+            panic!("it is an image");
+        };
+        manifests.push(manifest);
+    }
+    let mut mixed = manifests[0].clone();
+    mixed.layers.extend(manifests[1].layers.clone());
+    // Without what would say how the layers unpack.
+    mixed.config.media_type = "application/vnd.oci.empty.v1+json".to_owned();
+    let mixed = serde_json::to_vec(&mixed).expect("it has text keys");
+    registry
+        .push_manifest(&reference, OCI_MANIFEST, &mixed.into())
+        .await
+        .expect("it is taken");
+    let resolved = resolve(&registry, &reference).await.expect("it is there");
+    let pulled = pull(
+        &registry,
+        &resolved,
+        &options(vec![person.private()]),
+        &|_| {},
+    )
+    .await;
+    let pulled = pulled.expect("it is a module");
+    assert_eq!((&*pulled.module, pulled.encrypted), (&other, false));
 }

@@ -5,6 +5,8 @@ use std::process::Command;
 use bytes::Bytes;
 use propeller_oci::artifact::{Form, Interfaces, build, push};
 use propeller_oci::image::{pull, resolve};
+use propeller_oci::manifest::{Descriptor, Index, Platform};
+use propeller_oci::media;
 use propeller_oci::registry::silently;
 use propeller_oci::{Credentials, Registry, RegistryOptions, sha256};
 
@@ -57,6 +59,49 @@ async fn a_blob_that_is_there_is_not_sent_again() {
     let push = || registry.push_blob(&reference, &blob, silently());
     assert!(push().await.expect("it is taken"));
     assert!(!push().await.expect("it is there"));
+}
+
+#[tokio::test]
+async fn of_several_images_the_one_for_wasm_is_taken_and_the_index_is_pinned() {
+    let Some(server) = Server::plain() else {
+        return;
+    };
+    let registry = anonymous();
+    let other = [MODULE, b"\0\x02\x01x"].concat();
+    let other = build(&other, Form::Image, &Interfaces::default(), &[]).expect("plain");
+    let wasm = built(Form::Image);
+    let reference = server.reference("several:1");
+    let mut manifests = Vec::new();
+    for (built, architecture, os) in [(&other, "amd64", "linux"), (&wasm, "wasm", "wasip1")] {
+        push(&registry, &reference, built, silently())
+            .await
+            .expect("it is taken");
+        manifests.push(Descriptor {
+            media_type: media::OCI_MANIFEST.to_owned(),
+            digest: built.digest,
+            size: built.manifest.len() as u64,
+            annotations: Default::default(),
+            platform: Some(Platform {
+                architecture: architecture.to_owned(),
+                os: os.to_owned(),
+            }),
+        });
+    }
+    let index = Index {
+        schema_version: 2,
+        manifests,
+    };
+    let index = serde_json::to_vec(&index).expect("it has text keys").into();
+    let digest = registry
+        .push_manifest(&reference, media::OCI_INDEX, &index)
+        .await;
+    let digest = digest.expect("it is taken");
+    let resolved = resolve(&registry, &reference).await.expect("it is there");
+    assert_eq!(
+        (resolved.pinned.digest(), resolved.image),
+        (Some(digest), wasm.digest)
+    );
+    assert_eq!(pulled(&registry, &resolved.pinned).await, MODULE);
 }
 
 #[tokio::test]

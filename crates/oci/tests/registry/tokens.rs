@@ -1,6 +1,7 @@
 //! Registries and token servers that want our credentials, for themselves or for ever.
 
 use propeller_oci::RegistryOptions;
+use propeller_oci::registry::silently;
 
 use crate::hostile::{honest, of_type, outcome, told, with};
 use crate::support::{Answer, MODULE, Scripted, anonymous, client, credentials};
@@ -124,4 +125,89 @@ async fn a_token_is_asked_for_once_and_used_for_all() {
         .iter()
         .filter(|asked| asked.path.starts_with("/token"));
     assert_eq!((tokens.count(), asked.len()), (1, 6));
+}
+
+#[tokio::test]
+async fn a_token_that_is_none_any_more_is_replaced() {
+    let given = std::sync::atomic::AtomicUsize::new(0);
+    let server = Scripted::start(move |asked| {
+        use std::sync::atomic::Ordering::SeqCst;
+        if asked.path.starts_with("/token") {
+            let number = given.fetch_add(1, SeqCst) + 1;
+            return Answer::new(200, &[], format!(r#"{{"token":"t{number}"}}"#));
+        }
+        let newest = format!("Bearer t{}", given.load(SeqCst));
+        // The first one is for the manifest alone.
+        let over = newest == "Bearer t1" && asked.path.contains("/blobs/");
+        if over || asked.authorization.as_deref() != Some(newest.as_str()) {
+            return Answer::new(401, &[("www-authenticate", "Bearer realm=\"/token\"")], "");
+        }
+        with(honest(), || Answer::new(200, &[], MODULE))(asked)
+    })
+    .await;
+    assert_eq!(
+        outcome(&anonymous(), &server.reference("image")).await,
+        "8 bytes"
+    );
+    let asked = server.asked();
+    let tokens = asked
+        .iter()
+        .filter(|asked| asked.path.starts_with("/token"));
+    assert_eq!(tokens.count(), 2);
+}
+
+#[tokio::test]
+async fn a_token_of_a_megabyte_is_no_token() {
+    let token = format!(r#"{{"token":"{}"}}"#, "x".repeat(1 << 20));
+    let said = told(move |asked| match asked.path.starts_with("/token") {
+        true => Answer::new(200, &[], token.clone()),
+        false => Answer::new(401, &[("www-authenticate", "Bearer realm=\"/token\"")], ""),
+    })
+    .await;
+    assert!(said.starts_with("size: the token has 104"), "{said}");
+}
+
+#[tokio::test]
+async fn a_token_server_that_is_busy_or_broken_is_the_network() {
+    for (status, why) in [
+        (429, "network: 127.0.0.1 is asked too often"),
+        (503, "network: 127.0.0.1 answers the token with 503"),
+    ] {
+        let said = told(move |asked| match asked.path.starts_with("/token") {
+            true => Answer::new(status, &[], ""),
+            false => Answer::new(401, &[("www-authenticate", "Bearer realm=\"/token\"")], ""),
+        })
+        .await;
+        assert!(said.starts_with(why), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn an_upload_that_is_sent_elsewhere_takes_no_password_along() {
+    let elsewhere = Scripted::start(|_| Answer::new(201, &[], "")).await;
+    let to = format!("http://{}/upload?state=1", elsewhere.address);
+    let server = Scripted::start(move |asked| {
+        if asked.authorization.is_none() {
+            return Answer::new(401, &[("www-authenticate", "Basic realm=x")], "");
+        }
+        match asked.path.ends_with("/blobs/uploads/") {
+            true => Answer::new(202, &[("location", &to)], ""),
+            false => Answer::new(404, &[], ""),
+        }
+    })
+    .await;
+    let registry = client(RegistryOptions {
+        credentials: credentials(&server.address, "me", "secret"),
+        ..RegistryOptions::default()
+    });
+    let blob = bytes::Bytes::from_static(MODULE);
+    let reference = server.reference("image");
+    let sent = registry.push_blob(&reference, &blob, silently()).await;
+    assert!(sent.expect("it is taken"));
+    let asked = elsewhere.asked();
+    assert_eq!((asked.len(), &asked[0].authorization), (1, &None));
+    let digest = propeller_oci::sha256(MODULE)
+        .to_string()
+        .replace(':', "%3A");
+    assert_eq!(asked[0].path, format!("/upload?state=1&digest={digest}"));
 }
