@@ -231,7 +231,8 @@ pub struct TaskRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grants: Option<Grants>,
     /// An image in a registry that has the module: a reference such as `ghcr.io/me/hello:1`, with
-    /// `http://` in front and a tag or digest at its end if the registry has no TLS.
+    /// `http://` in front and a tag or digest at its end if the registry has no TLS. An address without
+    /// either, such as `https://example.com/hello.wasm`, is of the module itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
     /// Everything below is upstream's and must have its zero value, or is set by the manager.

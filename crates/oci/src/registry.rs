@@ -8,6 +8,7 @@ mod auth;
 mod body;
 mod error;
 mod exchange;
+mod file;
 mod pull;
 mod push;
 

@@ -1,4 +1,4 @@
-//! Images that tasks name: looked up once, when they are named, so that every attempt runs the same
+//! What `image_url` names: looked up once, when it is named, so that every attempt runs the same
 //! bytes.
 
 use std::time::Duration;
@@ -11,6 +11,7 @@ use propeller_oci::signatures::{self, SignatureError};
 use propeller_oci::{Reference, Registry, RegistryError};
 
 use super::{Api, ApiError};
+use crate::dispatch::NewModule;
 use crate::store::image::Image;
 
 /// How long whoever names an image waits for its registry.
@@ -26,14 +27,42 @@ pub struct Images {
 }
 
 impl Api {
-    /// The image that a task names, by its digest.
-    pub(super) async fn image(&self, named: &str) -> Result<Image, ApiError> {
-        let reference = parse(named)?;
-        let looked = tokio::time::timeout(PATIENCE, self.look_up(reference)).await;
-        looked.unwrap_or_else(|_| {
-            let why = format!("image {named}: network: no answer after {PATIENCE:?}");
+    /// What `image_url` names: an image, by its digest, or the module at an address.
+    pub(super) async fn image_or_file(&self, named: &str) -> Result<NewModule, ApiError> {
+        let find = async {
+            match is_file(named) {
+                true => self.file(named).await,
+                false => Ok(NewModule::Image(self.look_up(parse(named)?).await?)),
+            }
+        };
+        let found = tokio::time::timeout(PATIENCE, find).await;
+        found.unwrap_or_else(|_| {
+            let why = format!("image_url: network: no answer after {PATIENCE:?}");
             Err(ApiError::new(StatusCode::BAD_GATEWAY, why))
         })
+    }
+
+    /// The module at an address, fetched now, as if it had been uploaded.
+    async fn file(&self, address: &str) -> Result<NewModule, ApiError> {
+        let images = &self.shared.images;
+        if !images.trusted.is_empty() {
+            let why = "image_url: a module at an address cannot be signed, and \
+                       MANAGER_REQUIRE_SIGNATURE wants that: push it to a registry";
+            return Err(ApiError::invalid(why));
+        }
+        let _slot = self.slot().await?;
+        let fetched = images.registry.file(address, self.shared.upload_max).await;
+        let wasm = fetched.map_err(|error| {
+            let status = match is_away(&error) {
+                true => StatusCode::BAD_GATEWAY,
+                false => StatusCode::BAD_REQUEST,
+            };
+            ApiError::new(
+                status,
+                format!("image_url: {}", propeller_oci::chain(&error)),
+            )
+        })?;
+        self.module(wasm.into()).await
     }
 
     async fn look_up(&self, reference: Reference) -> Result<Image, ApiError> {
@@ -78,20 +107,17 @@ impl Images {
     }
 }
 
-/// A reference. An address of upstream's, which is of a file, looks like one of a registry without
-/// TLS; what tells them apart is the tag or digest at the end.
 fn parse(named: &str) -> Result<Reference, ApiError> {
-    let reference: Reference = named
-        .parse()
-        .map_err(|error| ApiError::invalid(format!("image_url: {error}")))?;
-    let last = named.rsplit('/').next().unwrap_or_default();
+    let reference = named.parse();
+    reference.map_err(|error| ApiError::invalid(format!("image_url: {error}")))
+}
+
+/// Whether an address of a file is meant, as upstream has it. One of a registry without TLS looks
+/// like it; what tells them apart is the tag or digest at its end.
+fn is_file(named: &str) -> bool {
     let address = named.starts_with("http://") || named.starts_with("https://");
-    if address && !last.contains([':', '@']) {
-        let why = "image_url: a module behind an address is not supported by this version; an image \
-                   in a registry without TLS is named with its tag, as http://HOST/REPOSITORY:TAG";
-        return Err(ApiError::invalid(why));
-    }
-    Ok(reference)
+    let last = named.rsplit('/').next().unwrap_or_default();
+    address && !last.contains([':', '@'])
 }
 
 /// Whether nobody answered.

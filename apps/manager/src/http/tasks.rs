@@ -294,7 +294,7 @@ async fn module_of(
     match ways {
         (Some(file), None, None) => Ok(Some(api.module_base64(file, slot).await?)),
         (None, Some(known), None) => Ok(Some(NewModule::Known(digest(known)?))),
-        (None, None, Some(image)) => Ok(Some(NewModule::Image(api.image(image).await?))),
+        (None, None, Some(image)) => Ok(Some(api.image_or_file(image).await?)),
         (None, None, None) => Ok(None),
         _ => Err(ApiError::invalid(
             "set one of file, module and image_url: a task has one module",

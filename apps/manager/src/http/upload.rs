@@ -94,7 +94,7 @@ impl Api {
     }
 
     /// Checks, hashes and seals a module, unless the store has it already.
-    async fn module(&self, wasm: Bytes) -> Result<NewModule, ApiError> {
+    pub(super) async fn module(&self, wasm: Bytes) -> Result<NewModule, ApiError> {
         check(&wasm)?;
         if wasm.len() <= QUICK_LEN_MAX {
             return self.sealed(&wasm);

@@ -3,9 +3,10 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use propeller_api::TaskRequest;
+use propeller_model::Digest;
 use propeller_oci::artifact::{Built, Form, Interfaces, build, push};
 use propeller_oci::crypt::PublicKey;
 use propeller_oci::registry::silently;
@@ -13,13 +14,15 @@ use propeller_oci::sign::SigningKey;
 use propeller_oci::{Reference, Registry, RegistryOptions, signatures};
 use propeller_sdk::ClientError;
 
-use crate::support::{World, client, ready, run, skipped, state, wat};
+use crate::support::{World, client, ready, run, skipped, state, until, wat};
 
 /// Debian's registry, and a client to push with.
 struct Place {
     server: Child,
     address: String,
     registry: Registry,
+    /// What it says of every request.
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Place {
@@ -42,7 +45,7 @@ impl Place {
         let mut server = Command::new(program)
             .arg("serve")
             .arg(config)
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
@@ -54,11 +57,30 @@ impl Place {
         });
         // It must not stop at a full pipe.
         std::thread::spawn(move || lines.for_each(drop));
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let stdout = BufReader::new(server.stdout.take().unwrap());
+        let noted = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in stdout.lines().map_while(Result::ok) {
+                noted.lock().unwrap().push(line);
+            }
+        });
         Some(Self {
             server,
             address: address.unwrap(),
             registry: Registry::new(RegistryOptions::default()).unwrap(),
+            log,
         })
+    }
+
+    /// How often a blob has been fetched.
+    fn fetched(&self, blob: Digest) -> usize {
+        let asked = format!("/blobs/{blob}");
+        let log = self.log.lock().unwrap();
+        let gets = log
+            .iter()
+            .filter(|line| line.contains("GET ") && line.contains(&asked));
+        gets.count()
     }
 
     fn image(&self, rest: &str) -> String {
@@ -116,6 +138,22 @@ fn keys(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
     (private, public)
 }
 
+/// The files below a folder that have these bytes in them.
+fn holding(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(holding(&path, bytes));
+        } else if let Ok(content) = std::fs::read(&path)
+            && content.windows(bytes.len()).any(|window| window == bytes)
+        {
+            found.push(path);
+        }
+    }
+    found
+}
+
 fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> String {
     answer.unwrap_err().to_string()
 }
@@ -158,7 +196,7 @@ async fn a_task_runs_the_image_that_its_tag_was_when_it_was_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_tasks_of_one_image_all_run() {
+async fn many_tasks_of_one_image_share_one_pull() {
     let world = World::new().await;
     let Some(place) = Place::start(&world.scratch.path("")) else {
         return;
@@ -167,7 +205,8 @@ async fn many_tasks_of_one_image_all_run() {
     let _proplet = world.proplet("p1");
     let client = Arc::new(client(manager.url()));
     ready(&client, 1).await;
-    place.push("number:7", &image(7, Form::Image, &[])).await;
+    let built = image(7, Form::Image, &[]);
+    place.push("number:7", &built).await;
     let request = request(&place.image("number:7"));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..8 {
@@ -175,6 +214,12 @@ async fn many_tasks_of_one_image_all_run() {
         tasks.spawn(async move { run(&client, &request).await.results });
     }
     assert_eq!(tasks.join_all().await, vec!["7"; 8]);
+    let layer = propeller_oci::sha256(&built.layer);
+    until("the registry has told of it", async || {
+        place.fetched(layer) > 0
+    })
+    .await;
+    assert_eq!(place.fetched(layer), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,9 +241,8 @@ async fn an_encrypted_image_runs_where_its_key_is_and_nowhere_else() {
     let client = client(manager.url());
     ready(&client, 2).await;
     let key = PublicKey::from_bytes(&std::fs::read(public).unwrap()).unwrap();
-    place
-        .push("secret:1", &image(42, Form::Artifact, &[key]))
-        .await;
+    let built = image(42, Form::Artifact, &[key]);
+    place.push("secret:1", &built).await;
     let on = |proplet: &str| TaskRequest {
         proplet_id: Some(proplet.to_owned()),
         ..request(&place.image("secret:1"))
@@ -213,6 +257,13 @@ async fn an_encrypted_image_runs_where_its_key_is_and_nowhere_else() {
     assert_eq!(state(&task), "failed");
     let why = "layer 1 cannot be decrypted: no private key given opens this layer";
     assert!(task.error.contains(why), "{}", task.error);
+    // The module is nowhere on a disk, neither the registry's nor the proplet's.
+    assert_eq!(holding(&folder, &number(42)), Vec::<PathBuf>::new());
+    assert!(
+        !holding(&folder, &built.layer).is_empty(),
+        "the search finds nothing"
+    );
+
     // Somebody else may have it, and then the task runs there.
     assert_eq!(
         run(&client, &request(&place.image("secret:1")))
@@ -301,9 +352,11 @@ async fn an_image_that_cannot_be_is_refused_when_it_is_named() {
             "network: no manifest from 127.0.0.1",
         ),
         (
-            "https://example.com/x.wasm".to_owned(),
-            "a module behind an address is not supported",
+            "http://127.0.0.1:9/x.wasm".to_owned(),
+            "network: no blob from 127.0.0.1",
         ),
+        (place.image("v2/"), "not a WebAssembly module"),
+        (place.image("missing.wasm"), "answers the blob with 404"),
         ("UPPER".to_owned(), "no repository"),
     ] {
         let said = refused(client.task_create(&request(&named), false).await);
@@ -315,4 +368,29 @@ async fn an_image_that_cannot_be_is_refused_when_it_is_named() {
     };
     let said = refused(client.task_create(&both, false).await);
     assert!(said.contains("a task has one module"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_module_at_an_address_is_fetched_once_by_the_manager() {
+    let world = World::new().await;
+    let Some(mut place) = Place::start(&world.scratch.path("")) else {
+        return;
+    };
+    let manager = world.manager().await;
+    let _proplet = world.proplet("p1");
+    let client = client(manager.url());
+    ready(&client, 1).await;
+    // A registry serves blobs to whoever knows their digest; this one at an address without `:`.
+    let built = image(9, Form::Artifact, &[]);
+    place.push("number:9", &built).await;
+    let digest = propeller_oci::sha256(&built.layer).to_string();
+    let address = place.image(&format!("v2/number/blobs/{}", digest.replace(':', "%3A")));
+    let task = client.task_create(&request(&address), false).await.unwrap();
+    assert_eq!(
+        (task.module.as_str(), task.image_url.as_str()),
+        (digest.as_str(), "")
+    );
+    place.stop();
+    client.task_start(&task.id).await.unwrap();
+    assert_eq!(crate::support::wait(&client, &task.id).await.results, "9");
 }

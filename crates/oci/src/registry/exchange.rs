@@ -13,7 +13,7 @@ use crate::Reference;
 use crate::excerpt::excerpt;
 
 /// How often a request is sent elsewhere.
-const REDIRECTS_MAX: usize = 5;
+pub(super) const REDIRECTS_MAX: usize = 5;
 /// How often a registry is asked that wants a pause in between.
 const TRIES_MAX: usize = 3;
 /// How many passes are remembered; whoever is forgotten is asked for another.
@@ -217,7 +217,7 @@ impl Request<'_> {
     }
 }
 
-fn is_redirect(status: StatusCode) -> bool {
+pub(super) fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
