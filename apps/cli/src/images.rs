@@ -15,8 +15,9 @@ use propeller_inspect::BYTES_MAX;
 use propeller_oci::credentials::CONFIG_BYTES_MAX;
 use propeller_oci::crypt::PrivateKey;
 use propeller_oci::image::{PullOptions, Resolved};
-use propeller_oci::sign::{Verified, VerifyingKey};
-use propeller_oci::{Credentials, Registry, RegistryOptions, signatures};
+use propeller_oci::sign::VerifyingKey;
+use propeller_oci::signatures::{self, Admitted};
+use propeller_oci::{Credentials, Registry, RegistryOptions};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
@@ -145,21 +146,14 @@ impl OpenArgs {
         Ok(keys.into())
     }
 
-    /// Checks the signature, if one is required.
-    async fn check(
-        &self,
-        registry: &Registry,
-        resolved: &Resolved,
-    ) -> Result<Option<Verified>, Failure> {
+    /// Admits an image, if whoever has to have signed it has.
+    async fn admit(&self, registry: &Registry, resolved: Resolved) -> Result<Admitted, Failure> {
         let mut trusted = Vec::new();
         for path in &self.require_signature {
             let key = VerifyingKey::from_pem(&read(path).await?);
             trusted.push(key.map_err(|source| Failure::key(path, source))?);
         }
-        if trusted.is_empty() {
-            return Ok(None);
-        }
-        Ok(Some(signatures::check(registry, resolved, &trusted).await?))
+        Ok(signatures::admit(registry, resolved, &trusted).await?)
     }
 }
 

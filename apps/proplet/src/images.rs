@@ -101,10 +101,9 @@ impl Images {
         let trusted = &self.config.settings.trusted;
         let resolved = resolve(&self.registry, reference).await;
         let resolved = resolved.map_err(|error| chain(&error))?;
-        if !trusted.is_empty() {
-            let signed = signatures::check(&self.registry, &resolved, trusted).await;
-            signed.map_err(|error| format!("{} (PROPLET_REQUIRE_SIGNATURE)", chain(&error)))?;
-        }
+        let admitted = signatures::admit(&self.registry, resolved, trusted).await;
+        let admitted =
+            admitted.map_err(|error| format!("{} (PROPLET_REQUIRE_SIGNATURE)", chain(&error)))?;
         let module_bytes_max = self.config.module_bytes_max;
         let options = PullOptions {
             layers_at_once: self.config.layers_at_once,
@@ -113,7 +112,7 @@ impl Images {
             entries_max: ENTRIES_MAX,
             keys: Arc::clone(&self.config.keys),
         };
-        let pulled = pull(&self.registry, &resolved, &options, &|_| {}).await;
+        let pulled = pull(&self.registry, &admitted, &options, &|_| {}).await;
         let mut pulled = pulled.map_err(|error| chain(&error))?;
         info!(image = %reference, encrypted = pulled.encrypted, "pulled image");
         Ok(Bytes::from(std::mem::take(&mut *pulled.module)))

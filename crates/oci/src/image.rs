@@ -17,6 +17,7 @@ use crate::manifest::{
     Config, DOCUMENT_BYTES_MAX, Descriptor, Document, Manifest, ManifestError, essence,
 };
 use crate::registry::{Progress, Registry, RegistryError, Stage};
+use crate::signatures::Admitted;
 use crate::{Reference, media, sha256};
 
 /// How every module and component begins.
@@ -43,12 +44,35 @@ pub struct PullOptions {
 /// What a reference leads to.
 #[derive(Clone, Debug)]
 pub struct Resolved {
+    pinned: Reference,
+    image: Digest,
+    manifest: Manifest,
+}
+
+impl Resolved {
     /// The reference, with the digest of what it leads to: the same bytes from now on.
-    pub pinned: Reference,
+    #[must_use]
+    pub fn pinned(&self) -> &Reference {
+        &self.pinned
+    }
+
+    /// The digest of what the reference leads to.
+    #[must_use]
+    pub fn digest(&self) -> Digest {
+        self.pinned.digest().unwrap_or(self.image)
+    }
+
     /// The image in it, which is another document if that is an index.
-    pub image: Digest,
+    #[must_use]
+    pub fn image(&self) -> Digest {
+        self.image
+    }
+
     /// What the image says.
-    pub manifest: Manifest,
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
 }
 
 /// A module out of an image.
@@ -184,10 +208,11 @@ pub async fn resolve(registry: &Registry, reference: &Reference) -> Result<Resol
 /// [`ImageError`].
 pub async fn pull(
     registry: &Registry,
-    resolved: &Resolved,
+    admitted: &Admitted,
     options: &PullOptions,
     progress: Progress<'_>,
 ) -> Result<Pulled, ImageError> {
+    let resolved = admitted.resolved();
     let manifest = &resolved.manifest;
     let place = manifest.place()?;
     let (wanted, limit): (Vec<usize>, u64) = match place {

@@ -149,22 +149,56 @@ pub async fn offered(
     Ok(offered)
 }
 
-/// Checks that one of `trusted` has signed the image under the name of its repository: what the
-/// reference leads to, or, where that is an index, the image in it.
+/// An image that may be fetched: whoever has to have signed it, has. [`admit`] is the only way to get
+/// one.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    resolved: Resolved,
+    signed: Option<Verified>,
+}
+
+impl Admitted {
+    /// The image.
+    #[must_use]
+    pub fn resolved(&self) -> &Resolved {
+        &self.resolved
+    }
+
+    /// Who has signed it, if somebody had to.
+    #[must_use]
+    pub fn signed(&self) -> Option<&Verified> {
+        self.signed.as_ref()
+    }
+}
+
+/// Admits an image if one of `trusted` has signed it under the name of its repository: what the
+/// reference leads to, or, where that is an index, the image in it. Without `trusted`, nobody has to.
 ///
 /// # Errors
 ///
 /// [`SignatureError`].
-pub async fn check(
+pub async fn admit(
+    registry: &Registry,
+    resolved: Resolved,
+    trusted: &[VerifyingKey],
+) -> Result<Admitted, SignatureError> {
+    let signed = match trusted {
+        [] => None,
+        trusted => Some(check(registry, &resolved, trusted).await?),
+    };
+    Ok(Admitted { resolved, signed })
+}
+
+async fn check(
     registry: &Registry,
     resolved: &Resolved,
     trusted: &[VerifyingKey],
 ) -> Result<Verified, SignatureError> {
-    let top = resolved.pinned.digest().unwrap_or(resolved.image);
+    let (top, image) = (resolved.digest(), resolved.image());
     let first = check_one(registry, resolved, top, trusted).await;
     match first {
-        Err(SignatureError::Verify(_)) if top != resolved.image => {
-            check_one(registry, resolved, resolved.image, trusted).await
+        Err(SignatureError::Verify(_)) if top != image => {
+            check_one(registry, resolved, image, trusted).await
         }
         decided => decided,
     }
@@ -176,7 +210,7 @@ async fn check_one(
     manifest: Digest,
     trusted: &[VerifyingKey],
 ) -> Result<Verified, SignatureError> {
-    let reference = &resolved.pinned;
+    let reference = resolved.pinned();
     let offered = offered(registry, reference, manifest).await?;
     let candidates = offered.iter().map(|one| Candidate {
         payload: &one.payload,

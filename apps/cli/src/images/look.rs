@@ -5,7 +5,7 @@ use propeller_oci::crypt;
 use propeller_oci::image::{self, Resolved};
 use propeller_oci::manifest::Descriptor;
 use propeller_oci::sign::Verified;
-use propeller_oci::signatures::{self, Offered};
+use propeller_oci::signatures::{self, Admitted, Offered};
 use propeller_oci::{Reference, Registry};
 use serde_json::{Value, json};
 
@@ -19,9 +19,8 @@ use crate::units::bytes_text;
 
 /// What there is to say of an image.
 struct Looked {
-    resolved: Resolved,
+    admitted: Admitted,
     signatures: Result<Vec<Offered>, String>,
-    verified: Option<Verified>,
     /// What the module is, or why nobody can say.
     module: Result<Report, String>,
 }
@@ -51,29 +50,28 @@ async fn looked(
 ) -> Result<Looked, Failure> {
     let keys = open.keys().await?;
     let resolved = image::resolve(client, reference).await?;
-    let verified = open.check(client, &resolved).await?;
-    let top = resolved.pinned.digest().unwrap_or(resolved.image);
+    let admitted = open.admit(client, resolved).await?;
+    let resolved = admitted.resolved();
     // Who asks for none must not be kept from looking by somebody's broken one.
-    let signatures = signatures::offered(client, &resolved.pinned, top).await;
+    let signatures = signatures::offered(client, resolved.pinned(), resolved.digest()).await;
     let signatures = signatures.map_err(|error| propeller_oci::chain(&error));
     let closed = keys.is_empty()
         && resolved
-            .manifest
+            .manifest()
             .layers
             .iter()
             .any(Descriptor::is_encrypted);
     let module = match closed {
         true => Err("it is encrypted: give a private key with --decryption-key".to_owned()),
-        false => match module(client, &resolved, keys, ui).await {
+        false => match module(client, &admitted, keys, ui).await {
             Ok(pulled) => inspect(&pulled.module).map_err(|error| error.to_string()),
             Err(Failure::Image(error)) => Err(told(&error)),
             Err(other) => return Err(other),
         },
     };
     Ok(Looked {
-        resolved,
+        admitted,
         signatures,
-        verified,
         module,
     })
 }
@@ -88,23 +86,23 @@ fn told(error: &dyn std::error::Error) -> String {
 
 fn as_text(looked: &Looked) -> String {
     let Looked {
-        resolved,
+        admitted,
         signatures,
-        verified,
         module,
     } = looked;
+    let resolved = admitted.resolved();
     let mut facts = Facts::default();
-    facts.add("image", &resolved.pinned.to_string());
-    if resolved.pinned.digest() != Some(resolved.image) {
-        facts.add("chosen", &format!("{} of its index", resolved.image));
+    facts.add("image", &resolved.pinned().to_string());
+    if resolved.digest() != resolved.image() {
+        facts.add("chosen", &format!("{} of its index", resolved.image()));
     }
-    facts.add("size", &bytes_text(resolved.manifest.bytes()));
-    facts.add("config", &resolved.manifest.config.media_type);
-    facts.add("signatures", &signed(verified.as_ref(), signatures));
+    facts.add("size", &bytes_text(resolved.manifest().bytes()));
+    facts.add("config", &resolved.manifest().config.media_type);
+    facts.add("signatures", &signed(admitted.signed(), signatures));
     if let Err(why) = module {
         facts.add("module", why);
     }
-    let mut parts = vec![facts.render(), layers(&resolved.manifest.layers)];
+    let mut parts = vec![facts.render(), layers(&resolved.manifest().layers)];
     if let Ok(report) = module {
         parts.push(crate::inspect::as_text(file(resolved).as_ref(), report));
     }
@@ -122,7 +120,7 @@ fn signed(verified: Option<&Verified>, offered: &Result<Vec<Offered>, String>) -
 
 /// What its module would be called.
 fn file(resolved: &Resolved) -> String {
-    let name = resolved.pinned.repository();
+    let name = resolved.pinned().repository();
     format!("{}.wasm", name.rsplit('/').next().unwrap_or_default())
 }
 
@@ -151,12 +149,12 @@ fn layers(layers: &[Descriptor]) -> String {
 
 fn as_json(looked: &Looked) -> Value {
     let Looked {
-        resolved,
+        admitted,
         signatures,
-        verified,
         module,
     } = looked;
-    let manifest = &resolved.manifest;
+    let resolved = admitted.resolved();
+    let manifest = resolved.manifest();
     let layers = manifest.layers.iter().map(|layer| {
         json!({
             "digest": layer.digest.to_string(),
@@ -168,13 +166,13 @@ fn as_json(looked: &Looked) -> Value {
     });
     let layers: Vec<_> = layers.collect();
     json!({
-        "reference": resolved.pinned.to_string(),
-        "image": resolved.image.to_string(),
+        "reference": resolved.pinned().to_string(),
+        "image": resolved.image().to_string(),
         "size_bytes": manifest.bytes(),
         "config": manifest.config.media_type,
         "layers": layers,
         "signatures": signatures.as_ref().ok().map(Vec::len),
-        "signed_by": verified.as_ref().map(|verified| verified.key.to_string()),
+        "signed_by": admitted.signed().map(|verified| verified.key.to_string()),
         "module": match module {
             Ok(report) => crate::inspect::as_json(file(resolved).as_ref(), report),
             Err(_) => Value::Null,

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use clap::Args;
 use propeller_oci::crypt::PrivateKey;
-use propeller_oci::image::{self, Pulled, Resolved};
+use propeller_oci::image::{self, Pulled};
+use propeller_oci::signatures::Admitted;
 use propeller_oci::{Registry, sha256};
 use serde_json::json;
 
@@ -45,8 +46,9 @@ pub(crate) async fn run(args: Pull, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
     let resolved = image::resolve(&client, &reference)
         .await
         .map_err(Failure::from)?;
-    let signed = open.check(&client, &resolved).await?;
-    let pulled = module(&client, &resolved, keys, ui).await?;
+    let admitted = open.admit(&client, resolved).await?;
+    let resolved = admitted.resolved();
+    let pulled = module(&client, &admitted, keys, ui).await?;
     if output == Path::new("-") {
         ui.raw(&pulled.module)?;
         return Ok(Exit::Success);
@@ -55,10 +57,10 @@ pub(crate) async fn run(args: Pull, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
         path: output.clone(),
         source,
     })?;
-    let signer = signed.map(|signed| signed.key.to_string());
+    let signer = admitted.signed().map(|signed| signed.key.to_string());
     if json {
         let told = json!({
-            "reference": resolved.pinned.to_string(),
+            "reference": resolved.pinned().to_string(),
             "file": output.to_string_lossy(),
             "size_bytes": pulled.module.len(),
             "digest": sha256(&pulled.module).to_string(),
@@ -70,7 +72,7 @@ pub(crate) async fn run(args: Pull, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
     }
     let size = bytes_text(pulled.module.len() as u64);
     let decrypted = if pulled.encrypted { ", decrypted" } else { "" };
-    let from = &resolved.pinned;
+    let from = resolved.pinned();
     ui.say(&format!(
         "Pulled {from} to {} ({size}{decrypted})",
         output.display()
@@ -105,14 +107,15 @@ fn write(path: &Path, pulled: &Pulled) -> io::Result<()> {
 /// Fetches the module, with a bar while it comes.
 pub(super) async fn module(
     client: &Registry,
-    resolved: &Resolved,
+    admitted: &Admitted,
     keys: Arc<[PrivateKey]>,
     ui: &Ui<'_>,
 ) -> Result<Pulled, Failure> {
-    let total = resolved.manifest.bytes();
-    let bar = ui.progress(total, format!("Pulling {}", resolved.pinned.name()));
+    let resolved = admitted.resolved();
+    let total = resolved.manifest().bytes();
+    let bar = ui.progress(total, format!("Pulling {}", resolved.pinned().name()));
     let options = limits(keys);
-    let pulled = image::pull(client, resolved, &options, &|bytes| bar.inc(bytes)).await;
+    let pulled = image::pull(client, admitted, &options, &|bytes| bar.inc(bytes)).await;
     bar.finish_and_clear();
     Ok(pulled?)
 }

@@ -4,10 +4,10 @@
 use std::time::Duration;
 
 use axum::http::StatusCode;
-use propeller_oci::image::{ImageError, Resolved, resolve};
+use propeller_oci::image::{ImageError, resolve};
 use propeller_oci::manifest::Descriptor;
 use propeller_oci::sign::VerifyingKey;
-use propeller_oci::signatures::{self, SignatureError};
+use propeller_oci::signatures;
 use propeller_oci::{Reference, Registry, RegistryError};
 
 use super::{Api, ApiError};
@@ -81,29 +81,17 @@ impl Api {
             }
             Err(error) => return Err(refused(&reference, &error)),
         };
-        images
-            .check(&resolved)
-            .await
-            .map_err(|error| refused(&reference, &error))?;
+        let admitted = signatures::admit(&images.registry, resolved, &images.trusted).await;
+        let admitted = admitted.map_err(|error| refused(&reference, &error))?;
+        let resolved = admitted.resolved();
         Ok(Image {
-            reference: resolved.pinned.to_string(),
+            reference: resolved.pinned().to_string(),
             encrypted: resolved
-                .manifest
+                .manifest()
                 .layers
                 .iter()
                 .any(Descriptor::is_encrypted),
         })
-    }
-}
-
-impl Images {
-    async fn check(&self, resolved: &Resolved) -> Result<(), SignatureError> {
-        if self.trusted.is_empty() {
-            return Ok(());
-        }
-        signatures::check(&self.registry, resolved, &self.trusted)
-            .await
-            .map(drop)
     }
 }
 

@@ -20,7 +20,7 @@ use propeller_oci::artifact::{Built, Form, Interfaces, build, push};
 use propeller_oci::crypt::{PrivateKey, PublicKey};
 use propeller_oci::image::{PullOptions, pull, resolve};
 use propeller_oci::registry::silently;
-use propeller_oci::{Reference, Registry, RegistryOptions};
+use propeller_oci::{Reference, Registry, RegistryOptions, signatures};
 
 use registry::Server;
 use report::section;
@@ -194,7 +194,8 @@ async fn pulled(
     };
     let (begun, cpu) = (Instant::now(), own_cpu());
     let resolved = resolve(registry, reference).await?;
-    let pulled = pull(registry, &resolved, &options, &|_| {}).await?;
+    let admitted = signatures::admit(registry, resolved, &[]).await?;
+    let pulled = pull(registry, &admitted, &options, &|_| {}).await?;
     assert_eq!(pulled.module.len(), len);
     Ok((begun.elapsed(), own_cpu() - cpu))
 }

@@ -13,7 +13,7 @@ use propeller_oci::{Reference, Registry, signatures};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
 
 use crate::live::{pulled, skopeo};
-use crate::support::{MODULE, Server, anonymous, options, program};
+use crate::support::{MODULE, Server, anonymous, anybodys, options, program};
 
 /// Somebody with a key.
 struct Person(KeyPair);
@@ -39,8 +39,8 @@ async fn opened(
     reference: &Reference,
     keys: Vec<PrivateKey>,
 ) -> Result<Vec<u8>, ImageError> {
-    let resolved = resolve(registry, reference).await?;
-    let pulled = pull(registry, &resolved, &options(keys), &|_| {}).await?;
+    let admitted = anybodys(registry, reference).await?;
+    let pulled = pull(registry, &admitted, &options(keys), &|_| {}).await?;
     assert!(pulled.encrypted);
     Ok(pulled.module.to_vec())
 }
@@ -147,7 +147,7 @@ async fn a_signature_vouches_for_one_image_in_one_repository() {
         .expect("it is taken");
     let resolved = resolve(&registry, &reference).await.expect("it is there");
 
-    let check = || signatures::check(&registry, &resolved, &trusted);
+    let check = || signatures::admit(&registry, resolved.clone(), &trusted);
     let unsigned = check().await.expect_err("nobody signed it").to_string();
     let why = format!("signature: the image {} is not signed", built.digest);
     assert_eq!(unsigned, why);
@@ -165,7 +165,8 @@ async fn a_signature_vouches_for_one_image_in_one_repository() {
 
     // Beside the other one, which stays.
     add(&ours).await.expect("it is taken");
-    let verified = check().await.expect("we signed it");
+    let admitted = check().await.expect("we signed it");
+    let verified = admitted.signed().expect("somebody had to");
     assert_eq!(verified.key, ours.verifying_key().fingerprint());
     assert_eq!(verified.identity, reference.name());
     let offered = signatures::offered(&registry, &reference, built.digest).await;
@@ -200,7 +201,7 @@ async fn a_signature_vouches_for_one_image_in_one_repository() {
         .await
         .expect("it is taken");
     let moved = resolve(&registry, &elsewhere).await.expect("it is there");
-    let moved = signatures::check(&registry, &moved, &trusted).await;
+    let moved = signatures::admit(&registry, moved, &trusted).await;
     let moved = moved.expect_err("it is another repository").to_string();
     assert!(moved.contains("has signed this image as"), "{moved}");
 }
@@ -239,10 +240,10 @@ async fn a_plain_layer_above_an_encrypted_one_does_not_pass_for_encrypted() {
         .push_manifest(&reference, OCI_MANIFEST, &mixed.into())
         .await
         .expect("it is taken");
-    let resolved = resolve(&registry, &reference).await.expect("it is there");
+    let admitted = anybodys(&registry, &reference).await.expect("it is there");
     let pulled = pull(
         &registry,
-        &resolved,
+        &admitted,
         &options(vec![person.private()]),
         &|_| {},
     )

@@ -10,7 +10,7 @@ use propeller_oci::media;
 use propeller_oci::registry::silently;
 use propeller_oci::{Credentials, Registry, RegistryOptions, sha256};
 
-use crate::support::{MODULE, Server, anonymous, client, credentials, options, program};
+use crate::support::{MODULE, Server, anonymous, anybodys, client, credentials, options, program};
 
 /// `propeller:secret`, by bcrypt with the lowest cost.
 const HTPASSWD: &str = "propeller:$2b$05$mzr/YnTIxHf./q2yMx63oOABWBq0SHbUzX2oP.qVD5.xxUarfKk7i\n";
@@ -20,8 +20,8 @@ fn built(form: Form) -> propeller_oci::artifact::Built {
 }
 
 pub(crate) async fn pulled(registry: &Registry, reference: &propeller_oci::Reference) -> Vec<u8> {
-    let resolved = resolve(registry, reference).await.expect("it is there");
-    let pulled = pull(registry, &resolved, &options(Vec::new()), &|_| {}).await;
+    let admitted = anybodys(registry, reference).await.expect("it is there");
+    let pulled = pull(registry, &admitted, &options(Vec::new()), &|_| {}).await;
     pulled.expect("it is a module").module.to_vec()
 }
 
@@ -44,7 +44,7 @@ async fn what_is_pushed_is_pulled_by_tag_and_by_digest() {
         assert_eq!(pulled(&registry, &reference).await, MODULE);
         assert_eq!(pulled(&registry, &reference.pinned(digest)).await, MODULE);
         let resolved = resolve(&registry, &reference).await.expect("it is there");
-        assert_eq!(resolved.pinned.digest(), Some(digest));
+        assert_eq!(resolved.pinned().digest(), Some(digest));
     }
 }
 
@@ -98,10 +98,10 @@ async fn of_several_images_the_one_for_wasm_is_taken_and_the_index_is_pinned() {
     let digest = digest.expect("it is taken");
     let resolved = resolve(&registry, &reference).await.expect("it is there");
     assert_eq!(
-        (resolved.pinned.digest(), resolved.image),
+        (resolved.pinned().digest(), resolved.image()),
         (Some(digest), wasm.digest)
     );
-    assert_eq!(pulled(&registry, &resolved.pinned).await, MODULE);
+    assert_eq!(pulled(&registry, resolved.pinned()).await, MODULE);
 }
 
 #[tokio::test]
@@ -117,7 +117,8 @@ async fn a_moved_tag_changes_nothing_for_who_has_the_digest() {
     let first = resolve(&registry, &reference)
         .await
         .expect("it is there")
-        .pinned;
+        .pinned()
+        .clone();
     let other = [MODULE, b"\0\x02\x01x"].concat();
     let other = build(&other, Form::Artifact, &Interfaces::default(), &[]).expect("plain");
     push(&registry, &reference, &other, silently())

@@ -6,7 +6,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use propeller_oci::crypt::PrivateKey;
-use propeller_oci::image::PullOptions;
+use propeller_oci::image::{ImageError, PullOptions, resolve};
+use propeller_oci::signatures::{self, Admitted};
 use propeller_oci::{Credentials, Reference, Registry, RegistryOptions};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -275,4 +276,14 @@ pub(crate) fn credentials(registry: &str, username: &str, password: &str) -> Cre
     let pair = data_encoding::BASE64.encode(format!("{username}:{password}").as_bytes());
     let file = format!(r#"{{"auths": {{"{registry}": {{"auth": "{pair}"}}}}}}"#);
     Credentials::from_docker_config(file.as_bytes()).expect("it is one")
+}
+
+/// What a reference leads to, whoever has signed it.
+pub(crate) async fn anybodys(
+    registry: &Registry,
+    reference: &Reference,
+) -> Result<Admitted, ImageError> {
+    let resolved = resolve(registry, reference).await?;
+    let admitted = signatures::admit(registry, resolved, &[]).await;
+    Ok(admitted.expect("nobody has to sign it"))
 }
