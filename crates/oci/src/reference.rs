@@ -101,14 +101,10 @@ impl Reference {
         &self.repository
     }
 
-    /// The tag; `latest` if nothing says otherwise.
+    /// The tag; `latest` if nothing says otherwise, and nothing beside a digest.
     #[must_use]
     pub fn tag(&self) -> Option<&str> {
-        match (&self.tag, self.digest) {
-            (Some(tag), _) => Some(tag),
-            (None, None) => Some(LATEST),
-            (None, Some(_)) => None,
-        }
+        self.tag.as_deref()
     }
 
     /// The digest that the manifest has to have.
@@ -167,6 +163,8 @@ impl FromStr for Reference {
         let (name, tag) = split_tag(rest)?;
         let (registry, repository) = split_registry(name)?;
         let registry = same(&registry, plain);
+        let latest = || digest.is_none().then(|| LATEST.to_owned());
+        let tag = tag.or_else(latest);
         Ok(Self {
             plain,
             registry,
