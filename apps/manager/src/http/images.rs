@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use propeller_oci::image::{ImageError, resolve};
-use propeller_oci::manifest::Descriptor;
 use propeller_oci::sign::VerifyingKey;
 use propeller_oci::signatures;
 use propeller_oci::{Reference, Registry, RegistryError};
@@ -86,11 +85,7 @@ impl Api {
         let resolved = admitted.resolved();
         Ok(Image {
             reference: resolved.pinned().to_string(),
-            encrypted: resolved
-                .manifest()
-                .layers
-                .iter()
-                .any(Descriptor::is_encrypted),
+            encrypted: resolved.manifest().is_encrypted(),
         })
     }
 }

@@ -55,6 +55,17 @@ impl Manifest {
         })
     }
 
+    /// Whether its module is encrypted, wherever in its layers that is: one plain layer could bring
+    /// another module.
+    #[must_use]
+    pub fn is_encrypted(&self) -> bool {
+        match self.place() {
+            Ok(Place::Layer(index)) => self.layers[index].is_encrypted(),
+            Ok(Place::Archives) => self.layers.iter().all(Descriptor::is_encrypted),
+            Err(_) => false,
+        }
+    }
+
     /// How many bytes its layers have, as they are fetched.
     #[must_use]
     pub fn bytes(&self) -> u64 {

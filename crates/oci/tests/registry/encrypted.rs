@@ -241,6 +241,7 @@ async fn a_plain_layer_above_an_encrypted_one_does_not_pass_for_encrypted() {
         .await
         .expect("it is taken");
     let admitted = anybodys(&registry, &reference).await.expect("it is there");
+    assert!(manifests[0].is_encrypted() && !admitted.resolved().manifest().is_encrypted());
     let pulled = pull(
         &registry,
         &admitted,
