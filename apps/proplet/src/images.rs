@@ -9,7 +9,7 @@ use bytes::Bytes;
 use propeller_model::Digest;
 use propeller_oci::crypt::PrivateKey;
 use propeller_oci::image::{PullOptions, pull, resolve};
-use propeller_oci::{Reference, Registry, RegistryError, chain, signatures};
+use propeller_oci::{Reference, Registry, RegistryError, chain, sha256, signatures};
 use propeller_settings::Images as Settings;
 use tokio::sync::{OnceCell, Semaphore};
 use tracing::info;
@@ -74,6 +74,9 @@ impl Images {
         let reference: Reference = image.parse().map_err(|error| told(chain(&error)))?;
         let digest = reference.digest();
         let digest = digest.ok_or_else(|| told("it has no digest, which is needed".to_owned()))?;
+        // In its repository: what may be fetched from one, or was signed for one, says nothing of
+        // another.
+        let digest = sha256(format!("{}@{digest}", reference.name()).as_bytes());
         let coming = {
             let mut known = self.known.lock().expect("no thread panics with it");
             if let Some(module) = known.modules.get(digest) {
