@@ -5,10 +5,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use propeller_model::{AttemptId, Digest};
 use propeller_wire::message::{FromProplet, Module, Refusal, Refused, Start, StartImage};
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tracing::{error, info, warn};
 
-use crate::delivered::Delivered;
+use crate::delivered::{self, Delivered};
 use crate::watch::Slot;
 use crate::work::{Worked, work};
 use crate::worker::Worker;
@@ -59,7 +60,10 @@ impl Worker {
         let (attempt, tenant) = (start.attempt, start.tenant.clone());
         let digest = Some(start.module.digest);
         let (bench, received) = (self.bench.clone(), Instant::now());
-        self.spawn(attempt, tenant, digest, move |slot| {
+        // On the guests' own threads from the beginning, unless there is more to do before.
+        let quick = start.module.sealed_len <= delivered::QUICK_LEN_MAX;
+        let threads = bench.runtime.threads().filter(|_| quick).cloned();
+        self.spawn(attempt, tenant, digest, threads, move |slot| {
             work(bench, start, Delivered::Sealed(sealed), received, slot)
         });
     }
@@ -68,7 +72,7 @@ impl Worker {
     pub(crate) fn begin_image(&mut self, start: StartImage) {
         let (attempt, tenant) = (start.attempt, start.tenant.clone());
         let (bench, received) = (self.bench.clone(), Instant::now());
-        self.spawn(attempt, tenant, None, move |slot| async move {
+        self.spawn(attempt, tenant, None, None, move |slot| async move {
             match bench.images.module(&start.image).await {
                 Ok(module) => {
                     let start = opened(start, &module);
@@ -88,12 +92,13 @@ impl Worker {
         attempt: AttemptId,
         tenant: String,
         digest: Option<Digest>,
+        threads: Option<Handle>,
         work: impl FnOnce(Slot) -> W,
     ) {
         let long = self.long.clone();
         let transcript = Slot::default();
         let run = work(Slot::clone(&transcript));
-        let handle = self.attempts.spawn(async move {
+        let attend = async move {
             tokio::pin!(run);
             let worked = match tokio::time::timeout(TELL_AFTER, &mut run).await {
                 Ok(worked) => worked,
@@ -104,7 +109,11 @@ impl Worker {
                 }
             };
             (attempt, worked)
-        });
+        };
+        let handle = match threads {
+            Some(threads) => self.attempts.spawn_on(attend, &threads),
+            None => self.attempts.spawn(attend),
+        };
         let running = Running {
             handle,
             digest,

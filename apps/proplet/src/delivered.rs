@@ -6,7 +6,7 @@ use propeller_envelope::{Context, Keyring, open};
 use propeller_wire::message::{Input, Start, decode};
 
 /// Modules that are opened without leaving the thread: a millisecond's work.
-const QUICK_LEN_MAX: u64 = 256 * 1024;
+pub(crate) const QUICK_LEN_MAX: u64 = 256 * 1024;
 
 /// A module as it has come.
 #[derive(Debug)]

@@ -38,6 +38,7 @@ use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
 use wasmtime::Engine;
@@ -124,6 +125,10 @@ impl Runtime for WasmtimeRuntime {
             let run = async move { Box::pin(host.run(job)).await };
             threads::run_on(self.threads.handle(), run).await
         })
+    }
+
+    fn threads(&self) -> Option<&Handle> {
+        Some(self.threads.handle())
     }
 }
 

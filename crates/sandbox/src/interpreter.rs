@@ -30,6 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use propeller_model::{Engine, Profile};
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::config::{self, EngineConfig, StartError};
@@ -94,6 +95,10 @@ impl Runtime for InterpreterRuntime {
         Box::pin(async move {
             threads::run_on(self.threads.handle(), Arc::clone(&self.host).run(job)).await
         })
+    }
+
+    fn threads(&self) -> Option<&Handle> {
+        Some(self.threads.handle())
     }
 }
 

@@ -35,7 +35,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Handle};
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -181,6 +181,10 @@ impl Runtime for ProcessRuntime {
             };
             threads::run_on(threads.handle(), Arc::clone(&self.host).run(job)).await
         })
+    }
+
+    fn threads(&self) -> Option<&Handle> {
+        self.threads.as_ref().map(|threads| threads.handle())
     }
 }
 

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use propeller_model::Profile;
+use tokio::runtime::Handle;
 
 use crate::exit::Exit;
 use crate::job::Job;
@@ -21,6 +22,13 @@ pub trait Runtime: Send + Sync + Debug {
     ///
     /// The future gives a [`RunError`] if the job cannot run as it was asked to.
     fn run(&self, job: Job) -> Pin<Box<dyn Future<Output = Result<Exit, RunError>> + Send + '_>>;
+
+    /// The threads that it keeps for guests, if it does. Jobs that are run from there stay on their
+    /// thread, which is quicker; what has to answer in less than the 5 ms after which a guest yields
+    /// does not belong there.
+    fn threads(&self) -> Option<&Handle> {
+        None
+    }
 }
 
 /// Why a job did not run.

@@ -1,7 +1,11 @@
 //! The threads that guests run on.
 
+use std::future::poll_fn;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
@@ -47,11 +51,15 @@ impl Drop for Threads {
     }
 }
 
-/// Runs `future` on the threads of `handle`, for as long as somebody waits for it.
+/// Runs `future` on the threads of `handle`, for as long as somebody waits for it. Whoever is on one
+/// of them stays there: the way to another thread and back takes longer than many a guest.
 pub(crate) async fn run_on<T: Send + 'static>(
     handle: &Handle,
     future: impl Future<Output = Result<T, RunError>> + Send + 'static,
 ) -> Result<T, RunError> {
+    if Handle::try_current().is_ok_and(|here| here.id() == handle.id()) {
+        return in_place(future).await;
+    }
     let mut task = Owned(handle.spawn(future));
     match (&mut task.0).await {
         Ok(end) => end,
@@ -60,11 +68,63 @@ pub(crate) async fn run_on<T: Send + 'static>(
     }
 }
 
+/// Runs `future` where its caller is. As on a thread of its own, a panic is the end of its job alone.
+async fn in_place<T>(future: impl Future<Output = Result<T, RunError>>) -> Result<T, RunError> {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        polled.unwrap_or_else(|_| Poll::Ready(Err(RunError::Runtime(Arc::new(Panicked)))))
+    })
+    .await
+}
+
+/// What it was is in the process's log.
+#[derive(Debug, thiserror::Error)]
+#[error("the runtime panicked")]
+struct Panicked;
+
 /// A task that ends with whoever waits for it.
 struct Owned<T>(JoinHandle<T>);
 
 impl<T> Drop for Owned<T> {
     fn drop(&mut self) {
         self.0.abort();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    async fn thread_of_a_job(handle: &Handle) -> thread::ThreadId {
+        let job = async { Ok(thread::current().id()) };
+        run_on(handle, job).await.expect("it runs")
+    }
+
+    #[tokio::test]
+    async fn a_job_stays_where_it_is_only_on_a_thread_for_guests() {
+        let threads = Threads::start(1).expect("there are threads");
+        let handle = threads.handle().clone();
+        assert_ne!(thread_of_a_job(&handle).await, thread::current().id());
+        let there = async move { (thread_of_a_job(&handle).await, thread::current().id()) };
+        let there = threads.handle().spawn(there).await;
+        let (job, caller) = there.expect("it does not panic");
+        assert_eq!(job, caller);
+    }
+
+    #[tokio::test]
+    async fn a_job_that_panics_ends_alone_wherever_it_runs() {
+        let threads = Threads::start(1).expect("there are threads");
+        let handle = threads.handle().clone();
+        let fails = |handle: Handle| async move {
+            let job = async { panic!("as a runtime with a mistake does") };
+            let end: Result<(), RunError> = run_on(&handle, job).await;
+            matches!(end, Err(RunError::Runtime(_)))
+        };
+        assert!(fails(handle.clone()).await);
+        let there = threads.handle().spawn(fails(handle)).await;
+        assert!(there.expect("the caller goes on"));
     }
 }
