@@ -150,6 +150,17 @@ impl Credentials {
         })
     }
 
+    /// Also these, for a registry: by its name, or as an address.
+    #[must_use]
+    pub fn with(mut self, registry: &str, credential: Credential) -> Self {
+        let filed_as = Filed {
+            plain: registry.starts_with(PLAIN),
+            credential: Some(credential),
+        };
+        self.known.insert(filed(registry), filed_as);
+        self
+    }
+
     /// Who we are to the registry of an image; nobody, if nothing is said. Credentials that are filed
     /// for the beginning of its repository go before those of the whole registry.
     ///

@@ -17,8 +17,9 @@ use crate::layer::{LayerError, Unearthed, UnpackLimits, Unpacked};
 use crate::manifest::{
     Config, DOCUMENT_BYTES_MAX, Descriptor, Document, Manifest, ManifestError, essence,
 };
-use crate::registry::{Progress, Registry, RegistryError, Stage};
+use crate::registry::{Progress, RegistryError, SILENTLY, Stage};
 use crate::signatures::Admitted;
+use crate::source::Source;
 use crate::{Reference, media, sha256};
 
 /// How every module and component begins.
@@ -86,8 +87,8 @@ pub struct Pulled {
 /// # Errors
 ///
 /// [`ImageError`].
-pub async fn resolve(registry: &Registry, reference: &Reference) -> Result<Resolved, ImageError> {
-    let top = registry.document(reference).await?;
+pub async fn resolve(source: &dyn Source, reference: &Reference) -> Result<Resolved, ImageError> {
+    let top = source.document(reference).await?;
     let pinned = reference.pinned(top.digest);
     let (image, document) = match top.document {
         Document::Image(manifest) => {
@@ -99,7 +100,7 @@ pub async fn resolve(registry: &Registry, reference: &Reference) -> Result<Resol
         }
         Document::Index(index) => {
             let chosen = index.choose()?.digest;
-            let fetched = registry.document(&reference.pinned(chosen)).await?;
+            let fetched = source.document(&reference.pinned(chosen)).await?;
             (chosen, fetched.document)
         }
     };
@@ -120,7 +121,7 @@ pub async fn resolve(registry: &Registry, reference: &Reference) -> Result<Resol
 ///
 /// [`ImageError`].
 pub async fn pull(
-    registry: &Registry,
+    source: &dyn Source,
     admitted: &Admitted,
     options: &PullOptions,
     progress: Progress<'_>,
@@ -142,9 +143,9 @@ pub async fn pull(
     }
     let config = match place {
         Place::Layer(_) => None,
-        Place::Archives => Some(config(registry, resolved).await?),
+        Place::Archives => Some(config(source, resolved).await?),
     };
-    let layers = fetch(registry, resolved, wanted, options, progress).await?;
+    let layers = fetch(source, resolved, wanted, options, progress).await?;
     let limits = options.clone();
     let module = aside(move || match config {
         None => whole(layers),
@@ -181,7 +182,7 @@ struct Layer {
 }
 
 async fn fetch(
-    registry: &Registry,
+    source: &dyn Source,
     resolved: &Resolved,
     wanted: Vec<usize>,
     options: &PullOptions,
@@ -189,9 +190,7 @@ async fn fetch(
 ) -> Result<Vec<Layer>, ImageError> {
     let fetches = wanted.into_iter().map(|index| async move {
         let descriptor = &resolved.manifest.layers[index];
-        let blob = registry
-            .blob(&resolved.pinned, descriptor, progress)
-            .await?;
+        let blob = source.blob(&resolved.pinned, descriptor, progress).await?;
         let (descriptor, keys) = (descriptor.clone(), Arc::clone(&options.keys));
         aside(move || opened(blob, &descriptor, index + 1, &keys)).await
     });
@@ -282,7 +281,7 @@ fn unpacked(
 }
 
 /// The configuration of an image whose module is in archives.
-async fn config(registry: &Registry, resolved: &Resolved) -> Result<Config, ImageError> {
+async fn config(source: &dyn Source, resolved: &Resolved) -> Result<Config, ImageError> {
     let descriptor = &resolved.manifest.config;
     let known = [
         media::OCI_CONFIG,
@@ -302,7 +301,7 @@ async fn config(registry: &Registry, resolved: &Resolved) -> Result<Config, Imag
         }
         .into());
     }
-    let bytes = registry.blob(&resolved.pinned, descriptor, &|_| {}).await?;
+    let bytes = source.blob(&resolved.pinned, descriptor, SILENTLY).await?;
     Ok(Config::parse(&bytes)?)
 }
 

@@ -22,9 +22,11 @@ mod reference;
 pub mod registry;
 pub mod sign;
 pub mod signatures;
+mod source;
 
 pub use credentials::{Credential, Credentials};
 pub use digest::sha256;
 pub use excerpt::chain;
 pub use reference::{Reference, ReferenceError};
 pub use registry::{Registry, RegistryError, RegistryOptions};
+pub use source::{Coming, Source, checked};

@@ -22,7 +22,7 @@ use rustls::crypto::CryptoProvider;
 use crate::{Credentials, Reference};
 
 pub use body::Progress;
-pub use error::{RegistryError, Stage};
+pub use error::{Kind, RegistryError, Stage};
 pub use pull::Fetched;
 pub use push::{SILENTLY, Sent, silently};
 

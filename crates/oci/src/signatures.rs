@@ -9,11 +9,12 @@ use serde_json::json;
 use crate::artifact::descriptor;
 use crate::image::Resolved;
 use crate::manifest::{Descriptor, Document, Manifest, essence};
-use crate::registry::{Registry, RegistryError, SILENTLY, silently};
+use crate::registry::{Kind, Registry, RegistryError, SILENTLY, silently};
 use crate::sign::{
     self, CANDIDATES_MAX, Candidate, PAYLOAD_BYTES_MAX, SIGNATURE, SignError, SigningKey, Verified,
     VerifyError, VerifyingKey,
 };
+use crate::source::{Source, find};
 use crate::{Reference, media};
 
 /// Why an image is not signed, or not by whom it should be.
@@ -114,14 +115,14 @@ pub async fn add(
 ///
 /// [`SignatureError`].
 pub async fn offered(
-    registry: &Registry,
+    source: &dyn Source,
     reference: &Reference,
     manifest: Digest,
 ) -> Result<Vec<Offered>, SignatureError> {
     let at = reference.tagged(sign::tag(manifest));
     let mut offered = Vec::new();
     let mut payloads = HashMap::new();
-    for descriptor in list(registry, &at).await?.into_iter().take(CANDIDATES_MAX) {
+    for descriptor in list(source, &at).await?.into_iter().take(CANDIDATES_MAX) {
         let simple = essence(&descriptor.media_type) == media::SIMPLE_SIGNING;
         if !simple || descriptor.size > PAYLOAD_BYTES_MAX as u64 {
             continue;
@@ -129,14 +130,12 @@ pub async fn offered(
         // Most signatures of one image are of one payload.
         let payload: Vec<u8> = match payloads.get(&descriptor.digest) {
             Some(known) => Vec::clone(known),
-            None => match registry.blob(&at, &descriptor, SILENTLY).await {
+            None => match source.blob(&at, &descriptor, SILENTLY).await {
                 Ok(payload) => payload,
                 // Whoever may push there must not keep others from being believed.
-                Err(
-                    RegistryError::Name { .. }
-                    | RegistryError::Digest { .. }
-                    | RegistryError::Size { .. },
-                ) => continue,
+                Err(error) if matches!(error.kind(), Kind::Name | Kind::Digest | Kind::Size) => {
+                    continue;
+                }
                 Err(error) => return Err(error.into()),
             },
         };
@@ -178,40 +177,40 @@ impl Admitted {
 ///
 /// [`SignatureError`].
 pub async fn admit(
-    registry: &Registry,
+    source: &dyn Source,
     resolved: Resolved,
     trusted: &[VerifyingKey],
 ) -> Result<Admitted, SignatureError> {
     let signed = match trusted {
         [] => None,
-        trusted => Some(check(registry, &resolved, trusted).await?),
+        trusted => Some(check(source, &resolved, trusted).await?),
     };
     Ok(Admitted { resolved, signed })
 }
 
 async fn check(
-    registry: &Registry,
+    source: &dyn Source,
     resolved: &Resolved,
     trusted: &[VerifyingKey],
 ) -> Result<Verified, SignatureError> {
     let (top, image) = (resolved.digest(), resolved.image());
-    let first = check_one(registry, resolved, top, trusted).await;
+    let first = check_one(source, resolved, top, trusted).await;
     match first {
         Err(SignatureError::Verify(_)) if top != image => {
-            check_one(registry, resolved, image, trusted).await
+            check_one(source, resolved, image, trusted).await
         }
         decided => decided,
     }
 }
 
 async fn check_one(
-    registry: &Registry,
+    source: &dyn Source,
     resolved: &Resolved,
     manifest: Digest,
     trusted: &[VerifyingKey],
 ) -> Result<Verified, SignatureError> {
     let reference = resolved.pinned();
-    let offered = offered(registry, reference, manifest).await?;
+    let offered = offered(source, reference, manifest).await?;
     let candidates = offered.iter().map(|one| Candidate {
         payload: &one.payload,
         annotations: &one.descriptor.annotations,
@@ -222,8 +221,8 @@ async fn check_one(
 }
 
 /// The layers of the manifest at the signatures' tag; none, if there is none.
-async fn list(registry: &Registry, at: &Reference) -> Result<Vec<Descriptor>, SignatureError> {
-    match registry.find(at).await?.map(|found| found.document) {
+async fn list(source: &dyn Source, at: &Reference) -> Result<Vec<Descriptor>, SignatureError> {
+    match find(source, at).await?.map(|found| found.document) {
         None => Ok(Vec::new()),
         Some(Document::Image(manifest)) => Ok(manifest.layers),
         Some(Document::Index(_)) => Err(SignatureError::NoList {

@@ -1,9 +1,11 @@
 //! Reading what a registry sends: no more than was agreed, and only what was named.
 
 use aws_lc_rs::digest::{Context, SHA256};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 use propeller_model::Digest;
 use reqwest::Response;
+use tokio::sync::mpsc;
 
 use super::{RegistryError, Stage};
 
@@ -41,14 +43,51 @@ pub(super) async fn read_at_most(
     Ok(bytes)
 }
 
+/// Where the pieces of a blob go, in their order.
+pub(super) trait Sink {
+    /// Takes the next piece; without a place for more, the rest is not read.
+    async fn take(&mut self, piece: Bytes) -> Result<(), RegistryError>;
+}
+
+/// Everything in one place, for as long as it is read.
+pub(super) struct Whole<'a> {
+    pub(super) bytes: Vec<u8>,
+    progress: Progress<'a>,
+}
+
+impl<'a> Whole<'a> {
+    pub(super) fn new(size: u64, progress: Progress<'a>) -> Self {
+        let reserved = usize::try_from(size.min(RESERVED_BYTES_MAX)).unwrap_or_default();
+        Self {
+            bytes: Vec::with_capacity(reserved),
+            progress,
+        }
+    }
+}
+
+impl Sink for Whole<'_> {
+    async fn take(&mut self, piece: Bytes) -> Result<(), RegistryError> {
+        self.bytes.extend_from_slice(&piece);
+        (self.progress)(piece.len() as u64);
+        Ok(())
+    }
+}
+
+impl Sink for mpsc::Sender<Bytes> {
+    async fn take(&mut self, piece: Bytes) -> Result<(), RegistryError> {
+        let taken = self.send(piece).await;
+        taken.map_err(|_| RegistryError::Stopped)
+    }
+}
+
 /// Reads a body that has `size` bytes and this digest.
 pub(super) async fn read_exactly(
     response: Response,
     size: u64,
     expected: Digest,
     host: &str,
-    progress: Progress<'_>,
-) -> Result<Vec<u8>, RegistryError> {
+    sink: &mut impl Sink,
+) -> Result<(), RegistryError> {
     let stage = Stage::Blob;
     let lies = |bytes, at_least| RegistryError::Size {
         stage,
@@ -59,25 +98,28 @@ pub(super) async fn read_exactly(
     if let Some(said) = response.content_length().filter(|said| *said != size) {
         return Err(lies(said, false));
     }
-    let reserved = usize::try_from(size.min(RESERVED_BYTES_MAX)).unwrap_or_default();
-    let mut bytes = Vec::with_capacity(reserved);
+    let mut read = 0;
     let mut hash = Context::new(&SHA256);
     let mut pieces = response.bytes_stream();
     while let Some(piece) = pieces.next().await {
         let piece = piece.map_err(|source| network(source, stage, host))?;
-        if bytes.len() as u64 + piece.len() as u64 > size {
+        read += piece.len() as u64;
+        if read > size {
             return Err(lies(size, true));
         }
         hash.update(&piece);
-        bytes.extend_from_slice(&piece);
-        progress(piece.len() as u64);
+        sink.take(piece).await?;
     }
-    if (bytes.len() as u64) < size {
-        return Err(lies(bytes.len() as u64, false));
+    if read < size {
+        return Err(lies(read, false));
     }
-    let got = finished(hash);
+    held(stage, expected, finished(hash))
+}
+
+/// Holds a digest against the one that was named.
+pub(super) fn held(stage: Stage, expected: Digest, got: Digest) -> Result<(), RegistryError> {
     match got == expected {
-        true => Ok(bytes),
+        true => Ok(()),
         false => Err(RegistryError::Digest {
             stage,
             expected,

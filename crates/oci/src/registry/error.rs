@@ -171,6 +171,17 @@ pub enum RegistryError {
         /// Why.
         error: ManifestError,
     },
+    /// Somebody who fetches for us could not.
+    #[error("{kind}: {text}{}", if *.kind == Kind::Here { "" } else { ", says the proxy" })]
+    Proxied {
+        /// Where to look.
+        kind: Kind,
+        /// In the words of whoever it is.
+        text: String,
+    },
+    /// Nobody wants it any more.
+    #[error("it is not fetched any more: nobody waits for it")]
+    Stopped,
     /// It is larger than what is taken, or than what it was said to be.
     #[error("size: the {stage} has {}{bytes} bytes, {why}", if *.at_least { "more than " } else { "" })]
     Size {
@@ -188,5 +199,64 @@ pub enum RegistryError {
 impl From<CredentialsError> for RegistryError {
     fn from(error: CredentialsError) -> Self {
         Self::Kept(error)
+    }
+}
+
+/// Where to look when a registry did not do what it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The reference.
+    Name,
+    /// Who we are to the registry.
+    Credentials,
+    /// The way to it.
+    Network,
+    /// The bytes.
+    Digest,
+    /// What they are.
+    MediaType,
+    /// How many they are.
+    Size,
+    /// This machine, or the one that fetches for it.
+    Here,
+}
+
+impl std::fmt::Display for Kind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Name => "name",
+            Self::Credentials => "credentials",
+            Self::Network => "network",
+            Self::Digest => "digest",
+            Self::MediaType => "media type",
+            Self::Size => "size",
+            Self::Here => "proxy",
+        })
+    }
+}
+
+impl RegistryError {
+    /// Where to look.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Name { .. } => Kind::Name,
+            Self::Credentials { .. } | Self::Challenge { .. } | Self::Kept(_) => Kind::Credentials,
+            Self::Network { .. }
+            | Self::Patience { .. }
+            | Self::TooOften { .. }
+            | Self::Redirect { .. }
+            | Self::Status { .. } => Kind::Network,
+            Self::Digest { .. } => Kind::Digest,
+            Self::MediaType { .. } | Self::Manifest { .. } => Kind::MediaType,
+            Self::Size { .. } => Kind::Size,
+            Self::Proxied { kind, .. } => *kind,
+            Self::NoCryptoProvider
+            | Self::Setup(_)
+            | Self::NoCertificate
+            | Self::Address { .. }
+            | Self::Stopped => Kind::Here,
+        }
     }
 }

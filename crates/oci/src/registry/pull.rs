@@ -1,10 +1,12 @@
 //! Fetching manifests and blobs.
 
+use bytes::Bytes;
 use propeller_model::Digest;
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use tokio::sync::mpsc;
 
 use super::auth::Action;
-use super::body::{Progress, read_at_most, read_exactly};
+use super::body::{Progress, Sink, Whole, held, read_at_most, read_exactly};
 use super::exchange::Request;
 use super::{Registry, RegistryError, Stage, address};
 use crate::Reference;
@@ -28,8 +30,40 @@ pub struct Fetched {
     pub bytes: Vec<u8>,
     /// Their digest.
     pub digest: Digest,
+    /// What the registry calls them.
+    pub media_type: Option<String>,
     /// What they say.
     pub document: Document,
+}
+
+impl Fetched {
+    /// Holds a document against the digest of the reference that led to it, if that has one, and
+    /// reads it.
+    ///
+    /// # Errors
+    ///
+    /// [`RegistryError`].
+    pub fn read(
+        reference: &Reference,
+        bytes: Vec<u8>,
+        media_type: Option<String>,
+    ) -> Result<Self, RegistryError> {
+        let digest = sha256(&bytes);
+        if let Some(expected) = reference.digest() {
+            held(Stage::Manifest, expected, digest)?;
+        }
+        let document = Document::parse(&bytes, media_type.as_deref());
+        let document = document.map_err(|error| RegistryError::Manifest {
+            name: reference.to_string(),
+            error,
+        })?;
+        Ok(Self {
+            bytes,
+            digest,
+            media_type,
+            document,
+        })
+    }
 }
 
 impl Registry {
@@ -43,19 +77,6 @@ impl Registry {
             .await
     }
 
-    /// As [`Registry::document`], or nothing if there is no such manifest.
-    ///
-    /// # Errors
-    ///
-    /// [`RegistryError`].
-    pub async fn find(&self, reference: &Reference) -> Result<Option<Fetched>, RegistryError> {
-        match self.document(reference).await {
-            Ok(fetched) => Ok(Some(fetched)),
-            Err(RegistryError::Name { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Fetches a blob, and holds it against its size and digest.
     ///
     /// # Errors
@@ -67,16 +88,45 @@ impl Registry {
         descriptor: &Descriptor,
         progress: Progress<'_>,
     ) -> Result<Vec<u8>, RegistryError> {
+        let (digest, size) = (descriptor.digest, descriptor.size);
+        let mut whole = Whole::new(size, progress);
+        self.blob_into(reference, digest, size, &mut whole).await?;
+        Ok(whole.bytes)
+    }
+
+    /// As [`Registry::blob`], piece by piece as they come: whoever takes them knows only at the end
+    /// that they are the right ones, and may make the registry wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registry::blob`].
+    pub async fn blob_to(
+        &self,
+        reference: &Reference,
+        digest: Digest,
+        size: u64,
+        mut to: mpsc::Sender<Bytes>,
+    ) -> Result<(), RegistryError> {
+        self.blob_into(reference, digest, size, &mut to).await
+    }
+
+    async fn blob_into(
+        &self,
+        reference: &Reference,
+        digest: Digest,
+        size: u64,
+        sink: &mut impl Sink,
+    ) -> Result<(), RegistryError> {
         let limit = self.options.blob_bytes_max;
-        if descriptor.size > limit {
+        if size > limit {
             return Err(RegistryError::Size {
                 stage: Stage::Blob,
-                bytes: descriptor.size,
+                bytes: size,
                 at_least: false,
                 why: format!("and at most {limit} are fetched"),
             });
         }
-        let fetch = self.fetch_blob(reference, descriptor, progress);
+        let fetch = self.fetch_blob(reference, digest, size, sink);
         self.within(Stage::Blob, reference, fetch).await
     }
 
@@ -106,48 +156,28 @@ impl Registry {
             });
         }
         let bytes = read_at_most(answer, DOCUMENT_BYTES_MAX, stage, host).await?;
-        let got = sha256(&bytes);
-        if let Some(expected) = reference.digest().or(said).filter(|digest| *digest != got) {
-            return Err(RegistryError::Digest {
-                stage,
-                expected,
-                got,
-            });
+        if let Some(said) = said.filter(|_| reference.digest().is_none()) {
+            held(stage, said, sha256(&bytes))?;
         }
-        let document = Document::parse(&bytes, content_type.as_deref());
-        let document = document.map_err(|error| RegistryError::Manifest {
-            name: reference.to_string(),
-            error,
-        })?;
-        Ok(Fetched {
-            bytes,
-            digest: got,
-            document,
-        })
+        Fetched::read(reference, bytes, content_type)
     }
 
     async fn fetch_blob(
         &self,
         reference: &Reference,
-        descriptor: &Descriptor,
-        progress: Progress<'_>,
-    ) -> Result<Vec<u8>, RegistryError> {
+        digest: Digest,
+        size: u64,
+        sink: &mut impl Sink,
+    ) -> Result<(), RegistryError> {
         let answer = self.send(Request {
             reference,
             stage: Stage::Blob,
             action: Action::Pull,
-            url: address(reference, &format!("blobs/{}", descriptor.digest))?,
+            url: address(reference, &format!("blobs/{digest}"))?,
             make: &|http, url| http.get(url),
         });
         let host = reference.host();
-        read_exactly(
-            answer.await?,
-            descriptor.size,
-            descriptor.digest,
-            host,
-            progress,
-        )
-        .await
+        read_exactly(answer.await?, size, digest, host, sink).await
     }
 
     /// Ends what takes too long.

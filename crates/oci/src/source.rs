@@ -1,0 +1,78 @@
+//! Where images come from: a registry, or whoever fetches for us.
+
+use std::pin::Pin;
+
+use crate::Reference;
+use crate::digest::sha256;
+use crate::manifest::Descriptor;
+use crate::registry::{Fetched, Kind, Progress, Registry, RegistryError, Stage};
+
+/// What a source gives, when it is there.
+pub type Coming<'a, T> = Pin<Box<dyn Future<Output = Result<T, RegistryError>> + Send + 'a>>;
+
+/// Gives documents and blobs, held against their digests.
+pub trait Source: Send + Sync {
+    /// What `reference` leads to; see [`Registry::document`].
+    fn document<'a>(&'a self, reference: &'a Reference) -> Coming<'a, Fetched>;
+
+    /// A blob; see [`Registry::blob`].
+    fn blob<'a>(
+        &'a self,
+        reference: &'a Reference,
+        descriptor: &'a Descriptor,
+        progress: Progress<'a>,
+    ) -> Coming<'a, Vec<u8>>;
+}
+
+impl Source for Registry {
+    fn document<'a>(&'a self, reference: &'a Reference) -> Coming<'a, Fetched> {
+        Box::pin(self.document(reference))
+    }
+
+    fn blob<'a>(
+        &'a self,
+        reference: &'a Reference,
+        descriptor: &'a Descriptor,
+        progress: Progress<'a>,
+    ) -> Coming<'a, Vec<u8>> {
+        Box::pin(self.blob(reference, descriptor, progress))
+    }
+}
+
+/// What `reference` leads to, or nothing if there is no such manifest.
+pub(crate) async fn find(
+    source: &dyn Source,
+    reference: &Reference,
+) -> Result<Option<Fetched>, RegistryError> {
+    match source.document(reference).await {
+        Ok(fetched) => Ok(Some(fetched)),
+        Err(error) if error.kind() == Kind::Name => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Holds a blob that somebody has fetched for us against its size and digest.
+///
+/// # Errors
+///
+/// [`RegistryError::Size`] and [`RegistryError::Digest`].
+pub fn checked(bytes: Vec<u8>, descriptor: &Descriptor) -> Result<Vec<u8>, RegistryError> {
+    let stage = Stage::Blob;
+    if bytes.len() as u64 != descriptor.size {
+        return Err(RegistryError::Size {
+            stage,
+            bytes: bytes.len() as u64,
+            at_least: false,
+            why: format!("and its manifest says {}", descriptor.size),
+        });
+    }
+    let (got, expected) = (sha256(&bytes), descriptor.digest);
+    match got == expected {
+        true => Ok(bytes),
+        false => Err(RegistryError::Digest {
+            stage,
+            expected,
+            got,
+        }),
+    }
+}
