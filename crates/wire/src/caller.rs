@@ -1,13 +1,15 @@
 //! The proplet's end of the handshake: announces, then talks in the session it was given.
 
 use std::fmt;
+use std::marker::PhantomData;
 
 use propeller_envelope::Keyring;
 use propeller_model::PropletId;
 
 use crate::channel::Channel;
+use crate::dialogue::{Dialogue, Tasks};
 use crate::frame::{Announce, Answer, Frame, Nonce, Reject, Sealed};
-use crate::message::{FromProplet, ToProplet, decode, encode};
+use crate::message::{ToProplet, decode, encode};
 use crate::session::{Session, Side};
 
 /// Sessions that were offered and not yet used by the manager, newest last.
@@ -15,8 +17,8 @@ const PENDING_MAX: usize = 4;
 /// Answers to one announcement that are listened to: as many instances may serve a channel.
 const ANSWERS_MAX: usize = 4;
 
-/// The sessions of one proplet.
-pub struct Caller {
+/// The sessions of one proplet, in one dialogue.
+pub struct Caller<D = Tasks> {
     id: PropletId,
     keys: Keyring,
     announced: Option<Nonce>,
@@ -25,16 +27,17 @@ pub struct Caller {
     answered: Vec<Nonce>,
     pending: Vec<Session>,
     current: Option<Session>,
+    dialogue: PhantomData<fn() -> D>,
 }
 
 /// What a frame meant.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Heard {
-    /// A session is offered: say [`FromProplet::Hello`] with [`Caller::seal_hello`].
+pub enum Heard<M = ToProplet> {
+    /// A session is offered: say hello with [`Caller::seal_hello`].
     Offered,
     /// The manager said something in the running session.
-    Said(ToProplet),
+    Said(M),
     /// A manager asks who is here: announce yourself.
     Solicited,
     /// A manager that does not have our key answered with one that we do not have.
@@ -45,7 +48,7 @@ pub enum Heard {
     Dropped(&'static str),
 }
 
-impl Caller {
+impl<D: Dialogue> Caller<D> {
     /// A proplet without a session.
     #[must_use]
     pub fn new(id: PropletId, keys: Keyring) -> Self {
@@ -56,6 +59,7 @@ impl Caller {
             answered: Vec::new(),
             pending: Vec::new(),
             current: None,
+            dialogue: PhantomData,
         }
     }
 
@@ -89,17 +93,17 @@ impl Caller {
     }
 
     /// Seals a message in the running session, if there is one.
-    pub fn seal(&mut self, message: &FromProplet) -> Option<(Channel, Vec<u8>)> {
-        seal_in(self.current.as_mut()?, message)
+    pub fn seal(&mut self, message: &D::FromProplet) -> Option<(Channel, Vec<u8>)> {
+        seal_in::<D>(self.current.as_mut()?, message)
     }
 
     /// Seals the first message of the session that was offered last.
-    pub fn seal_hello(&mut self, message: &FromProplet) -> Option<(Channel, Vec<u8>)> {
-        seal_in(self.pending.last_mut()?, message)
+    pub fn seal_hello(&mut self, message: &D::FromProplet) -> Option<(Channel, Vec<u8>)> {
+        seal_in::<D>(self.pending.last_mut()?, message)
     }
 
     /// Takes a frame that came on `channel`.
-    pub fn receive(&mut self, channel: &Channel, bytes: &[u8]) -> Heard {
+    pub fn receive(&mut self, channel: &Channel, bytes: &[u8]) -> Heard<D::ToProplet> {
         match Frame::read(bytes) {
             Ok(Frame::Answer(answer)) => self.answered(answer),
             Ok(Frame::Sealed(sealed)) => self.opened(channel, &sealed),
@@ -109,14 +113,14 @@ impl Caller {
         }
     }
 
-    fn answered(&mut self, answer: Answer) -> Heard {
+    fn answered(&mut self, answer: Answer) -> Heard<D::ToProplet> {
         if answer.proplet != self.id || self.announced != Some(answer.proplet_nonce) {
             return Heard::Dropped("answer to somebody or something else");
         }
         let Some(key) = self.keys.find(answer.key_id) else {
             return Heard::OtherKey;
         };
-        let Some(pair) = answer.authenticate(key) else {
+        let Some(pair) = answer.authenticate(key, D::SUBJECT) else {
             return Heard::Dropped("forged answer");
         };
         if self.answered.contains(&pair.manager_nonce) {
@@ -133,7 +137,7 @@ impl Caller {
         Heard::Offered
     }
 
-    fn opened(&mut self, channel: &Channel, sealed: &Sealed<'_>) -> Heard {
+    fn opened(&mut self, channel: &Channel, sealed: &Sealed<'_>) -> Heard<D::ToProplet> {
         if self.keys.find(sealed.key_id).is_none() {
             return Heard::Unopenable(Reject {
                 proplet: self.id.clone(),
@@ -161,21 +165,16 @@ impl Caller {
     }
 }
 
-fn seal_in(session: &mut Session, message: &FromProplet) -> Option<(Channel, Vec<u8>)> {
-    let channel = match message {
-        FromProplet::Finished(_) | FromProplet::Refused(_) => Channel::Results,
-        FromProplet::Hello(_)
-        | FromProplet::Heartbeat(_)
-        | FromProplet::Started(_)
-        | FromProplet::Fetch(_)
-        | FromProplet::Printed(_)
-        | FromProplet::Goodbye => Channel::Alive,
-    };
+fn seal_in<D: Dialogue>(
+    session: &mut Session,
+    message: &D::FromProplet,
+) -> Option<(Channel, Vec<u8>)> {
+    let channel = D::from_proplet(message);
     let (frame, _) = session.seal(&channel, &encode(message)).ok()?;
     Some((channel, frame))
 }
 
-impl fmt::Debug for Caller {
+impl<D> fmt::Debug for Caller<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Caller")
             .field("id", &self.id)

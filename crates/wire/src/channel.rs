@@ -21,6 +21,12 @@ pub enum Channel {
     Stop,
     /// `control/manager/stop/{proplet}`: to one proplet.
     StopTo(PropletId),
+    /// `registry/proplet`: what proplets ask of a proxy.
+    Ask,
+    /// `registry/server`: from a proxy to every proplet.
+    Serve,
+    /// `registry/server/{proplet}`: from a proxy to one proplet.
+    ServeTo(PropletId),
 }
 
 impl Channel {
@@ -35,6 +41,9 @@ impl Channel {
             Self::StartTo(_) => 5,
             Self::Stop => 6,
             Self::StopTo(_) => 7,
+            Self::Ask => 8,
+            Self::Serve => 9,
+            Self::ServeTo(_) => 10,
         }
     }
 }
@@ -76,25 +85,31 @@ impl Base {
             Channel::StartTo(proplet) => format!("{base}/control/manager/start/{proplet}"),
             Channel::Stop => format!("{base}/control/manager/stop"),
             Channel::StopTo(proplet) => format!("{base}/control/manager/stop/{proplet}"),
+            Channel::Ask => format!("{base}/registry/proplet"),
+            Channel::Serve => format!("{base}/registry/server"),
+            Channel::ServeTo(proplet) => format!("{base}/registry/server/{proplet}"),
         }
     }
 
     /// The channel of a topic, if it is one of ours.
     #[must_use]
     pub fn channel(&self, topic: &str) -> Option<Channel> {
-        let rest = topic.strip_prefix(&self.0)?.strip_prefix("/control/")?;
+        let rest = topic.strip_prefix(&self.0)?.strip_prefix('/')?;
         Some(match rest {
-            "proplet/create" => Channel::Create,
-            "proplet/alive" => Channel::Alive,
-            "proplet/results" => Channel::Results,
-            "manager/start" => Channel::Start,
-            "manager/stop" => Channel::Stop,
+            "control/proplet/create" => Channel::Create,
+            "control/proplet/alive" => Channel::Alive,
+            "control/proplet/results" => Channel::Results,
+            "control/manager/start" => Channel::Start,
+            "control/manager/stop" => Channel::Stop,
+            "registry/proplet" => Channel::Ask,
+            "registry/server" => Channel::Serve,
             _ => {
-                let (verb, proplet) = rest.strip_prefix("manager/")?.split_once('/')?;
+                let (to_all, proplet) = rest.rsplit_once('/')?;
                 let proplet = proplet.parse().ok()?;
-                match verb {
-                    "start" => Channel::StartTo(proplet),
-                    "stop" => Channel::StopTo(proplet),
+                match to_all {
+                    "control/manager/start" => Channel::StartTo(proplet),
+                    "control/manager/stop" => Channel::StopTo(proplet),
+                    "registry/server" => Channel::ServeTo(proplet),
                     _ => return None,
                 }
             }
@@ -133,9 +148,12 @@ mod tests {
             ),
             (Channel::Stop, "m/d/c/ch/control/manager/stop"),
             (
-                Channel::StopTo(edge),
+                Channel::StopTo(edge.clone()),
                 "m/d/c/ch/control/manager/stop/edge-1",
             ),
+            (Channel::Ask, "m/d/c/ch/registry/proplet"),
+            (Channel::Serve, "m/d/c/ch/registry/server"),
+            (Channel::ServeTo(edge), "m/d/c/ch/registry/server/edge-1"),
         ] {
             assert_eq!(base.topic(&channel), topic);
             assert_eq!(base.channel(topic), Some(channel));
@@ -144,6 +162,8 @@ mod tests {
             "",
             "m/d/c/other/control/proplet/create",
             "m/d/c/ch/control/manager/start/a/b",
+            "m/d/c/ch/registry/server/",
+            "m/d/c/chregistry/server",
         ] {
             assert_eq!(base.channel(foreign), None, "{foreign}");
         }

@@ -1,14 +1,16 @@
-//! The manager's end of the handshake: answers announcements, one session per proplet.
+//! The manager's end of the handshake, or a proxy's: answers announcements, one session per proplet.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::marker::PhantomData;
 
 use propeller_envelope::{KeyId, Keyring};
 use propeller_model::PropletId;
 
 use crate::channel::Channel;
+use crate::dialogue::{Dialogue, Tasks};
 use crate::frame::{Announce, Answer, Frame, Nonce, Reject, Sealed, SessionId, solicit};
-use crate::message::{FromProplet, ToProplet, decode, encode};
+use crate::message::{FromProplet, decode, encode};
 use crate::session::{Pair, Session, Side};
 
 /// Sessions offered to one proplet and not yet confirmed.
@@ -16,13 +18,14 @@ const PENDING_MAX: usize = 4;
 /// Proplets without a confirmed session that are remembered.
 const STRANGERS_MAX: usize = 1024;
 
-/// The sessions of one manager instance.
-pub struct Desk {
+/// The sessions of one manager instance, or, in the dialogue about images, of one proxy.
+pub struct Desk<D = Tasks> {
     id: PropletId,
     keys: Keyring,
     peers: HashMap<PropletId, Peer>,
     /// Increases with every announcement, to find the stranger that was quiet longest.
     clock: u64,
+    dialogue: PhantomData<fn() -> D>,
 }
 
 struct Peer {
@@ -40,7 +43,7 @@ struct Peer {
     reason = "it is taken apart where it is returned"
 )]
 #[non_exhaustive]
-pub enum Received {
+pub enum Received<M = FromProplet> {
     /// A proplet announced itself; send it `answer`.
     Announced {
         /// Who.
@@ -55,7 +58,7 @@ pub enum Received {
         /// Who.
         proplet: PropletId,
         /// What.
-        message: FromProplet,
+        message: M,
     },
     /// A proplet without a session could not open a frame we sent it.
     Rejected {
@@ -92,7 +95,7 @@ pub struct Letter {
     pub counter: u64,
 }
 
-impl Desk {
+impl<D: Dialogue> Desk<D> {
     /// A manager instance without sessions.
     #[must_use]
     pub fn new(id: PropletId, keys: Keyring) -> Self {
@@ -101,6 +104,7 @@ impl Desk {
             keys,
             peers: HashMap::new(),
             clock: 0,
+            dialogue: PhantomData,
         }
     }
 
@@ -144,7 +148,12 @@ impl Desk {
     }
 
     /// Takes a frame that came on `channel`. `nonce` must be fresh.
-    pub fn receive(&mut self, channel: &Channel, bytes: &[u8], nonce: Nonce) -> Received {
+    pub fn receive(
+        &mut self,
+        channel: &Channel,
+        bytes: &[u8],
+        nonce: Nonce,
+    ) -> Received<D::FromProplet> {
         match Frame::read(bytes) {
             Ok(Frame::Announce(announce)) => self.announced(announce, nonce),
             Ok(Frame::Sealed(sealed)) => self.opened(channel, &sealed),
@@ -158,20 +167,10 @@ impl Desk {
 
     /// Seals a message for a proplet: in its session, or, as a last resort, in one that it was
     /// offered and did not confirm.
-    pub fn seal(&mut self, proplet: &PropletId, message: &ToProplet) -> Option<Letter> {
+    pub fn seal(&mut self, proplet: &PropletId, message: &D::ToProplet) -> Option<Letter> {
         let peer = self.peers.get_mut(proplet)?;
         let session = peer.current.as_mut().or_else(|| peer.pending.last_mut())?;
-        let channel = match message {
-            ToProplet::Stop(_) => Channel::StopTo(proplet.clone()),
-            ToProplet::Welcome(_)
-            | ToProplet::Start(_)
-            | ToProplet::Beat(_)
-            | ToProplet::Settled(_)
-            | ToProplet::Piece(_)
-            | ToProplet::NoModule(_)
-            | ToProplet::Watch(_)
-            | ToProplet::StartImage(_) => Channel::StartTo(proplet.clone()),
-        };
+        let channel = D::to_proplet(message, proplet);
         let (frame, counter) = session.seal(&channel, &encode(message)).ok()?;
         Some(Letter {
             channel,
@@ -181,7 +180,7 @@ impl Desk {
         })
     }
 
-    fn announced(&mut self, announce: Announce, nonce: Nonce) -> Received {
+    fn announced(&mut self, announce: Announce, nonce: Nonce) -> Received<D::FromProplet> {
         let (key, matches) = match self.keys.find(announce.key_id) {
             Some(key) => (key.clone(), KeyMatch::Ours),
             None => (self.keys.sealing().clone(), KeyMatch::Other),
@@ -204,6 +203,7 @@ impl Desk {
             Some(session) => session.pair().clone(),
             None => {
                 let pair = Pair {
+                    subject: D::SUBJECT,
                     manager: self.id.clone(),
                     proplet: proplet.clone(),
                     proplet_nonce: announce.nonce,
@@ -220,7 +220,7 @@ impl Desk {
         }
     }
 
-    fn opened(&mut self, channel: &Channel, sealed: &Sealed<'_>) -> Received {
+    fn opened(&mut self, channel: &Channel, sealed: &Sealed<'_>) -> Received<D::FromProplet> {
         let Some(peer) = self.peers.get_mut(&sealed.sender) else {
             return Received::Dropped("frame from an unknown proplet");
         };
@@ -248,7 +248,7 @@ impl Desk {
         }
     }
 
-    fn rejected(&self, reject: Reject) -> Received {
+    fn rejected(&self, reject: Reject) -> Received<D::FromProplet> {
         match self.peers.get(&reject.proplet) {
             Some(peer)
                 if peer.current.is_none() && self.keys.find(peer.announced_key).is_none() =>
@@ -294,7 +294,7 @@ impl Peer {
     }
 }
 
-impl fmt::Debug for Desk {
+impl<D> fmt::Debug for Desk<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Desk")
             .field("id", &self.id)

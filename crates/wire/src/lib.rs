@@ -1,6 +1,6 @@
-//! What manager and proplet say to each other, how it is sealed and how it travels.
+//! What manager, proplet and proxy say to each other, how it is sealed and how it travels.
 //!
-//! - [`message`] – the messages, version 1
+//! - [`message`] – the messages about tasks, version 1; [`images`] – those about images
 //! - [`frame`] – the bytes on the broker
 //! - [`session`] – the keys and counters of one conversation
 //! - [`Desk`] and [`Caller`] – the two ends of the handshake, without I/O
@@ -13,7 +13,9 @@
 mod caller;
 mod channel;
 mod desk;
+mod dialogue;
 pub mod frame;
+pub mod images;
 pub mod link;
 pub mod memory;
 pub mod message;
@@ -25,3 +27,4 @@ mod window;
 pub use caller::{Caller, Heard};
 pub use channel::{Base, BaseError, Channel};
 pub use desk::{Desk, KeyMatch, Letter, Received};
+pub use dialogue::{Dialogue, Images, Tasks};

@@ -59,6 +59,8 @@ pub enum Listen {
     AsManager,
     /// What is said to all proplets and to this one.
     AsProplet(propeller_model::PropletId),
+    /// What proplets ask of a proxy.
+    AsProxy,
 }
 
 impl Listen {
@@ -67,8 +69,12 @@ impl Listen {
     pub fn hears(&self, channel: &Channel) -> bool {
         match (self, channel) {
             (Self::AsManager, Channel::Create | Channel::Alive | Channel::Results)
-            | (Self::AsProplet(_), Channel::Start | Channel::Stop) => true,
-            (Self::AsProplet(me), Channel::StartTo(to) | Channel::StopTo(to)) => me == to,
+            | (Self::AsProplet(_), Channel::Start | Channel::Stop | Channel::Serve)
+            | (Self::AsProxy, Channel::Ask) => true,
+            (
+                Self::AsProplet(me),
+                Channel::StartTo(to) | Channel::StopTo(to) | Channel::ServeTo(to),
+            ) => me == to,
             _ => false,
         }
     }
@@ -83,7 +89,10 @@ impl Listen {
                 Channel::Stop,
                 Channel::StartTo(me.clone()),
                 Channel::StopTo(me.clone()),
+                Channel::Serve,
+                Channel::ServeTo(me.clone()),
             ],
+            Self::AsProxy => vec![Channel::Ask],
         }
     }
 }

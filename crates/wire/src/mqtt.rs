@@ -49,6 +49,39 @@ pub struct Options {
     pub keep_alive: Duration,
     /// Largest packet to accept, in bytes.
     pub packet_len_max: u32,
+    /// How much may wait to be sent.
+    pub queues: Queues,
+}
+
+/// How many frames may wait on their way out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Queues {
+    /// In the link.
+    pub link: usize,
+    /// In the client: enough to fill one write, few enough to lose.
+    pub client: usize,
+    /// Not acknowledged by the broker. Debian's mosquitto 2.0.11 queues no more than 100 per client
+    /// at once by default, and a broker that is asked for more only holds them longer.
+    pub unacknowledged: u16,
+}
+
+impl Queues {
+    /// For frames of half a megabyte, which take memory for as long as they wait.
+    pub const BULK: Self = Self {
+        link: 2,
+        client: 2,
+        unacknowledged: 8,
+    };
+}
+
+impl Default for Queues {
+    fn default() -> Self {
+        Self {
+            link: OUTGOING_MAX,
+            client: 256,
+            unacknowledged: 100,
+        }
+    }
 }
 
 impl fmt::Debug for Options {
@@ -86,7 +119,7 @@ pub fn connect(options: &Options, listen: Listen) -> Result<(Link, Carry), Conne
         other => return Err(ConnectError::Qos(other)),
     };
     let dialer = Dialer::new(options, qos).map_err(ConnectError::Tls)?;
-    let (outgoing, from_end) = mpsc::channel(OUTGOING_MAX);
+    let (outgoing, from_end) = mpsc::channel(options.queues.link);
     let (to_end, incoming) = mpsc::channel(INCOMING_MAX);
     let (phase, phases) = watch::channel(Phase::Offline);
     let subscriptions = listen.channels().len();

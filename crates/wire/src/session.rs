@@ -19,9 +19,34 @@ pub enum Side {
     Proplet,
 }
 
-/// Who talks to whom, and with which randomness: everything that makes a session but its key.
+/// What a conversation is about. A session, and an answer that offers one, are nothing in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Subject {
+    /// Tasks: a manager and a proplet.
+    Tasks,
+    /// Images: a proxy, in the place of the manager, and a proplet.
+    Images,
+}
+
+impl Subject {
+    /// What its keys are derived for: answers, and frames.
+    fn labels(self) -> [&'static [u8]; 2] {
+        match self {
+            Self::Tasks => [b"propeller wire v1 answer", b"propeller wire v1 frame"],
+            Self::Images => [
+                b"propeller wire v1 images answer",
+                b"propeller wire v1 images frame",
+            ],
+        }
+    }
+}
+
+/// Who talks to whom about what, and with which randomness: everything that makes a session but its
+/// key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pair {
+    /// What about.
+    pub subject: Subject,
     /// The manager's instance.
     pub manager: PropletId,
     /// The proplet.
@@ -178,16 +203,21 @@ impl Answer {
             manager_nonce: pair.manager_nonce,
             mac: [0; 32],
         };
-        let mac = hmac::sign(&answer_key(key), &answer.write_unauthenticated());
+        let mac = hmac::sign(
+            &answer_key(key, pair.subject),
+            &answer.write_unauthenticated(),
+        );
         answer.mac.copy_from_slice(mac.as_ref());
         answer
     }
 
-    /// The pair that this answer completes, if its author holds `key`.
+    /// The pair that this answer completes, if its author holds `key` and talks about `subject`.
     #[must_use]
-    pub fn authenticate(self, key: &WorkloadKey) -> Option<Pair> {
-        hmac::verify(&answer_key(key), &self.write_unauthenticated(), &self.mac).ok()?;
+    pub fn authenticate(self, key: &WorkloadKey, subject: Subject) -> Option<Pair> {
+        let key = answer_key(key, subject);
+        hmac::verify(&key, &self.write_unauthenticated(), &self.mac).ok()?;
         Some(Pair {
+            subject,
             manager: self.manager,
             proplet: self.proplet,
             proplet_nonce: self.proplet_nonce,
@@ -196,8 +226,9 @@ impl Answer {
     }
 }
 
-fn answer_key(key: &WorkloadKey) -> hmac::Key {
-    let key = key.derive(b"", &[b"propeller wire v1 answer"]);
+fn answer_key(key: &WorkloadKey, subject: Subject) -> hmac::Key {
+    let [answer, _] = subject.labels();
+    let key = key.derive(b"", &[answer]);
     hmac::Key::new(hmac::HMAC_SHA256, key.as_slice())
 }
 
@@ -208,7 +239,8 @@ fn frame_key(key: &WorkloadKey, pair: &Pair, direction: u8) -> aead::LessSafeKey
     let mut names = Vec::new();
     put_id(&mut names, &pair.manager);
     put_id(&mut names, &pair.proplet);
-    let info: [&[u8]; 3] = [b"propeller wire v1 frame", &[direction], &names];
+    let [_, frame] = pair.subject.labels();
+    let info: [&[u8]; 3] = [frame, &[direction], &names];
     let key = key.derive(&salt, &info);
     let key =
         aead::UnboundKey::new(&aead::AES_256_GCM, key.as_slice()).expect("the key is 32 bytes");

@@ -11,7 +11,7 @@ use propeller_envelope::{KeyId, Keyring, WorkloadKey};
 use propeller_model::PropletId;
 use propeller_wire::frame::{Announce, Answer, Frame, Reject, SessionId};
 use propeller_wire::message::{Beat, FromProplet, Heartbeat, ToProplet, Vitals};
-use propeller_wire::session::Pair;
+use propeller_wire::session::{Pair, Subject};
 use propeller_wire::{Caller, Channel, Desk, Heard, Received};
 
 const STEPS: usize = 400;
@@ -276,6 +276,7 @@ impl World {
             .write(),
             (2, Ok(Frame::Announce(announce))) => {
                 let pair = Pair {
+                    subject: Subject::Tasks,
                     manager: "manager-1".parse().unwrap(),
                     proplet: edge(),
                     proplet_nonce: announce.nonce,

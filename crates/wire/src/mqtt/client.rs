@@ -14,12 +14,6 @@ use tokio::net::TcpStream;
 use super::version::{Cause, Version};
 use super::{Options, Scheme, TlsError, v5, v311};
 
-/// Publishes that wait inside the client: enough to fill one write, few enough to lose.
-pub(super) const REQUESTS_MAX: usize = 256;
-/// Unacknowledged publishes. Debian's mosquitto 2.0.11 queues no more than this per client at
-/// once by default, and a broker that is asked for more only holds them longer.
-pub(super) const INFLIGHT_MAX: u16 = 100;
-
 /// Refusals that a person can do something about, in the same words for both versions.
 pub(super) const BAD_PASSWORD: &str = "bad user name or password: check CLIENT_ID and CLIENT_KEY";
 pub(super) const NOT_AUTHORIZED: &str = "not authorized: check CLIENT_ID and CLIENT_KEY";

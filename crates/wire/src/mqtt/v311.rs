@@ -7,8 +7,7 @@ use rumqttc_v4::{
 };
 
 use super::client::{
-    BAD_CLIENT_ID, BAD_PASSWORD, Dial, Failure, Happening, INFLIGHT_MAX, NOT_AUTHORIZED,
-    REQUESTS_MAX, Reached, of_socket,
+    BAD_CLIENT_ID, BAD_PASSWORD, Dial, Failure, Happening, NOT_AUTHORIZED, Reached, of_socket,
 };
 use super::version::Cause;
 
@@ -29,12 +28,14 @@ pub(super) fn open(dial: Dial<'_>) -> (AsyncClient, EventLoop) {
     mqtt.set_keep_alive(seconds);
     // A session that outlived its connection would bring back frames that nobody waits for.
     mqtt.set_clean_session(true);
-    mqtt.set_inflight(INFLIGHT_MAX);
+    mqtt.set_inflight(options.queues.unacknowledged);
     let incoming = usize::try_from(options.packet_len_max).unwrap_or(usize::MAX);
     mqtt.set_max_packet_size(incoming, OUTGOING_PACKET_MAX);
     let reached = dial.reached;
     mqtt.set_socket_connector(move |host, network| reached.clone().connect(host, network));
-    let (client, mut events) = AsyncClient::builder(mqtt).capacity(REQUESTS_MAX).build();
+    let (client, mut events) = AsyncClient::builder(mqtt)
+        .capacity(options.queues.client)
+        .build();
     events.set_network_options(dial.network);
     (client, events)
 }

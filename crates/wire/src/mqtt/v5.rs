@@ -7,8 +7,7 @@ use rumqttc_v5::{
 };
 
 use super::client::{
-    BAD_CLIENT_ID, BAD_PASSWORD, Dial, Failure, Happening, INFLIGHT_MAX, NOT_AUTHORIZED,
-    REQUESTS_MAX, Reached, of_socket,
+    BAD_CLIENT_ID, BAD_PASSWORD, Dial, Failure, Happening, NOT_AUTHORIZED, Reached, of_socket,
 };
 use super::version::Cause;
 
@@ -27,10 +26,12 @@ pub(super) fn open(dial: Dial<'_>) -> (AsyncClient, EventLoop) {
     mqtt.set_network_options(dial.network);
     let reached = dial.reached;
     mqtt.set_socket_connector(move |host, network| reached.clone().connect(host, network));
-    mqtt.set_outgoing_inflight_upper_limit(INFLIGHT_MAX);
+    mqtt.set_outgoing_inflight_upper_limit(options.queues.unacknowledged);
     // Last, because every other connect property resets it to 10 KiB.
     mqtt.set_incoming_packet_size_limit(IncomingPacketSizeLimit::Bytes(options.packet_len_max));
-    AsyncClient::builder(mqtt).capacity(REQUESTS_MAX).build()
+    AsyncClient::builder(mqtt)
+        .capacity(options.queues.client)
+        .build()
 }
 
 pub(super) fn happening(event: Event) -> Happening {

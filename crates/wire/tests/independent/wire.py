@@ -82,8 +82,14 @@ def answer(manager, proplet, key, proplet_nonce, manager_nonce, mac_key):
     return fields + [("mac", hmac.digest(mac_key, join(fields), "sha256"))]
 
 
-def answer_key(key):
-    return derive(key, b"", b"propeller wire v1 answer")
+LABELS = {
+    "tasks": (b"propeller wire v1 answer", b"propeller wire v1 frame"),
+    "images": (b"propeller wire v1 images answer", b"propeller wire v1 images frame"),
+}
+
+
+def answer_key(key, subject="tasks"):
+    return derive(key, b"", LABELS[subject][0])
 
 
 def sealed_head(key, session, sender, counter):
@@ -160,7 +166,8 @@ LAYOUT = {
 
 
 class Pair:
-    def __init__(self, manager, proplet, proplet_nonce, manager_nonce):
+    def __init__(self, manager, proplet, proplet_nonce, manager_nonce, subject="tasks"):
+        self.subject = subject
         self.manager, self.proplet = manager, proplet
         self.proplet_nonce, self.manager_nonce = proplet_nonce, manager_nonce
 
@@ -169,7 +176,7 @@ class Pair:
         return hashlib.sha256(label + self.proplet_nonce + self.manager_nonce).digest()[:8]
 
     def key(self, key, direction):
-        info = b"propeller wire v1 frame" + u8(direction) + name(self.manager) + name(self.proplet)
+        info = LABELS[self.subject][1] + u8(direction) + name(self.manager) + name(self.proplet)
         return derive(key, self.proplet_nonce + self.manager_nonce, info)
 
     def sender(self, direction):
@@ -242,11 +249,11 @@ def flip(data, at):
 class Parts:
     """What a vector's frames are made from."""
 
-    def __init__(self, vector, manager="manager-1", proplet="edge-1"):
+    def __init__(self, vector, manager="manager-1", proplet="edge-1", subject="tasks"):
         self.vector = vector
         self.key = self.random("key")
         nonces = self.random("proplet nonce"), self.random("manager nonce")
-        self.pair = Pair(manager, proplet, *nonces)
+        self.pair = Pair(manager, proplet, *nonces, subject)
 
     def random(self, label, length=32):
         return entropy(self.vector, label, length)
@@ -271,7 +278,7 @@ class Parts:
             changes.get("key_id", key_id(self.key)),
             pair.proplet_nonce,
             pair.manager_nonce,
-            changes.get("mac_key", answer_key(self.key)),
+            changes.get("mac_key", answer_key(self.key, pair.subject)),
         )
 
 
@@ -389,6 +396,12 @@ def answers():
     yield answer_vector(p, "forged", "The MAC leaves the head out.", join(fields[:-1]) + mac)
     p = Parts("answer-forged-zero-mac")
     yield answer_vector(p, "forged", "The MAC is zero.", join(p.answer()[:-1]) + bytes(32))
+    p = Parts("answer-right-images", "proxy-1", subject="images")
+    yield answer_vector(p, "ok", "A proxy answers.", join(p.answer()))
+    p = Parts("answer-forged-subject", "proxy-1", subject="images")
+    data = join(p.answer())
+    p.pair.subject = "tasks"
+    yield answer_vector(p, "forged", "A proxy's answer is read as a manager's.", data)
     yield from changed_answers()
 
 
@@ -408,7 +421,12 @@ def changed_answer(index, field):
 
 
 def answer_vector(p, expect, comment, data):
-    return vector(p.vector, "answer", expect, comment, [data], key=p.key.hex())
+    return vector(p.vector, "answer", expect, comment, [data], key=p.key.hex(), **about(p))
+
+
+def about(p):
+    """The subject, where it is not tasks."""
+    return {} if p.pair.subject == "tasks" else {"subject": p.pair.subject}
 
 
 # Session vectors
@@ -450,6 +468,7 @@ class Story:
             "key": self.p.key.hex(),
             "pair": json.dumps(self.p.pair.shown(), separators=(",", ":")),
             "reader": reader,
+            **about(self.p),
             "step": [json.dumps(step, separators=(",", ":")) for step in self.steps],
         }
         name = self.p.vector
@@ -479,6 +498,12 @@ def right_sessions():
     for counter in (255, 256, 2**32, 2**63, 2**64 - 2):
         s.says(2, counter, str(counter).encode())
     yield s.told("Counters fill 8 bytes, and the last that is ever sent is 2^64 - 2.")
+    s = Story("session-ok-images-to-proplet", TO_PROPLET, manager="proxy-1", subject="images")
+    for counter, topic in enumerate((10, 9)):
+        s.says(topic, counter, f"to the proplet {counter}".encode())
+    yield s.told("A proxy seals two messages, on every topic of its own.")
+    s = Story("session-ok-images-to-proxy", TO_MANAGER, manager="proxy-1", subject="images")
+    yield s.says(8, 0, b"to the proxy").told("A proplet seals a message for a proxy.")
 
 
 def repeated_sessions():
@@ -562,6 +587,11 @@ def forged_keys():
         key = Pair(**values).key(s.p.key, TO_PROPLET)
         s.forged(5, s.seal(5, 0, b"x", frame_key=key))
         yield s.told(f"The key is that of a pair with another {what.replace('_', ' ')}.")
+    s = Story("session-forged-subject", TO_PROPLET)
+    pair = s.p.pair
+    images = Pair(pair.manager, pair.proplet, pair.proplet_nonce, pair.manager_nonce, "images")
+    s.forged(5, s.seal(5, 0, b"x", frame_key=images.key(s.p.key, TO_PROPLET)))
+    yield s.told("The key is that of a session about images.")
     s = Story("session-forged-names-swapped", TO_PROPLET)
     pair = s.p.pair
     swapped = Pair(pair.proplet, pair.manager, pair.proplet_nonce, pair.manager_nonce)
@@ -626,7 +656,8 @@ def check_frame(values, bodies):
 def check_answer(values, bodies):
     key = bytes.fromhex(values["key"][0])
     kind, fields = read(bodies[0])
-    mac = hmac.digest(answer_key(key), bodies[0][:-32], "sha256")
+    subject = values.get("subject", ["tasks"])[0]
+    mac = hmac.digest(answer_key(key, subject), bodies[0][:-32], "sha256")
     result = "ok" if kind == "answer" and fields["mac"] == mac else "forged"
     return None if [result] == values["expect"] else f"got {result}"
 
@@ -634,7 +665,8 @@ def check_answer(values, bodies):
 def check_session(values, bodies):
     shown_pair = json.loads(values["pair"][0])
     nonces = [bytes.fromhex(shown_pair[side + "_nonce"]) for side in ("proplet", "manager")]
-    pair = Pair(shown_pair["manager"], shown_pair["proplet"], *nonces)
+    subject = values.get("subject", ["tasks"])[0]
+    pair = Pair(shown_pair["manager"], shown_pair["proplet"], *nonces, subject)
     direction = TO_PROPLET if values["reader"] == ["proplet"] else TO_MANAGER
     reader = Reader(bytes.fromhex(values["key"][0]), pair, direction)
     for step, body in zip(map(json.loads, values["step"]), bodies, strict=True):

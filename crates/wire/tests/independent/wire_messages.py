@@ -151,10 +151,38 @@ def outputs():
     yield "exit-code-largest", largest, "The exit code is the largest."
 
 
+# ToProxy and FromProxy
+
+
+def to_proxy():
+    yield "hello", variant(0), "A hello."
+    ask = varint(2**64 - 1)
+    image = blob("http://127.0.0.1:5000/me/add@sha256:" + digest(b"image").hex())
+    yield "document", variant(1, ask, image), "A manifest is asked for."
+    for name, again in (("chunks", False), ("chunks-again", True)):
+        body = ask + image + digest(b"blob") + varint(2**40) + seq([varint(0), varint(300)])
+        yield name, variant(2, body, flag(again)), "Two chunks are asked for."
+    yield "forget", variant(3, varint(300)), "It is not wanted any more."
+
+
+def from_proxy():
+    yield "welcome", variant(0, varint(512_000)), "A welcome with chunks of 512,000 bytes."
+    for name, kind in (("document", blob("application/json")), ("document-unnamed", None)):
+        body = varint(300) + option(kind) + blob(b"{}")
+        yield name, variant(1, body), "A manifest."
+    yield "chunk", variant(2, varint(300), varint(2**32 - 1), blob(b"chunk")), "The last chunk ever."
+    yield "progress", variant(3, varint(300), varint(2**40)), "A tebibyte is there."
+    reasons = ["name", "credentials", "network", "digest", "media-type", "size", "busy", "refused"]
+    for place, reason in enumerate(reasons + ["proxy"]):
+        failed = variant(4, varint(1), variant(place), blob("in words"))
+        yield f"failed-{reason}", failed, f"Failed: {reason.replace('-', ' ')}."
+
+
 def right():
     """(vector, type, bytes, comment) of every message that decodes."""
     groups = [("ToProplet", "to-proplet", to_proplet), ("FromProplet", "from-proplet", from_proplet)]
     groups += [("Input", "input", inputs), ("Output", "output", outputs)]
+    groups += [("ToProxy", "to-proxy", to_proxy), ("FromProxy", "from-proxy", from_proxy)]
     for kind, prefix, group in groups:
         for name, plain, comment in group():
             yield f"message-{prefix}-{name}", kind, plain, comment
@@ -164,7 +192,7 @@ def wrong():
     """(vector, type, bytes, comment) of every message that does not."""
     stop = variant(2, attempt(3))
     cases = [("empty", "ToProplet", b"", "There are no bytes.")]
-    cases += [("variant-to-proplet", "ToProplet", variant(8), "There is no variant 8.")]
+    cases += [("variant-to-proplet", "ToProplet", variant(9), "There is no variant 9.")]
     cases += [("variant-from-proplet", "FromProplet", variant(8), "There is no variant 8.")]
     cases += [("trailing", "ToProplet", stop + b"\0", "A zero byte follows the message.")]
     cases += [("cut", "ToProplet", stop[:-1], "The attempt's number is missing.")]
@@ -195,5 +223,14 @@ def wrong():
     cases += [("count-huge", "ToProplet", huge, "A list says that it has 2^60 entries.")]
     huge = variant(5, digest(b"module"), varint(0), varint(1), varint(2**60))
     cases += [("length-huge", "ToProplet", huge, "A byte string says that it has 2^60 bytes.")]
+    cases += [("variant-to-proxy", "ToProxy", variant(4), "There is no variant 4.")]
+    cases += [("variant-from-proxy", "FromProxy", variant(5), "There is no variant 5.")]
+    reason_9 = variant(4, varint(1), variant(9), blob(""))
+    cases += [("reason", "FromProxy", reason_9, "There is no reason 9.")]
+    wide = variant(2, varint(1), varint(2**32), blob(b""))
+    cases += [("chunk-wide", "FromProxy", wide, "The chunk's number has 33 bits.")]
+    cut = variant(2, varint(1), blob("a/b"), digest(b"blob"), varint(1), seq([varint(0)]))
+    cases += [("chunks-cut", "ToProxy", cut, "Whether it is asked again is missing.")]
+    cases += [("trailing-proxy", "ToProxy", variant(0) + b"\0", "A zero byte follows the message.")]
     for name, kind, plain, comment in cases:
         yield f"message-malformed-{name}", kind, plain, comment

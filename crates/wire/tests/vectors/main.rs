@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod file;
+mod proxy;
 mod samples;
 
 use std::io::Write;
@@ -14,7 +15,7 @@ use propeller_wire::Channel;
 use propeller_wire::frame::{
     Announce, Answer, FRAME_LEN_MAX, Frame, FrameError, Reject, looks_like_frame, solicit,
 };
-use propeller_wire::session::{Pair, Session, SessionError, Side};
+use propeller_wire::session::{Pair, Session, SessionError, Side, Subject};
 use serde_json::{Value, json};
 
 fn text(bytes: &[u8]) -> String {
@@ -101,7 +102,7 @@ fn check_answer(file: &File) {
     let Ok(Frame::Answer(answer)) = Frame::read(body) else {
         panic!("no answer")
     };
-    match answer.authenticate(&key) {
+    match answer.authenticate(&key, subject(file)) {
         Some(pair) => {
             assert_eq!(file.field("expect"), "ok");
             assert_eq!(text(&Answer::authentic(&key, &pair).write()), text(body));
@@ -153,11 +154,21 @@ fn key(file: &File) -> WorkloadKey {
     WorkloadKey::from_bytes(hex(file.field("key")).try_into().unwrap())
 }
 
+/// What a vector is about: tasks, unless it says something else.
+fn subject(file: &File) -> Subject {
+    match &*file.fields("subject") {
+        [] => Subject::Tasks,
+        ["images"] => Subject::Images,
+        other => panic!("no subject {other:?}"),
+    }
+}
+
 fn pair(file: &File) -> Pair {
     let pair: Value = serde_json::from_str(file.field("pair")).unwrap();
     let name = |field: &str| pair[field].as_str().unwrap().parse().unwrap();
     let nonce = |field: &str| hex(pair[field].as_str().unwrap()).try_into().unwrap();
     Pair {
+        subject: subject(file),
         manager: name("manager"),
         proplet: name("proplet"),
         proplet_nonce: nonce("proplet_nonce"),
@@ -174,6 +185,9 @@ fn channel(code: u64, proplet: &PropletId) -> Channel {
         5 => Channel::StartTo(proplet.clone()),
         6 => Channel::Stop,
         7 => Channel::StopTo(proplet.clone()),
+        8 => Channel::Ask,
+        9 => Channel::Serve,
+        10 => Channel::ServeTo(proplet.clone()),
         _ => panic!("no topic {code}"),
     };
     assert_eq!(u64::from(channel.code()), code);

@@ -18,6 +18,7 @@ use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
 use crate::file::File;
+use crate::proxy::{from_proxy, to_proxy};
 
 /// The names of all vectors of messages that decode, without `message-`.
 pub(crate) fn names() -> Vec<String> {
@@ -27,7 +28,15 @@ pub(crate) fn names() -> Vec<String> {
         .map(|(name, _)| format!("input-{name}"))
         .into_iter();
     let parts = parts.chain(outputs().map(|(name, _)| format!("output-{name}")));
-    to.chain(from).chain(parts).collect()
+    let proxy = to_proxy()
+        .into_iter()
+        .map(|(name, _)| format!("to-proxy-{name}"));
+    let proxy = proxy.chain(
+        from_proxy()
+            .into_iter()
+            .map(|(name, _)| format!("from-proxy-{name}")),
+    );
+    to.chain(from).chain(parts).chain(proxy).collect()
 }
 
 pub(crate) fn check(file: &File) {
@@ -45,8 +54,17 @@ pub(crate) fn check(file: &File) {
             outputs().map(|(n, v)| (format!("output-{n}"), v)),
             expected,
         ),
+        "ToProxy" => check_as(file, prefixed("to-proxy", to_proxy()), expected),
+        "FromProxy" => check_as(file, prefixed("from-proxy", from_proxy()), expected),
         other => panic!("no message type {other}"),
     }
+}
+
+fn prefixed<T>(prefix: &str, values: Vec<(&str, T)>) -> Vec<(String, T)> {
+    let values = values.into_iter();
+    values
+        .map(|(name, value)| (format!("{prefix}-{name}"), value))
+        .collect()
 }
 
 fn named<T>(values: Vec<T>, name: fn(&T) -> String) -> Vec<(String, T)> {
