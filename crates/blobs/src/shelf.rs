@@ -1,0 +1,298 @@
+//! All blobs: which there are, how much room they take, who goes first.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+
+use propeller_envelope::Keyring;
+use propeller_model::Digest;
+use zeroize::Zeroizing;
+
+use crate::blob::{Blob, BlobError, Layout, Writing, remove};
+
+/// How a file is called that is not whole.
+const PART: &str = "part";
+
+/// Where blobs are kept, for whom, and how many.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A folder for nothing else; it is made if need be.
+    pub folder: PathBuf,
+    /// Whose they are: bound into every envelope.
+    pub owner: String,
+    /// Bytes of all files together, sealed.
+    pub bytes_max: u64,
+    /// Bytes in every piece but the last of a blob. Blobs in pieces of another length are forgotten.
+    pub piece_len: u32,
+}
+
+/// The blobs in one folder. Whoever opens it has seen to it that nobody else does.
+#[derive(Debug)]
+pub struct Blobs {
+    folder: PathBuf,
+    owner: Arc<str>,
+    bytes_max: u64,
+    piece_len: u32,
+    keys: RwLock<Keyring>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    kept: HashMap<Digest, Kept>,
+    /// Bytes of what is kept, and of what is on its way.
+    used: u64,
+    /// Counts up with every use, which is the order of who goes first.
+    uses: u64,
+    /// Names files that are not whole.
+    parts: u64,
+}
+
+#[derive(Debug)]
+struct Kept {
+    file_len: u64,
+    used: u64,
+}
+
+/// Room for one blob, until it is dropped or kept.
+#[derive(Debug)]
+pub(crate) struct Room {
+    shelf: Arc<Blobs>,
+    bytes: u64,
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let mut state = self.shelf.lock();
+        state.used = state.used.saturating_sub(self.bytes);
+    }
+}
+
+impl Blobs {
+    /// Opens a folder, forgets what is not whole, and what there is no more room for.
+    ///
+    /// # Errors
+    /// The disk.
+    pub fn open(options: Options, keys: Keyring) -> io::Result<Arc<Self>> {
+        let Options {
+            folder,
+            owner,
+            bytes_max,
+            piece_len,
+        } = options;
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&folder)?;
+        let blobs = Self {
+            owner: owner.into(),
+            bytes_max,
+            piece_len: piece_len.max(1),
+            keys: RwLock::new(keys),
+            state: Mutex::default(),
+            folder,
+        };
+        blobs.read()?;
+        Ok(Arc::new(blobs))
+    }
+
+    /// Takes other keys into use. What opens with none of them is forgotten when it is next wanted.
+    pub fn rekey(&self, keys: Keyring) {
+        *self.keys.write().expect("nothing panics with it") = keys;
+    }
+
+    /// The keys in use.
+    #[must_use]
+    pub fn keys(&self) -> Keyring {
+        self.keys.read().expect("nothing panics with it").clone()
+    }
+
+    /// A blob that is kept, used now.
+    #[must_use]
+    pub fn get(&self, digest: Digest, len: u64) -> Option<Arc<Blob>> {
+        let layout = self.layout(digest, len);
+        let mut state = self.lock();
+        state.uses += 1;
+        let now = state.uses;
+        let kept = state.kept.get_mut(&digest)?;
+        if kept.file_len != layout.file_len() {
+            return None;
+        }
+        kept.used = now;
+        let Ok(file) = File::open(self.path(digest)) else {
+            state.forget(digest);
+            return None;
+        };
+        Some(Arc::new(Blob {
+            layout,
+            file,
+            owner: self.owner(),
+        }))
+    }
+
+    /// A blob that is kept, as a whole. What does not open is forgotten. It blocks.
+    #[must_use]
+    pub fn whole(&self, digest: Digest, len: u64) -> Option<Zeroizing<Vec<u8>>> {
+        let blob = self.get(digest, len)?;
+        let keys = self.keys();
+        let mut whole = Zeroizing::new(Vec::with_capacity(usize::try_from(len).ok()?));
+        for index in 0..blob.count() {
+            match blob.piece(&keys, index) {
+                Ok(piece) => whole.extend_from_slice(&piece),
+                Err(error) => {
+                    tracing::warn!(%digest, error = %error, "a blob of the cache is forgotten");
+                    self.remove(digest);
+                    return None;
+                }
+            }
+        }
+        Some(whole)
+    }
+
+    /// Begins to write a blob; others go to make room for it.
+    ///
+    /// # Errors
+    /// See [`BlobError`].
+    pub fn begin(self: &Arc<Self>, digest: Digest, len: u64) -> Result<Writing, BlobError> {
+        let layout = self.layout(digest, len);
+        let bytes = layout.file_len();
+        let bytes_max = self.bytes_max;
+        if bytes > bytes_max {
+            return Err(BlobError::TooLarge { len, bytes_max });
+        }
+        let (room, number) = {
+            let mut state = self.lock();
+            self.make_room(&mut state, bytes);
+            if state.used.saturating_add(bytes) > bytes_max {
+                return Err(BlobError::Full);
+            }
+            state.used += bytes;
+            state.parts += 1;
+            let shelf = Arc::clone(self);
+            (Room { shelf, bytes }, state.parts)
+        };
+        let path = self.folder.join(format!("{number}.{PART}"));
+        Writing::new(Arc::clone(self), self.keys(), layout, room, path)
+    }
+
+    /// Writes a blob that is here as a whole. It blocks.
+    ///
+    /// # Errors
+    /// See [`BlobError`].
+    pub fn put(self: &Arc<Self>, digest: Digest, bytes: &[u8]) -> Result<(), BlobError> {
+        let mut writing = self.begin(digest, bytes.len() as u64)?;
+        let pieces = bytes.chunks(self.piece_len as usize);
+        for piece in pieces.chain(bytes.is_empty().then_some(bytes)) {
+            writing.push(piece)?;
+        }
+        writing.keep()
+    }
+
+    /// Forgets a blob.
+    pub fn remove(&self, digest: Digest) {
+        let mut state = self.lock();
+        state.forget(digest);
+        remove(&self.path(digest));
+    }
+
+    /// Bytes of all files, and of those that are on their way.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.lock().used
+    }
+
+    pub(crate) fn owner(&self) -> Arc<str> {
+        Arc::clone(&self.owner)
+    }
+
+    /// Puts a whole file on the shelf, with the room that it has already.
+    pub(crate) fn keep(&self, blob: &Blob, part: &Path, mut room: Room) -> Result<(), BlobError> {
+        let Layout { digest, .. } = blob.layout;
+        {
+            let mut state = self.lock();
+            fs::rename(part, self.path(digest))?;
+            // Another one may have been there first: its file is gone with the new one's name.
+            state.forget(digest);
+            state.uses += 1;
+            let kept = Kept {
+                file_len: room.bytes,
+                used: state.uses,
+            };
+            state.kept.insert(digest, kept);
+            room.bytes = 0;
+        }
+        drop(room);
+        Ok(())
+    }
+
+    fn layout(&self, digest: Digest, len: u64) -> Layout {
+        Layout {
+            digest,
+            len,
+            piece_len: self.piece_len,
+        }
+    }
+
+    /// The file of a whole blob.
+    fn path(&self, digest: Digest) -> PathBuf {
+        let digest = digest.to_string();
+        let hex = digest.rsplit(':').next().unwrap_or_default();
+        self.folder.join(format!("{hex}.{}", self.piece_len))
+    }
+
+    /// Lets the blobs go that were not used for longest, until there is room.
+    fn make_room(&self, state: &mut State, bytes: u64) {
+        while state.used.saturating_add(bytes) > self.bytes_max {
+            let oldest = state.kept.iter().min_by_key(|(_, kept)| kept.used);
+            let Some(digest) = oldest.map(|(digest, _)| *digest) else {
+                return;
+            };
+            state.forget(digest);
+            remove(&self.path(digest));
+        }
+    }
+
+    /// Reads what an earlier process has left: what it wrote first goes first.
+    fn read(&self) -> io::Result<()> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.folder)? {
+            let path = entry?.path();
+            let meta = fs::metadata(&path)?;
+            match self.digest_of(&path) {
+                Some(digest) => found.push((meta.modified()?, digest, meta.len())),
+                None if meta.is_file() => remove(&path),
+                None => {}
+            }
+        }
+        found.sort_unstable_by_key(|(written, ..)| *written);
+        let mut state = self.lock();
+        for (_, digest, file_len) in found {
+            state.uses += 1;
+            state.used += file_len;
+            let used = state.uses;
+            state.kept.insert(digest, Kept { file_len, used });
+        }
+        self.make_room(&mut state, 0);
+        Ok(())
+    }
+
+    /// The digest that a file is named by, if it is one of ours and in pieces as we want them.
+    fn digest_of(&self, path: &Path) -> Option<Digest> {
+        let hex = path.file_stem()?.to_str()?;
+        let digest: Digest = format!("sha256:{hex}").parse().ok()?;
+        (self.path(digest) == path).then_some(digest)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("keeping the books does not panic")
+    }
+}
+
+impl State {
+    fn forget(&mut self, digest: Digest) {
+        if let Some(kept) = self.kept.remove(&digest) {
+            self.used = self.used.saturating_sub(kept.file_len);
+        }
+    }
+}
