@@ -20,6 +20,7 @@ pub const SCHEMA: Schema = Schema {
     prefix: "MANAGER",
     shared: shared::KEYS,
     own: &[
+        shared::REQUIRE_SIGNATURE,
         Key::new(
             "log_level",
             &[],

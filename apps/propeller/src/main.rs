@@ -30,6 +30,8 @@ enum Verb {
     Manager(services::Args),
     /// Start a proplet
     Proplet(services::Args),
+    /// Start a proxy, which fetches images for proplets that cannot
+    Proxy(services::Args),
     /// Start the embedded MQTT broker
     Broker(services::Args),
     /// Print a document that is generated from the code
@@ -76,6 +78,7 @@ async fn dispatch(cli: Cli) -> ExitCode {
         Verb::Up(args) => up::up(&args).await,
         Verb::Manager(args) => services::manager(&args).await,
         Verb::Proplet(args) => services::proplet(&args).await,
+        Verb::Proxy(args) => services::proxy(&args).await,
         Verb::Broker(args) => services::broker(&args).await,
         Verb::Print(args) => print::print(&args, Cli::command()),
         Verb::Client(verb) => {

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use propeller_broker::Options;
 use propeller_manager::Manager;
 use propeller_proplet::{Proplet, log};
+use propeller_proxy::Proxy;
 use propeller_settings::service::{Asked, rekey, until_stopped};
 use propeller_settings::{Key, Kind, Schema, Settings};
 
@@ -64,6 +65,11 @@ pub async fn proplet(args: &Args) -> ExitCode {
     ended(serve_proplet(args).await)
 }
 
+/// Runs a proxy until it is told to stop.
+pub async fn proxy(args: &Args) -> ExitCode {
+    ended(serve_proxy(args).await)
+}
+
 /// Runs the broker until it is told to stop.
 pub async fn broker(args: &Args) -> ExitCode {
     ended(serve_broker(args).await)
@@ -100,6 +106,21 @@ async fn serve_proplet(args: &Args) -> Result<(), String> {
     let keys = || args.keys(propeller_proplet::config::SCHEMA);
     until_stopped(|| rekey(keys(), |keys| proplet.rekey(keys))).await?;
     proplet.stop().await;
+    Ok(())
+}
+
+async fn serve_proxy(args: &Args) -> Result<(), String> {
+    let Some(settings) = settings(args, propeller_proxy::config::SCHEMA)? else {
+        return Ok(());
+    };
+    let warnings = settings.warnings.clone();
+    let config = propeller_proxy::Config::from_settings(settings).map_err(|e| e.to_string())?;
+    log::start(&config.log_level)?;
+    warn(&warnings);
+    let proxy = Proxy::start(config).await.map_err(|e| chain(&e))?;
+    let keys = || args.keys(propeller_proxy::config::SCHEMA);
+    until_stopped(|| rekey(keys(), |keys| proxy.rekey(keys))).await?;
+    proxy.stop().await;
     Ok(())
 }
 

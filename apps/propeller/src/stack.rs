@@ -9,6 +9,7 @@ use propeller_broker::{Broker, Options};
 use propeller_envelope::WorkloadKey;
 use propeller_manager::Manager;
 use propeller_proplet::Proplet;
+use propeller_proxy::Proxy;
 use propeller_settings::{Settings, SettingsError, Sources};
 
 /// Why a stack does not start.
@@ -24,6 +25,9 @@ pub enum StackError {
     /// A proplet.
     #[error("cannot start a proplet")]
     Proplet(#[from] propeller_proplet::StartError),
+    /// A proxy.
+    #[error("cannot start a proxy")]
+    Proxy(#[from] propeller_proxy::StartError),
     /// Settings that do not fit.
     #[error("the settings are wrong")]
     Settings(#[from] SettingsError),
@@ -141,6 +145,25 @@ impl Part {
         let mut config = propeller_proplet::Config::from_settings(settings)?;
         config.program = program.unwrap_or(config.program);
         Ok(config)
+    }
+
+    /// Starts a proxy.
+    ///
+    /// # Errors
+    /// See [`StackError`].
+    pub async fn proxy(self) -> Result<Proxy, StackError> {
+        Ok(Proxy::start(self.proxy_config()?).await?)
+    }
+
+    /// The configuration of a proxy; it has no `/health` unless it is told where.
+    ///
+    /// # Errors
+    /// Settings that do not fit.
+    pub fn proxy_config(mut self) -> Result<propeller_proxy::Config, SettingsError> {
+        let port = self.flags.entry("http_port".to_owned());
+        port.or_insert_with(|| "0".to_owned());
+        let settings = Settings::load(propeller_proxy::config::SCHEMA, "proxy", &self.sources());
+        propeller_proxy::Config::from_settings(settings)
     }
 
     fn sources(self) -> Sources {

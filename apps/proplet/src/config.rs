@@ -14,7 +14,7 @@ use propeller_settings::{Key, Kind, Schema, Settings, SettingsError, program, sh
 use propeller_wire::mqtt::Options;
 
 use crate::engine::{self, BUILT_IN, Engine};
-use crate::images::ImagesConfig;
+use crate::images::{ImagesConfig, PullFrom};
 use crate::isolation::{External, Isolation, Template};
 use crate::limits::Ceilings;
 use crate::policy::Policy;
@@ -28,6 +28,7 @@ pub const SCHEMA: Schema = Schema {
     prefix: "PROPLET",
     shared: shared::KEYS,
     own: &[
+        shared::REQUIRE_SIGNATURE,
         Key::new(
             "log_level",
             &[],
@@ -232,6 +233,13 @@ pub const SCHEMA: Schema = Schema {
             "Layers of an image that are fetched at a time.",
         ),
         Key::new(
+            "pull_from",
+            &[],
+            Kind::Text,
+            Some("auto"),
+            "Who fetches images: `proxy`, `registry`, which is the proplet itself, or `auto`: a proxy if there is one, and else the proplet.",
+        ),
+        Key::new(
             "image_keys",
             &[],
             Kind::Text,
@@ -351,6 +359,7 @@ impl Config {
                 layers_at_once: usize::try_from(s.number("pull_concurrent_limit", 1, 64))
                     .unwrap_or(1),
                 module_bytes_max: s.bytes("max_module"),
+                from: s.parse("pull_from", str::parse).unwrap_or(PullFrom::Auto),
             },
             about: words::read(s),
         };

@@ -10,7 +10,7 @@ pub(crate) const QUICK_LEN_MAX: u64 = 256 * 1024;
 
 /// A module as it has come.
 #[derive(Debug)]
-pub enum Delivered {
+pub(crate) enum Delivered {
     /// In an envelope, from the manager.
     Sealed(Bytes),
     /// Open, out of an image that was held against its digest.

@@ -1,5 +1,5 @@
-//! Modules out of images, fetched by the proplet itself: each once, however many attempts want it,
-//! and kept in memory for the next.
+//! Modules out of images, fetched from their registry or by way of a proxy: each once, however many
+//! attempts want it, and kept in memory for the next.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
@@ -8,13 +8,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use propeller_model::Digest;
 use propeller_oci::crypt::PrivateKey;
-use propeller_oci::image::{PullOptions, pull, resolve};
-use propeller_oci::{Reference, Registry, RegistryError, chain, sha256, signatures};
+use propeller_oci::image::{ImageError, PullOptions, pull, resolve};
+use propeller_oci::registry::{Kind, SILENTLY};
+use propeller_oci::signatures::SignatureError;
+use propeller_oci::{Reference, Registry, RegistryError, Source, chain, sha256, signatures};
 use propeller_settings::Images as Settings;
-use tokio::sync::{OnceCell, Semaphore};
-use tracing::info;
+use tokio::sync::{OnceCell, Semaphore, mpsc, watch};
+use tracing::{info, warn};
 
 use crate::cache::Modules;
+use crate::courier::{Order, Via};
 
 /// Images on their way at the same time: each is in memory as a whole, packed and unpacked.
 const PULLS_MAX: usize = 2;
@@ -35,12 +38,65 @@ pub struct ImagesConfig {
     pub layers_at_once: usize,
     /// Largest module, in bytes.
     pub module_bytes_max: u64,
+    /// Who fetches.
+    pub from: PullFrom,
+}
+
+/// Who fetches images.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PullFrom {
+    /// A proxy, if there is one; the proplet itself, if there is none.
+    Auto,
+    /// The proplet itself, from the registry.
+    Registry,
+    /// A proxy, and nobody else.
+    Proxy,
+}
+
+impl std::str::FromStr for PullFrom {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "registry" => Ok(Self::Registry),
+            "proxy" => Ok(Self::Proxy),
+            _ => Err("`auto`, `registry` or `proxy`"),
+        }
+    }
+}
+
+/// Why there is no module.
+struct NoModule {
+    text: String,
+    /// Whether that is for reasons of the proxy's own.
+    by_proxy: bool,
+}
+
+impl From<ImageError> for NoModule {
+    fn from(error: ImageError) -> Self {
+        let by_proxy = matches!(&error, ImageError::Registry(cause) if cause.kind() == Kind::Here);
+        let text = chain(&error);
+        Self { text, by_proxy }
+    }
+}
+
+impl From<SignatureError> for NoModule {
+    fn from(error: SignatureError) -> Self {
+        let by_proxy =
+            matches!(&error, SignatureError::Registry(cause) if cause.kind() == Kind::Here);
+        let text = format!("{} (PROPLET_REQUIRE_SIGNATURE)", chain(&error));
+        Self { text, by_proxy }
+    }
 }
 
 /// The modules of images.
 #[derive(Debug)]
 pub struct Images {
     registry: Registry,
+    via: Via,
+    /// Whether there is a proxy.
+    there: watch::Receiver<bool>,
     config: ImagesConfig,
     pulls: Semaphore,
     known: Mutex<Known>,
@@ -58,9 +114,19 @@ impl Images {
     ///
     /// # Errors
     /// If a certificate is none, or the process has no provider of cryptography for TLS.
-    pub fn new(config: ImagesConfig) -> Result<Self, RegistryError> {
+    pub(crate) fn new(
+        config: ImagesConfig,
+        orders: mpsc::Sender<Order>,
+        there: watch::Receiver<bool>,
+    ) -> Result<Self, RegistryError> {
+        let options = config.settings.registry.clone();
         Ok(Self {
-            registry: Registry::new(config.settings.registry.clone())?,
+            via: Via {
+                orders,
+                blob_bytes_max: options.blob_bytes_max,
+            },
+            registry: Registry::new(options)?,
+            there,
             config,
             pulls: Semaphore::new(PULLS_MAX),
             known: Mutex::default(),
@@ -101,12 +167,33 @@ impl Images {
             .acquire()
             .await
             .map_err(|error| error.to_string())?;
+        let by_proxy = match self.config.from {
+            PullFrom::Auto => *self.there.borrow(),
+            PullFrom::Registry => false,
+            PullFrom::Proxy => true,
+        };
+        let pulled = match by_proxy {
+            true => self.pull_from(&self.via, reference).await,
+            false => self.pull_from(&self.registry, reference).await,
+        };
+        let pulled = match pulled {
+            Err(why) if why.by_proxy && self.config.from == PullFrom::Auto => {
+                warn!(image = %reference, error = %why.text, "asking the registry itself");
+                self.pull_from(&self.registry, reference).await
+            }
+            other => other,
+        };
+        pulled.map_err(|why| why.text)
+    }
+
+    async fn pull_from(
+        &self,
+        source: &dyn Source,
+        reference: &Reference,
+    ) -> Result<Bytes, NoModule> {
+        let resolved = resolve(source, reference).await?;
         let trusted = &self.config.settings.trusted;
-        let resolved = resolve(&self.registry, reference).await;
-        let resolved = resolved.map_err(|error| chain(&error))?;
-        let admitted = signatures::admit(&self.registry, resolved, trusted).await;
-        let admitted =
-            admitted.map_err(|error| format!("{} (PROPLET_REQUIRE_SIGNATURE)", chain(&error)))?;
+        let admitted = signatures::admit(source, resolved, trusted).await?;
         let module_bytes_max = self.config.module_bytes_max;
         let options = PullOptions {
             layers_at_once: self.config.layers_at_once,
@@ -115,8 +202,7 @@ impl Images {
             entries_max: ENTRIES_MAX,
             keys: Arc::clone(&self.config.keys),
         };
-        let pulled = pull(&self.registry, &admitted, &options, &|_| {}).await;
-        let mut pulled = pulled.map_err(|error| chain(&error))?;
+        let mut pulled = pull(source, &admitted, &options, SILENTLY).await?;
         info!(image = %reference, encrypted = pulled.encrypted, "pulled image");
         Ok(Bytes::from(std::mem::take(&mut *pulled.module)))
     }

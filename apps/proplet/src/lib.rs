@@ -11,7 +11,8 @@
 mod attempts;
 mod cache;
 pub mod config;
-pub mod delivered;
+pub mod courier;
+mod delivered;
 pub mod engine;
 mod fetch;
 mod granted;

@@ -1,12 +1,14 @@
-//! What the manager says in the session.
+//! What the manager says in the session, and what of it goes on to a proxy.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use propeller_model::{AttemptId, Lease, Trace};
-use propeller_wire::message::{Refusal, Start, StartImage, ToProplet, Welcome};
+use propeller_wire::message::{Fetch, FromProplet, Refusal, Start, StartImage, ToProplet, Welcome};
 use tracing::{debug, info};
 
+use crate::courier::{Courier, Order};
+use crate::fetch::Progress;
 use crate::worker::Worker;
 
 impl Worker {
@@ -111,5 +113,39 @@ impl Worker {
             return false;
         }
         true
+    }
+
+    /// Asks for pieces of a module.
+    pub(crate) fn ask(&mut self, fetch: Fetch) {
+        self.say(&FromProplet::Fetch(fetch));
+    }
+
+    /// What a piece of a module led to.
+    pub(crate) fn progress(&mut self, progress: Progress) {
+        match progress {
+            Progress::None => {}
+            Progress::Ask(fetch) => self.ask(fetch),
+            Progress::Whole(sealed, starts) => {
+                if let Some(start) = starts.first() {
+                    self.modules.insert(start.module.digest, sealed.clone());
+                }
+                for start in starts {
+                    self.begin(start, sealed.clone());
+                }
+            }
+        }
+    }
+
+    /// Somebody wants something of a proxy.
+    pub(crate) fn order(&mut self, order: Order) {
+        self.ask_proxy(|courier, now| courier.order(order, now));
+    }
+
+    /// Lets the courier decide, and sends what it wants to be sent.
+    pub(crate) fn ask_proxy(&mut self, decide: impl FnOnce(&mut Courier, Instant)) {
+        decide(&mut self.courier, Instant::now());
+        for (channel, frame) in self.courier.letters() {
+            self.send(channel, frame);
+        }
     }
 }

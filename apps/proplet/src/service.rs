@@ -10,11 +10,12 @@ use propeller_sandbox::Runtime;
 use propeller_settings::{DirectoryLock, LockError};
 use propeller_wire::link::{Carry, Link, Listen};
 use propeller_wire::mqtt::{self, ConnectError};
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::config::Config;
+use crate::courier::Courier;
 use crate::images::Images;
 use crate::isolation;
 use crate::outbox::OutboxError;
@@ -25,6 +26,9 @@ use crate::worker::{Parts, Worker};
 
 /// How long a proplet may take to say goodbye.
 const LEAVE_MAX: Duration = Duration::from_secs(3);
+
+/// What pulls may want of a proxy and it has not been asked for; they wait.
+const ORDERS_MAX: usize = 16;
 
 /// Why a proplet does not start.
 #[derive(Debug, thiserror::Error)]
@@ -184,7 +188,12 @@ fn sealed(
     link: Link,
 ) -> Result<Worker, StartError> {
     let ring = keys.borrow().clone();
+    let (order, orders) = mpsc::channel(ORDERS_MAX);
+    let (there, is_there) = watch::channel(false);
+    let images = Images::new(config.images.clone(), order, is_there)?;
     let parts = Parts {
+        courier: Courier::new(id.clone(), ring.clone(), there),
+        orders,
         bench: Bench {
             proplet: id,
             keys: ring,
@@ -192,7 +201,7 @@ fn sealed(
             ceilings: config.ceilings,
             policy: Arc::clone(&config.policy),
             daemons: Arc::new(Semaphore::new(config.ceilings.daemons as usize)),
-            images: Arc::new(Images::new(config.images.clone())?),
+            images: Arc::new(images),
         },
         keys,
         about: about(config),

@@ -52,7 +52,7 @@ pub enum Worked {
 }
 
 /// Makes one attempt. Dropping the future stops the guest.
-pub async fn work(
+pub(crate) async fn work(
     bench: Bench,
     start: Start,
     module: Delivered,

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use propeller_envelope::Keyring;
 use propeller_model::{AttemptId, Lease};
 use propeller_wire::link::{Incoming, Link, Outgoing};
-use propeller_wire::message::{About, Fetch, FromProplet, Heartbeat, Hello, Refusal, Refused};
+use propeller_wire::message::{About, FromProplet, Heartbeat, Hello, Refusal, Refused};
 use propeller_wire::{Caller, Channel, Heard};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -23,7 +23,8 @@ use tracing::{debug, error, info, warn};
 
 use crate::attempts::Running;
 use crate::cache::Modules;
-use crate::fetch::{Fetches, Progress};
+use crate::courier::{Courier, Order};
+use crate::fetch::Fetches;
 use crate::outbox::{Outbox, OutboxError};
 use crate::vitals::vitals;
 use crate::watch::{TELL_EVERY, Watches};
@@ -51,6 +52,8 @@ pub(crate) struct Worker {
     pub(crate) modules: Modules,
     pub(crate) outbox: Outbox,
     pub(crate) watches: Watches,
+    pub(crate) courier: Courier,
+    orders: mpsc::Receiver<Order>,
     pub(crate) lease: Duration,
     /// Runs out if the manager answers no heartbeat.
     pub(crate) lifeline: Option<Lease>,
@@ -83,6 +86,8 @@ pub(crate) struct Parts {
     pub(crate) slots: u32,
     pub(crate) heartbeat: Duration,
     pub(crate) link: Link,
+    pub(crate) courier: Courier,
+    pub(crate) orders: mpsc::Receiver<Order>,
 }
 
 impl Worker {
@@ -94,6 +99,8 @@ impl Worker {
             slots,
             heartbeat,
             link,
+            courier,
+            orders,
         } = parts;
         let now = Instant::now();
         let ring = keys.borrow().clone();
@@ -114,6 +121,8 @@ impl Worker {
             fetches: Fetches::default(),
             modules: Modules::default(),
             watches: Watches::default(),
+            courier,
+            orders,
             lease: heartbeat * 3,
             lifeline: None,
             beats: 0,
@@ -151,6 +160,7 @@ impl Worker {
                         self.say(&FromProplet::Started(attempt));
                     }
                 }
+                Some(order) = self.orders.recv() => self.order(order),
                 Ok(()) = self.keys.changed() => self.rekey(),
                 _ = tick.tick() => self.tick(),
                 _ = tell.tick(), if !self.watches.is_empty() => self.tell_printed(),
@@ -165,8 +175,9 @@ impl Worker {
         let keys = self.keys.borrow_and_update().clone();
         self.bench.keys = keys.clone();
         self.outbox.rekey(keys.clone());
-        self.caller.rekey(keys);
+        self.caller.rekey(keys.clone());
         self.announce();
+        self.ask_proxy(|courier, now| courier.rekey(keys, now));
     }
 
     /// Says something in the running session. Without one it is lost, as any message may be.
@@ -201,27 +212,6 @@ impl Worker {
         }));
     }
 
-    /// Asks for pieces of a module.
-    pub(crate) fn ask(&mut self, fetch: Fetch) {
-        self.say(&FromProplet::Fetch(fetch));
-    }
-
-    /// What a piece of a module led to.
-    pub(crate) fn progress(&mut self, progress: Progress) {
-        match progress {
-            Progress::None => {}
-            Progress::Ask(fetch) => self.ask(fetch),
-            Progress::Whole(sealed, starts) => {
-                if let Some(start) = starts.first() {
-                    self.modules.insert(start.module.digest, sealed.clone());
-                }
-                for start in starts {
-                    self.begin(start, sealed.clone());
-                }
-            }
-        }
-    }
-
     /// Whether there is a session, and a broker to carry it.
     pub(crate) fn may_talk(&self) -> bool {
         self.link_up && self.caller.is_connected()
@@ -244,11 +234,17 @@ impl Worker {
                 self.outbox.forget_sent();
                 self.announce_pause = ANNOUNCE_MIN;
                 self.announce();
+                self.ask_proxy(Courier::up);
             }
             Incoming::Down => {
                 self.link_up = false;
+                self.courier.down();
                 warn!("the broker is gone; running attempts go on");
             }
+            Incoming::Frame {
+                channel: channel @ (Channel::Serve | Channel::ServeTo(_)),
+                bytes,
+            } => self.ask_proxy(|courier, now| courier.receive(&channel, &bytes, now)),
             Incoming::Frame { channel, bytes } => match self.caller.receive(&channel, &bytes) {
                 Heard::Offered => self.hello(),
                 Heard::Said(message) => self.said(message),
@@ -354,6 +350,7 @@ impl Worker {
         }
         self.report();
         self.outbox.spill(now, false);
+        self.ask_proxy(Courier::tick);
     }
 
     /// Heartbeats are a third of a lease apart, so that two may be lost.
@@ -384,7 +381,7 @@ impl Worker {
     }
 
     /// Frames are hints: when the queue is full, one is dropped.
-    fn send(&self, channel: Channel, frame: Vec<u8>) {
+    pub(crate) fn send(&self, channel: Channel, frame: Vec<u8>) {
         let frame = Outgoing {
             channel,
             bytes: Bytes::from(frame),

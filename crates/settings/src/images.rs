@@ -24,18 +24,23 @@ pub struct Images {
 
 /// Reads them. What is wrong is noted in `settings`.
 pub fn images(settings: &mut Settings) -> Images {
+    Images {
+        registry: registry(settings),
+        trusted: keys(settings, "require_signature", VerifyingKey::from_pem),
+    }
+}
+
+/// How registries are asked. What is wrong is noted in `settings`.
+pub fn registry(settings: &mut Settings) -> RegistryOptions {
     let credentials = read(settings, "registry_config", Credentials::from_docker_config);
     let roots = read(settings, "registry_ca", |pem| {
         // Whether they are certificates, the client says when it is made.
         Ok::<_, io::Error>(pem.to_vec())
     });
-    Images {
-        registry: RegistryOptions {
-            credentials: credentials.unwrap_or_default(),
-            extra_roots: roots.into_iter().collect(),
-            ..RegistryOptions::default()
-        },
-        trusted: keys(settings, "require_signature", VerifyingKey::from_pem),
+    RegistryOptions {
+        credentials: credentials.unwrap_or_default(),
+        extra_roots: roots.into_iter().collect(),
+        ..RegistryOptions::default()
     }
 }
 

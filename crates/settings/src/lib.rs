@@ -15,7 +15,7 @@ mod sources;
 mod value;
 
 pub use error::{SettingError, SettingsError};
-pub use images::{Images, image_keys, images};
+pub use images::{Images, image_keys, images, registry};
 pub use lock::{DirectoryLock, LockError};
 pub use schema::{Key, Kind, Schema};
 pub use sources::{Sources, host_variable, program};

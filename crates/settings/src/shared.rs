@@ -3,7 +3,7 @@
 use propeller_envelope::{Keyring, WorkloadKey};
 use propeller_wire::Base;
 use propeller_wire::frame::FRAME_LEN_MAX;
-use propeller_wire::mqtt::{Address, Options, Scheme, TlsFiles, Versions};
+use propeller_wire::mqtt::{Address, Options, Queues, Scheme, TlsFiles, Versions};
 use zeroize::Zeroizing;
 
 use crate::schema::{Key, Kind};
@@ -137,16 +137,18 @@ pub const KEYS: &[Key] = &[
         None,
         "Certificate authorities to trust for registries besides the system's, PEM.",
     ),
-    Key::new(
-        "require_signature",
-        &[],
-        Kind::Text,
-        None,
-        "Files with public keys, separated by commas: an image has to be signed by one of them, as cosign does it.",
-    ),
 ];
 
-/// The broker settings, which manager and proplet share.
+/// Whose images are run: for those services that decide that.
+pub const REQUIRE_SIGNATURE: Key = Key::new(
+    "require_signature",
+    &[],
+    Kind::Text,
+    None,
+    "Files with public keys, separated by commas: an image has to be signed by one of them, as cosign does it.",
+);
+
+/// The broker settings, which all services share.
 pub fn mqtt(settings: &mut Settings, role: &str) -> Options {
     let address = settings
         .parse("mqtt_address", str::parse::<Address>)
@@ -185,6 +187,7 @@ pub fn mqtt(settings: &mut Settings, role: &str) -> Options {
         qos: u8::try_from(settings.number("mqtt_qos", 0, 2)).unwrap_or(1),
         keep_alive: settings.duration("mqtt_keep_alive"),
         packet_len_max: u32::try_from(packet_len_max).unwrap_or(u32::MAX),
+        queues: Queues::default(),
     }
 }
 

@@ -17,16 +17,16 @@ use propeller_sdk::ClientError;
 use crate::support::{World, client, ready, run, skipped, state, until, wat};
 
 /// Debian's registry, and a client to push with.
-struct Place {
+pub(crate) struct Place {
     server: Child,
-    address: String,
-    registry: Registry,
+    pub(crate) address: String,
+    pub(crate) registry: Registry,
     /// What it says of every request.
     log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Place {
-    fn start(folder: &Path) -> Option<Self> {
+    pub(crate) fn start(folder: &Path) -> Option<Self> {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut folders = std::env::split_paths(&path).chain(["/usr/bin".into()]);
         let Some(program) = folders
@@ -74,7 +74,7 @@ impl Place {
     }
 
     /// How often a blob has been fetched.
-    fn fetched(&self, blob: Digest) -> usize {
+    pub(crate) fn fetched(&self, blob: Digest) -> usize {
         let asked = format!("/blobs/{blob}");
         let log = self.log.lock().unwrap();
         let gets = log
@@ -83,11 +83,11 @@ impl Place {
         gets.count()
     }
 
-    fn image(&self, rest: &str) -> String {
+    pub(crate) fn image(&self, rest: &str) -> String {
         format!("http://{}/{rest}", self.address)
     }
 
-    async fn push(&self, rest: &str, built: &Built) -> Reference {
+    pub(crate) async fn push(&self, rest: &str, built: &Built) -> Reference {
         let reference: Reference = self.image(rest).parse().unwrap();
         push(&self.registry, &reference, built, silently())
             .await
@@ -95,7 +95,7 @@ impl Place {
         reference
     }
 
-    fn stop(&mut self) {
+    pub(crate) fn stop(&mut self) {
         self.server.kill().ok();
         self.server.wait().ok();
     }
@@ -108,17 +108,17 @@ impl Drop for Place {
 }
 
 /// A module whose function gives this number.
-fn number(number: u32) -> Vec<u8> {
+pub(crate) fn number(number: u32) -> Vec<u8> {
     wat(&format!(
         r#"(module (func (export "number") (result i32) (i32.const {number})))"#
     ))
 }
 
-fn image(number_: u32, form: Form, recipients: &[PublicKey]) -> Built {
+pub(crate) fn image(number_: u32, form: Form, recipients: &[PublicKey]) -> Built {
     build(&number(number_), form, &Interfaces::default(), recipients).unwrap()
 }
 
-fn request(image: &str) -> TaskRequest {
+pub(crate) fn request(image: &str) -> TaskRequest {
     TaskRequest {
         name: Some("number".to_owned()),
         image_url: Some(image.to_owned()),
@@ -127,7 +127,7 @@ fn request(image: &str) -> TaskRequest {
 }
 
 /// A key pair in two files.
-fn keys(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
+pub(crate) fn keys(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
     let key = rcgen::KeyPair::generate().unwrap();
     let (private, public) = (
         folder.join(format!("{name}.pem")),
@@ -139,7 +139,7 @@ fn keys(folder: &Path, name: &str) -> (PathBuf, PathBuf) {
 }
 
 /// The files below a folder that have these bytes in them.
-fn holding(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
+pub(crate) fn holding(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

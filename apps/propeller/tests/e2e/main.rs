@@ -20,6 +20,7 @@ mod path;
 mod persistence;
 mod plain;
 mod processes;
+mod proxy;
 mod rest;
 mod services;
 mod soak;

@@ -1,0 +1,282 @@
+//! Images by way of a proxy: what is wanted, what has come, what to ask for next. Without I/O.
+//!
+//! ```text
+//!  pull ── Order ──▶ Courier ── Ask ──▶ proxy
+//!   ▲                  │ ▲                │
+//!   └── bytes, all ────┘ └─ chunk, chunk ─┘   in any order; what is late is asked for again
+//! ```
+//!
+//! Its session is one of its own, beside the manager's. Chunks are authentic in it, one by one; that
+//! all of them together are the right bytes is known to whoever ordered them, by their digest.
+
+mod source;
+mod transfer;
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use propeller_envelope::Keyring;
+use propeller_model::PropletId;
+use propeller_oci::RegistryError;
+use propeller_oci::registry::Kind;
+use propeller_wire::images::{Failed, FromProxy, Reason, ToProxy};
+use propeller_wire::{Caller, Channel, Heard, Images};
+use tokio::sync::watch;
+use tracing::{debug, error, info};
+
+pub(crate) use source::Via;
+pub(crate) use transfer::Order;
+use transfer::{Late, Transfer};
+
+/// First pause between announcements while somebody waits for a proxy; it doubles.
+const ANNOUNCE_MIN: Duration = Duration::from_millis(500);
+/// The longest, also while nobody does: a proxy that starts says so by itself.
+const ANNOUNCE_MAX: Duration = Duration::from_secs(30);
+/// Anybody can ask who is there; only so often is it answered.
+const SOLICITED_EVERY: Duration = Duration::from_millis(200);
+
+/// A frame to be sent.
+pub(crate) type Letter = (Channel, Vec<u8>);
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Courier {
+    caller: Caller<Images>,
+    /// What the proxy of the running session has said.
+    chunk_len: Option<u32>,
+    transfers: HashMap<u64, Transfer>,
+    /// Told whether there is a proxy.
+    there: watch::Sender<bool>,
+    link_up: bool,
+    announce_at: Instant,
+    announce_pause: Duration,
+    announced: Option<Instant>,
+    letters: Vec<Letter>,
+}
+
+impl Courier {
+    /// Nothing is wanted yet, and no proxy known.
+    pub(crate) fn new(id: PropletId, keys: Keyring, there: watch::Sender<bool>) -> Self {
+        Self {
+            caller: Caller::new(id, keys),
+            chunk_len: None,
+            transfers: HashMap::new(),
+            there,
+            link_up: false,
+            announce_at: Instant::now(),
+            announce_pause: ANNOUNCE_MIN,
+            announced: None,
+            letters: Vec::new(),
+        }
+    }
+
+    /// What is to be sent.
+    pub(crate) fn letters(&mut self) -> Vec<Letter> {
+        std::mem::take(&mut self.letters)
+    }
+
+    /// There is a connection to the broker.
+    pub(crate) fn up(&mut self, now: Instant) {
+        self.link_up = true;
+        self.announce_pause = ANNOUNCE_MIN;
+        self.announce(now);
+        self.ask_again(now);
+    }
+
+    /// There is none. What is on its way goes on when there is one again.
+    pub(crate) fn down(&mut self) {
+        self.link_up = false;
+    }
+
+    /// Takes other keys into use.
+    pub(crate) fn rekey(&mut self, keys: Keyring, now: Instant) {
+        self.caller.rekey(keys);
+        self.announce(now);
+    }
+
+    /// Begins to fetch.
+    pub(crate) fn order(&mut self, order: Order, now: Instant) {
+        let mut ask = [0; 8];
+        if aws_lc_rs::rand::fill(&mut ask).is_err() {
+            return order.refuse(here("the system has no randomness to ask the proxy with"));
+        }
+        let ask = u64::from_be_bytes(ask);
+        let mut transfer = Transfer::new(order, now);
+        match self.chunk_len {
+            Some(chunk_len) => {
+                let wanted = transfer.ask(ask, chunk_len, now);
+                self.say(wanted);
+            }
+            None => self.announce(now),
+        }
+        self.transfers.insert(ask, transfer);
+    }
+
+    /// Takes a frame that came on one of the proxies' channels.
+    pub(crate) fn receive(&mut self, channel: &Channel, bytes: &[u8], now: Instant) {
+        match self.caller.receive(channel, bytes) {
+            Heard::Offered => {
+                let hello = self.caller.seal_hello(&ToProxy::Hello);
+                self.letters.extend(hello);
+            }
+            Heard::Said(message) => self.said(message, now),
+            Heard::Solicited => self.solicited(now),
+            Heard::Dropped(why) => debug!(why, "frame of a proxy dropped"),
+            _ => debug!("frame of a proxy with another key dropped"),
+        }
+    }
+
+    /// Asks again for what is late, gives up what is hopeless, and announces itself.
+    pub(crate) fn tick(&mut self, now: Instant) {
+        let mut asks = Vec::new();
+        let mut over = Vec::new();
+        for (ask, transfer) in &mut self.transfers {
+            match transfer.look(now) {
+                Late::No => {}
+                Late::Unwanted => over.push((*ask, None)),
+                Late::Hopeless => over.push((*ask, Some("the proxy does not answer"))),
+                Late::Yes => match self.chunk_len {
+                    Some(chunk_len) => asks.push(transfer.ask_again(*ask, chunk_len, now)),
+                    None => transfer.pause(now),
+                },
+            }
+        }
+        let unanswered = !asks.is_empty();
+        asks.into_iter().for_each(|ask| self.say(Some(ask)));
+        for (ask, why) in over {
+            self.say(Some(ToProxy::Forget(ask)));
+            if let (Some(transfer), Some(why)) = (self.transfers.remove(&ask), why) {
+                transfer.refuse(here(why));
+                self.lost();
+            }
+        }
+        let wanted = !self.transfers.is_empty();
+        let waits = unanswered || self.chunk_len.is_none();
+        if self.link_up && waits && now >= self.announce_at {
+            self.announce_pause = match wanted {
+                true => self.announce_pause,
+                false => ANNOUNCE_MAX,
+            };
+            self.announce(now);
+        }
+    }
+
+    /// Nobody is there any more, as far as we know.
+    fn lost(&mut self) {
+        self.chunk_len = None;
+        self.there.send_replace(false);
+    }
+
+    fn said(&mut self, message: FromProxy, now: Instant) {
+        let ask = match &message {
+            FromProxy::Welcome(welcome) => return self.welcome(welcome.chunk_len, now),
+            FromProxy::Document(document) => document.ask,
+            FromProxy::Chunk(chunk) => chunk.ask,
+            FromProxy::Progress(progress) => progress.ask,
+            FromProxy::Failed(failed) => failed.ask,
+        };
+        let Some(transfer) = self.transfers.get_mut(&ask) else {
+            return;
+        };
+        transfer.heard(now);
+        let over = match message {
+            FromProxy::Welcome(_) | FromProxy::Progress(_) => false,
+            FromProxy::Document(document) => transfer.document(document),
+            FromProxy::Chunk(chunk) => transfer.chunk(chunk),
+            // It is asked again in a while.
+            FromProxy::Failed(Failed {
+                reason: Reason::Busy,
+                ..
+            }) => return,
+            FromProxy::Failed(failed) => {
+                if let Some(transfer) = self.transfers.remove(&ask) {
+                    transfer.refuse(refusal(failed));
+                }
+                return;
+            }
+        };
+        if over {
+            if let Some(transfer) = self.transfers.remove(&ask) {
+                transfer.deliver();
+            }
+        } else if let Some(chunk_len) = self.chunk_len {
+            let wanted = transfer.ask(ask, chunk_len, now);
+            self.say(wanted);
+        }
+    }
+
+    fn welcome(&mut self, chunk_len: u32, now: Instant) {
+        if chunk_len == 0 {
+            debug!("a proxy with chunks of no bytes");
+            return;
+        }
+        info!(chunk_len, "connected to proxy");
+        self.chunk_len = Some(chunk_len);
+        self.there.send_replace(true);
+        self.announce_pause = ANNOUNCE_MIN;
+        self.ask_again(now);
+    }
+
+    fn ask_again(&mut self, now: Instant) {
+        let Some(chunk_len) = self.chunk_len else {
+            return;
+        };
+        let transfers = self.transfers.iter_mut();
+        let asks: Vec<ToProxy> = transfers
+            .map(|(ask, transfer)| transfer.ask_again(*ask, chunk_len, now))
+            .collect();
+        asks.into_iter().for_each(|ask| self.say(Some(ask)));
+    }
+
+    fn solicited(&mut self, now: Instant) {
+        let recent = |at| now.saturating_duration_since(at) < SOLICITED_EVERY;
+        if self.announced.is_some_and(recent) {
+            self.announce_at = self.announce_at.min(now + SOLICITED_EVERY);
+        } else {
+            self.announce(now);
+        }
+    }
+
+    fn announce(&mut self, now: Instant) {
+        let mut nonce = [0; 32];
+        if aws_lc_rs::rand::fill(&mut nonce).is_err() {
+            error!("the system has no randomness: cannot announce");
+            return;
+        }
+        let frame = self.caller.announce(nonce);
+        self.letters.push((Channel::Ask, frame));
+        self.announced = Some(now);
+        self.announce_at = now + self.announce_pause;
+        self.announce_pause = (self.announce_pause * 2).min(ANNOUNCE_MAX);
+    }
+
+    fn say(&mut self, message: Option<ToProxy>) {
+        if !self.link_up {
+            return;
+        }
+        let letter = message.and_then(|message| self.caller.seal(&message));
+        self.letters.extend(letter);
+    }
+}
+
+fn here(text: &str) -> RegistryError {
+    RegistryError::Proxied {
+        kind: Kind::Here,
+        text: text.to_owned(),
+    }
+}
+
+/// What the proxy says, as if a registry had.
+fn refusal(failed: Failed) -> RegistryError {
+    let kind = match failed.reason {
+        Reason::Name => Kind::Name,
+        Reason::Credentials => Kind::Credentials,
+        Reason::Network => Kind::Network,
+        Reason::Digest => Kind::Digest,
+        Reason::MediaType => Kind::MediaType,
+        Reason::Size => Kind::Size,
+        Reason::Busy | Reason::Refused | Reason::Proxy => Kind::Here,
+    };
+    let text = failed.text;
+    RegistryError::Proxied { kind, text }
+}

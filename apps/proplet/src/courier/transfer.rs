@@ -1,0 +1,352 @@
+//! One document or blob on its way: which chunks are here, which were asked for, who waits.
+
+use std::time::{Duration, Instant};
+
+use propeller_model::Digest;
+use propeller_oci::RegistryError;
+use propeller_oci::registry::Kind;
+use propeller_wire::images::{
+    AskChunks, AskDocument, CHUNKS_PER_ASK_MAX, Chunk, Document, ToProxy,
+};
+use tokio::sync::oneshot;
+
+/// How long to wait for an answer before asking again.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The same, after it was asked for several times.
+const PATIENCE_LONG: Duration = Duration::from_secs(8);
+/// How long to wait for any sign of life.
+const PATIENCE_MAX: Duration = Duration::from_secs(30);
+/// So few chunks on their way make it time to ask for more.
+const LOW: usize = CHUNKS_PER_ASK_MAX;
+
+/// Where the bytes go, when all are here.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, RegistryError>>;
+
+/// What somebody wants.
+#[derive(Debug)]
+pub(crate) enum Order {
+    /// A manifest or an index, with what the registry calls it.
+    Document {
+        /// Which.
+        reference: String,
+        /// For whom.
+        reply: Reply<(Vec<u8>, Option<String>)>,
+    },
+    /// A blob.
+    Blob {
+        /// Something in its repository.
+        reference: String,
+        /// Which.
+        digest: Digest,
+        /// How long it is; whoever orders has seen to it that there is room.
+        len: u64,
+        /// For whom.
+        reply: Reply<Vec<u8>>,
+    },
+}
+
+impl Order {
+    pub(crate) fn refuse(self, error: RegistryError) {
+        // Whoever does not wait any more misses nothing.
+        match self {
+            Self::Document { reply, .. } => drop(reply.send(Err(error))),
+            Self::Blob { reply, .. } => drop(reply.send(Err(error))),
+        }
+    }
+
+    fn is_unwanted(&self) -> bool {
+        match self {
+            Self::Document { reply, .. } => reply.is_closed(),
+            Self::Blob { reply, .. } => reply.is_closed(),
+        }
+    }
+}
+
+/// How a transfer is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Late {
+    /// Well.
+    No,
+    /// What was asked for is not here yet.
+    Yes,
+    /// Nothing at all has come for long.
+    Hopeless,
+    /// Nobody waits for it.
+    Unwanted,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    order: Order,
+    parts: Parts,
+    asked: Instant,
+    heard: Instant,
+    patience: Duration,
+}
+
+/// What is here.
+#[derive(Debug)]
+enum Parts {
+    /// A document comes as a whole.
+    Document {
+        asked: bool,
+        here: Option<Document>,
+    },
+    /// Nothing yet, not even how long chunks are.
+    Unknown,
+    Chunks(Chunks),
+}
+
+#[derive(Debug)]
+struct Chunks {
+    chunk_len: u32,
+    bytes: Vec<u8>,
+    state: Vec<State>,
+    missing: usize,
+    /// Chunks before it were asked for at least once.
+    next: usize,
+    on_their_way: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Wanted,
+    Asked,
+    Here,
+}
+
+impl Transfer {
+    pub(super) fn new(order: Order, now: Instant) -> Self {
+        let parts = match &order {
+            Order::Document { .. } => Parts::Document {
+                asked: false,
+                here: None,
+            },
+            Order::Blob { .. } => Parts::Unknown,
+        };
+        Self {
+            order,
+            parts,
+            asked: now,
+            heard: now,
+            patience: PATIENCE,
+        }
+    }
+
+    /// There was a sign of life.
+    pub(super) fn heard(&mut self, now: Instant) {
+        self.heard = now;
+        self.patience = PATIENCE;
+    }
+
+    pub(super) fn look(&self, now: Instant) -> Late {
+        let since = |at| now.saturating_duration_since(at);
+        if self.order.is_unwanted() {
+            Late::Unwanted
+        } else if since(self.heard) > PATIENCE_MAX {
+            Late::Hopeless
+        } else if since(self.asked.max(self.heard)) > self.patience {
+            Late::Yes
+        } else {
+            Late::No
+        }
+    }
+
+    /// Nobody can be asked now.
+    pub(super) fn pause(&mut self, now: Instant) {
+        self.asked = now;
+    }
+
+    /// What to ask for now, if there is little on its way.
+    pub(super) fn ask(&mut self, ask: u64, chunk_len: u32, now: Instant) -> Option<ToProxy> {
+        self.fit(chunk_len);
+        match (&self.order, &mut self.parts) {
+            (Order::Document { reference, .. }, Parts::Document { asked, .. }) if !*asked => {
+                *asked = true;
+                let reference = reference.clone();
+                Some(ToProxy::Document(AskDocument { ask, reference }))
+            }
+            (order @ Order::Blob { .. }, Parts::Chunks(chunks)) => {
+                let indexes = chunks.more();
+                let ask = order.ask(ask, indexes, false)?;
+                self.asked = now;
+                Some(ask)
+            }
+            _ => None,
+        }
+    }
+
+    /// What to ask for again. What was asked for before is void by it.
+    pub(super) fn ask_again(&mut self, ask: u64, chunk_len: u32, now: Instant) -> ToProxy {
+        self.asked = now;
+        // A slow link is slower for being asked twice.
+        self.patience = (self.patience * 2).min(PATIENCE_LONG);
+        self.fit(chunk_len);
+        let asked = match (&self.order, &mut self.parts) {
+            (Order::Document { reference, .. }, _) => {
+                let reference = reference.clone();
+                Some(ToProxy::Document(AskDocument { ask, reference }))
+            }
+            (order, Parts::Chunks(chunks)) => {
+                let indexes = chunks.again();
+                order.ask(ask, indexes, true)
+            }
+            _ => None,
+        };
+        // One that has everything is over already.
+        asked.unwrap_or(ToProxy::Forget(ask))
+    }
+
+    /// Takes a document. Whether that is all.
+    pub(super) fn document(&mut self, document: Document) -> bool {
+        match &mut self.parts {
+            Parts::Document { here, .. } => {
+                *here = Some(document);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Takes a chunk. Whether that was the last one missing.
+    pub(super) fn chunk(&mut self, chunk: Chunk) -> bool {
+        match &mut self.parts {
+            Parts::Chunks(chunks) => chunks.take(chunk),
+            _ => false,
+        }
+    }
+
+    /// Hands over what is here: all of it.
+    pub(super) fn deliver(self) {
+        match (self.order, self.parts) {
+            (
+                Order::Document { reply, .. },
+                Parts::Document {
+                    here: Some(document),
+                    ..
+                },
+            ) => {
+                let Document {
+                    media_type, bytes, ..
+                } = document;
+                drop(reply.send(Ok((bytes.into_vec(), media_type))));
+            }
+            (Order::Blob { reply, .. }, Parts::Chunks(chunks)) => {
+                drop(reply.send(Ok(chunks.bytes)));
+            }
+            (order, _) => order.refuse(RegistryError::Proxied {
+                kind: Kind::Here,
+                text: "it answers something else than was asked".to_owned(),
+            }),
+        }
+    }
+
+    pub(super) fn refuse(self, error: RegistryError) {
+        self.order.refuse(error);
+    }
+
+    /// Makes room, or begins anew if chunks have another length now.
+    fn fit(&mut self, chunk_len: u32) {
+        let Order::Blob { len, .. } = &self.order else {
+            return;
+        };
+        if !matches!(&self.parts, Parts::Chunks(chunks) if chunks.chunk_len == chunk_len) {
+            self.parts = Parts::Chunks(Chunks::new(*len, chunk_len));
+        }
+    }
+}
+
+impl Order {
+    fn ask(&self, ask: u64, indexes: Vec<u32>, again: bool) -> Option<ToProxy> {
+        let Self::Blob {
+            reference,
+            digest,
+            len,
+            ..
+        } = self
+        else {
+            return None;
+        };
+        (!indexes.is_empty()).then(|| {
+            ToProxy::Chunks(AskChunks {
+                ask,
+                reference: reference.clone(),
+                digest: *digest,
+                len: *len,
+                indexes,
+                again,
+            })
+        })
+    }
+}
+
+impl Chunks {
+    fn new(len: u64, chunk_len: u32) -> Self {
+        let count = len.div_ceil(u64::from(chunk_len)).max(1);
+        let count = usize::try_from(count).unwrap_or(usize::MAX);
+        Self {
+            chunk_len,
+            bytes: vec![0; usize::try_from(len).unwrap_or(usize::MAX)],
+            state: vec![State::Wanted; count],
+            missing: count,
+            next: 0,
+            on_their_way: 0,
+        }
+    }
+
+    /// The next few, if there is little on its way.
+    fn more(&mut self) -> Vec<u32> {
+        match self.on_their_way > LOW {
+            true => Vec::new(),
+            false => self.claim(self.next),
+        }
+    }
+
+    /// The first few that are not here; nothing else is on its way by that.
+    fn again(&mut self) -> Vec<u32> {
+        let asked = self
+            .state
+            .iter_mut()
+            .filter(|state| **state == State::Asked);
+        asked.for_each(|state| *state = State::Wanted);
+        self.on_their_way = 0;
+        self.claim(0)
+    }
+
+    /// The first few at `from` or behind it that are neither here nor on their way.
+    fn claim(&mut self, from: usize) -> Vec<u32> {
+        let mut indexes = Vec::new();
+        self.next = from;
+        while self.next < self.state.len() && indexes.len() < CHUNKS_PER_ASK_MAX {
+            if self.state[self.next] == State::Wanted {
+                self.state[self.next] = State::Asked;
+                self.on_their_way += 1;
+                indexes.extend(u32::try_from(self.next));
+            }
+            self.next += 1;
+        }
+        indexes
+    }
+
+    fn take(&mut self, chunk: Chunk) -> bool {
+        let index = chunk.index as usize;
+        let at = index.saturating_mul(self.chunk_len as usize);
+        let Some(state) = self.state.get_mut(index) else {
+            return false;
+        };
+        let end = at
+            .saturating_add(self.chunk_len as usize)
+            .min(self.bytes.len());
+        if *state == State::Here || chunk.bytes.len() != end - at {
+            return false;
+        }
+        self.bytes[at..end].copy_from_slice(&chunk.bytes);
+        if *state == State::Asked {
+            self.on_their_way -= 1;
+        }
+        *state = State::Here;
+        self.missing -= 1;
+        self.missing == 0
+    }
+}

@@ -1,0 +1,274 @@
+//! What proplets ask for: each ask a task of its own, a bounded number of them, with few chunks in
+//! memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use propeller_blobs::BlobError;
+use propeller_model::PropletId;
+use propeller_wire::images::{
+    AskChunks, AskDocument, CHUNKS_PER_ASK_MAX, Chunk, Document, FromProxy, Progress, Reason,
+};
+use serde_bytes::ByteBuf;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::{AbortHandle, Id, JoinSet};
+
+use crate::fault::Fault;
+use crate::library::Library;
+
+/// Asks that are answered at a time, of all proplets.
+const ASKS_MAX: usize = 1024;
+/// The same for one of them, so that it takes no place from the others.
+const ASKS_PER_PROPLET_MAX: usize = 64;
+/// Messages with bytes that are in memory at a time, on their way from the disk to the broker.
+const IN_MEMORY: usize = 4;
+/// How often a proplet hears of a blob that is still on its way.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+/// An answer on its way.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) proplet: PropletId,
+    pub(crate) message: FromProxy,
+    /// Held until it has been handed to the broker's connection.
+    pub(crate) _place: Option<OwnedSemaphorePermit>,
+}
+
+/// Who asks for what.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Asker {
+    proplet: PropletId,
+    ask: u64,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Asks {
+    library: Arc<Library>,
+    chunk_len: u32,
+    answers: mpsc::Sender<Answer>,
+    memory: Arc<Semaphore>,
+    tasks: JoinSet<()>,
+    by_task: HashMap<Id, Asker>,
+    under_way: HashMap<Asker, Vec<AbortHandle>>,
+    per_proplet: HashMap<PropletId, usize>,
+}
+
+impl Asks {
+    /// Nobody asks yet. What they will hear comes out of the receiver.
+    pub(crate) fn new(library: Arc<Library>, chunk_len: u32) -> (Self, mpsc::Receiver<Answer>) {
+        let (answers, to_send) = mpsc::channel(IN_MEMORY);
+        let asks = Self {
+            library,
+            chunk_len,
+            answers,
+            memory: Arc::new(Semaphore::new(IN_MEMORY)),
+            tasks: JoinSet::new(),
+            by_task: HashMap::new(),
+            under_way: HashMap::new(),
+            per_proplet: HashMap::new(),
+        };
+        (asks, to_send)
+    }
+
+    /// Begins to answer. What cannot be begun is answered at once, by what is returned.
+    pub(crate) fn document(&mut self, proplet: PropletId, ask: AskDocument) -> Option<FromProxy> {
+        let asker = Asker {
+            proplet,
+            ask: ask.ask,
+        };
+        if let Some(busy) = self.busy(&asker) {
+            return Some(busy);
+        }
+        let answering = self.answering(&asker);
+        let work = async move { answering.document(ask).await };
+        self.spawn(asker, work);
+        None
+    }
+
+    /// As [`Asks::document`].
+    pub(crate) fn chunks(&mut self, proplet: PropletId, ask: AskChunks) -> Option<FromProxy> {
+        let asker = Asker {
+            proplet,
+            ask: ask.ask,
+        };
+        if ask.again {
+            self.abort(&asker);
+        }
+        if ask.indexes.len() > CHUNKS_PER_ASK_MAX {
+            let text = format!("more than {CHUNKS_PER_ASK_MAX} chunks in one ask");
+            let fault = Fault::new(Reason::Refused, text);
+            return Some(FromProxy::Failed(fault.told(ask.ask)));
+        }
+        if let Some(busy) = self.busy(&asker) {
+            return Some(busy);
+        }
+        let answering = self.answering(&asker);
+        let work = async move { answering.chunks(ask).await };
+        self.spawn(asker, work);
+        None
+    }
+
+    /// Stops answering.
+    pub(crate) fn forget(&mut self, proplet: PropletId, ask: u64) {
+        self.abort(&Asker { proplet, ask });
+    }
+
+    /// Waits for the end of any of them; for ever, if there is none.
+    pub(crate) async fn ended(&mut self) {
+        let Some(ended) = self.tasks.join_next_with_id().await else {
+            return std::future::pending().await;
+        };
+        let id = match ended {
+            Ok((id, ())) => id,
+            Err(error) => error.id(),
+        };
+        let Some(asker) = self.by_task.remove(&id) else {
+            return;
+        };
+        if let Some(count) = self.per_proplet.get_mut(&asker.proplet) {
+            *count -= 1;
+            if *count == 0 {
+                self.per_proplet.remove(&asker.proplet);
+            }
+        }
+        if let Some(tasks) = self.under_way.get_mut(&asker) {
+            tasks.retain(|task| task.id() != id);
+            if tasks.is_empty() {
+                self.under_way.remove(&asker);
+            }
+        }
+    }
+
+    fn busy(&self, asker: &Asker) -> Option<FromProxy> {
+        let theirs = self.per_proplet.get(&asker.proplet).copied();
+        let full =
+            self.tasks.len() >= ASKS_MAX || theirs.unwrap_or_default() >= ASKS_PER_PROPLET_MAX;
+        let text = "the proxy answers as many asks as it can";
+        full.then(|| FromProxy::Failed(Fault::new(Reason::Busy, text).told(asker.ask)))
+    }
+
+    fn answering(&self, asker: &Asker) -> Answering {
+        Answering {
+            library: Arc::clone(&self.library),
+            chunk_len: self.chunk_len,
+            answers: self.answers.clone(),
+            memory: Arc::clone(&self.memory),
+            proplet: asker.proplet.clone(),
+        }
+    }
+
+    fn spawn(&mut self, asker: Asker, work: impl Future<Output = ()> + Send + 'static) {
+        let task = self.tasks.spawn(work);
+        self.by_task.insert(task.id(), asker.clone());
+        *self.per_proplet.entry(asker.proplet.clone()).or_default() += 1;
+        self.under_way.entry(asker).or_default().push(task);
+    }
+
+    fn abort(&mut self, asker: &Asker) {
+        for task in self.under_way.remove(asker).unwrap_or_default() {
+            task.abort();
+        }
+    }
+}
+
+/// What one ask is answered with.
+struct Answering {
+    library: Arc<Library>,
+    chunk_len: u32,
+    answers: mpsc::Sender<Answer>,
+    memory: Arc<Semaphore>,
+    proplet: PropletId,
+}
+
+impl Answering {
+    async fn document(self, ask: AskDocument) {
+        let AskDocument { ask, reference } = ask;
+        let found = async {
+            let reference = self.library.permitted(&reference)?;
+            let place = self.place().await?;
+            let document = self.library.document(&reference).await?;
+            Ok::<_, Fault>((document, place))
+        };
+        match found.await {
+            Ok((document, place)) => {
+                let message = FromProxy::Document(Document {
+                    ask,
+                    media_type: document.media_type,
+                    bytes: ByteBuf::from(document.bytes),
+                });
+                self.say(message, Some(place)).await;
+            }
+            Err(fault) => self.say(FromProxy::Failed(fault.told(ask)), None).await,
+        }
+    }
+
+    async fn chunks(self, ask: AskChunks) {
+        let number = ask.ask;
+        if let Err(fault) = self.give(ask).await {
+            self.say(FromProxy::Failed(fault.told(number)), None).await;
+        }
+    }
+
+    async fn give(&self, ask: AskChunks) -> Result<(), Fault> {
+        let reference = self.library.permitted(&ask.reference)?;
+        let mut again = true;
+        let mut coming = self.library.blob(reference.clone(), ask.digest, ask.len)?;
+        let mut indexes = ask.indexes.into_iter();
+        let mut next = indexes.next();
+        while let Some(index) = next {
+            if index >= coming.count() {
+                let text = format!("chunk {index} is not one of {}", coming.count());
+                return Err(Fault::new(Reason::Refused, text));
+            }
+            let mut late = tokio::time::interval(PROGRESS_EVERY);
+            late.tick().await;
+            loop {
+                let progress = Progress {
+                    ask: ask.ask,
+                    bytes: coming.bytes(self.chunk_len),
+                };
+                tokio::select! {
+                    ready = coming.ready(index) => break ready?,
+                    _ = late.tick() => self.say(FromProxy::Progress(progress), None).await,
+                }
+            }
+            let place = self.place().await?;
+            match self.library.chunk(&coming, index).await {
+                Ok(mut bytes) => {
+                    let bytes = ByteBuf::from(std::mem::take(&mut *bytes));
+                    let chunk = Chunk {
+                        ask: ask.ask,
+                        index,
+                        bytes,
+                    };
+                    self.say(FromProxy::Chunk(chunk), Some(place)).await;
+                    next = indexes.next();
+                }
+                Err(error @ (BlobError::Damaged(_) | BlobError::Disk(_))) if again => {
+                    again = false;
+                    self.library.damaged(ask.digest, &error);
+                    coming = self.library.blob(reference.clone(), ask.digest, ask.len)?;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
+        let place = Arc::clone(&self.memory).acquire_owned().await;
+        place.map_err(|_| Fault::new(Reason::Proxy, "the proxy stops"))
+    }
+
+    async fn say(&self, message: FromProxy, place: Option<OwnedSemaphorePermit>) {
+        let answer = Answer {
+            proplet: self.proplet.clone(),
+            message,
+            _place: place,
+        };
+        // Nobody sends it any more: the proxy stops.
+        let _sent = self.answers.send(answer).await;
+    }
+}

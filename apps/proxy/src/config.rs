@@ -1,0 +1,271 @@
+//! The proxy's settings.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use propeller_envelope::Keyring;
+use propeller_oci::{Credential, RegistryOptions};
+use propeller_settings::{Key, Kind, Schema, Settings, SettingsError, shared};
+use propeller_wire::images::{CHUNK_LEN_RANGE, DOCUMENT_LEN_MAX};
+use propeller_wire::mqtt::{Options, Queues};
+use zeroize::Zeroizing;
+
+/// Every setting of the proxy.
+pub const SCHEMA: Schema = Schema {
+    section: "proxy",
+    prefix: "PROXY",
+    shared: shared::KEYS,
+    own: &[
+        Key::new(
+            "log_level",
+            &[],
+            Kind::Text,
+            Some("info"),
+            "What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `info,propeller_wire=debug`.",
+        ),
+        Key::new(
+            "data_dir",
+            &[],
+            Kind::Path,
+            Some("propeller-data/proxy"),
+            "Where blobs are kept, sealed.",
+        ),
+        Key::new(
+            "cache",
+            &[],
+            Kind::Bytes,
+            Some("2GiB"),
+            "Most bytes of blobs that are kept; no blob may be larger. Those that nobody has asked for for longest go first.",
+        ),
+        Key::new(
+            "chunk_size",
+            &[],
+            Kind::Bytes,
+            Some("512000"),
+            "Bytes in one message, 16KiB to 2MiB, as upstream: a broker has to let them pass, and a few of them are in memory at a time.",
+        ),
+        Key::new(
+            "pull_concurrent_limit",
+            &[],
+            Kind::Number,
+            Some("4"),
+            "Blobs that are fetched at a time.",
+        ),
+        Key::new(
+            "registries",
+            &[],
+            Kind::Text,
+            None,
+            "Registries that proplets may ask for, separated by commas, as in a reference: `ghcr.io`, `registry.example.com:5000`; without it all that have TLS. One without TLS has to be listed, with `http://` in front.",
+        ),
+        Key::new(
+            "registry_url",
+            &[],
+            Kind::Text,
+            None,
+            "The registry that the three settings below are for, as upstream; `registry_config` is for any number of them.",
+        ),
+        Key::new(
+            "authenticate",
+            &[],
+            Kind::Flag,
+            Some("false"),
+            "Whether to log in to `registry_url`.",
+        ),
+        Key::new(
+            "registry_username",
+            &[],
+            Kind::Text,
+            None,
+            "Name at `registry_url`.",
+        ),
+        Key::new(
+            "registry_password",
+            &[],
+            Kind::Secret,
+            None,
+            "Password at `registry_url`.",
+        ),
+        Key::new(
+            "registry_token",
+            &[],
+            Kind::Secret,
+            None,
+            "Token for `registry_url`, in place of name and password.",
+        ),
+        Key::new(
+            "http_host",
+            &[],
+            Kind::Text,
+            Some("127.0.0.1"),
+            "Address of `/health`.",
+        ),
+        Key::new(
+            "http_port",
+            &[],
+            Kind::Number,
+            Some("9191"),
+            "Port of `/health`, as upstream; 0 for none.",
+        ),
+    ],
+};
+
+/// How a proxy runs.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Log filter.
+    pub log_level: String,
+    /// The broker.
+    pub mqtt: Options,
+    /// Workload keys.
+    pub keys: Keyring,
+    /// Where blobs are kept.
+    pub data_dir: PathBuf,
+    /// Most bytes of them.
+    pub cache_bytes_max: u64,
+    /// Bytes in every chunk but the last.
+    pub chunk_len: u32,
+    /// Blobs that are fetched at a time.
+    pub pulls: usize,
+    /// What may be asked for.
+    pub allowed: Allowed,
+    /// How registries are asked.
+    pub registry: RegistryOptions,
+    /// Where `/health` is, if it is anywhere.
+    pub health: Option<SocketAddr>,
+}
+
+/// The registries that proplets may ask for.
+#[derive(Debug, Clone, Default)]
+pub struct Allowed(Option<Vec<String>>);
+
+impl Allowed {
+    /// Whether a registry may be asked: `plain` without TLS.
+    #[must_use]
+    pub fn permits(&self, registry: &str, plain: bool) -> bool {
+        match &self.0 {
+            None => !plain,
+            Some(listed) => listed.iter().any(|one| match one.strip_prefix("http://") {
+                Some(exposed) => plain && exposed == registry,
+                None => !plain && one == registry,
+            }),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the settings.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them, at once.
+    pub fn from_settings(mut settings: Settings) -> Result<Self, SettingsError> {
+        let s = &mut settings;
+        let config = Self {
+            log_level: s.text("log_level").unwrap_or("info").to_owned(),
+            mqtt: Options {
+                queues: Queues::BULK,
+                ..shared::mqtt(s, "proxy")
+            },
+            keys: shared::keys(s),
+            data_dir: s.path("data_dir").unwrap_or_default(),
+            cache_bytes_max: s.bytes("cache"),
+            chunk_len: chunk_len(s),
+            pulls: usize::try_from(s.number("pull_concurrent_limit", 1, 16)).unwrap_or(1),
+            allowed: allowed(s),
+            registry: registry(s),
+            health: health(s),
+        };
+        settings.finish(config)
+    }
+}
+
+fn chunk_len(settings: &mut Settings) -> u32 {
+    let bytes = settings.bytes("chunk_size");
+    let len = u32::try_from(bytes).ok();
+    len.filter(|len| CHUNK_LEN_RANGE.contains(len))
+        .unwrap_or_else(|| {
+            settings.invalid("chunk_size", "16KiB to 2MiB".to_owned());
+            *CHUNK_LEN_RANGE.start()
+        })
+}
+
+fn allowed(settings: &Settings) -> Allowed {
+    let listed = settings.text("registries").map(|text| {
+        let names = text.split(',').map(str::trim);
+        names
+            .filter(|name| !name.is_empty())
+            .map(|name| name.trim_end_matches('/').to_owned())
+            .collect()
+    });
+    Allowed(listed)
+}
+
+fn registry(settings: &mut Settings) -> RegistryOptions {
+    let mut options = propeller_settings::registry(settings);
+    options.blob_bytes_max = settings.bytes("cache");
+    let at = settings.text("registry_url").map(ToOwned::to_owned);
+    let name = settings.text("registry_username").map(ToOwned::to_owned);
+    let secret = |key| {
+        let text = settings.text(key)?;
+        Some(Zeroizing::new(text.to_owned()))
+    };
+    let (password, token) = (secret("registry_password"), secret("registry_token"));
+    let wanted = settings.flag("authenticate");
+    let credential = match (token, name, password) {
+        (Some(token), ..) => Credential::Bearer { token },
+        (None, Some(username), Some(password)) => Credential::Basic { username, password },
+        _ if wanted => {
+            let why =
+                "set PROXY_REGISTRY_TOKEN, or PROXY_REGISTRY_USERNAME and PROXY_REGISTRY_PASSWORD";
+            settings.invalid("authenticate", why.to_owned());
+            return options;
+        }
+        _ => return options,
+    };
+    match at {
+        _ if !wanted => {
+            let why = "there are credentials for PROXY_REGISTRY_URL: set it to true, or unset them";
+            settings.invalid("authenticate", why.to_owned());
+        }
+        None => settings.invalid("registry_url", "the registry to log in to".to_owned()),
+        Some(at) => options.credentials = options.credentials.with(&at, credential),
+    }
+    options
+}
+
+fn health(settings: &mut Settings) -> Option<SocketAddr> {
+    let host = settings.parse("http_host", |text| match text {
+        "localhost" => Ok(IpAddr::from(Ipv4Addr::LOCALHOST)),
+        other => other.parse(),
+    });
+    let port = settings.number("http_port", 0, u64::from(u16::MAX));
+    let port = u16::try_from(port).ok().filter(|port| *port != 0)?;
+    Some(SocketAddr::new(host?, port))
+}
+
+/// What a document may have.
+pub(crate) const DOCUMENT_BYTES_MAX: usize = DOCUMENT_LEN_MAX - 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_list_every_registry_with_tls_may_be_asked_and_with_one_those_on_it() {
+        let all = Allowed::default();
+        assert!(all.permits("ghcr.io", false) && !all.permits("ghcr.io", true));
+        let listed = Allowed(Some(vec![
+            "ghcr.io".to_owned(),
+            "http://127.0.0.1:5000".to_owned(),
+        ]));
+        for (registry, plain, permitted) in [
+            ("ghcr.io", false, true),
+            ("ghcr.io", true, false),
+            ("docker.io", false, false),
+            ("127.0.0.1:5000", true, true),
+            ("127.0.0.1:5000", false, false),
+        ] {
+            assert_eq!(listed.permits(registry, plain), permitted, "{registry}");
+        }
+    }
+}

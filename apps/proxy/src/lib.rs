@@ -1,0 +1,24 @@
+//! Fetches images for proplets that cannot reach a registry, and hands them on across the broker,
+//! sealed to the one that asked.
+//!
+//! ```text
+//!            Ask                      GET …                    piece by piece
+//!  proplet ──────▶ desk ─▶ asks ─▶ library ─────▶ registry ──────────────▶ blobs (sealed, on disk)
+//!     ▲             │        │        ▲                                      │
+//!     └── ServeTo ──┘◀───────┘        └──────────── chunks, the last one ────┘
+//!                                                   once the digest is right
+//! ```
+//!
+//! It knows no tasks, and no module: what it hands on are documents and blobs, which a proplet asks
+//! for by their digest and holds against it. It keeps in memory a few chunks, whatever it serves.
+
+mod asks;
+pub mod config;
+mod fault;
+mod health;
+mod library;
+mod serve;
+mod service;
+
+pub use config::Config;
+pub use service::{Proxy, StartError};
