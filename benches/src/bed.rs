@@ -124,6 +124,11 @@ impl Bed {
         self.broker.address()
     }
 
+    /// The broker's process, if it has one of its own.
+    pub(crate) fn broker_pid(&self) -> u32 {
+        self.broker.pid().unwrap_or_else(std::process::id)
+    }
+
     pub(crate) fn key(&self) -> &WorkloadKey {
         &self.key
     }

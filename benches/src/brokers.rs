@@ -59,6 +59,14 @@ impl Running {
         }
     }
 
+    /// Its process, if it has one of its own.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        match self {
+            Self::Embedded(_) => None,
+            Self::Mosquitto { child, .. } => child.id(),
+        }
+    }
+
     pub(crate) async fn stop(self) {
         match self {
             Self::Embedded(broker) => broker.stop().await,

@@ -2,6 +2,7 @@
 //!
 //! - [`e2e`]: which measurements there are, and in which order
 //! - [`latency`], [`throughput`], [`processes`], [`module`], [`sealed`]: one measurement each
+//! - [`registry`]: images, and the proxy
 //! - [`bed`], [`brokers`], [`http`], [`round`]: what they run on
 //! - [`environment`], [`samples`], [`conclusion`], [`report`]: what is printed
 #![allow(
@@ -20,6 +21,7 @@ mod http;
 mod latency;
 mod module;
 mod processes;
+mod registry;
 mod report;
 mod round;
 mod samples;
@@ -47,6 +49,8 @@ struct Cli {
 enum Verb {
     /// The whole path of a task: latency, legs, throughput, start-up, memory, cold modules
     E2e(e2e::Args),
+    /// Images by way of a proxy, over mosquitto: speed, memory, and what each part costs
+    Registry(registry::Args),
 }
 
 fn main() -> ExitCode {
@@ -59,10 +63,11 @@ fn main() -> ExitCode {
     {
         return ExitCode::FAILURE;
     }
-    let Cli {
-        verb: Verb::E2e(args),
-    } = Cli::parse();
-    match e2e(&args) {
+    let measured = match Cli::parse().verb {
+        Verb::E2e(args) => e2e(&args),
+        Verb::Registry(args) => registry(&args),
+    };
+    match measured {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -98,6 +103,17 @@ fn e2e(args: &e2e::Args) -> Result<bool, String> {
         print!("{}", report::text(&report));
     }
     Ok(report.is_good())
+}
+
+/// Measures and prints.
+fn registry(args: &registry::Args) -> Result<bool, String> {
+    print!("{}", report::environment(&gather()?));
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| format!("cannot start the runtime: {error}"))?;
+    let measured = runtime.block_on(registry::run(args));
+    measured.map_err(|error| chain(&*error)).map(|()| true)
 }
 
 fn gather() -> Result<Environment, String> {

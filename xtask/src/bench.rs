@@ -10,10 +10,7 @@ const DEFAULT: &str = "e2e";
 
 /// Those that stand beside what they measure, with their packages: no other crate may know the
 /// engine, and a registry needs nothing else.
-const BESIDE: [(&str, &str); 2] = [
-    ("sandbox", "propeller-sandbox"),
-    ("registry", "propeller-oci"),
-];
+const BESIDE: [(&str, &str); 2] = [("sandbox", "propeller-sandbox"), ("pull", "propeller-oci")];
 
 pub(crate) fn run(metadata: &Metadata, args: &[String]) -> Result<ExitCode, String> {
     let mut command = run::cargo(&metadata.workspace_root);

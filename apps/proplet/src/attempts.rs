@@ -31,7 +31,7 @@ pub(crate) struct Running {
 }
 
 /// The start of a module that has come out of an image.
-fn opened(start: StartImage, module: &Bytes) -> Start {
+fn opened(start: StartImage, digest: Digest) -> Start {
     let StartImage {
         attempt,
         tenant,
@@ -45,7 +45,7 @@ fn opened(start: StartImage, module: &Bytes) -> Start {
         tenant,
         app_name,
         module: Module {
-            digest: propeller_oci::sha256(module),
+            digest,
             sealed_len: 0,
             sealed: None,
         },
@@ -75,8 +75,9 @@ impl Worker {
         self.spawn(attempt, tenant, None, None, move |slot| async move {
             match bench.images.module(&start.image).await {
                 Ok(module) => {
-                    let start = opened(start, &module);
-                    work(bench, start, Delivered::Open(module), received, slot).await
+                    let start = opened(start, module.digest);
+                    let module = Delivered::Open(module.wasm);
+                    work(bench, start, module, received, slot).await
                 }
                 Err(text) => Worked::Refused(Refused {
                     attempt,

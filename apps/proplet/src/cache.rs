@@ -9,29 +9,59 @@ use propeller_model::Digest;
 const BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// The modules that were used last.
-#[derive(Debug, Default)]
-pub(crate) struct Modules {
-    by_digest: HashMap<Digest, (Bytes, u64)>,
+#[derive(Debug)]
+pub(crate) struct Modules<M> {
+    by_digest: HashMap<Digest, Kept<M>>,
     bytes: usize,
     clock: u64,
 }
 
-impl Modules {
-    pub(crate) fn get(&mut self, digest: Digest) -> Option<Bytes> {
+#[derive(Debug)]
+struct Kept<M> {
+    module: M,
+    bytes: usize,
+    used: u64,
+}
+
+/// A module out of an image, with its own digest.
+#[derive(Clone, Debug)]
+pub(crate) struct OpenModule {
+    pub(crate) wasm: Bytes,
+    pub(crate) digest: Digest,
+}
+
+impl<M> Default for Modules<M> {
+    fn default() -> Self {
+        Self {
+            by_digest: HashMap::new(),
+            bytes: 0,
+            clock: 0,
+        }
+    }
+}
+
+impl<M: Clone> Modules<M> {
+    pub(crate) fn get(&mut self, digest: Digest) -> Option<M> {
         self.clock += 1;
-        let (sealed, used) = self.by_digest.get_mut(&digest)?;
-        *used = self.clock;
-        Some(sealed.clone())
+        let kept = self.by_digest.get_mut(&digest)?;
+        kept.used = self.clock;
+        Some(kept.module.clone())
     }
 
-    pub(crate) fn insert(&mut self, digest: Digest, sealed: Bytes) {
+    /// Keeps a module of so many bytes.
+    pub(crate) fn insert(&mut self, digest: Digest, module: M, bytes: usize) {
         self.clock += 1;
-        self.bytes += sealed.len();
-        if let Some((old, _)) = self.by_digest.insert(digest, (sealed, self.clock)) {
-            self.bytes -= old.len();
+        self.bytes += bytes;
+        let kept = Kept {
+            module,
+            bytes,
+            used: self.clock,
+        };
+        if let Some(old) = self.by_digest.insert(digest, kept) {
+            self.bytes -= old.bytes;
         }
         while self.bytes > BYTES_MAX && self.by_digest.len() > 1 {
-            let oldest = self.by_digest.iter().min_by_key(|(_, (_, used))| *used);
+            let oldest = self.by_digest.iter().min_by_key(|(_, kept)| kept.used);
             let Some((&digest, _)) = oldest else { return };
             self.remove(digest);
         }
@@ -39,8 +69,8 @@ impl Modules {
 
     /// Forgets a module that does not open: the next attempt fetches it anew.
     pub(crate) fn remove(&mut self, digest: Digest) {
-        if let Some((sealed, _)) = self.by_digest.remove(&digest) {
-            self.bytes -= sealed.len();
+        if let Some(kept) = self.by_digest.remove(&digest) {
+            self.bytes -= kept.bytes;
         }
     }
 }

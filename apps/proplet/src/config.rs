@@ -1,5 +1,6 @@
 //! The proplet's settings.
 
+mod keys;
 mod sandbox;
 mod words;
 
@@ -10,10 +11,10 @@ use std::time::Duration;
 use propeller_envelope::Keyring;
 use propeller_model::PropletId;
 use propeller_sandbox::EngineConfig;
-use propeller_settings::{Key, Kind, Schema, Settings, SettingsError, program, shared};
+use propeller_settings::{Schema, Settings, SettingsError, program, shared};
 use propeller_wire::mqtt::Options;
 
-use crate::engine::{self, BUILT_IN, Engine};
+use crate::engine::{BUILT_IN, Engine};
 use crate::images::{ImagesConfig, PullFrom};
 use crate::isolation::{External, Isolation, Template};
 use crate::limits::Ceilings;
@@ -27,240 +28,7 @@ pub const SCHEMA: Schema = Schema {
     section: "proplet",
     prefix: "PROPLET",
     shared: shared::KEYS,
-    own: &[
-        shared::REQUIRE_SIGNATURE,
-        Key::new(
-            "log_level",
-            &[],
-            Kind::Text,
-            Some("info"),
-            "What is logged: `error`, `warn`, `info`, `debug`, or a filter such as `info,propeller_wire=debug`.",
-        ),
-        Key::new(
-            "id",
-            &["instance_id"],
-            Kind::Text,
-            None,
-            "The proplet's id: 1 to 64 letters, digits, dots, dashes or underscores. Without one, `client_id`; without that, a name that is made at the first start and kept in `data_dir`.",
-        ),
-        Key::new(
-            "data_dir",
-            &[],
-            Kind::Path,
-            Some("propeller-data/proplet"),
-            "Where reports wait, sealed, when nobody acknowledges them.",
-        ),
-        Key::new(
-            "liveliness_interval",
-            &[],
-            Kind::Duration,
-            Some("10s"),
-            "Interval of heartbeats, as upstream; never more than a third of the manager's lease.",
-        ),
-        Key::new(
-            "max_tasks",
-            &[],
-            Kind::Number,
-            Some("64"),
-            "Attempts that it takes at a time; the processor's cores share them.",
-        ),
-        Key::new(
-            "max_memory",
-            &[],
-            Kind::Bytes,
-            Some("1GiB"),
-            "Most memory of one guest, whatever its task asks for.",
-        ),
-        Key::new(
-            "max_fuel",
-            &[],
-            Kind::Number,
-            Some("1000000000000"),
-            "Most fuel of one guest, whatever its task asks for.",
-        ),
-        Key::new(
-            "max_wall",
-            &[],
-            Kind::Duration,
-            Some("1h"),
-            "Longest time of one guest, whatever its task asks for.",
-        ),
-        Key::new(
-            "max_output",
-            &[],
-            Kind::Bytes,
-            Some("1MiB"),
-            "Most standard output, standard error and result of one guest, each; at most 1MiB, so that they fit into one message.",
-        ),
-        Key::new(
-            "max_handles",
-            &[],
-            Kind::Number,
-            Some("1024"),
-            "Most streams, timers and other handles that one guest may have open.",
-        ),
-        Key::new(
-            "max_module",
-            &[],
-            Kind::Bytes,
-            Some("120MiB"),
-            "Largest module.",
-        ),
-        Key::new(
-            "max_compile",
-            &[],
-            Kind::Duration,
-            Some("2m"),
-            "Longest that a module may take to be compiled, and a task waits for that.",
-        ),
-        Key::new(
-            "max_compile_memory",
-            &[],
-            Kind::Bytes,
-            Some("4GiB"),
-            "Most memory that compiling a module may take, in a process of its own; only on Linux.",
-        ),
-        Key::new(
-            "max_daemons",
-            &[],
-            Kind::Number,
-            Some("16"),
-            "Daemons at a time: each keeps one of the slots of PROPLET_MAX_TASKS.",
-        ),
-        Key::new(
-            "policy_file",
-            &[],
-            Kind::Path,
-            None,
-            "Rules for what tasks may be granted, in TOML; without it, nothing.",
-        ),
-        Key::new(
-            "threads",
-            &[],
-            Kind::Number,
-            Some("0"),
-            "Threads that run guests; 0 takes one for each core.",
-        ),
-        Key::new(
-            "code_cache",
-            &[],
-            Kind::Bytes,
-            Some("256MiB"),
-            "Memory for compiled modules.",
-        ),
-        Key::new(
-            "code_cache_ttl",
-            &[],
-            Kind::Duration,
-            Some("1h"),
-            "How long a compiled module is kept after its last use, as it holds what its task's module holds; 0s keeps none.",
-        ),
-        Key::new(
-            "engine",
-            &[],
-            Kind::Text,
-            Some(engine::DEFAULT),
-            "What runs guests: `wasmtime`, which compiles them, or `interpreter`, for small machines; a proplet may be built with one of them alone.",
-        ),
-        Key::new(
-            "allocator",
-            &[],
-            Kind::Text,
-            Some("pooling"),
-            "Where the memory of guests on threads of the proplet comes from: `pooling`, a reserve of address space with places for `PROPLET_MAX_TASKS` guests, zeroed between them, or `on-demand`, from the operating system for each guest anew.",
-        ),
-        Key::new(
-            "isolation",
-            &[],
-            Kind::Text,
-            Some("in-process"),
-            "Where guests run: `in-process`, on threads of the proplet, or `process`, each in a locked process of its own (Linux).",
-        ),
-        Key::new(
-            "isolation_pool",
-            &[],
-            Kind::Number,
-            Some("2"),
-            "Locked processes that wait for a guest, with `isolation = process`.",
-        ),
-        Key::new(
-            "isolation_allow_missing",
-            &[],
-            Kind::Text,
-            Some(""),
-            "What `isolation = process` may do without: `landlock`, `namespaces`, or both, separated by a comma.",
-        ),
-        Key::new(
-            "metering",
-            &[],
-            Kind::Text,
-            Some("full"),
-            "What guests' code checks: `full`, fuel and interruption, or `time`, nothing, with `isolation = process`: loops over floats run several times faster, guests end by time alone, and only tasks that ask for fuel or are deterministic have it counted.",
-        ),
-        Key::new(
-            "description",
-            &[],
-            Kind::Text,
-            Some(""),
-            "Free text that is shown with the proplet.",
-        ),
-        Key::new(
-            "tags",
-            &[],
-            Kind::Text,
-            Some(""),
-            "Labels that are shown with the proplet, separated by commas.",
-        ),
-        Key::new(
-            "location",
-            &[],
-            Kind::Text,
-            Some(""),
-            "Where the proplet stands, for people.",
-        ),
-        Key::new(
-            "plaintext",
-            &[],
-            Kind::Flag,
-            Some("false"),
-            "Speak upstream's JSON, without any encryption, to an upstream manager.",
-        ),
-        Key::new(
-            "pull_concurrent_limit",
-            &[],
-            Kind::Number,
-            Some("4"),
-            "Layers of an image that are fetched at a time.",
-        ),
-        Key::new(
-            "pull_from",
-            &[],
-            Kind::Text,
-            Some("auto"),
-            "Who fetches images: `proxy`, `registry`, which is the proplet itself, or `auto`: a proxy if there is one, and else the proplet.",
-        ),
-        Key::new(
-            "image_keys",
-            &[],
-            Kind::Text,
-            None,
-            "Files with private keys that open encrypted images, separated by commas: RSA or EC, in PEM or DER.",
-        ),
-        Key::new(
-            "external_wasm_runtime",
-            &[],
-            Kind::Path,
-            None,
-            "A runtime's program, by its path or its name in PATH, that runs every task in place of the engine of the proplet: wasmtime, wasmi, node, wazero, iwasm, wasmer, or any other with PROPLET_EXTERNAL_WASM_RUNTIME_ARGS (Linux).",
-        ),
-        Key::new(
-            "external_wasm_runtime_args",
-            &[],
-            Kind::Text,
-            None,
-            "The command line of that program, in place of the one that ships: words with places such as `run --env={env} -- {module} {args}`.",
-        ),
-    ],
+    own: keys::KEYS,
 };
 
 /// How a proplet runs.
@@ -360,6 +128,7 @@ impl Config {
                     .unwrap_or(1),
                 module_bytes_max: s.bytes("max_module"),
                 from: s.parse("pull_from", str::parse).unwrap_or(PullFrom::Auto),
+                disk_bytes_max: s.bytes("image_cache"),
             },
             about: words::read(s),
         };

@@ -10,6 +10,8 @@
 //! all of them together are the right bytes is known to whoever ordered them, by their digest.
 
 mod source;
+#[cfg(test)]
+mod tests;
 mod transfer;
 
 use std::collections::HashMap;
@@ -130,18 +132,21 @@ impl Courier {
     pub(crate) fn tick(&mut self, now: Instant) {
         let mut asks = Vec::new();
         let mut over = Vec::new();
+        let mut forsaken = false;
         for (ask, transfer) in &mut self.transfers {
             match transfer.look(now) {
                 Late::No => {}
                 Late::Unwanted => over.push((*ask, None)),
                 Late::Hopeless => over.push((*ask, Some("the proxy does not answer"))),
                 Late::Yes => match self.chunk_len {
-                    Some(chunk_len) => asks.push(transfer.ask_again(*ask, chunk_len, now)),
+                    Some(chunk_len) => {
+                        asks.push(transfer.ask_again(*ask, chunk_len, now));
+                        forsaken |= transfer.is_forsaken();
+                    }
                     None => transfer.pause(now),
                 },
             }
         }
-        let unanswered = !asks.is_empty();
         asks.into_iter().for_each(|ask| self.say(Some(ask)));
         for (ask, why) in over {
             self.say(Some(ToProxy::Forget(ask)));
@@ -151,7 +156,8 @@ impl Courier {
             }
         }
         let wanted = !self.transfers.is_empty();
-        let waits = unanswered || self.chunk_len.is_none();
+        // The proxy may have been started again, and not know the session.
+        let waits = forsaken || self.chunk_len.is_none();
         if self.link_up && waits && now >= self.announce_at {
             self.announce_pause = match wanted {
                 true => self.announce_pause,

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
 use bytes::Bytes;
+use propeller_blobs::Blobs;
 use propeller_model::Digest;
 use propeller_oci::crypt::PrivateKey;
 use propeller_oci::image::{ImageError, PullOptions, pull, resolve};
@@ -16,8 +17,9 @@ use propeller_settings::Images as Settings;
 use tokio::sync::{OnceCell, Semaphore, mpsc, watch};
 use tracing::{info, warn};
 
-use crate::cache::Modules;
+use crate::cache::{Modules, OpenModule};
 use crate::courier::{Order, Via};
+use crate::shelved::Shelved;
 
 /// Images on their way at the same time: each is in memory as a whole, packed and unpacked.
 const PULLS_MAX: usize = 2;
@@ -40,6 +42,8 @@ pub struct ImagesConfig {
     pub module_bytes_max: u64,
     /// Who fetches.
     pub from: PullFrom,
+    /// Most bytes of blobs that are kept on disk, sealed; 0 keeps none.
+    pub disk_bytes_max: u64,
 }
 
 /// Who fetches images.
@@ -97,6 +101,8 @@ pub struct Images {
     via: Via,
     /// Whether there is a proxy.
     there: watch::Receiver<bool>,
+    /// What is on disk, if anything is to be.
+    blobs: Option<Arc<Blobs>>,
     config: ImagesConfig,
     pulls: Semaphore,
     known: Mutex<Known>,
@@ -105,8 +111,8 @@ pub struct Images {
 /// What is here, and what is on its way.
 #[derive(Debug, Default)]
 struct Known {
-    modules: Modules,
-    coming: HashMap<Reference, Weak<OnceCell<Bytes>>>,
+    modules: Modules<OpenModule>,
+    coming: HashMap<Reference, Weak<OnceCell<OpenModule>>>,
 }
 
 impl Images {
@@ -118,6 +124,7 @@ impl Images {
         config: ImagesConfig,
         orders: mpsc::Sender<Order>,
         there: watch::Receiver<bool>,
+        blobs: Option<Arc<Blobs>>,
     ) -> Result<Self, RegistryError> {
         let options = config.settings.registry.clone();
         Ok(Self {
@@ -127,6 +134,7 @@ impl Images {
             },
             registry: Registry::new(options)?,
             there,
+            blobs,
             config,
             pulls: Semaphore::new(PULLS_MAX),
             known: Mutex::default(),
@@ -135,7 +143,7 @@ impl Images {
 
     /// The module of an image; in words, why there is none. Whoever stops waiting leaves the pull to
     /// the others who wait for it.
-    pub(crate) async fn module(&self, image: &str) -> Result<Bytes, String> {
+    pub(crate) async fn module(&self, image: &str) -> Result<OpenModule, String> {
         let told = |why: String| format!("image {image}: {why}");
         let reference: Reference = image.parse().map_err(|error| told(chain(&error)))?;
         let digest = reference.digest();
@@ -161,7 +169,7 @@ impl Images {
         Ok(module)
     }
 
-    async fn pull(&self, reference: &Reference) -> Result<Bytes, String> {
+    async fn pull(&self, reference: &Reference) -> Result<OpenModule, String> {
         let _place = self
             .pulls
             .acquire()
@@ -172,25 +180,41 @@ impl Images {
             PullFrom::Registry => false,
             PullFrom::Proxy => true,
         };
-        let pulled = match by_proxy {
-            true => self.pull_from(&self.via, reference).await,
-            false => self.pull_from(&self.registry, reference).await,
+        let source: &dyn Source = match by_proxy {
+            true => &self.via,
+            false => &self.registry,
         };
+        let pulled = self.pull_shelved(source, reference).await;
         let pulled = match pulled {
             Err(why) if why.by_proxy && self.config.from == PullFrom::Auto => {
                 warn!(image = %reference, error = %why.text, "asking the registry itself");
-                self.pull_from(&self.registry, reference).await
+                self.pull_shelved(&self.registry, reference).await
             }
             other => other,
         };
         pulled.map_err(|why| why.text)
     }
 
+    /// From the disk what is there, and the rest from `source`.
+    async fn pull_shelved(
+        &self,
+        source: &dyn Source,
+        reference: &Reference,
+    ) -> Result<OpenModule, NoModule> {
+        match &self.blobs {
+            None => self.pull_from(source, reference).await,
+            Some(blobs) => {
+                let shelved = Shelved { source, blobs };
+                self.pull_from(&shelved, reference).await
+            }
+        }
+    }
+
     async fn pull_from(
         &self,
         source: &dyn Source,
         reference: &Reference,
-    ) -> Result<Bytes, NoModule> {
+    ) -> Result<OpenModule, NoModule> {
         let resolved = resolve(source, reference).await?;
         let trusted = &self.config.settings.trusted;
         let admitted = signatures::admit(source, resolved, trusted).await?;
@@ -204,13 +228,16 @@ impl Images {
         };
         let mut pulled = pull(source, &admitted, &options, SILENTLY).await?;
         info!(image = %reference, encrypted = pulled.encrypted, "pulled image");
-        Ok(Bytes::from(std::mem::take(&mut *pulled.module)))
+        Ok(OpenModule {
+            wasm: Bytes::from(std::mem::take(&mut *pulled.module)),
+            digest: pulled.digest,
+        })
     }
 }
 
 impl Known {
     /// What everybody waits on who wants this image.
-    fn coming(&mut self, reference: &Reference) -> Arc<OnceCell<Bytes>> {
+    fn coming(&mut self, reference: &Reference) -> Arc<OnceCell<OpenModule>> {
         // Those that nobody waits for any more.
         self.coming.retain(|_, cell| cell.strong_count() > 0);
         if let Some(cell) = self.coming.get(reference).and_then(Weak::upgrade) {
@@ -221,9 +248,10 @@ impl Known {
         cell
     }
 
-    fn arrived(&mut self, reference: &Reference, digest: Digest, module: &Bytes) {
+    fn arrived(&mut self, reference: &Reference, digest: Digest, module: &OpenModule) {
         if self.coming.remove(reference).is_some() {
-            self.modules.insert(digest, module.clone());
+            let bytes = module.wasm.len();
+            self.modules.insert(digest, module.clone(), bytes);
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest;
 use bytes::Bytes;
@@ -15,13 +15,14 @@ use propeller_sandbox::{ModuleKey, Runtime};
 use propeller_wire::Channel;
 use propeller_wire::link::{Incoming, Link, Outgoing};
 use propeller_wire::message::{About, Input, Output};
-use propeller_wire::upstream::{self, Alive, Create, Metadata, Results, Start, Stop};
+use propeller_wire::upstream::{self, Alive, Chunk, Create, Fetch, Metadata, Results, Start, Stop};
 use serde_bytes::ByteBuf;
 use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
 use crate::limits::Ceilings;
+use crate::plain_fetch::{Outcome, PlainFetches};
 use crate::work::{job, judge, run};
 
 /// A proplet that speaks upstream's JSON.
@@ -36,12 +37,18 @@ pub(crate) struct Plain {
     pub(crate) link: Link,
     pub(crate) running: HashMap<String, AbortHandle>,
     pub(crate) tasks: JoinSet<Results>,
+    pub(crate) fetches: PlainFetches,
 }
+
+/// How often late chunks are looked at.
+const TICK: Duration = Duration::from_secs(1);
 
 impl Plain {
     pub(crate) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
         let mut beat = tokio::time::interval(self.heartbeat);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut tick = tokio::time::interval(TICK);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // Once: upstream takes an announcement for a new process.
         let mut announced = false;
         loop {
@@ -62,6 +69,11 @@ impl Plain {
                     }
                 }
                 _ = beat.tick() => self.alive(),
+                _ = tick.tick() => {
+                    for outcome in self.fetches.tick(Instant::now()) {
+                        self.fetched(outcome);
+                    }
+                }
                 _ = &mut stop => return,
             }
         }
@@ -120,6 +132,14 @@ impl Plain {
                 Ok(stop) => self.stop(&stop),
                 Err(error) => warn!(error = %error, "stop message dropped"),
             },
+            // What others have asked for comes by as well.
+            Channel::Serve => {
+                let chunk = upstream::read::<Chunk>(bytes).ok();
+                let outcome = chunk.and_then(|chunk| self.fetches.take(&chunk, Instant::now()));
+                if let Some(outcome) = outcome {
+                    self.fetched(outcome);
+                }
+            }
             _ => {}
         }
     }
@@ -129,34 +149,76 @@ impl Plain {
             .proplet_id
             .as_deref()
             .is_some_and(|id| !id.is_empty() && id != self.id.as_str());
-        if (for_another && !start.broadcast) || self.running.contains_key(&start.id) {
+        let known = self.running.contains_key(&start.id) || self.fetches.waits(&start.id);
+        if (for_another && !start.broadcast) || known {
             return;
         }
         info!(id = %start.id, app_name = %start.name, "Received start command");
         let id = start.id.clone();
-        match self.prepare(start) {
-            Ok(task) => {
-                let handle = self.tasks.spawn(task);
-                self.running.insert(id, handle);
-            }
-            Err(why) => self.results(&failed(&self.id, &id, why)),
+        if let Err(why) = self.begin(start) {
+            self.results(&failed(&self.id, &id, why));
         }
+    }
+
+    /// Runs a start whose module is in it, or asks for that.
+    fn begin(&mut self, start: Start) -> Result<(), String> {
+        if self.running.len() + self.fetches.waiting() >= self.slots as usize {
+            return Err("all slots of the proplet are taken".to_owned());
+        }
+        let start = start.supported().map_err(|error| error.to_string())?;
+        let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        match (set(&start.file), set(&start.image_url)) {
+            (Some(file), _) => {
+                let wasm = BASE64.decode(file.as_bytes());
+                let wasm = wasm.map_err(|_| "the file is not standard base64")?;
+                self.spawn(start, Bytes::from(wasm))
+            }
+            (None, Some(image)) => {
+                if let Some(outcome) = self.fetches.begin(image, start, Instant::now()) {
+                    self.fetched(outcome);
+                }
+                Ok(())
+            }
+            (None, None) => Err("the start message has neither file nor image_url".to_owned()),
+        }
+    }
+
+    /// What has come of a fetch.
+    fn fetched(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Ask(app_name) => {
+                self.send(Channel::Ask, upstream::write(&Fetch { app_name }));
+            }
+            Outcome::Here(wasm, starts) => {
+                for start in starts {
+                    let id = start.id.clone();
+                    if let Err(why) = self.spawn(start, wasm.clone()) {
+                        self.results(&failed(&self.id, &id, why));
+                    }
+                }
+            }
+            Outcome::Never(why, starts) => {
+                for start in starts {
+                    self.results(&failed(&self.id, &start.id, why.clone()));
+                }
+            }
+        }
+    }
+
+    fn spawn(&mut self, start: Start, wasm: Bytes) -> Result<(), String> {
+        let id = start.id.clone();
+        let task = self.prepare(start, wasm)?;
+        let handle = self.tasks.spawn(task);
+        self.running.insert(id, handle);
+        Ok(())
     }
 
     /// The run of a start message, if it can be run.
     fn prepare(
         &self,
         start: Start,
+        wasm: Bytes,
     ) -> Result<impl Future<Output = Results> + Send + use<>, String> {
-        if self.running.len() >= self.slots as usize {
-            return Err("all slots of the proplet are taken".to_owned());
-        }
-        let start = start.supported().map_err(|error| error.to_string())?;
-        let file = start.file.as_deref().filter(|file| !file.is_empty());
-        let file = file.ok_or("the start message has no file")?;
-        let wasm = BASE64
-            .decode(file.as_bytes())
-            .map_err(|_| "the file is not standard base64")?;
         let hash = digest::digest(&digest::SHA256, &wasm);
         let key = ModuleKey {
             tenant: "plain".to_owned(),
@@ -172,7 +234,7 @@ impl Plain {
             daemon: start.daemon,
             ..Input::default()
         };
-        let job = job(&self.ceilings, key, Bytes::from(wasm), &start.name, input)
+        let job = job(&self.ceilings, key, wasm, &start.name, input)
             .map_err(|excess| excess.to_string())?;
         let runtime = Arc::clone(&self.runtime);
         let proplet_id = self.id.to_string();
@@ -197,6 +259,8 @@ impl Plain {
         }
         if let Some(handle) = self.running.remove(&stop.id) {
             handle.abort();
+            info!(id = %stop.id, "stopped app");
+        } else if self.fetches.stop(&stop.id) {
             info!(id = %stop.id, "stopped app");
         }
     }

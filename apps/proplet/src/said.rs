@@ -64,7 +64,9 @@ impl Worker {
         let mut start = start;
         let digest = start.module.digest;
         if let Some(sealed) = start.module.sealed.take() {
-            self.modules.insert(digest, Bytes::from(sealed.into_vec()));
+            let bytes = sealed.len();
+            let sealed = Bytes::from(sealed.into_vec());
+            self.modules.insert(digest, sealed, bytes);
         }
         if let Some(sealed) = self.modules.get(digest) {
             return self.begin(start, sealed);
@@ -127,7 +129,9 @@ impl Worker {
             Progress::Ask(fetch) => self.ask(fetch),
             Progress::Whole(sealed, starts) => {
                 if let Some(start) = starts.first() {
-                    self.modules.insert(start.module.digest, sealed.clone());
+                    let bytes = sealed.len();
+                    self.modules
+                        .insert(start.module.digest, sealed.clone(), bytes);
                 }
                 for start in starts {
                     self.begin(start, sealed.clone());

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use propeller_blobs::Blobs;
 use propeller_envelope::Keyring;
 use propeller_model::PropletId;
 use propeller_sandbox::Runtime;
@@ -20,6 +21,7 @@ use crate::images::Images;
 use crate::isolation;
 use crate::outbox::OutboxError;
 use crate::plain::Plain;
+use crate::plain_fetch::PlainFetches;
 use crate::vitals::about;
 use crate::work::Bench;
 use crate::worker::{Parts, Worker};
@@ -27,6 +29,8 @@ use crate::worker::{Parts, Worker};
 /// How long a proplet may take to say goodbye.
 const LEAVE_MAX: Duration = Duration::from_secs(3);
 
+/// Bytes that are sealed at a time for the disk.
+const PIECE_LEN: u32 = 1 << 20;
 /// What pulls may want of a proxy and it has not been asked for; they wait.
 const ORDERS_MAX: usize = 16;
 
@@ -190,7 +194,8 @@ fn sealed(
     let ring = keys.borrow().clone();
     let (order, orders) = mpsc::channel(ORDERS_MAX);
     let (there, is_there) = watch::channel(false);
-    let images = Images::new(config.images.clone(), order, is_there)?;
+    let blobs = blobs(config, &id, ring.clone())?;
+    let images = Images::new(config.images.clone(), order, is_there, blobs.clone())?;
     let parts = Parts {
         courier: Courier::new(id.clone(), ring.clone(), there),
         orders,
@@ -205,11 +210,30 @@ fn sealed(
         },
         keys,
         about: about(config),
+        blobs,
         slots: config.slots,
         heartbeat: config.heartbeat,
         link,
     };
     Ok(Worker::new(parts, &config.data_dir.join("outbox"))?)
+}
+
+/// What is kept on disk of images, if anything is to be. Envelopes are for this proplet by its name.
+fn blobs(config: &Config, id: &PropletId, keys: Keyring) -> Result<Option<Arc<Blobs>>, StartError> {
+    let bytes_max = config.images.disk_bytes_max;
+    if bytes_max == 0 {
+        return Ok(None);
+    }
+    let options = propeller_blobs::Options {
+        folder: config.data_dir.join("images"),
+        owner: format!("proplet {id}"),
+        bytes_max,
+        piece_len: PIECE_LEN,
+    };
+    let opened = Blobs::open(options, keys);
+    let opened =
+        opened.map_err(|cause| StartError::Data(config.data_dir.display().to_string(), cause))?;
+    Ok(Some(opened))
 }
 
 fn plain(config: &Config, id: PropletId, runtime: Arc<dyn Runtime>, link: Link) -> Plain {
@@ -223,6 +247,7 @@ fn plain(config: &Config, id: PropletId, runtime: Arc<dyn Runtime>, link: Link) 
         link,
         running: std::collections::HashMap::new(),
         tasks: JoinSet::new(),
+        fetches: PlainFetches::new(config.images.module_bytes_max),
     }
 }
 

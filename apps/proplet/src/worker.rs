@@ -9,13 +9,15 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use propeller_blobs::Blobs;
 use propeller_envelope::Keyring;
 use propeller_model::{AttemptId, Lease};
 use propeller_wire::link::{Incoming, Link, Outgoing};
-use propeller_wire::message::{About, FromProplet, Heartbeat, Hello, Refusal, Refused};
+use propeller_wire::message::{About, FromProplet, Heartbeat, Refusal, Refused};
 use propeller_wire::{Caller, Channel, Heard};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -26,14 +28,13 @@ use crate::cache::Modules;
 use crate::courier::{Courier, Order};
 use crate::fetch::Fetches;
 use crate::outbox::{Outbox, OutboxError};
+use crate::presence::ANNOUNCE_MIN;
 use crate::vitals::vitals;
 use crate::watch::{TELL_EVERY, Watches};
 use crate::work::{Bench, Worked};
 
 /// How often late things are looked at.
 const TICK: Duration = Duration::from_millis(200);
-/// First pause between announcements; it doubles up to the heartbeat's interval.
-const ANNOUNCE_MIN: Duration = Duration::from_millis(500);
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Worker {
@@ -49,20 +50,22 @@ pub(crate) struct Worker {
     pub(crate) long: mpsc::Sender<AttemptId>,
     long_ones: mpsc::Receiver<AttemptId>,
     pub(crate) fetches: Fetches,
-    pub(crate) modules: Modules,
+    pub(crate) modules: Modules<Bytes>,
     pub(crate) outbox: Outbox,
     pub(crate) watches: Watches,
     pub(crate) courier: Courier,
     orders: mpsc::Receiver<Order>,
+    /// What is on disk of images, which is sealed with the same keys.
+    blobs: Option<Arc<Blobs>>,
     pub(crate) lease: Duration,
     /// Runs out if the manager answers no heartbeat.
     pub(crate) lifeline: Option<Lease>,
     pub(crate) beats: u64,
     pub(crate) beat_sent: Instant,
     pub(crate) beat_answered: u64,
-    announce_at: Option<Instant>,
-    announce_pause: Duration,
-    announced: Option<Instant>,
+    pub(crate) announce_at: Option<Instant>,
+    pub(crate) announce_pause: Duration,
+    pub(crate) announced: Option<Instant>,
     /// Whether frames leave the machine. While they do not, none is made: they would only pile up.
     link_up: bool,
     keys: watch::Receiver<Keyring>,
@@ -88,6 +91,7 @@ pub(crate) struct Parts {
     pub(crate) link: Link,
     pub(crate) courier: Courier,
     pub(crate) orders: mpsc::Receiver<Order>,
+    pub(crate) blobs: Option<Arc<Blobs>>,
 }
 
 impl Worker {
@@ -101,6 +105,7 @@ impl Worker {
             link,
             courier,
             orders,
+            blobs,
         } = parts;
         let now = Instant::now();
         let ring = keys.borrow().clone();
@@ -123,6 +128,7 @@ impl Worker {
             watches: Watches::default(),
             courier,
             orders,
+            blobs,
             lease: heartbeat * 3,
             lifeline: None,
             beats: 0,
@@ -175,6 +181,9 @@ impl Worker {
         let keys = self.keys.borrow_and_update().clone();
         self.bench.keys = keys.clone();
         self.outbox.rekey(keys.clone());
+        if let Some(blobs) = &self.blobs {
+            blobs.rekey(keys.clone());
+        }
         self.caller.rekey(keys.clone());
         self.announce();
         self.ask_proxy(|courier, now| courier.rekey(keys, now));
@@ -269,18 +278,6 @@ impl Worker {
         }
     }
 
-    /// Anybody can ask who is there; only so often is it answered.
-    fn solicited(&mut self) {
-        const ANSWER_EVERY: Duration = Duration::from_millis(200);
-        let recent = self.announced.is_some_and(|at| at.elapsed() < ANSWER_EVERY);
-        if recent {
-            self.announce_at
-                .get_or_insert_with(|| Instant::now() + ANSWER_EVERY);
-        } else {
-            self.announce();
-        }
-    }
-
     /// Whether something that anybody can cause may be logged again.
     fn may(&mut self, complaint: Complaint) -> bool {
         const EVERY: Duration = Duration::from_millis(100);
@@ -290,37 +287,6 @@ impl Worker {
             self.complained.insert(complaint, Instant::now());
         }
         may
-    }
-
-    /// Announces with a fresh nonce, and again after a while if nobody answers.
-    pub(crate) fn announce(&mut self) {
-        let mut nonce = [0; 32];
-        if aws_lc_rs::rand::fill(&mut nonce).is_err() {
-            error!("the system has no randomness: cannot announce");
-            return;
-        }
-        let frame = self.caller.announce(nonce);
-        self.send(Channel::Create, frame);
-        self.announced = Some(Instant::now());
-        self.announce_at = Some(Instant::now() + self.announce_pause);
-        self.announce_pause = (self.announce_pause * 2).min(self.heartbeat);
-    }
-
-    /// The session is confirmed: no more announcements until it fails.
-    pub(crate) fn connected(&mut self) {
-        self.announce_at = None;
-        self.announce_pause = ANNOUNCE_MIN;
-    }
-
-    fn hello(&mut self) {
-        let hello = FromProplet::Hello(Hello {
-            about: self.about.clone(),
-            holds: self.holds(),
-            slots: self.slots,
-        });
-        if let Some((channel, frame)) = self.caller.seal_hello(&hello) {
-            self.send(channel, frame);
-        }
     }
 
     fn tick(&mut self) {

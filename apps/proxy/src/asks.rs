@@ -22,17 +22,25 @@ const ASKS_MAX: usize = 1024;
 /// The same for one of them, so that it takes no place from the others.
 const ASKS_PER_PROPLET_MAX: usize = 64;
 /// Messages with bytes that are in memory at a time, on their way from the disk to the broker.
-const IN_MEMORY: usize = 4;
+const IN_MEMORY: usize = 2;
 /// How often a proplet hears of a blob that is still on its way.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 /// An answer on its way.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) proplet: PropletId,
-    pub(crate) message: FromProxy,
+    pub(crate) message: Message,
     /// Held until it has been handed to the broker's connection.
     pub(crate) _place: Option<OwnedSemaphorePermit>,
+}
+
+/// What is said, and to whom.
+#[derive(Debug)]
+pub(crate) enum Message {
+    /// To one proplet, sealed.
+    Sealed(PropletId, FromProxy),
+    /// To everybody, as it is.
+    Plain(Vec<u8>),
 }
 
 /// Who asks for what.
@@ -70,6 +78,11 @@ impl Asks {
             per_proplet: HashMap::new(),
         };
         (asks, to_send)
+    }
+
+    /// What sends answers, and bounds how many are in memory: for others who have some.
+    pub(crate) fn outlet(&self) -> (mpsc::Sender<Answer>, Arc<Semaphore>) {
+        (self.answers.clone(), Arc::clone(&self.memory))
     }
 
     /// Begins to answer. What cannot be begun is answered at once, by what is returned.
@@ -264,8 +277,7 @@ impl Answering {
 
     async fn say(&self, message: FromProxy, place: Option<OwnedSemaphorePermit>) {
         let answer = Answer {
-            proplet: self.proplet.clone(),
-            message,
+            message: Message::Sealed(self.proplet.clone(), message),
             _place: place,
         };
         // Nobody sends it any more: the proxy stops.

@@ -94,6 +94,13 @@ pub const SCHEMA: Schema = Schema {
             "Token for `registry_url`, in place of name and password.",
         ),
         Key::new(
+            "allow_plaintext_proplets",
+            &[],
+            Kind::Flag,
+            Some("false"),
+            "Serve upstream's proplets: what they ask for is sent to everybody, in JSON, without any encryption.",
+        ),
+        Key::new(
             "http_host",
             &[],
             Kind::Text,
@@ -131,6 +138,8 @@ pub struct Config {
     pub allowed: Allowed,
     /// How registries are asked.
     pub registry: RegistryOptions,
+    /// Whether upstream's proplets are served, without encryption.
+    pub allow_plaintext: bool,
     /// Where `/health` is, if it is anywhere.
     pub health: Option<SocketAddr>,
 }
@@ -173,6 +182,7 @@ impl Config {
             pulls: usize::try_from(s.number("pull_concurrent_limit", 1, 16)).unwrap_or(1),
             allowed: allowed(s),
             registry: registry(s),
+            allow_plaintext: s.flag("allow_plaintext_proplets"),
             health: health(s),
         };
         settings.finish(config)

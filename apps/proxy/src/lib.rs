@@ -17,6 +17,7 @@ pub mod config;
 mod fault;
 mod health;
 mod library;
+mod plain;
 mod serve;
 mod service;
 

@@ -147,6 +147,11 @@ impl Library {
         Ok(found)
     }
 
+    /// How registries are asked.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// Forgets a blob that does not open.
     pub(crate) fn damaged(&self, digest: Digest, error: &BlobError) {
         warn!(%digest, error = %error, "a blob of the cache is fetched again");

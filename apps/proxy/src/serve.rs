@@ -3,13 +3,15 @@
 use bytes::Bytes;
 use propeller_envelope::Keyring;
 use propeller_model::PropletId;
+use propeller_wire::frame::looks_like_frame;
 use propeller_wire::images::{FromProxy, ToProxy, Welcome};
 use propeller_wire::link::{Incoming, Link, Outgoing};
 use propeller_wire::{Channel, Desk, Images, Received};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, error, info, warn};
 
-use crate::asks::{Answer, Asks};
+use crate::asks::{Answer, Asks, Message};
+use crate::plain::Plain;
 
 /// See the module.
 #[derive(Debug)]
@@ -18,6 +20,8 @@ pub(crate) struct Serving {
     pub(crate) link: Link,
     pub(crate) asks: Asks,
     pub(crate) answers: mpsc::Receiver<Answer>,
+    /// For upstream's proplets, if the operator wants that.
+    pub(crate) plain: Option<Plain>,
     pub(crate) chunk_len: u32,
     pub(crate) keys: watch::Receiver<Keyring>,
     /// Whether frames leave the machine: while they do not, nothing is read from the disk for them.
@@ -34,9 +38,13 @@ impl Serving {
                     None => return,
                 },
                 Some(answer) = self.answers.recv(), if self.link_up => {
-                    self.say(&answer.proplet, &answer.message).await;
+                    match answer.message {
+                        Message::Sealed(proplet, message) => self.say(&proplet, &message).await,
+                        Message::Plain(bytes) => self.send(Channel::Serve, bytes).await,
+                    }
                 }
                 () = self.asks.ended() => {}
+                () = ended(&mut self.plain) => {}
                 Ok(()) = self.keys.changed() => self.rekey().await,
                 _ = &mut stop => return,
             }
@@ -53,6 +61,10 @@ impl Serving {
                 self.link_up = false;
                 warn!("the broker is gone");
             }
+            Incoming::Frame { bytes, .. } if !looks_like_frame(&bytes) => match &mut self.plain {
+                Some(plain) => plain.asked(&bytes),
+                None => debug!("PROXY_ALLOW_PLAINTEXT_PROPLETS is off, JSON dropped"),
+            },
             Incoming::Frame { channel, bytes } => {
                 let mut nonce = [0; 32];
                 if aws_lc_rs::rand::fill(&mut nonce).is_err() {
@@ -120,5 +132,12 @@ impl Serving {
         if self.link.outgoing.send(frame).await.is_err() {
             debug!("the connection is gone");
         }
+    }
+}
+
+async fn ended(plain: &mut Option<Plain>) {
+    match plain {
+        Some(plain) => plain.ended().await,
+        None => std::future::pending().await,
     }
 }

@@ -1,6 +1,7 @@
 //! A proxy, put together: registry, blobs, link and loop.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use propeller_blobs::{Blobs, Options as BlobsOptions};
@@ -13,12 +14,13 @@ use propeller_wire::link::{Carry, Link, Listen};
 use propeller_wire::mqtt::{self, ConnectError};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use tracing::info;
+use tracing::{info, warn};
 
 use crate::asks::Asks;
 use crate::config::Config;
 use crate::health;
 use crate::library::Library;
+use crate::plain::Plain;
 use crate::serve::Serving;
 
 /// How long a proxy may take to leave.
@@ -51,7 +53,7 @@ pub struct Proxy {
     id: PropletId,
     stop: oneshot::Sender<()>,
     keys: watch::Sender<Keyring>,
-    library: std::sync::Arc<Library>,
+    library: Arc<Library>,
     health: Option<SocketAddr>,
     tasks: JoinSet<()>,
     _lock: DirectoryLock,
@@ -86,7 +88,12 @@ impl Proxy {
             .map_err(|cause| StartError::Data(config.data_dir.display().to_string(), cause))?;
         let chunk_len = config.chunk_len;
         let library = Library::new(registry, config.allowed, blobs, config.pulls, chunk_len);
-        let (asks, answers) = Asks::new(std::sync::Arc::clone(&library), chunk_len);
+        let (asks, answers) = Asks::new(Arc::clone(&library), chunk_len);
+        let plain = config.allow_plaintext.then(|| {
+            warn!("plain mode: what upstream's proplets ask for is sent without encryption");
+            let (answers, memory) = asks.outlet();
+            Plain::new(Arc::clone(&library), chunk_len, answers, memory)
+        });
         let (keys, in_use) = watch::channel(config.keys.clone());
         let mut tasks = JoinSet::new();
         let health = match config.health {
@@ -106,6 +113,7 @@ impl Proxy {
             link,
             asks,
             answers,
+            plain,
             chunk_len,
             keys: in_use,
             link_up: false,

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use propeller_envelope::{
-    Context, HEADER_LEN_SHARED_KEY, Keyring, OpenError, SealError, open, seal, sealed_len,
+    CHUNK_LEN, Context, HEADER_LEN_SHARED_KEY, Keyring, OpenError, SealError, TAG_LEN, open, seal,
+    sealed_len,
 };
 use propeller_model::Digest;
 use zeroize::Zeroizing;
@@ -57,6 +58,22 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
+    /// That of a blob whose file is so long, if there can be one.
+    pub(crate) fn of_file(digest: Digest, piece_len: u32, file_len: u64) -> Option<Self> {
+        let slot = slot_len(piece_len as usize);
+        let last = file_len.checked_sub(1)? / slot;
+        let header = HEADER_LEN_SHARED_KEY as u64;
+        let sealed = (file_len - last * slot).checked_sub(header)?;
+        let chunk = (CHUNK_LEN + TAG_LEN) as u64;
+        let tail = sealed.checked_sub(sealed.div_ceil(chunk) * TAG_LEN as u64)?;
+        let layout = Self {
+            digest,
+            len: last * u64::from(piece_len) + tail,
+            piece_len,
+        };
+        (layout.file_len() == file_len).then_some(layout)
+    }
+
     /// How many pieces there are; an empty blob has one, which is empty.
     pub(crate) fn count(&self) -> u32 {
         let pieces = self.len.div_ceil(u64::from(self.piece_len)).max(1);

@@ -93,7 +93,7 @@ impl Blobs {
             state: Mutex::default(),
             folder,
         };
-        blobs.read()?;
+        blobs.look()?;
         Ok(Arc::new(blobs))
     }
 
@@ -111,36 +111,42 @@ impl Blobs {
     /// A blob that is kept, used now.
     #[must_use]
     pub fn get(&self, digest: Digest, len: u64) -> Option<Arc<Blob>> {
-        let layout = self.layout(digest, len);
+        self.find(digest).filter(|blob| blob.len() == len)
+    }
+
+    /// As [`get`](Self::get), of whatever length. That is no more than what the disk says.
+    #[must_use]
+    pub fn find(&self, digest: Digest) -> Option<Arc<Blob>> {
         let mut state = self.lock();
         state.uses += 1;
         let now = state.uses;
         let kept = state.kept.get_mut(&digest)?;
-        if kept.file_len != layout.file_len() {
-            return None;
-        }
         kept.used = now;
-        let Ok(file) = File::open(self.path(digest)) else {
+        let layout = Layout::of_file(digest, self.piece_len, kept.file_len);
+        let opened = layout.map(|layout| (layout, File::open(self.path(digest))));
+        let Some((layout, Ok(file))) = opened else {
             state.forget(digest);
             return None;
         };
+        let owner = self.owner();
         Some(Arc::new(Blob {
             layout,
             file,
-            owner: self.owner(),
+            owner,
         }))
     }
 
-    /// A blob that is kept, as a whole. What does not open is forgotten. It blocks.
+    /// All bytes of a blob. What does not open is forgotten. It blocks.
     #[must_use]
-    pub fn whole(&self, digest: Digest, len: u64) -> Option<Zeroizing<Vec<u8>>> {
-        let blob = self.get(digest, len)?;
+    pub fn read(&self, blob: &Blob) -> Option<Zeroizing<Vec<u8>>> {
         let keys = self.keys();
-        let mut whole = Zeroizing::new(Vec::with_capacity(usize::try_from(len).ok()?));
+        let len = usize::try_from(blob.len()).ok()?;
+        let mut whole = Zeroizing::new(Vec::with_capacity(len));
         for index in 0..blob.count() {
             match blob.piece(&keys, index) {
                 Ok(piece) => whole.extend_from_slice(&piece),
                 Err(error) => {
+                    let digest = blob.layout.digest;
                     tracing::warn!(%digest, error = %error, "a blob of the cache is forgotten");
                     self.remove(digest);
                     return None;
@@ -254,7 +260,7 @@ impl Blobs {
     }
 
     /// Reads what an earlier process has left: what it wrote first goes first.
-    fn read(&self) -> io::Result<()> {
+    fn look(&self) -> io::Result<()> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.folder)? {
             let path = entry?.path();

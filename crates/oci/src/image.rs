@@ -78,6 +78,8 @@ impl Resolved {
 pub struct Pulled {
     /// The module or component.
     pub module: Zeroizing<Vec<u8>>,
+    /// Its digest.
+    pub digest: Digest,
     /// Whether it was encrypted in the registry.
     pub encrypted: bool,
 }
@@ -146,19 +148,35 @@ pub async fn pull(
         Place::Archives => Some(config(source, resolved).await?),
     };
     let layers = fetch(source, resolved, wanted, options, progress).await?;
+    // What was held against a digest as a whole is not hashed again.
+    let known = match place {
+        Place::Layer(index) => {
+            let layer = &manifest.layers[index];
+            (!layer.is_encrypted()).then_some(layer.digest)
+        }
+        Place::Archives => None,
+    };
     let limits = options.clone();
-    let module = aside(move || match config {
-        None => whole(layers),
-        Some(config) => unpacked(layers, &config, &limits),
+    let module = aside(move || {
+        let found = match config {
+            None => whole(layers),
+            Some(config) => unpacked(layers, &config, &limits),
+        }?;
+        let digest = known.unwrap_or_else(|| sha256(&found.module));
+        Ok((found, digest))
     });
-    let Unearthed { module, layer } = module.await?;
+    let (Unearthed { module, layer }, digest) = module.await?;
     // Of the layer that it was in: a plain one may lie above an encrypted one.
     let encrypted = manifest
         .layers
         .get(layer - 1)
         .is_some_and(Descriptor::is_encrypted);
     match module.starts_with(MAGIC) {
-        true => Ok(Pulled { module, encrypted }),
+        true => Ok(Pulled {
+            module,
+            digest,
+            encrypted,
+        }),
         false => Err(ImageError::NotWasm),
     }
 }

@@ -29,4 +29,4 @@ pub use digest::sha256;
 pub use excerpt::chain;
 pub use reference::{Reference, ReferenceError};
 pub use registry::{Registry, RegistryError, RegistryOptions};
-pub use source::{Coming, Source, checked};
+pub use source::{Coming, Source, hold};

@@ -2,8 +2,9 @@
 
 use std::pin::Pin;
 
+use propeller_model::Digest;
+
 use crate::Reference;
-use crate::digest::sha256;
 use crate::manifest::Descriptor;
 use crate::registry::{Fetched, Kind, Progress, Registry, RegistryError, Stage};
 
@@ -56,19 +57,19 @@ pub(crate) async fn find(
 /// # Errors
 ///
 /// [`RegistryError::Size`] and [`RegistryError::Digest`].
-pub fn checked(bytes: Vec<u8>, descriptor: &Descriptor) -> Result<Vec<u8>, RegistryError> {
+pub fn hold(descriptor: &Descriptor, len: usize, got: Digest) -> Result<(), RegistryError> {
     let stage = Stage::Blob;
-    if bytes.len() as u64 != descriptor.size {
+    if len as u64 != descriptor.size {
         return Err(RegistryError::Size {
             stage,
-            bytes: bytes.len() as u64,
+            bytes: len as u64,
             at_least: false,
             why: format!("and its manifest says {}", descriptor.size),
         });
     }
-    let (got, expected) = (sha256(&bytes), descriptor.digest);
+    let expected = descriptor.digest;
     match got == expected {
-        true => Ok(bytes),
+        true => Ok(()),
         false => Err(RegistryError::Digest {
             stage,
             expected,

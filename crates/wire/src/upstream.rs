@@ -141,6 +141,26 @@ pub struct Results {
     pub error: Option<String>,
 }
 
+/// `registry/proplet`: fetch me this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fetch {
+    /// The image, as the start message names it.
+    pub app_name: String,
+}
+
+/// `registry/server`: a piece of a module, for everybody who has asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Chunk {
+    /// The image, as it was asked for.
+    pub app_name: String,
+    /// Which piece, from 0.
+    pub chunk_idx: u32,
+    /// How many there are.
+    pub total_chunks: u32,
+    /// Its bytes, in standard base64.
+    pub data: String,
+}
+
 /// Why a JSON message is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -187,7 +207,6 @@ impl Start {
     pub fn supported(self) -> Result<Self, UpstreamError> {
         let set = |field: &Option<String>| !is_empty(field);
         let unsupported = [
-            ("image_url", set(&self.image_url)),
             ("broadcast", self.broadcast),
             ("latent", self.latent),
             ("encrypted", self.encrypted),

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use propeller_wire::upstream::{
-    Alive, Create, Metadata, Results, Start, Stop, UpstreamError, read, write,
+    Alive, Chunk, Create, Fetch, Metadata, Results, Start, Stop, UpstreamError, read, write,
 };
 use serde_json::{Value, json};
 
@@ -51,7 +51,6 @@ fn a_start_message_of_upstreams_manager_is_understood_with_nulls_and_zero_values
 fn what_this_version_cannot_run_is_refused_by_name() {
     let base = json!({"id": "1", "name": "x"});
     for (field, set) in [
-        ("image_url", json!("docker.io/x")),
         ("broadcast", json!(true)),
         ("latent", json!(true)),
         ("encrypted", json!(true)),
@@ -173,5 +172,30 @@ fn what_is_not_their_json_is_an_error() {
         "PRPL\u{1}\u{3}",
     ] {
         assert!(read::<Start>(bad.as_bytes()).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn an_image_is_asked_for_and_comes_in_chunks() {
+    let fetch = Fetch {
+        app_name: "docker.io/me/add:1".to_owned(),
+    };
+    assert_eq!(
+        value(&write(&fetch)),
+        json!({"app_name": "docker.io/me/add:1"})
+    );
+    let sent = json!({
+        "app_name": "docker.io/me/add:1", "chunk_idx": 0, "total_chunks": 2, "data": "AGFzbQ==",
+    });
+    let chunk: Chunk = read(sent.to_string().as_bytes()).unwrap();
+    assert_eq!(value(&write(&chunk)), sent);
+    for wrong in [
+        json!({"app_name": "x", "chunk_idx": -1, "total_chunks": 2, "data": ""}),
+        json!({"app_name": "x", "chunk_idx": 0, "data": ""}),
+    ] {
+        assert!(
+            read::<Chunk>(wrong.to_string().as_bytes()).is_err(),
+            "{wrong}"
+        );
     }
 }

@@ -24,6 +24,8 @@ use crate::store::module::module_find;
 use crate::store::task::Task;
 use crate::store::{Blobs, StoreError};
 
+const UNOPENABLE: StoreError = StoreError::Row("an envelope that the manager's keys do not open");
+
 /// How long an attempt in plain mode may take: the longest time that a proplet gives to a guest.
 const PLAIN_ATTEMPT_MAX: Duration = Duration::from_secs(3600);
 
@@ -168,24 +170,15 @@ impl Mind {
         proplet: &PropletId,
         task: &Task,
     ) -> Result<Vec<u8>, StoreError> {
-        const UNOPENABLE: StoreError =
-            StoreError::Row("an envelope that the manager's keys do not open");
-        if task.image.is_some() {
-            let why = "its module is in an image, which this version does not send in plain mode";
-            return Err(StoreError::Row(why));
-        }
-        let digest = task
-            .module
-            .ok_or(StoreError::Row("a queued task without a module"))?;
-        let module =
-            module_find(db, digest)?.ok_or(StoreError::Row("a task whose module is gone"))?;
         let tenant = self.rules.tenant.as_str();
-        let context = Context::Module {
-            tenant,
-            digest: digest.0,
+        let (image_url, file) = match &task.image {
+            Some(image) if image.encrypted => {
+                let why = "its image is encrypted, which plain mode cannot carry";
+                return Err(StoreError::Row(why));
+            }
+            Some(image) => (Some(image.reference.clone()), None),
+            None => (None, Some(self.plain_module(db, blobs, task)?)),
         };
-        let wasm =
-            open(&self.keys, &context, &blobs.read(module.sealed)?).map_err(|_| UNOPENABLE)?;
         let context = Context::Input {
             tenant,
             task: *task.id.0.as_bytes(),
@@ -203,7 +196,8 @@ impl Mind {
             id: attempt_uuid(attempt).to_string(),
             // Upstream's proplet calls the export that the task is named after.
             name: input.invoke.unwrap_or(input.task_name),
-            file: Some(data_encoding::BASE64.encode(&wasm)),
+            image_url,
+            file,
             inputs: (!input.args.is_empty()).then_some(input.args),
             env: (!input.env.is_empty()).then(|| input.env.into_iter().collect()),
             proplet_id: Some(proplet.to_string()),
@@ -216,6 +210,27 @@ impl Mind {
             ));
         }
         Ok(frame)
+    }
+
+    /// The module of a task, in base64.
+    fn plain_module(
+        &self,
+        db: &Connection,
+        blobs: &Blobs,
+        task: &Task,
+    ) -> Result<String, StoreError> {
+        let digest = task
+            .module
+            .ok_or(StoreError::Row("a queued task without a module"))?;
+        let module =
+            module_find(db, digest)?.ok_or(StoreError::Row("a task whose module is gone"))?;
+        let context = Context::Module {
+            tenant: &self.rules.tenant,
+            digest: digest.0,
+        };
+        let wasm = open(&self.keys, &context, &blobs.read(module.sealed)?);
+        let wasm = wasm.map_err(|_| UNOPENABLE)?;
+        Ok(data_encoding::BASE64.encode(&wasm))
     }
 }
 

@@ -77,7 +77,19 @@ async fn story(seed: u64, runtime: Arc<dyn Runtime>) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hostile_broker_can_delay_and_nothing_else() {
     crate::support::setup();
-    let config = EngineConfig {
+    let runtime: Arc<dyn Runtime> = Arc::new(WasmtimeRuntime::new(engine()).unwrap());
+    let mut stories = tokio::task::JoinSet::new();
+    for seed in 0..8 {
+        stories.spawn(story(seed, Arc::clone(&runtime)));
+    }
+    while let Some(ended) = stories.join_next().await {
+        ended.unwrap();
+    }
+}
+
+/// What all proplets of a story run guests with.
+pub(crate) fn engine() -> EngineConfig {
+    EngineConfig {
         stack_bytes_max: 1024 * 1024,
         module_bytes_max: 16 * 1024 * 1024,
         compile_max: Duration::from_secs(60),
@@ -87,13 +99,5 @@ async fn a_hostile_broker_can_delay_and_nothing_else() {
         cache_ttl: Duration::from_secs(3600),
         threads: 2,
         allocator: Allocator::OnDemand,
-    };
-    let runtime: Arc<dyn Runtime> = Arc::new(WasmtimeRuntime::new(config).unwrap());
-    let mut stories = tokio::task::JoinSet::new();
-    for seed in 0..8 {
-        stories.spawn(story(seed, Arc::clone(&runtime)));
-    }
-    while let Some(ended) = stories.join_next().await {
-        ended.unwrap();
     }
 }

@@ -2,7 +2,7 @@
 
 use propeller_oci::manifest::Descriptor;
 use propeller_oci::registry::{Fetched, Kind, Progress, Stage};
-use propeller_oci::{Coming, Reference, RegistryError, Source, checked};
+use propeller_oci::{Coming, Reference, RegistryError, Source, hold};
 use tokio::sync::{mpsc, oneshot};
 
 use super::Order;
@@ -71,11 +71,10 @@ impl Source for Via {
                 len,
                 reply,
             });
-            let bytes = ordered.await?;
+            let (bytes, got) = ordered.await?;
             progress(len);
-            let descriptor = descriptor.clone();
-            let held = tokio::task::spawn_blocking(move || checked(bytes, &descriptor));
-            held.await.unwrap_or(Err(RegistryError::Stopped))
+            hold(descriptor, bytes.len(), got)?;
+            Ok(bytes)
         })
     }
 }

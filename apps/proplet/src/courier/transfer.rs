@@ -1,7 +1,9 @@
 //! One document or blob on its way: which chunks are here, which were asked for, who waits.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{Context, SHA256};
 use propeller_model::Digest;
 use propeller_oci::RegistryError;
 use propeller_oci::registry::Kind;
@@ -40,8 +42,8 @@ pub(crate) enum Order {
         digest: Digest,
         /// How long it is; whoever orders has seen to it that there is room.
         len: u64,
-        /// For whom.
-        reply: Reply<Vec<u8>>,
+        /// For whom, with the digest of what has come.
+        reply: Reply<(Vec<u8>, Digest)>,
     },
 }
 
@@ -98,10 +100,12 @@ enum Parts {
     Chunks(Chunks),
 }
 
-#[derive(Debug)]
 struct Chunks {
     chunk_len: u32,
     bytes: Vec<u8>,
+    /// Of the chunks before `hashed`: while they come, not when all are here.
+    hash: Context,
+    hashed: usize,
     state: Vec<State>,
     missing: usize,
     /// Chunks before it were asked for at least once.
@@ -151,6 +155,11 @@ impl Transfer {
         } else {
             Late::No
         }
+    }
+
+    /// It was asked more than once without an answer.
+    pub(super) fn is_forsaken(&self) -> bool {
+        self.patience > 2 * PATIENCE
     }
 
     /// Nobody can be asked now.
@@ -233,7 +242,7 @@ impl Transfer {
                 drop(reply.send(Ok((bytes.into_vec(), media_type))));
             }
             (Order::Blob { reply, .. }, Parts::Chunks(chunks)) => {
-                drop(reply.send(Ok(chunks.bytes)));
+                drop(reply.send(Ok(chunks.whole())));
             }
             (order, _) => order.refuse(RegistryError::Proxied {
                 kind: Kind::Here,
@@ -288,6 +297,8 @@ impl Chunks {
         Self {
             chunk_len,
             bytes: vec![0; usize::try_from(len).unwrap_or(usize::MAX)],
+            hash: Context::new(&SHA256),
+            hashed: 0,
             state: vec![State::Wanted; count],
             missing: count,
             next: 0,
@@ -347,6 +358,32 @@ impl Chunks {
         }
         *state = State::Here;
         self.missing -= 1;
+        self.hash_what_is_next();
         self.missing == 0
+    }
+
+    fn hash_what_is_next(&mut self) {
+        while self.state.get(self.hashed) == Some(&State::Here) {
+            let at = self.hashed * self.chunk_len as usize;
+            let end = (at + self.chunk_len as usize).min(self.bytes.len());
+            self.hash.update(&self.bytes[at..end]);
+            self.hashed += 1;
+        }
+    }
+
+    fn whole(self) -> (Vec<u8>, Digest) {
+        let mut digest = Digest([0; 32]);
+        digest.0.copy_from_slice(self.hash.finish().as_ref());
+        (self.bytes, digest)
+    }
+}
+
+impl fmt::Debug for Chunks {
+    /// Without the bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chunks")
+            .field("count", &self.state.len())
+            .field("missing", &self.missing)
+            .finish_non_exhaustive()
     }
 }

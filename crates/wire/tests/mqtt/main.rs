@@ -12,7 +12,7 @@ use brokers::{Broker, EMBEDDED, Kind};
 use bytes::Bytes;
 use propeller_model::PropletId;
 use propeller_wire::link::{Incoming, Link, Listen, Outgoing};
-use propeller_wire::mqtt::{self, Address, Options, Scheme, TlsFiles, Version, Versions};
+use propeller_wire::mqtt::{self, Address, Options, Queues, Scheme, TlsFiles, Version, Versions};
 use propeller_wire::{Base, Channel};
 use tokio::task::JoinSet;
 
@@ -58,12 +58,14 @@ impl End {
             client_id: match &listen {
                 Listen::AsManager => "manager-1".to_owned(),
                 Listen::AsProplet(proplet) => proplet.to_string(),
+                Listen::AsProxy => "proxy-1".to_owned(),
             },
             credentials: None,
             tls: TlsFiles::default(),
             qos: 1,
             keep_alive: Duration::from_secs(30),
             packet_len_max: 12 * 1024 * 1024,
+            queues: Queues::default(),
         };
         let (link, carry) = mqtt::connect(&options, listen).unwrap();
         let mut tasks = JoinSet::new();

@@ -5,7 +5,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::Failure;
+type Failure = Box<dyn std::error::Error>;
 
 pub(crate) struct Server {
     process: Child,

@@ -1,4 +1,4 @@
-//! `cargo xtask bench registry`: an image of 100 MB from Debian's registry, by us, by `skopeo`, and
+//! `cargo xtask bench pull`: an image of 100 MB from Debian's registry, by us, by `skopeo`, and
 //! by whoever only reads it, in turns on one machine.
 #![allow(
     clippy::print_stdout,
@@ -6,6 +6,7 @@
     reason = "a benchmark speaks to whoever started it"
 )]
 
+mod payload;
 mod registry;
 mod report;
 
@@ -35,7 +36,7 @@ type Failure = Box<dyn std::error::Error>;
 fn main() -> ExitCode {
     // Whoever runs all tests with their benches wants none.
     if std::env::args().any(|argument| argument == "--test") || cfg!(debug_assertions) {
-        println!("registry: measured by `cargo xtask bench registry` alone");
+        println!("pull: measured by `cargo xtask bench pull` alone");
         return ExitCode::SUCCESS;
     }
     rustls::crypto::aws_lc_rs::default_provider()
@@ -56,33 +57,6 @@ fn main() -> ExitCode {
     }
 }
 
-/// The module: a custom section of bytes that look random.
-fn module() -> Vec<u8> {
-    let mut wasm = b"\0asm\x01\0\0\0\0".to_vec();
-    let mut len = MODULE_BYTES;
-    while len >= 128 {
-        wasm.push(low(len) | 128);
-        len /= 128;
-    }
-    wasm.push(low(len));
-    wasm.push(0);
-    let mut state = 1_u64;
-    let end = wasm.len() + MODULE_BYTES - 1;
-    while wasm.len() < end {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        wasm.extend_from_slice(&(state ^ (state >> 33)).to_le_bytes());
-    }
-    wasm.truncate(end);
-    wasm
-}
-
-/// The lowest 7 bits, for LEB128.
-fn low(number: usize) -> u8 {
-    (number & 127).to_le_bytes()[0]
-}
-
 /// One way to get the image.
 struct Way {
     name: &'static str,
@@ -97,7 +71,7 @@ async fn measure() -> Result<(), Failure> {
     let public = PublicKey::from_bytes(key.public_key_pem().as_bytes())?;
     let private: Arc<[PrivateKey]> =
         Arc::new([PrivateKey::from_bytes(key.serialize_pem().as_bytes())?]);
-    let wasm = module();
+    let wasm = payload::module(MODULE_BYTES);
     let registry = Registry::new(RegistryOptions::default())?;
     let mut images: Vec<(&'static str, Reference, Built)> = Vec::new();
     for (name, tag, form, recipients) in [

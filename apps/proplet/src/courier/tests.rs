@@ -1,0 +1,412 @@
+//! A courier and a proxy that does as it is told; time is whatever a test says.
+
+use propeller_envelope::WorkloadKey;
+use propeller_model::Digest;
+use propeller_wire::images::{AskChunks, Chunk, Document, Progress, Welcome};
+use propeller_wire::{Desk, Received};
+use serde_bytes::ByteBuf;
+use tokio::sync::oneshot::{self, error::TryRecvError};
+
+use super::*;
+
+const CHUNK: usize = 100;
+const DIGEST: Digest = Digest([7; 32]);
+
+type Answer<T> = oneshot::Receiver<Result<T, RegistryError>>;
+
+fn keys() -> Keyring {
+    Keyring::new(WorkloadKey::from_bytes([1; 32]))
+}
+
+fn edge() -> PropletId {
+    "edge-1".parse().unwrap()
+}
+
+/// Both ends, and what lies between them.
+struct Bed {
+    courier: Courier,
+    proxy: Desk<Images>,
+    there: watch::Receiver<bool>,
+    now: Instant,
+}
+
+impl Bed {
+    fn new() -> Self {
+        let (told, there) = watch::channel(false);
+        Self {
+            courier: Courier::new(edge(), keys(), told),
+            proxy: Desk::new("proxy-1".parse().unwrap(), keys()),
+            there,
+            now: Instant::now(),
+        }
+    }
+
+    fn connected() -> Self {
+        let mut bed = Self::new();
+        bed.courier.up(bed.now);
+        bed.shake_hands(CHUNK);
+        bed
+    }
+
+    /// Carries everything until the session is on.
+    fn shake_hands(&mut self, chunk_len: usize) {
+        for _ in 0..2 {
+            for message in self.heard() {
+                assert_eq!(message, ToProxy::Hello);
+                let chunk_len = u32::try_from(chunk_len).unwrap();
+                self.say(&FromProxy::Welcome(Welcome { chunk_len }));
+            }
+        }
+    }
+
+    /// What the proxy hears.
+    fn heard(&mut self) -> Vec<ToProxy> {
+        let mut heard = Vec::new();
+        for (channel, frame) in self.courier.letters() {
+            match self.proxy.receive(&channel, &frame, [9; 32]) {
+                Received::Announced { answer, .. } => {
+                    let channel = Channel::ServeTo(edge());
+                    self.courier.receive(&channel, &answer, self.now);
+                }
+                Received::Said { message, .. } => heard.push(message),
+                // What was said in a session that another one has replaced.
+                Received::Dropped(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        heard
+    }
+
+    fn asks(&mut self) -> Vec<AskChunks> {
+        let asks = self
+            .heard()
+            .into_iter()
+            .filter_map(|message| match message {
+                ToProxy::Chunks(ask) => Some(ask),
+                // In a session that it made for being asked in vain.
+                ToProxy::Hello => None,
+                other => panic!("{other:?}"),
+            });
+        asks.collect()
+    }
+
+    fn frame(&mut self, message: &FromProxy) -> Vec<u8> {
+        self.proxy.seal(&edge(), message).unwrap().frame
+    }
+
+    fn say(&mut self, message: &FromProxy) {
+        let frame = self.frame(message);
+        self.give(&frame);
+    }
+
+    fn give(&mut self, frame: &[u8]) {
+        let channel = Channel::ServeTo(edge());
+        self.courier.receive(&channel, frame, self.now);
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        self.courier.tick(self.now);
+    }
+
+    fn order(&mut self, len: usize) -> Answer<(Vec<u8>, Digest)> {
+        let (reply, answer) = oneshot::channel();
+        let order = Order::Blob {
+            reference: "ghcr.io/a/b".to_owned(),
+            digest: DIGEST,
+            len: len as u64,
+            reply,
+        };
+        self.courier.order(order, self.now);
+        answer
+    }
+}
+
+fn content(len: usize) -> Vec<u8> {
+    (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect()
+}
+
+/// A chunk of `bytes`, as it should be.
+fn chunk(ask: u64, bytes: &[u8], index: usize) -> FromProxy {
+    let end = ((index + 1) * CHUNK).min(bytes.len());
+    FromProxy::Chunk(Chunk {
+        ask,
+        index: u32::try_from(index).unwrap(),
+        bytes: ByteBuf::from(&bytes[index * CHUNK..end]),
+    })
+}
+
+fn with_digest(bytes: Vec<u8>) -> (Vec<u8>, Digest) {
+    let digest = propeller_oci::sha256(&bytes);
+    (bytes, digest)
+}
+
+fn refused<T: std::fmt::Debug>(mut answer: Answer<T>) -> String {
+    answer.try_recv().unwrap().unwrap_err().to_string()
+}
+
+#[test]
+fn chunks_come_in_any_order_and_twice_and_make_the_blob() {
+    let mut bed = Bed::connected();
+    assert!(*bed.there.borrow());
+    let bytes = content(2050);
+    let mut answer = bed.order(bytes.len());
+    let mut given = 0;
+    while given < 21 {
+        let asks = bed.asks();
+        assert!(!asks.is_empty(), "it goes on asking");
+        for ask in asks {
+            assert_eq!((ask.digest, ask.len, ask.again), (DIGEST, 2050, false));
+            assert_eq!(answer.try_recv().unwrap_err(), TryRecvError::Empty);
+            for index in ask.indexes.iter().rev() {
+                let chunk = chunk(ask.ask, &bytes, *index as usize);
+                bed.say(&chunk);
+                bed.say(&chunk);
+                given += 1;
+            }
+        }
+    }
+    assert_eq!(answer.try_recv().unwrap().unwrap(), with_digest(bytes));
+    bed.pass(PATIENCE_OF_ALL);
+    assert_eq!(bed.asks(), []);
+}
+
+/// Longer than anybody waits.
+const PATIENCE_OF_ALL: Duration = Duration::from_secs(60);
+
+#[test]
+fn what_is_no_chunk_of_this_blob_changes_nothing() {
+    let mut bed = Bed::connected();
+    let bytes = content(250);
+    let mut answer = bed.order(bytes.len());
+    let ask = bed.asks().remove(0).ask;
+    let with = |ask, index, bytes: Vec<u8>| {
+        FromProxy::Chunk(Chunk {
+            ask,
+            index,
+            bytes: ByteBuf::from(bytes),
+        })
+    };
+    for wrong in [
+        with(ask ^ 1, 0, content(100)),
+        with(ask, 3, content(100)),
+        with(ask, u32::MAX, content(100)),
+        with(ask, 0, content(99)),
+        with(ask, 0, content(101)),
+        with(ask, 2, content(100)),
+        with(ask, 2, Vec::new()),
+        FromProxy::Document(Document {
+            ask,
+            media_type: None,
+            bytes: ByteBuf::from(b"{}"),
+        }),
+    ] {
+        bed.say(&wrong);
+        assert_eq!(answer.try_recv().unwrap_err(), TryRecvError::Empty);
+    }
+    // Altered on its way, made for another proplet, and made with another key.
+    let mut altered = bed.frame(&chunk(ask, &bytes, 0));
+    *altered.last_mut().unwrap() ^= 1;
+    bed.give(&altered);
+    let mut neighbour = Bed::connected();
+    let frame = neighbour.frame(&chunk(ask, &bytes, 0));
+    bed.give(&frame);
+    let other = Keyring::new(WorkloadKey::from_bytes([2; 32]));
+    neighbour.proxy = Desk::new("proxy-1".parse().unwrap(), other);
+    assert!(
+        neighbour
+            .proxy
+            .seal(&edge(), &chunk(ask, &bytes, 0))
+            .is_none()
+    );
+
+    for index in [2, 0, 1] {
+        assert_eq!(answer.try_recv().unwrap_err(), TryRecvError::Empty);
+        bed.say(&chunk(ask, &bytes, index));
+    }
+    assert_eq!(answer.try_recv().unwrap().unwrap(), with_digest(bytes));
+}
+
+#[test]
+fn what_is_late_is_asked_for_again_and_nothing_else() {
+    let mut bed = Bed::connected();
+    let bytes = content(800);
+    let mut answer = bed.order(bytes.len());
+    let ask = bed.asks().remove(0);
+    assert_eq!(ask.indexes, (0..8).collect::<Vec<_>>());
+    for index in [0, 1, 3, 4, 6, 7] {
+        bed.say(&chunk(ask.ask, &bytes, index));
+    }
+    assert_eq!(bed.asks(), []);
+    bed.pass(Duration::from_millis(1500));
+    let [again] = &*bed.asks() else {
+        panic!("one ask")
+    };
+    assert_eq!((&*again.indexes, again.again), (&[2, 5][..], true));
+    assert_eq!(again.ask, ask.ask);
+    // Ever less often, as long as nothing comes.
+    bed.pass(Duration::from_millis(1500));
+    assert_eq!(bed.asks(), []);
+    bed.pass(Duration::from_millis(1000));
+    assert_eq!(bed.asks().len(), 1);
+    for index in [5, 2] {
+        bed.say(&chunk(ask.ask, &bytes, index));
+    }
+    assert_eq!(answer.try_recv().unwrap().unwrap(), with_digest(bytes));
+}
+
+#[test]
+fn a_transfer_goes_on_after_the_broker_was_gone_and_with_another_proxy() {
+    let mut bed = Bed::connected();
+    let bytes = content(800);
+    let mut answer = bed.order(bytes.len());
+    let ask = bed.asks().remove(0).ask;
+    for index in 0..5 {
+        bed.say(&chunk(ask, &bytes, index));
+    }
+    bed.courier.down();
+    bed.pass(Duration::from_secs(5));
+    bed.proxy = Desk::new("proxy-2".parse().unwrap(), keys());
+    bed.courier.letters();
+    bed.courier.up(bed.now);
+    // What it says in the old session nobody hears; then it is welcomed in the new one.
+    let letters = bed.courier.letters();
+    let announced = letters
+        .into_iter()
+        .find(|(_, frame)| frame[5] == 1)
+        .unwrap();
+    bed.courier.letters.push(announced);
+    bed.shake_hands(CHUNK);
+    let asks = bed.asks();
+    let wanted: Vec<u32> = asks.iter().flat_map(|ask| ask.indexes.clone()).collect();
+    assert_eq!(wanted, [5, 6, 7]);
+    for index in 5..8 {
+        bed.say(&chunk(ask, &bytes, index));
+    }
+    assert_eq!(answer.try_recv().unwrap().unwrap(), with_digest(bytes));
+}
+
+#[test]
+fn a_proxy_with_other_chunks_begins_anew() {
+    let mut bed = Bed::connected();
+    let bytes = content(150);
+    let mut answer = bed.order(bytes.len());
+    let ask = bed.asks().remove(0).ask;
+    bed.say(&chunk(ask, &bytes, 0));
+    bed.say(&FromProxy::Welcome(Welcome { chunk_len: 75 }));
+    assert_eq!(bed.asks().remove(0).indexes, [0, 1]);
+    for (index, part) in (0..).zip(bytes.chunks(75)) {
+        bed.say(&FromProxy::Chunk(Chunk {
+            ask,
+            index,
+            bytes: ByteBuf::from(part),
+        }));
+    }
+    assert_eq!(answer.try_recv().unwrap().unwrap(), with_digest(bytes));
+}
+
+#[test]
+fn silence_is_the_end_and_a_sign_of_life_is_not() {
+    let mut bed = Bed::connected();
+    let mut answer = bed.order(300);
+    let ask = bed.asks().remove(0).ask;
+    for _ in 0..10 {
+        bed.pass(Duration::from_secs(20));
+        bed.heard();
+        bed.say(&FromProxy::Progress(Progress { ask, bytes: 1 }));
+    }
+    assert_eq!(answer.try_recv().unwrap_err(), TryRecvError::Empty);
+    bed.pass(Duration::from_secs(31));
+    assert!(bed.heard().contains(&ToProxy::Forget(ask)));
+    assert_eq!(refused(answer), "proxy: the proxy does not answer");
+    assert!(!*bed.there.borrow());
+}
+
+#[test]
+fn without_a_proxy_it_waits_asks_who_is_there_and_gives_up() {
+    let mut bed = Bed::new();
+    bed.courier.up(bed.now);
+    let answer = bed.order(300);
+    let mut announced = 0;
+    for _ in 0..62 {
+        announced += bed.courier.letters().len();
+        bed.pass(Duration::from_millis(500));
+    }
+    assert!((4..20).contains(&announced), "{announced}");
+    assert_eq!(refused(answer), "proxy: the proxy does not answer");
+}
+
+#[test]
+fn what_nobody_waits_for_is_not_wanted_any_more() {
+    let mut bed = Bed::connected();
+    let answer = bed.order(300);
+    let ask = bed.asks().remove(0).ask;
+    drop(answer);
+    bed.pass(Duration::from_millis(200));
+    assert_eq!(bed.heard(), [ToProxy::Forget(ask)]);
+}
+
+#[test]
+fn a_refusal_is_told_as_if_the_registry_had_said_it() {
+    let mut bed = Bed::connected();
+    let answer = bed.order(300);
+    let ask = bed.asks().remove(0).ask;
+    bed.say(&FromProxy::Failed(Failed {
+        ask,
+        reason: Reason::Credentials,
+        text: "ghcr.io does not let an anonymous user pull".to_owned(),
+    }));
+    assert_eq!(
+        refused(answer),
+        "credentials: ghcr.io does not let an anonymous user pull, says the proxy"
+    );
+}
+
+#[test]
+fn a_busy_proxy_is_asked_again_in_a_while() {
+    let mut bed = Bed::connected();
+    let mut answer = bed.order(300);
+    let ask = bed.asks().remove(0).ask;
+    bed.say(&FromProxy::Failed(Failed {
+        ask,
+        reason: Reason::Busy,
+        text: String::new(),
+    }));
+    assert_eq!(bed.asks(), []);
+    bed.pass(Duration::from_millis(1500));
+    assert_eq!(bed.asks().remove(0).indexes, [0, 1, 2]);
+    assert_eq!(answer.try_recv().unwrap_err(), TryRecvError::Empty);
+}
+
+#[test]
+fn a_document_is_asked_for_once_and_an_empty_blob_has_one_chunk() {
+    let mut bed = Bed::connected();
+    let (reply, mut answer) = oneshot::channel();
+    let reference = "ghcr.io/a/b:1".to_owned();
+    bed.courier
+        .order(Order::Document { reference, reply }, bed.now);
+    let [ToProxy::Document(ask)] = &*bed.heard() else {
+        panic!("one ask")
+    };
+    bed.say(&FromProxy::Progress(Progress {
+        ask: ask.ask,
+        bytes: 0,
+    }));
+    assert_eq!(bed.heard(), []);
+    bed.say(&FromProxy::Document(Document {
+        ask: ask.ask,
+        media_type: Some("application/json".to_owned()),
+        bytes: ByteBuf::from(b"{}"),
+    }));
+    let document = answer.try_recv().unwrap().unwrap();
+    assert_eq!(
+        document,
+        (b"{}".to_vec(), Some("application/json".to_owned()))
+    );
+
+    let mut answer = bed.order(0);
+    let ask = bed.asks().remove(0);
+    assert_eq!(ask.indexes, [0]);
+    bed.say(&chunk(ask.ask, &[], 0));
+    assert_eq!(answer.try_recv().unwrap().unwrap(), with_digest(Vec::new()));
+}

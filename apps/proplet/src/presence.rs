@@ -1,0 +1,57 @@
+//! How a proplet makes itself known to a manager: it announces itself, is answered, and says hello.
+
+use std::time::{Duration, Instant};
+
+use propeller_wire::Channel;
+use propeller_wire::message::{FromProplet, Hello};
+use tracing::error;
+
+use crate::worker::Worker;
+
+/// First pause between announcements; it doubles up to the heartbeat's interval.
+pub(crate) const ANNOUNCE_MIN: Duration = Duration::from_millis(500);
+
+impl Worker {
+    /// Anybody can ask who is there; only so often is it answered.
+    pub(crate) fn solicited(&mut self) {
+        const ANSWER_EVERY: Duration = Duration::from_millis(200);
+        let recent = self.announced.is_some_and(|at| at.elapsed() < ANSWER_EVERY);
+        if recent {
+            self.announce_at
+                .get_or_insert_with(|| Instant::now() + ANSWER_EVERY);
+        } else {
+            self.announce();
+        }
+    }
+
+    /// Announces with a fresh nonce, and again after a while if nobody answers.
+    pub(crate) fn announce(&mut self) {
+        let mut nonce = [0; 32];
+        if aws_lc_rs::rand::fill(&mut nonce).is_err() {
+            error!("the system has no randomness: cannot announce");
+            return;
+        }
+        let frame = self.caller.announce(nonce);
+        self.send(Channel::Create, frame);
+        self.announced = Some(Instant::now());
+        self.announce_at = Some(Instant::now() + self.announce_pause);
+        self.announce_pause = (self.announce_pause * 2).min(self.heartbeat);
+    }
+
+    /// The session is confirmed: no more announcements until it fails.
+    pub(crate) fn connected(&mut self) {
+        self.announce_at = None;
+        self.announce_pause = ANNOUNCE_MIN;
+    }
+
+    pub(crate) fn hello(&mut self) {
+        let hello = FromProplet::Hello(Hello {
+            about: self.about.clone(),
+            holds: self.holds(),
+            slots: self.slots,
+        });
+        if let Some((channel, frame)) = self.caller.seal_hello(&hello) {
+            self.send(channel, frame);
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! What was fetched once, kept on disk in envelopes for this proplet alone, so that it starts again
+//! without a network. The disk is believed no more than a registry.
+
+use std::sync::Arc;
+
+use propeller_blobs::Blobs;
+use propeller_model::Digest;
+use propeller_oci::manifest::Descriptor;
+use propeller_oci::registry::{Fetched, Kind, Progress};
+use propeller_oci::{Coming, Reference, RegistryError, Source, hold, sha256};
+use serde::{Deserialize, Serialize};
+use tracing::warn;
+
+/// A source, and what it has given before.
+#[derive(Debug)]
+pub(crate) struct Shelved<'a, S: ?Sized> {
+    pub(crate) source: &'a S,
+    pub(crate) blobs: &'a Arc<Blobs>,
+}
+
+/// A document as it is kept.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    media_type: Option<String>,
+    #[serde(with = "serde_bytes")]
+    bytes: Vec<u8>,
+}
+
+/// What a document is kept by: what leads to it.
+fn name(reference: &str) -> Digest {
+    sha256(format!("document {reference}").as_bytes())
+}
+
+impl<S: Source + ?Sized> Shelved<'_, S> {
+    async fn kept(&self, reference: &Reference) -> Option<Fetched> {
+        let blobs = Arc::clone(self.blobs);
+        let name = name(&reference.to_string());
+        let read = move || blobs.read(&*blobs.find(name)?);
+        let bytes = tokio::task::spawn_blocking(read).await.ok()??;
+        let kept: Kept = propeller_wire::message::decode(&bytes).ok()?;
+        Fetched::read(reference, kept.bytes, kept.media_type).ok()
+    }
+
+    async fn keep(&self, digest: Digest, bytes: Vec<u8>) -> Vec<u8> {
+        let blobs = Arc::clone(self.blobs);
+        let put = move || {
+            if let Err(error) = blobs.put(digest, &bytes) {
+                warn!(%digest, error = %error, "not kept on disk");
+            }
+            bytes
+        };
+        // Only a runtime that is shutting down drops work.
+        tokio::task::spawn_blocking(put).await.unwrap_or_default()
+    }
+
+    async fn document(&self, reference: &Reference) -> Result<Fetched, RegistryError> {
+        let pinned = reference.digest().is_some();
+        if pinned && let Some(kept) = self.kept(reference).await {
+            return Ok(kept);
+        }
+        match self.source.document(reference).await {
+            Ok(fetched) => {
+                let kept = Kept {
+                    media_type: fetched.media_type.clone(),
+                    bytes: fetched.bytes.clone(),
+                };
+                let kept = propeller_wire::message::encode(&kept);
+                self.keep(name(&reference.to_string()), kept).await;
+                Ok(fetched)
+            }
+            // A tag, such as that of signatures, may have moved on: what it was is for those who
+            // cannot ask.
+            Err(error) if !pinned && matches!(error.kind(), Kind::Network | Kind::Here) => {
+                self.kept(reference).await.ok_or(error)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn blob(
+        &self,
+        reference: &Reference,
+        descriptor: &Descriptor,
+        progress: Progress<'_>,
+    ) -> Result<Vec<u8>, RegistryError> {
+        let (digest, size) = (descriptor.digest, descriptor.size);
+        let blobs = Arc::clone(self.blobs);
+        let read = move || {
+            let mut whole = blobs.read(&*blobs.get(digest, size)?)?;
+            let got = sha256(&whole);
+            Some((std::mem::take(&mut *whole), got))
+        };
+        let kept = tokio::task::spawn_blocking(read).await.ok().flatten();
+        if let Some((bytes, got)) = kept
+            && hold(descriptor, bytes.len(), got).is_ok()
+        {
+            progress(size);
+            return Ok(bytes);
+        }
+        let bytes = self.source.blob(reference, descriptor, progress).await?;
+        Ok(self.keep(digest, bytes).await)
+    }
+}
+
+impl<S: Source + ?Sized> Source for Shelved<'_, S> {
+    fn document<'a>(&'a self, reference: &'a Reference) -> Coming<'a, Fetched> {
+        Box::pin(self.document(reference))
+    }
+
+    fn blob<'a>(
+        &'a self,
+        reference: &'a Reference,
+        descriptor: &'a Descriptor,
+        progress: Progress<'a>,
+    ) -> Coming<'a, Vec<u8>> {
+        Box::pin(self.blob(reference, descriptor, progress))
+    }
+}

@@ -1,0 +1,222 @@
+//! A proxy, a registry that does what a test wants, and proplets that say what a test wants.
+#![cfg(test)]
+
+mod bed;
+
+use std::sync::atomic::Ordering::SeqCst;
+
+use bed::{Bed, Behaviour, CHUNK, content};
+use propeller_model::Digest;
+use propeller_wire::images::{AskChunks, AskDocument, FromProxy, Reason, ToProxy};
+
+fn indexes(len: usize) -> Vec<u32> {
+    (0..u32::try_from(len.div_ceil(CHUNK)).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_blob_comes_in_chunks_and_is_fetched_once_for_two_proplets() {
+    let mut bed = Bed::new(Behaviour::Right(content(3 * CHUNK + 5))).await;
+    let (blob, asked) = (content(3 * CHUNK + 5), bed.registry.blobs.clone());
+    let mut proplets = [bed.proplet("edge-1").await, bed.proplet("edge-2").await];
+    for proplet in &mut proplets {
+        proplet.ask(bed.chunks(1, &blob, &[0, 1, 2, 3]));
+    }
+    for proplet in &mut proplets {
+        let mut whole = vec![0; blob.len()];
+        for _ in 0..4 {
+            let chunk = proplet.chunk().await;
+            let at = chunk.index as usize * CHUNK;
+            whole[at..at + chunk.bytes.len()].copy_from_slice(&chunk.bytes);
+        }
+        assert_eq!(whole, blob);
+    }
+    assert_eq!(asked.load(SeqCst), 1);
+
+    // Who comes later gets it from the disk, also exactly what it misses.
+    let mut late = bed.proplet("edge-3").await;
+    late.ask(bed.chunks(9, &blob, &[2]));
+    assert_eq!(
+        late.chunk().await.bytes.as_ref(),
+        &blob[2 * CHUNK..3 * CHUNK]
+    );
+    assert_eq!(asked.load(SeqCst), 1);
+    // Nobody hears what is for others.
+    assert!(proplets[0].nothing_more());
+}
+
+#[tokio::test]
+async fn a_registry_that_lies_never_yields_a_whole_blob() {
+    let blob = content(3 * CHUNK);
+    let mut other = blob.clone();
+    *other.last_mut().unwrap() ^= 1;
+    let longer = [&blob[..], b"x"].concat();
+    for (behaviour, reason, words) in [
+        (
+            Behaviour::Right(other),
+            Reason::Digest,
+            "its bytes are not those that were named",
+        ),
+        (
+            Behaviour::Chunked(blob[..2 * CHUNK + 1].to_vec()),
+            Reason::Size,
+            "its manifest says",
+        ),
+        (Behaviour::Chunked(longer), Reason::Size, "has more than"),
+        (Behaviour::Endless, Reason::Size, "has more than"),
+        (Behaviour::Status(404), Reason::Name, "has no blob"),
+        (
+            Behaviour::Status(401),
+            Reason::Credentials,
+            "neither Basic nor Bearer",
+        ),
+        (
+            Behaviour::Status(500),
+            Reason::Network,
+            "answers the blob with 500",
+        ),
+    ] {
+        let what = format!("{behaviour:?}");
+        let mut bed = Bed::new(behaviour).await;
+        let mut proplet = bed.proplet("edge-1").await;
+        proplet.ask(bed.chunks(1, &blob, &indexes(blob.len())));
+        let failed = loop {
+            match proplet.hear().await {
+                FromProxy::Chunk(chunk) => assert!(chunk.index < 2, "{what}: the last chunk"),
+                FromProxy::Progress(_) => {}
+                FromProxy::Failed(failed) => break failed,
+                other => panic!("{what}: {other:?}"),
+            }
+        };
+        assert_eq!(
+            (failed.ask, failed.reason),
+            (1, reason),
+            "{what}: {}",
+            failed.text
+        );
+        assert!(failed.text.contains(words), "{what}: {}", failed.text);
+        assert_eq!(bed.files(), 0, "{what}: nothing is kept");
+    }
+}
+
+#[tokio::test]
+async fn what_is_asked_wrongly_is_refused_in_words() {
+    let blob = content(2 * CHUNK);
+    let mut bed = Bed::new(Behaviour::Right(blob.clone())).await;
+    let mut proplet = bed.proplet("edge-1").await;
+    let right = |bed: &Bed| bed.chunks(1, &blob, &[0]);
+    let with = |bed: &Bed, change: &dyn Fn(&mut AskChunks)| {
+        let ToProxy::Chunks(mut ask) = right(bed) else {
+            unreachable!()
+        };
+        change(&mut ask);
+        ToProxy::Chunks(ask)
+    };
+    for (ask, reason, words) in [
+        (
+            with(&bed, &|ask| ask.indexes = vec![2]),
+            Reason::Refused,
+            "chunk 2 is not one of 2",
+        ),
+        (
+            with(&bed, &|ask| ask.indexes = vec![0; 9]),
+            Reason::Refused,
+            "more than 8 chunks",
+        ),
+        (
+            with(&bed, &|ask| {
+                ask.reference = "http://127.0.0.1:1/a/b:1".to_owned()
+            }),
+            Reason::Refused,
+            "does not ask http://127.0.0.1:1",
+        ),
+        (
+            with(&bed, &|ask| ask.reference = "ghcr.io/a/b:1".to_owned()),
+            Reason::Refused,
+            "does not ask ghcr.io",
+        ),
+        (
+            with(&bed, &|ask| ask.reference = "UPPER".to_owned()),
+            Reason::Name,
+            "no repository",
+        ),
+        (
+            with(&bed, &|ask| {
+                ask.digest = Digest([1; 32]);
+                ask.len = u64::MAX;
+            }),
+            Reason::Size,
+            "does not fit",
+        ),
+        (
+            ToProxy::Document(AskDocument {
+                ask: 1,
+                reference: "ghcr.io/a/b:1".to_owned(),
+            }),
+            Reason::Refused,
+            "does not ask ghcr.io",
+        ),
+    ] {
+        proplet.ask(ask.clone());
+        let FromProxy::Failed(failed) = proplet.hear().await else {
+            panic!("{ask:?}")
+        };
+        assert_eq!(failed.reason, reason, "{}", failed.text);
+        assert!(failed.text.contains(words), "{}", failed.text);
+    }
+    proplet.ask(right(&bed));
+    assert_eq!(proplet.chunk().await.index, 0, "it goes on");
+}
+
+#[tokio::test]
+async fn a_cache_that_was_damaged_is_filled_again() {
+    let blob = content(2 * CHUNK);
+    let mut bed = Bed::new(Behaviour::Right(blob.clone())).await;
+    let mut proplet = bed.proplet("edge-1").await;
+    proplet.ask(bed.chunks(1, &blob, &[0, 1]));
+    proplet.chunk().await;
+    proplet.chunk().await;
+    bed.damage();
+    proplet.ask(bed.chunks(2, &blob, &[1, 0]));
+    for index in [1, 0] {
+        let chunk = proplet.chunk().await;
+        assert_eq!((chunk.ask, chunk.index), (2, index));
+        let at = index as usize * CHUNK;
+        assert_eq!(chunk.bytes.as_ref(), &blob[at..at + CHUNK]);
+    }
+    assert_eq!(bed.registry.blobs.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_proxy_that_starts_again_has_what_it_had() {
+    let blob = content(2 * CHUNK + 1);
+    let mut bed = Bed::new(Behaviour::Right(blob.clone())).await;
+    let mut proplet = bed.proplet("edge-1").await;
+    proplet.ask(bed.chunks(1, &blob, &[0, 1, 2]));
+    for _ in 0..3 {
+        proplet.chunk().await;
+    }
+    bed.restart().await;
+    let mut proplet = bed.proplet("edge-1").await;
+    proplet.ask(bed.chunks(2, &blob, &[2]));
+    assert_eq!(proplet.chunk().await.bytes.as_ref(), &blob[2 * CHUNK..]);
+    assert_eq!(bed.registry.blobs.load(SeqCst), 1);
+}
+
+#[tokio::test]
+async fn the_oldest_blob_goes_when_there_is_no_room() {
+    let blobs: Vec<Vec<u8>> = (0..4).map(|n| vec![n; 10 * CHUNK]).collect();
+    let mut bed = Bed::new(Behaviour::AnyOf(blobs.clone())).await;
+    let mut proplet = bed.proplet("edge-1").await;
+    for (ask, blob) in (0..).zip(&blobs) {
+        proplet.ask(bed.chunks(ask, blob, &[9]));
+        assert_eq!(proplet.chunk().await.ask, ask);
+    }
+    // The cache has room for two.
+    assert_eq!(bed.files(), 2);
+    proplet.ask(bed.chunks(9, &blobs[3], &[0]));
+    proplet.chunk().await;
+    assert_eq!(bed.registry.blobs.load(SeqCst), 4);
+    proplet.ask(bed.chunks(10, &blobs[0], &[0]));
+    proplet.chunk().await;
+    assert_eq!(bed.registry.blobs.load(SeqCst), 5);
+}
