@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use propeller_wire::frame::{Frame, looks_like_frame, solicit};
+use propeller_wire::images::{FromProxy, ToProxy};
 use propeller_wire::message::{FromProplet, Input, Output, ToProplet, decode, encode};
 use propeller_wire::upstream;
 use serde::Serialize;
@@ -26,11 +27,13 @@ pub(crate) fn message(data: &[u8]) {
     let Some((kind, data)) = data.split_first() else {
         return;
     };
-    match kind % 4 {
+    match kind % 6 {
         0 => settles::<ToProplet>(data),
         1 => settles::<FromProplet>(data),
         2 => settles::<Input>(data),
-        _ => settles::<Output>(data),
+        3 => settles::<Output>(data),
+        4 => settles::<ToProxy>(data),
+        _ => settles::<FromProxy>(data),
     }
 }
 
@@ -56,6 +59,8 @@ pub(crate) fn upstream(data: &[u8]) {
     stays_readable::<upstream::Create>(data);
     stays_readable::<upstream::Stop>(data);
     stays_readable::<upstream::Alive>(data);
+    stays_readable::<upstream::Fetch>(data);
+    stays_readable::<upstream::Chunk>(data);
 }
 
 /// What is read can be written and read again. Numbers may lose their last digit in between.

@@ -1,5 +1,5 @@
-//! `cargo xtask bench`: measures a release build of the benchmark program, of the sandbox, or of the
-//! registry's client.
+//! `cargo xtask bench`: measures a release build of the benchmark program (`e2e`, `registry`), of the
+//! sandbox, or of pulls from a registry (`pull`).
 
 use std::process::ExitCode;
 

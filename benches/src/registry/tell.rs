@@ -49,11 +49,10 @@ pub(crate) fn tell(ways: &Ways, bytes: usize) {
         }
     }
     println!("\n## 1 MB, medians\n\n| what | time |\n|---|---|");
-    for way in [SMALL_COLD, SMALL_CACHED, SMALL_WARM].map(|name| ways.get(name)) {
-        if let Some(way) = way {
-            let took = median(&way.times).as_secs_f64() * 1e3;
-            println!("| {} | {took:.1} ms |", way.name);
-        }
+    let small = [SMALL_COLD, SMALL_CACHED, SMALL_WARM].into_iter();
+    for way in small.filter_map(|name| ways.get(name)) {
+        let took = median(&way.times).as_secs_f64() * 1e3;
+        println!("| {} | {took:.1} ms |", way.name);
     }
     if let (Some(raw), Some(cached)) = (raw, time(ways.get(CACHED))) {
         let share = raw.as_secs_f64() / cached.as_secs_f64();

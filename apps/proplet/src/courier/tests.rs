@@ -1,149 +1,15 @@
-//! A courier and a proxy that does as it is told; time is whatever a test says.
+//! What a courier makes of what a proxy says, and of what it does not.
+
+mod bed;
 
 use propeller_envelope::WorkloadKey;
-use propeller_model::Digest;
-use propeller_wire::images::{AskChunks, Chunk, Document, Progress, Welcome};
-use propeller_wire::{Desk, Received};
+use propeller_wire::Desk;
+use propeller_wire::images::{Chunk, Document, Progress, Welcome};
 use serde_bytes::ByteBuf;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::*;
-
-const CHUNK: usize = 100;
-const DIGEST: Digest = Digest([7; 32]);
-
-type Answer<T> = oneshot::Receiver<Result<T, RegistryError>>;
-
-fn keys() -> Keyring {
-    Keyring::new(WorkloadKey::from_bytes([1; 32]))
-}
-
-fn edge() -> PropletId {
-    "edge-1".parse().unwrap()
-}
-
-/// Both ends, and what lies between them.
-struct Bed {
-    courier: Courier,
-    proxy: Desk<Images>,
-    there: watch::Receiver<bool>,
-    now: Instant,
-}
-
-impl Bed {
-    fn new() -> Self {
-        let (told, there) = watch::channel(false);
-        Self {
-            courier: Courier::new(edge(), keys(), told),
-            proxy: Desk::new("proxy-1".parse().unwrap(), keys()),
-            there,
-            now: Instant::now(),
-        }
-    }
-
-    fn connected() -> Self {
-        let mut bed = Self::new();
-        bed.courier.up(bed.now);
-        bed.shake_hands(CHUNK);
-        bed
-    }
-
-    /// Carries everything until the session is on.
-    fn shake_hands(&mut self, chunk_len: usize) {
-        for _ in 0..2 {
-            for message in self.heard() {
-                assert_eq!(message, ToProxy::Hello);
-                let chunk_len = u32::try_from(chunk_len).unwrap();
-                self.say(&FromProxy::Welcome(Welcome { chunk_len }));
-            }
-        }
-    }
-
-    /// What the proxy hears.
-    fn heard(&mut self) -> Vec<ToProxy> {
-        let mut heard = Vec::new();
-        for (channel, frame) in self.courier.letters() {
-            match self.proxy.receive(&channel, &frame, [9; 32]) {
-                Received::Announced { answer, .. } => {
-                    let channel = Channel::ServeTo(edge());
-                    self.courier.receive(&channel, &answer, self.now);
-                }
-                Received::Said { message, .. } => heard.push(message),
-                // What was said in a session that another one has replaced.
-                Received::Dropped(_) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-        heard
-    }
-
-    fn asks(&mut self) -> Vec<AskChunks> {
-        let asks = self
-            .heard()
-            .into_iter()
-            .filter_map(|message| match message {
-                ToProxy::Chunks(ask) => Some(ask),
-                // In a session that it made for being asked in vain.
-                ToProxy::Hello => None,
-                other => panic!("{other:?}"),
-            });
-        asks.collect()
-    }
-
-    fn frame(&mut self, message: &FromProxy) -> Vec<u8> {
-        self.proxy.seal(&edge(), message).unwrap().frame
-    }
-
-    fn say(&mut self, message: &FromProxy) {
-        let frame = self.frame(message);
-        self.give(&frame);
-    }
-
-    fn give(&mut self, frame: &[u8]) {
-        let channel = Channel::ServeTo(edge());
-        self.courier.receive(&channel, frame, self.now);
-    }
-
-    fn pass(&mut self, time: Duration) {
-        self.now += time;
-        self.courier.tick(self.now);
-    }
-
-    fn order(&mut self, len: usize) -> Answer<(Vec<u8>, Digest)> {
-        let (reply, answer) = oneshot::channel();
-        let order = Order::Blob {
-            reference: "ghcr.io/a/b".to_owned(),
-            digest: DIGEST,
-            len: len as u64,
-            reply,
-        };
-        self.courier.order(order, self.now);
-        answer
-    }
-}
-
-fn content(len: usize) -> Vec<u8> {
-    (0..len).map(|at| u8::try_from(at % 251).unwrap()).collect()
-}
-
-/// A chunk of `bytes`, as it should be.
-fn chunk(ask: u64, bytes: &[u8], index: usize) -> FromProxy {
-    let end = ((index + 1) * CHUNK).min(bytes.len());
-    FromProxy::Chunk(Chunk {
-        ask,
-        index: u32::try_from(index).unwrap(),
-        bytes: ByteBuf::from(&bytes[index * CHUNK..end]),
-    })
-}
-
-fn with_digest(bytes: Vec<u8>) -> (Vec<u8>, Digest) {
-    let digest = propeller_oci::sha256(&bytes);
-    (bytes, digest)
-}
-
-fn refused<T: std::fmt::Debug>(mut answer: Answer<T>) -> String {
-    answer.try_recv().unwrap().unwrap_err().to_string()
-}
+use bed::{Bed, CHUNK, DIGEST, chunk, content, edge, keys, refused, with_digest};
 
 #[test]
 fn chunks_come_in_any_order_and_twice_and_make_the_blob() {

@@ -180,8 +180,8 @@ async fn answer(State(registry): State<Registry>, Path(rest): Path<String>) -> R
         Behaviour::Right(bytes) => bytes.into_response(),
         Behaviour::AnyOf(blobs) => {
             let blob = blobs.into_iter().find(|blob| Some(sha256(blob)) == asked);
-            blob.map_or(
-                StatusCode::NOT_FOUND.into_response(),
+            blob.map_or_else(
+                || StatusCode::NOT_FOUND.into_response(),
                 IntoResponse::into_response,
             )
         }

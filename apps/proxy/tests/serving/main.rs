@@ -124,7 +124,7 @@ async fn what_is_asked_wrongly_is_refused_in_words() {
         ),
         (
             with(&bed, &|ask| {
-                ask.reference = "http://127.0.0.1:1/a/b:1".to_owned()
+                ask.reference = "http://127.0.0.1:1/a/b:1".to_owned();
             }),
             Reason::Refused,
             "does not ask http://127.0.0.1:1",
