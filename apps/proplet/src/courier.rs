@@ -21,7 +21,7 @@ use propeller_envelope::Keyring;
 use propeller_model::PropletId;
 use propeller_oci::RegistryError;
 use propeller_oci::registry::Kind;
-use propeller_wire::images::{Failed, FromProxy, Reason, ToProxy};
+use propeller_wire::images::{CHUNK_LEN_RANGE, Failed, FromProxy, Reason, ToProxy};
 use propeller_wire::{Caller, Channel, Heard, Images};
 use tokio::sync::watch;
 use tracing::{debug, error, info};
@@ -136,8 +136,8 @@ impl Courier {
         for (ask, transfer) in &mut self.transfers {
             match transfer.look(now) {
                 Late::No => {}
-                Late::Unwanted => over.push((*ask, None)),
-                Late::Hopeless => over.push((*ask, Some("the proxy does not answer"))),
+                Late::Unwanted => over.push((*ask, false)),
+                Late::Hopeless => over.push((*ask, true)),
                 Late::Yes => match self.chunk_len {
                     Some(chunk_len) => {
                         asks.push(transfer.ask_again(*ask, chunk_len, now));
@@ -148,11 +148,14 @@ impl Courier {
             }
         }
         asks.into_iter().for_each(|ask| self.say(Some(ask)));
-        for (ask, why) in over {
+        for (ask, hopeless) in over {
             self.say(Some(ToProxy::Forget(ask)));
-            if let (Some(transfer), Some(why)) = (self.transfers.remove(&ask), why) {
-                transfer.refuse(here(why));
-                self.lost();
+            if let Some(transfer) = self.transfers.remove(&ask)
+                && hopeless
+            {
+                let why = here(transfer.hopeless());
+                self.lost_unless_heard(transfer.heard_at());
+                transfer.refuse(why);
             }
         }
         let wanted = !self.transfers.is_empty();
@@ -167,10 +170,13 @@ impl Courier {
         }
     }
 
-    /// Nobody is there any more, as far as we know.
-    fn lost(&mut self) {
-        self.chunk_len = None;
-        self.there.send_replace(false);
+    /// Nobody is there any more, as far as we know, unless others have heard something since then.
+    fn lost_unless_heard(&mut self, since: Instant) {
+        let mut others = self.transfers.values();
+        if !others.any(|transfer| transfer.heard_at() > since) {
+            self.chunk_len = None;
+            self.there.send_replace(false);
+        }
     }
 
     fn said(&mut self, message: FromProxy, now: Instant) {
@@ -184,16 +190,20 @@ impl Courier {
         let Some(transfer) = self.transfers.get_mut(&ask) else {
             return;
         };
+        if let FromProxy::Failed(Failed {
+            reason: Reason::Busy,
+            text,
+            ..
+        }) = message
+        {
+            // It is asked again in a while.
+            return transfer.busy(text);
+        }
         transfer.heard(now);
         let over = match message {
             FromProxy::Welcome(_) | FromProxy::Progress(_) => false,
             FromProxy::Document(document) => transfer.document(document),
-            FromProxy::Chunk(chunk) => transfer.chunk(chunk),
-            // It is asked again in a while.
-            FromProxy::Failed(Failed {
-                reason: Reason::Busy,
-                ..
-            }) => return,
+            FromProxy::Chunk(chunk) => transfer.chunk(chunk, now),
             FromProxy::Failed(failed) => {
                 if let Some(transfer) = self.transfers.remove(&ask) {
                     transfer.refuse(refusal(failed));
@@ -201,7 +211,12 @@ impl Courier {
                 return;
             }
         };
-        if over {
+        if !transfer.fits() {
+            self.say(Some(ToProxy::Forget(ask)));
+            if let Some(transfer) = self.transfers.remove(&ask) {
+                transfer.refuse(here("this machine has not the memory for it"));
+            }
+        } else if over {
             if let Some(transfer) = self.transfers.remove(&ask) {
                 transfer.deliver();
             }
@@ -212,8 +227,8 @@ impl Courier {
     }
 
     fn welcome(&mut self, chunk_len: u32, now: Instant) {
-        if chunk_len == 0 {
-            debug!("a proxy with chunks of no bytes");
+        if !CHUNK_LEN_RANGE.contains(&chunk_len) {
+            debug!(chunk_len, "a proxy whose chunks are too small or too large");
             return;
         }
         info!(chunk_len, "connected to proxy");

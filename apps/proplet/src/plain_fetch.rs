@@ -26,6 +26,7 @@ pub(crate) struct PlainFetches {
 struct Fetching {
     starts: Vec<Start>,
     chunks: Vec<Option<Vec<u8>>>,
+    missing: usize,
     bytes: u64,
     asked: Instant,
     heard: Instant,
@@ -70,6 +71,7 @@ impl PlainFetches {
         let fetching = Fetching {
             starts: vec![start],
             chunks: Vec::new(),
+            missing: 0,
             bytes: 0,
             asked: now,
             heard: now,
@@ -83,20 +85,22 @@ impl PlainFetches {
         let name = &chunk.app_name;
         let fetching = self.by_name.get_mut(name)?;
         let count = chunk.total_chunks as usize;
+        let bytes = BASE64.decode(chunk.data.as_bytes()).ok()?;
         if fetching.chunks.is_empty() && (1..=CHUNKS_MAX).contains(&chunk.total_chunks) {
             fetching.chunks = vec![None; count];
+            fetching.missing = count;
         }
         if fetching.chunks.len() != count {
             return None;
         }
         let place = fetching.chunks.get_mut(chunk.chunk_idx as usize)?;
-        let bytes = BASE64.decode(chunk.data.as_bytes()).ok()?;
         fetching.heard = now;
         if place.is_some() {
             return None;
         }
         fetching.bytes += bytes.len() as u64;
         *place = Some(bytes);
+        fetching.missing -= 1;
         if fetching.bytes > self.module_bytes_max {
             let why = format!(
                 "the module has more than {} bytes, which is PROPLET_MAX_MODULE",
@@ -104,7 +108,7 @@ impl PlainFetches {
             );
             return self.end(&name.clone(), &why);
         }
-        if fetching.chunks.iter().any(Option::is_none) {
+        if fetching.missing > 0 {
             return None;
         }
         let done = self.by_name.remove(name)?;

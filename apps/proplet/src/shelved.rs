@@ -35,7 +35,7 @@ impl<S: Source + ?Sized> Shelved<'_, S> {
     async fn kept(&self, reference: &Reference) -> Option<Fetched> {
         let blobs = Arc::clone(self.blobs);
         let name = name(&reference.to_string());
-        let read = move || blobs.read(&*blobs.find(name)?);
+        let read = move || blobs.read(&blobs.find(name)?);
         let bytes = tokio::task::spawn_blocking(read).await.ok()??;
         let kept: Kept = propeller_wire::message::decode(&bytes).ok()?;
         Fetched::read(reference, kept.bytes, kept.media_type).ok()
@@ -86,7 +86,7 @@ impl<S: Source + ?Sized> Shelved<'_, S> {
         let (digest, size) = (descriptor.digest, descriptor.size);
         let blobs = Arc::clone(self.blobs);
         let read = move || {
-            let mut whole = blobs.read(&*blobs.get(digest, size)?)?;
+            let mut whole = blobs.read(&blobs.get(digest, size)?)?;
             let got = sha256(&whole);
             Some((std::mem::take(&mut *whole), got))
         };

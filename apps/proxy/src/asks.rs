@@ -23,6 +23,10 @@ const ASKS_MAX: usize = 1024;
 const ASKS_PER_PROPLET_MAX: usize = 64;
 /// Messages with bytes that are in memory at a time, on their way from the disk to the broker.
 const IN_MEMORY: usize = 2;
+/// Documents that are fetched at a time: each may have 4 MiB.
+const DOCUMENTS_AT_ONCE: usize = 2;
+/// How long a registry may take for one; no proplet waits longer.
+const DOCUMENT_PATIENCE: Duration = Duration::from_secs(30);
 /// How often a proplet hears of a blob that is still on its way.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
@@ -31,7 +35,7 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Answer {
     pub(crate) message: Message,
     /// Held until it has been handed to the broker's connection.
-    pub(crate) _place: Option<OwnedSemaphorePermit>,
+    pub(crate) place: Option<OwnedSemaphorePermit>,
 }
 
 /// What is said, and to whom.
@@ -54,9 +58,9 @@ struct Asker {
 #[derive(Debug)]
 pub(crate) struct Asks {
     library: Arc<Library>,
-    chunk_len: u32,
     answers: mpsc::Sender<Answer>,
     memory: Arc<Semaphore>,
+    documents: Arc<Semaphore>,
     tasks: JoinSet<()>,
     by_task: HashMap<Id, Asker>,
     under_way: HashMap<Asker, Vec<AbortHandle>>,
@@ -65,13 +69,13 @@ pub(crate) struct Asks {
 
 impl Asks {
     /// Nobody asks yet. What they will hear comes out of the receiver.
-    pub(crate) fn new(library: Arc<Library>, chunk_len: u32) -> (Self, mpsc::Receiver<Answer>) {
+    pub(crate) fn new(library: Arc<Library>) -> (Self, mpsc::Receiver<Answer>) {
         let (answers, to_send) = mpsc::channel(IN_MEMORY);
         let asks = Self {
             library,
-            chunk_len,
             answers,
             memory: Arc::new(Semaphore::new(IN_MEMORY)),
+            documents: Arc::new(Semaphore::new(DOCUMENTS_AT_ONCE)),
             tasks: JoinSet::new(),
             by_task: HashMap::new(),
             under_way: HashMap::new(),
@@ -91,6 +95,8 @@ impl Asks {
             proplet,
             ask: ask.ask,
         };
+        // It is asked for as a whole: whoever asks again has waited in vain.
+        self.abort(&asker);
         if let Some(busy) = self.busy(&asker) {
             return Some(busy);
         }
@@ -165,9 +171,9 @@ impl Asks {
     fn answering(&self, asker: &Asker) -> Answering {
         Answering {
             library: Arc::clone(&self.library),
-            chunk_len: self.chunk_len,
             answers: self.answers.clone(),
             memory: Arc::clone(&self.memory),
+            documents: Arc::clone(&self.documents),
             proplet: asker.proplet.clone(),
         }
     }
@@ -189,9 +195,9 @@ impl Asks {
 /// What one ask is answered with.
 struct Answering {
     library: Arc<Library>,
-    chunk_len: u32,
     answers: mpsc::Sender<Answer>,
     memory: Arc<Semaphore>,
+    documents: Arc<Semaphore>,
     proplet: PropletId,
 }
 
@@ -200,11 +206,17 @@ impl Answering {
         let AskDocument { ask, reference } = ask;
         let found = async {
             let reference = self.library.permitted(&reference)?;
-            let place = self.place().await?;
-            let document = self.library.document(&reference).await?;
-            Ok::<_, Fault>((document, place))
+            // Places of their own: a registry that is slow holds up no chunk.
+            let place = place(&self.documents).await?;
+            let document = self.library.document(&reference);
+            let document = tokio::time::timeout(DOCUMENT_PATIENCE, document).await;
+            let late = || {
+                let text = format!("no manifest within {DOCUMENT_PATIENCE:?}");
+                Err(Fault::new(Reason::Network, text))
+            };
+            Ok::<_, Fault>((document.unwrap_or_else(|_| late())?, place))
         };
-        match found.await {
+        match self.telling(ask, &|| 0, found).await {
             Ok((document, place)) => {
                 let message = FromProxy::Document(Document {
                     ask,
@@ -214,6 +226,27 @@ impl Answering {
                 self.say(message, Some(place)).await;
             }
             Err(fault) => self.say(FromProxy::Failed(fault.told(ask)), None).await,
+        }
+    }
+
+    /// Waits for something, and tells whoever has asked that it is on its way.
+    async fn telling<T>(
+        &self,
+        ask: u64,
+        bytes: &(dyn Fn() -> u64 + Sync),
+        work: impl Future<Output = T>,
+    ) -> T {
+        tokio::pin!(work);
+        let mut late = tokio::time::interval(PROGRESS_EVERY);
+        late.tick().await;
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                _ = late.tick() => {
+                    let progress = Progress { ask, bytes: bytes() };
+                    self.say(FromProxy::Progress(progress), None).await;
+                }
+            }
         }
     }
 
@@ -227,7 +260,7 @@ impl Answering {
     async fn give(&self, ask: AskChunks) -> Result<(), Fault> {
         let reference = self.library.permitted(&ask.reference)?;
         let mut again = true;
-        let mut coming = self.library.blob(reference.clone(), ask.digest, ask.len)?;
+        let mut coming = self.library.blob(&reference, ask.digest, ask.len)?;
         let mut indexes = ask.indexes.into_iter();
         let mut next = indexes.next();
         while let Some(index) = next {
@@ -235,19 +268,13 @@ impl Answering {
                 let text = format!("chunk {index} is not one of {}", coming.count());
                 return Err(Fault::new(Reason::Refused, text));
             }
-            let mut late = tokio::time::interval(PROGRESS_EVERY);
-            late.tick().await;
-            loop {
-                let progress = Progress {
-                    ask: ask.ask,
-                    bytes: coming.bytes(self.chunk_len),
-                };
-                tokio::select! {
-                    ready = coming.ready(index) => break ready?,
-                    _ = late.tick() => self.say(FromProxy::Progress(progress), None).await,
-                }
-            }
-            let place = self.place().await?;
+            let (here, memory) = (coming.clone(), &self.memory);
+            let bytes = || here.bytes();
+            let ready = async {
+                coming.ready(index).await?;
+                place(memory).await
+            };
+            let place = self.telling(ask.ask, &bytes, ready).await?;
             match self.library.chunk(&coming, index).await {
                 Ok(mut bytes) => {
                     let bytes = ByteBuf::from(std::mem::take(&mut *bytes));
@@ -259,10 +286,10 @@ impl Answering {
                     self.say(FromProxy::Chunk(chunk), Some(place)).await;
                     next = indexes.next();
                 }
-                Err(error @ (BlobError::Damaged(_) | BlobError::Disk(_))) if again => {
+                Err(error @ BlobError::Damaged(_)) if again => {
                     again = false;
-                    self.library.damaged(ask.digest, &error);
-                    coming = self.library.blob(reference.clone(), ask.digest, ask.len)?;
+                    self.library.damaged(&coming, &error);
+                    coming = self.library.blob(&reference, ask.digest, ask.len)?;
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -270,17 +297,17 @@ impl Answering {
         Ok(())
     }
 
-    async fn place(&self) -> Result<OwnedSemaphorePermit, Fault> {
-        let place = Arc::clone(&self.memory).acquire_owned().await;
-        place.map_err(|_| Fault::new(Reason::Proxy, "the proxy stops"))
-    }
-
     async fn say(&self, message: FromProxy, place: Option<OwnedSemaphorePermit>) {
         let answer = Answer {
             message: Message::Sealed(self.proplet.clone(), message),
-            _place: place,
+            place,
         };
         // Nobody sends it any more: the proxy stops.
         let _sent = self.answers.send(answer).await;
     }
+}
+
+async fn place(places: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, Fault> {
+    let place = Arc::clone(places).acquire_owned().await;
+    place.map_err(|_| Fault::new(Reason::Proxy, "the proxy stops"))
 }

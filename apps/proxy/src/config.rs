@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use propeller_envelope::Keyring;
 use propeller_oci::{Credential, RegistryOptions};
 use propeller_settings::{Key, Kind, Schema, Settings, SettingsError, shared};
-use propeller_wire::images::{CHUNK_LEN_RANGE, DOCUMENT_LEN_MAX};
+use propeller_wire::images::CHUNK_LEN_RANGE;
 use propeller_wire::mqtt::{Options, Queues};
 use zeroize::Zeroizing;
 
@@ -252,9 +252,6 @@ fn health(settings: &mut Settings) -> Option<SocketAddr> {
     let port = u16::try_from(port).ok().filter(|port| *port != 0)?;
     Some(SocketAddr::new(host?, port))
 }
-
-/// What a document may have.
-pub(crate) const DOCUMENT_BYTES_MAX: usize = DOCUMENT_LEN_MAX - 64 * 1024;
 
 #[cfg(test)]
 mod tests {

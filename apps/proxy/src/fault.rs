@@ -50,7 +50,8 @@ impl From<BlobError> for Fault {
     fn from(error: BlobError) -> Self {
         let reason = match &error {
             BlobError::TooLarge { .. } => Reason::Size,
-            BlobError::Full => Reason::Busy,
+            // A disk may have room again.
+            BlobError::Full | BlobError::Disk(_) => Reason::Busy,
             _ => Reason::Proxy,
         };
         Self::new(reason, chain(&error))

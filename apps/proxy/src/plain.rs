@@ -120,13 +120,13 @@ impl Sending {
                     return Err(Fault::new(Reason::Refused, text));
                 }
                 let (digest, len) = (layer.digest, layer.size);
-                let mut coming = self.library.blob(resolved.pinned().clone(), digest, len)?;
+                let mut coming = self.library.blob(resolved.pinned(), digest, len)?;
                 let count = coming.count();
                 for index in 0..count {
                     coming.ready(index).await?;
                     let place = Arc::clone(&self.memory).acquire_owned().await;
                     let chunk = self.library.chunk(&coming, index).await;
-                    let chunk = chunk.inspect_err(|error| self.library.damaged(digest, error))?;
+                    let chunk = chunk.inspect_err(|error| self.library.damaged(&coming, error))?;
                     self.chunk(index, count, &chunk, place.ok()).await;
                 }
             }
@@ -159,7 +159,7 @@ impl Sending {
         });
         let answer = Answer {
             message: Message::Plain(chunk),
-            _place: place,
+            place,
         };
         // Nobody sends it any more: the proxy stops.
         let _sent = self.answers.send(answer).await;

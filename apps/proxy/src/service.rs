@@ -1,5 +1,6 @@
 //! A proxy, put together: registry, blobs, link and loop.
 
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -88,7 +89,7 @@ impl Proxy {
             .map_err(|cause| StartError::Data(config.data_dir.display().to_string(), cause))?;
         let chunk_len = config.chunk_len;
         let library = Library::new(registry, config.allowed, blobs, config.pulls, chunk_len);
-        let (asks, answers) = Asks::new(Arc::clone(&library), chunk_len);
+        let (asks, answers) = Asks::new(Arc::clone(&library));
         let plain = config.allow_plaintext.then(|| {
             warn!("plain mode: what upstream's proplets ask for is sent without encryption");
             let (answers, memory) = asks.outlet();
@@ -116,7 +117,9 @@ impl Proxy {
             plain,
             chunk_len,
             keys: in_use,
-            link_up: false,
+            waiting: VecDeque::new(),
+            heard: HashMap::new(),
+            hearings: 0,
         };
         info!(proxy = %id, broker = %config.mqtt.address, "proxy starts");
         tasks.spawn(serving.run(stopped));
@@ -152,7 +155,11 @@ impl Proxy {
     /// Stops in bounded time.
     pub async fn stop(self) {
         let Self {
-            stop, mut tasks, ..
+            stop,
+            mut tasks,
+            library,
+            _lock: lock,
+            ..
         } = self;
         drop(stop);
         // The loop, and then the connection that it had; not `/health`, which nothing ends.
@@ -163,6 +170,8 @@ impl Proxy {
         };
         let _late = tokio::time::timeout(LEAVE_MAX, left).await;
         tasks.shutdown().await;
+        library.stop().await;
+        drop(lock);
         info!("proxy stopped");
     }
 }

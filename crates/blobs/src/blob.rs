@@ -120,6 +120,8 @@ pub struct Blob {
     pub(crate) layout: Layout,
     pub(crate) file: File,
     pub(crate) owner: Arc<str>,
+    /// What it was sealed with, if that was just now: the keys may be others when it is read.
+    pub(crate) sealed_with: Option<Keyring>,
 }
 
 impl Blob {
@@ -158,7 +160,11 @@ impl Blob {
             owner: &self.owner,
             name: &name,
         };
-        open(keys, &context, &sealed).map_err(BlobError::Damaged)
+        let opened = open(keys, &context, &sealed);
+        match (opened, &self.sealed_with) {
+            (Err(_), Some(keys)) => open(keys, &context, &sealed).map_err(BlobError::Damaged),
+            (opened, _) => opened.map_err(BlobError::Damaged),
+        }
     }
 
     fn write(&self, keys: &Keyring, index: u32, plain: &[u8]) -> Result<(), BlobError> {
@@ -209,6 +215,7 @@ impl Writing {
                 layout,
                 file,
                 owner,
+                sealed_with: Some(keys.clone()),
             }),
             keys,
             shelf,
@@ -245,7 +252,8 @@ impl Writing {
             return Err(BlobError::Piece { index, count });
         }
         if let Some(room) = self.room.take() {
-            self.shelf.keep(&self.blob, &self.path, room)?;
+            let kept = self.shelf.keep(&self.blob, &self.path, room);
+            return kept.inspect_err(|_| remove(&self.path));
         }
         Ok(())
     }

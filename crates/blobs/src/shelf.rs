@@ -1,11 +1,13 @@
 //! All blobs: which there are, how much room they take, who goes first.
 
 use std::collections::HashMap;
+use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock, Weak};
 
 use propeller_envelope::Keyring;
 use propeller_model::Digest;
@@ -13,6 +15,8 @@ use zeroize::Zeroizing;
 
 use crate::blob::{Blob, BlobError, Layout, Writing, remove};
 
+/// What is reserved for a blob before its pieces have opened.
+const RESERVED_BYTES_MAX: u64 = 64 << 20;
 /// How a file is called that is not whole.
 const PART: &str = "part";
 
@@ -36,6 +40,8 @@ pub struct Blobs {
     owner: Arc<str>,
     bytes_max: u64,
     piece_len: u32,
+    /// Tells the files of this one that are not whole from those of others.
+    started: u64,
     keys: RwLock<Keyring>,
     state: Mutex<State>,
 }
@@ -45,6 +51,8 @@ struct State {
     kept: HashMap<Digest, Kept>,
     /// Bytes of what is kept, and of what is on its way.
     used: u64,
+    /// Of these, what is on its way.
+    reserved: u64,
     /// Counts up with every use, which is the order of who goes first.
     uses: u64,
     /// Names files that are not whole.
@@ -55,6 +63,8 @@ struct State {
 struct Kept {
     file_len: u64,
     used: u64,
+    /// Whoever reads it shares one file.
+    open: Weak<Blob>,
 }
 
 /// Room for one blob, until it is dropped or kept.
@@ -68,6 +78,7 @@ impl Drop for Room {
     fn drop(&mut self) {
         let mut state = self.shelf.lock();
         state.used = state.used.saturating_sub(self.bytes);
+        state.reserved = state.reserved.saturating_sub(self.bytes);
     }
 }
 
@@ -89,6 +100,7 @@ impl Blobs {
             owner: owner.into(),
             bytes_max,
             piece_len: piece_len.max(1),
+            started: RandomState::new().build_hasher().finish(),
             keys: RwLock::new(keys),
             state: Mutex::default(),
             folder,
@@ -122,33 +134,48 @@ impl Blobs {
         let now = state.uses;
         let kept = state.kept.get_mut(&digest)?;
         kept.used = now;
+        if let Some(blob) = kept.open.upgrade() {
+            return Some(blob);
+        }
         let layout = Layout::of_file(digest, self.piece_len, kept.file_len);
-        let opened = layout.map(|layout| (layout, File::open(self.path(digest))));
-        let Some((layout, Ok(file))) = opened else {
-            state.forget(digest);
-            return None;
+        let opened = File::open(self.path(digest));
+        let (layout, file) = match (layout, opened) {
+            (Some(layout), Ok(file)) => (layout, file),
+            // Such as too many open files: it is there still.
+            (Some(_), Err(error)) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%digest, error = %error, "cannot open a blob of the cache");
+                return None;
+            }
+            _ => {
+                state.forget(digest);
+                remove(&self.path(digest));
+                return None;
+            }
         };
-        let owner = self.owner();
-        Some(Arc::new(Blob {
+        let blob = Arc::new(Blob {
             layout,
             file,
-            owner,
-        }))
+            owner: self.owner(),
+            sealed_with: None,
+        });
+        kept.open = Arc::downgrade(&blob);
+        Some(blob)
     }
 
     /// All bytes of a blob. What does not open is forgotten. It blocks.
     #[must_use]
-    pub fn read(&self, blob: &Blob) -> Option<Zeroizing<Vec<u8>>> {
+    pub fn read(&self, blob: &Arc<Blob>) -> Option<Zeroizing<Vec<u8>>> {
         let keys = self.keys();
-        let len = usize::try_from(blob.len()).ok()?;
-        let mut whole = Zeroizing::new(Vec::with_capacity(len));
+        // As long as the disk says, which is not much to go by.
+        let len = blob.len().min(RESERVED_BYTES_MAX);
+        let mut whole = Zeroizing::new(Vec::with_capacity(usize::try_from(len).ok()?));
         for index in 0..blob.count() {
             match blob.piece(&keys, index) {
                 Ok(piece) => whole.extend_from_slice(&piece),
                 Err(error) => {
                     let digest = blob.layout.digest;
                     tracing::warn!(%digest, error = %error, "a blob of the cache is forgotten");
-                    self.remove(digest);
+                    self.remove(blob);
                     return None;
                 }
             }
@@ -169,16 +196,19 @@ impl Blobs {
         }
         let (room, number) = {
             let mut state = self.lock();
-            self.make_room(&mut state, bytes);
-            if state.used.saturating_add(bytes) > bytes_max {
+            // Nobody goes for what has no room anyway.
+            if state.reserved.saturating_add(bytes) > bytes_max {
                 return Err(BlobError::Full);
             }
+            self.make_room(&mut state, bytes);
             state.used += bytes;
+            state.reserved += bytes;
             state.parts += 1;
             let shelf = Arc::clone(self);
             (Room { shelf, bytes }, state.parts)
         };
-        let path = self.folder.join(format!("{number}.{PART}"));
+        let name = format!("{:016x}-{number}.{PART}", self.started);
+        let path = self.folder.join(name);
         Writing::new(Arc::clone(self), self.keys(), layout, room, path)
     }
 
@@ -195,11 +225,15 @@ impl Blobs {
         writing.keep()
     }
 
-    /// Forgets a blob.
-    pub fn remove(&self, digest: Digest) {
+    /// Forgets a blob that was got here, unless another one has come in its place.
+    pub fn remove(&self, blob: &Arc<Blob>) {
+        let digest = blob.layout.digest;
         let mut state = self.lock();
-        state.forget(digest);
-        remove(&self.path(digest));
+        let is_this = |kept: &Kept| kept.open.ptr_eq(&Arc::downgrade(blob));
+        if state.kept.get(&digest).is_some_and(is_this) {
+            state.forget(digest);
+            remove(&self.path(digest));
+        }
     }
 
     /// Bytes of all files, and of those that are on their way.
@@ -213,7 +247,12 @@ impl Blobs {
     }
 
     /// Puts a whole file on the shelf, with the room that it has already.
-    pub(crate) fn keep(&self, blob: &Blob, part: &Path, mut room: Room) -> Result<(), BlobError> {
+    pub(crate) fn keep(
+        &self,
+        blob: &Arc<Blob>,
+        part: &Path,
+        mut room: Room,
+    ) -> Result<(), BlobError> {
         let Layout { digest, .. } = blob.layout;
         {
             let mut state = self.lock();
@@ -224,8 +263,10 @@ impl Blobs {
             let kept = Kept {
                 file_len: room.bytes,
                 used: state.uses,
+                open: Arc::downgrade(blob),
             };
             state.kept.insert(digest, kept);
+            state.reserved = state.reserved.saturating_sub(room.bytes);
             room.bytes = 0;
         }
         drop(room);
@@ -277,7 +318,12 @@ impl Blobs {
             state.uses += 1;
             state.used += file_len;
             let used = state.uses;
-            state.kept.insert(digest, Kept { file_len, used });
+            let kept = Kept {
+                file_len,
+                used,
+                open: Weak::new(),
+            };
+            state.kept.insert(digest, kept);
         }
         self.make_room(&mut state, 0);
         Ok(())

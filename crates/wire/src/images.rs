@@ -14,8 +14,9 @@ pub const CHUNK_LEN: u32 = 512_000;
 pub const CHUNK_LEN_RANGE: std::ops::RangeInclusive<u32> = 16 * 1024..=2 * 1024 * 1024;
 /// Chunks that a proplet asks for at a time.
 pub const CHUNKS_PER_ASK_MAX: usize = 8;
-/// Bytes of a document, such as a manifest, that fit into one message.
-pub const DOCUMENT_LEN_MAX: usize = 4 * 1024 * 1024 - 1024;
+/// Bytes of a document, such as a manifest, that a proxy hands on: with what surrounds it less than
+/// the 1 MiB that is the limit of some brokers.
+pub const DOCUMENT_LEN_MAX: usize = 960 * 1024;
 
 /// What a proplet says to a proxy.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -71,7 +71,9 @@ impl Source for Via {
                 len,
                 reply,
             });
-            let (bytes, got) = ordered.await?;
+            let whole = ordered.await?;
+            let finished = tokio::task::spawn_blocking(move || whole.finish());
+            let (bytes, got) = finished.await.map_err(|_| RegistryError::Stopped)?;
             progress(len);
             hold(descriptor, bytes.len(), got)?;
             Ok(bytes)

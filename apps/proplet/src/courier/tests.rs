@@ -9,20 +9,23 @@ use serde_bytes::ByteBuf;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::*;
-use bed::{Bed, CHUNK, DIGEST, chunk, content, edge, keys, refused, with_digest};
+use bed::{Bed, CHUNK, DIGEST, chunk, content, edge, got, keys, len, refused, with_digest};
 
 #[test]
 fn chunks_come_in_any_order_and_twice_and_make_the_blob() {
     let mut bed = Bed::connected();
     assert!(*bed.there.borrow());
-    let bytes = content(2050);
+    let bytes = content(len(2050));
     let mut answer = bed.order(bytes.len());
     let mut given = 0;
     while given < 21 {
         let asks = bed.asks();
         assert!(!asks.is_empty(), "it goes on asking");
         for ask in asks {
-            assert_eq!((ask.digest, ask.len, ask.again), (DIGEST, 2050, false));
+            assert_eq!(
+                (ask.digest, ask.len, ask.again),
+                (DIGEST, bytes.len() as u64, false)
+            );
             assert_eq!(answer.try_recv().unwrap_err(), TryRecvError::Empty);
             for index in ask.indexes.iter().rev() {
                 let chunk = chunk(ask.ask, &bytes, *index as usize);
@@ -32,7 +35,7 @@ fn chunks_come_in_any_order_and_twice_and_make_the_blob() {
             }
         }
     }
-    assert_eq!(answer.try_recv().unwrap().unwrap(), with_digest(bytes));
+    assert_eq!(got(&mut answer), with_digest(bytes));
     bed.pass(PATIENCE_OF_ALL);
     assert_eq!(bed.asks(), []);
 }
@@ -43,7 +46,7 @@ const PATIENCE_OF_ALL: Duration = Duration::from_secs(60);
 #[test]
 fn what_is_no_chunk_of_this_blob_changes_nothing() {
     let mut bed = Bed::connected();
-    let bytes = content(250);
+    let bytes = content(len(250));
     let mut answer = bed.order(bytes.len());
     let ask = bed.asks().remove(0).ask;
     let with = |ask, index, bytes: Vec<u8>| {
@@ -54,12 +57,12 @@ fn what_is_no_chunk_of_this_blob_changes_nothing() {
         })
     };
     for wrong in [
-        with(ask ^ 1, 0, content(100)),
-        with(ask, 3, content(100)),
-        with(ask, u32::MAX, content(100)),
-        with(ask, 0, content(99)),
-        with(ask, 0, content(101)),
-        with(ask, 2, content(100)),
+        with(ask ^ 1, 0, content(CHUNK)),
+        with(ask, 3, content(CHUNK)),
+        with(ask, u32::MAX, content(CHUNK)),
+        with(ask, 0, content(CHUNK - 1)),
+        with(ask, 0, content(CHUNK + 1)),
+        with(ask, 2, content(CHUNK)),
         with(ask, 2, Vec::new()),
         FromProxy::Document(Document {
             ask,
@@ -90,13 +93,13 @@ fn what_is_no_chunk_of_this_blob_changes_nothing() {
         assert_eq!(answer.try_recv().unwrap_err(), TryRecvError::Empty);
         bed.say(&chunk(ask, &bytes, index));
     }
-    assert_eq!(answer.try_recv().unwrap().unwrap(), with_digest(bytes));
+    assert_eq!(got(&mut answer), with_digest(bytes));
 }
 
 #[test]
 fn what_is_late_is_asked_for_again_and_nothing_else() {
     let mut bed = Bed::connected();
-    let bytes = content(800);
+    let bytes = content(len(800));
     let mut answer = bed.order(bytes.len());
     let ask = bed.asks().remove(0);
     assert_eq!(ask.indexes, (0..8).collect::<Vec<_>>());
@@ -104,27 +107,27 @@ fn what_is_late_is_asked_for_again_and_nothing_else() {
         bed.say(&chunk(ask.ask, &bytes, index));
     }
     assert_eq!(bed.asks(), []);
-    bed.pass(Duration::from_millis(1500));
+    bed.pass(Duration::from_millis(4000));
     let [again] = &*bed.asks() else {
         panic!("one ask")
     };
     assert_eq!((&*again.indexes, again.again), (&[2, 5][..], true));
     assert_eq!(again.ask, ask.ask);
     // Ever less often, as long as nothing comes.
-    bed.pass(Duration::from_millis(1500));
+    bed.pass(Duration::from_millis(4000));
     assert_eq!(bed.asks(), []);
-    bed.pass(Duration::from_millis(1000));
+    bed.pass(Duration::from_millis(3000));
     assert_eq!(bed.asks().len(), 1);
     for index in [5, 2] {
         bed.say(&chunk(ask.ask, &bytes, index));
     }
-    assert_eq!(answer.try_recv().unwrap().unwrap(), with_digest(bytes));
+    assert_eq!(got(&mut answer), with_digest(bytes));
 }
 
 #[test]
 fn a_transfer_goes_on_after_the_broker_was_gone_and_with_another_proxy() {
     let mut bed = Bed::connected();
-    let bytes = content(800);
+    let bytes = content(len(800));
     let mut answer = bed.order(bytes.len());
     let ask = bed.asks().remove(0).ask;
     for index in 0..5 {
@@ -149,32 +152,34 @@ fn a_transfer_goes_on_after_the_broker_was_gone_and_with_another_proxy() {
     for index in 5..8 {
         bed.say(&chunk(ask, &bytes, index));
     }
-    assert_eq!(answer.try_recv().unwrap().unwrap(), with_digest(bytes));
+    assert_eq!(got(&mut answer), with_digest(bytes));
 }
 
 #[test]
 fn a_proxy_with_other_chunks_begins_anew() {
     let mut bed = Bed::connected();
-    let bytes = content(150);
+    let bytes = content(len(150));
     let mut answer = bed.order(bytes.len());
     let ask = bed.asks().remove(0).ask;
     bed.say(&chunk(ask, &bytes, 0));
-    bed.say(&FromProxy::Welcome(Welcome { chunk_len: 75 }));
+    bed.say(&FromProxy::Welcome(Welcome {
+        chunk_len: u32::try_from(len(75)).unwrap(),
+    }));
     assert_eq!(bed.asks().remove(0).indexes, [0, 1]);
-    for (index, part) in (0..).zip(bytes.chunks(75)) {
+    for (index, part) in (0..).zip(bytes.chunks(len(75))) {
         bed.say(&FromProxy::Chunk(Chunk {
             ask,
             index,
             bytes: ByteBuf::from(part),
         }));
     }
-    assert_eq!(answer.try_recv().unwrap().unwrap(), with_digest(bytes));
+    assert_eq!(got(&mut answer), with_digest(bytes));
 }
 
 #[test]
 fn silence_is_the_end_and_a_sign_of_life_is_not() {
     let mut bed = Bed::connected();
-    let mut answer = bed.order(300);
+    let mut answer = bed.order(len(300));
     let ask = bed.asks().remove(0).ask;
     for _ in 0..10 {
         bed.pass(Duration::from_secs(20));
@@ -192,7 +197,7 @@ fn silence_is_the_end_and_a_sign_of_life_is_not() {
 fn without_a_proxy_it_waits_asks_who_is_there_and_gives_up() {
     let mut bed = Bed::new();
     bed.courier.up(bed.now);
-    let answer = bed.order(300);
+    let answer = bed.order(len(300));
     let mut announced = 0;
     for _ in 0..62 {
         announced += bed.courier.letters().len();
@@ -205,7 +210,7 @@ fn without_a_proxy_it_waits_asks_who_is_there_and_gives_up() {
 #[test]
 fn what_nobody_waits_for_is_not_wanted_any_more() {
     let mut bed = Bed::connected();
-    let answer = bed.order(300);
+    let answer = bed.order(len(300));
     let ask = bed.asks().remove(0).ask;
     drop(answer);
     bed.pass(Duration::from_millis(200));
@@ -215,7 +220,7 @@ fn what_nobody_waits_for_is_not_wanted_any_more() {
 #[test]
 fn a_refusal_is_told_as_if_the_registry_had_said_it() {
     let mut bed = Bed::connected();
-    let answer = bed.order(300);
+    let answer = bed.order(len(300));
     let ask = bed.asks().remove(0).ask;
     bed.say(&FromProxy::Failed(Failed {
         ask,
@@ -231,7 +236,7 @@ fn a_refusal_is_told_as_if_the_registry_had_said_it() {
 #[test]
 fn a_busy_proxy_is_asked_again_in_a_while() {
     let mut bed = Bed::connected();
-    let mut answer = bed.order(300);
+    let mut answer = bed.order(len(300));
     let ask = bed.asks().remove(0).ask;
     bed.say(&FromProxy::Failed(Failed {
         ask,
@@ -239,7 +244,7 @@ fn a_busy_proxy_is_asked_again_in_a_while() {
         text: String::new(),
     }));
     assert_eq!(bed.asks(), []);
-    bed.pass(Duration::from_millis(1500));
+    bed.pass(Duration::from_millis(4000));
     assert_eq!(bed.asks().remove(0).indexes, [0, 1, 2]);
     assert_eq!(answer.try_recv().unwrap_err(), TryRecvError::Empty);
 }
@@ -274,5 +279,5 @@ fn a_document_is_asked_for_once_and_an_empty_blob_has_one_chunk() {
     let ask = bed.asks().remove(0);
     assert_eq!(ask.indexes, [0]);
     bed.say(&chunk(ask.ask, &[], 0));
-    assert_eq!(answer.try_recv().unwrap().unwrap(), with_digest(Vec::new()));
+    assert_eq!(got(&mut answer), with_digest(Vec::new()));
 }

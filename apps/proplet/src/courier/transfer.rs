@@ -13,16 +13,42 @@ use propeller_wire::images::{
 use tokio::sync::oneshot;
 
 /// How long to wait for an answer before asking again.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(3);
 /// The same, after it was asked for several times.
-const PATIENCE_LONG: Duration = Duration::from_secs(8);
+const PATIENCE_LONG: Duration = Duration::from_secs(12);
 /// How long to wait for any sign of life.
 const PATIENCE_MAX: Duration = Duration::from_secs(30);
+/// Chunks that are hashed for one that comes.
+const HASHED_AT_ONCE: usize = 2;
 /// So few chunks on their way make it time to ask for more.
 const LOW: usize = CHUNKS_PER_ASK_MAX;
 
 /// Where the bytes go, when all are here.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, RegistryError>>;
+
+/// All bytes of a blob, hashed as far as there was time.
+pub(crate) struct Whole {
+    bytes: Vec<u8>,
+    hash: Context,
+    hashed: usize,
+}
+
+impl Whole {
+    /// The bytes and their digest. What is left to be hashed may be much, if the first chunk came last.
+    pub(crate) fn finish(mut self) -> (Vec<u8>, Digest) {
+        self.hash.update(&self.bytes[self.hashed..]);
+        let mut digest = Digest([0; 32]);
+        digest.0.copy_from_slice(self.hash.finish().as_ref());
+        (self.bytes, digest)
+    }
+}
+
+impl fmt::Debug for Whole {
+    /// Without the bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.bytes.len())
+    }
+}
 
 /// What somebody wants.
 #[derive(Debug)]
@@ -42,8 +68,8 @@ pub(crate) enum Order {
         digest: Digest,
         /// How long it is; whoever orders has seen to it that there is room.
         len: u64,
-        /// For whom, with the digest of what has come.
-        reply: Reply<(Vec<u8>, Digest)>,
+        /// For whom.
+        reply: Reply<Whole>,
     },
 }
 
@@ -85,6 +111,8 @@ pub(super) struct Transfer {
     asked: Instant,
     heard: Instant,
     patience: Duration,
+    /// What the proxy said when it had too much to do.
+    busy: Option<String>,
 }
 
 /// What is here.
@@ -103,9 +131,14 @@ enum Parts {
 struct Chunks {
     chunk_len: u32,
     bytes: Vec<u8>,
+    len: usize,
+    /// Whether there is memory for it.
+    fits: bool,
     /// Of the chunks before `hashed`: while they come, not when all are here.
     hash: Context,
     hashed: usize,
+    /// Since when the first chunk that is not here has been the first.
+    first_since: Instant,
     state: Vec<State>,
     missing: usize,
     /// Chunks before it were asked for at least once.
@@ -135,11 +168,28 @@ impl Transfer {
             asked: now,
             heard: now,
             patience: PATIENCE,
+            busy: None,
         }
+    }
+
+    /// It has too much to do: no sign of life for whoever waits.
+    pub(super) fn busy(&mut self, text: String) {
+        self.busy = Some(text);
+    }
+
+    /// Why nothing has come.
+    pub(super) fn hopeless(&self) -> &str {
+        self.busy.as_deref().unwrap_or("the proxy does not answer")
+    }
+
+    /// When there was a sign of life.
+    pub(super) fn heard_at(&self) -> Instant {
+        self.heard
     }
 
     /// There was a sign of life.
     pub(super) fn heard(&mut self, now: Instant) {
+        self.busy = None;
         self.heard = now;
         self.patience = PATIENCE;
     }
@@ -169,7 +219,7 @@ impl Transfer {
 
     /// What to ask for now, if there is little on its way.
     pub(super) fn ask(&mut self, ask: u64, chunk_len: u32, now: Instant) -> Option<ToProxy> {
-        self.fit(chunk_len);
+        self.fit(chunk_len, now);
         match (&self.order, &mut self.parts) {
             (Order::Document { reference, .. }, Parts::Document { asked, .. }) if !*asked => {
                 *asked = true;
@@ -177,7 +227,7 @@ impl Transfer {
                 Some(ToProxy::Document(AskDocument { ask, reference }))
             }
             (order @ Order::Blob { .. }, Parts::Chunks(chunks)) => {
-                let indexes = chunks.more();
+                let indexes = chunks.more(now);
                 let ask = order.ask(ask, indexes, false)?;
                 self.asked = now;
                 Some(ask)
@@ -191,14 +241,14 @@ impl Transfer {
         self.asked = now;
         // A slow link is slower for being asked twice.
         self.patience = (self.patience * 2).min(PATIENCE_LONG);
-        self.fit(chunk_len);
+        self.fit(chunk_len, now);
         let asked = match (&self.order, &mut self.parts) {
             (Order::Document { reference, .. }, _) => {
                 let reference = reference.clone();
                 Some(ToProxy::Document(AskDocument { ask, reference }))
             }
             (order, Parts::Chunks(chunks)) => {
-                let indexes = chunks.again();
+                let indexes = chunks.again(now);
                 order.ask(ask, indexes, true)
             }
             _ => None,
@@ -219,10 +269,18 @@ impl Transfer {
     }
 
     /// Takes a chunk. Whether that was the last one missing.
-    pub(super) fn chunk(&mut self, chunk: Chunk) -> bool {
+    pub(super) fn chunk(&mut self, chunk: Chunk, now: Instant) -> bool {
         match &mut self.parts {
-            Parts::Chunks(chunks) => chunks.take(chunk),
+            Parts::Chunks(chunks) => chunks.take(chunk, now),
             _ => false,
+        }
+    }
+
+    /// Whether there is memory for it, as far as is known.
+    pub(super) fn fits(&self) -> bool {
+        match &self.parts {
+            Parts::Chunks(chunks) => chunks.fits,
+            _ => true,
         }
     }
 
@@ -256,12 +314,12 @@ impl Transfer {
     }
 
     /// Makes room, or begins anew if chunks have another length now.
-    fn fit(&mut self, chunk_len: u32) {
+    fn fit(&mut self, chunk_len: u32, now: Instant) {
         let Order::Blob { len, .. } = &self.order else {
             return;
         };
         if !matches!(&self.parts, Parts::Chunks(chunks) if chunks.chunk_len == chunk_len) {
-            self.parts = Parts::Chunks(Chunks::new(*len, chunk_len));
+            self.parts = Parts::Chunks(Chunks::new(*len, chunk_len, now));
         }
     }
 }
@@ -291,14 +349,18 @@ impl Order {
 }
 
 impl Chunks {
-    fn new(len: u64, chunk_len: u32) -> Self {
+    fn new(len: u64, chunk_len: u32, now: Instant) -> Self {
         let count = len.div_ceil(u64::from(chunk_len)).max(1);
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         Self {
             chunk_len,
-            bytes: vec![0; usize::try_from(len).unwrap_or(usize::MAX)],
+            // Nothing yet: how long it is, is so far what a manifest says.
+            bytes: Vec::new(),
+            len: usize::try_from(len).unwrap_or(usize::MAX),
+            fits: true,
             hash: Context::new(&SHA256),
             hashed: 0,
+            first_since: now,
             state: vec![State::Wanted; count],
             missing: count,
             next: 0,
@@ -306,22 +368,31 @@ impl Chunks {
         }
     }
 
-    /// The next few, if there is little on its way.
-    fn more(&mut self) -> Vec<u32> {
-        match self.on_their_way > LOW {
+    /// The next few, if there is little on its way; and the first that is not here, if that is late:
+    /// all others wait for it to be hashed.
+    fn more(&mut self, now: Instant) -> Vec<u32> {
+        let mut indexes = match self.on_their_way > LOW {
             true => Vec::new(),
             false => self.claim(self.next),
+        };
+        let late = now.saturating_duration_since(self.first_since) > PATIENCE;
+        let asked = self.state.get(self.hashed) == Some(&State::Asked);
+        if late && asked && indexes.len() < CHUNKS_PER_ASK_MAX {
+            self.first_since = now;
+            indexes.extend(u32::try_from(self.hashed));
         }
+        indexes
     }
 
     /// The first few that are not here; nothing else is on its way by that.
-    fn again(&mut self) -> Vec<u32> {
+    fn again(&mut self, now: Instant) -> Vec<u32> {
         let asked = self
             .state
             .iter_mut()
             .filter(|state| **state == State::Asked);
         asked.for_each(|state| *state = State::Wanted);
         self.on_their_way = 0;
+        self.first_since = now;
         self.claim(0)
     }
 
@@ -340,17 +411,25 @@ impl Chunks {
         indexes
     }
 
-    fn take(&mut self, chunk: Chunk) -> bool {
+    fn take(&mut self, chunk: Chunk, now: Instant) -> bool {
         let index = chunk.index as usize;
         let at = index.saturating_mul(self.chunk_len as usize);
         let Some(state) = self.state.get_mut(index) else {
             return false;
         };
-        let end = at
-            .saturating_add(self.chunk_len as usize)
-            .min(self.bytes.len());
+        let end = at.saturating_add(self.chunk_len as usize).min(self.len);
         if *state == State::Here || chunk.bytes.len() != end - at {
             return false;
+        }
+        if self.bytes.len() < end {
+            // At once as much as it will be, which takes no memory before it is used; not all
+            // machines have it.
+            let more = self.len - self.bytes.len();
+            if self.bytes.try_reserve_exact(more).is_err() {
+                self.fits = false;
+                return false;
+            }
+            self.bytes.resize(end, 0);
         }
         self.bytes[at..end].copy_from_slice(&chunk.bytes);
         if *state == State::Asked {
@@ -358,23 +437,31 @@ impl Chunks {
         }
         *state = State::Here;
         self.missing -= 1;
-        self.hash_what_is_next();
+        self.hash_what_is_next(now);
         self.missing == 0
     }
 
-    fn hash_what_is_next(&mut self) {
-        while self.state.get(self.hashed) == Some(&State::Here) {
+    /// A few at a time: this is a step of a loop that has others to attend to.
+    fn hash_what_is_next(&mut self, now: Instant) {
+        let before = self.hashed;
+        while self.state.get(self.hashed) == Some(&State::Here)
+            && self.hashed - before < HASHED_AT_ONCE
+        {
             let at = self.hashed * self.chunk_len as usize;
-            let end = (at + self.chunk_len as usize).min(self.bytes.len());
+            let end = (at + self.chunk_len as usize).min(self.len);
             self.hash.update(&self.bytes[at..end]);
             self.hashed += 1;
+            self.first_since = now;
         }
     }
 
-    fn whole(self) -> (Vec<u8>, Digest) {
-        let mut digest = Digest([0; 32]);
-        digest.0.copy_from_slice(self.hash.finish().as_ref());
-        (self.bytes, digest)
+    fn whole(self) -> Whole {
+        let hashed = self.hashed * self.chunk_len as usize;
+        Whole {
+            hashed: hashed.min(self.bytes.len()),
+            bytes: self.bytes,
+            hash: self.hash,
+        }
     }
 }
 

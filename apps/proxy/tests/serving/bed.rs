@@ -11,7 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use propeller_envelope::{Keyring, WorkloadKey};
+use propeller_envelope::{KeyId, Keyring, WorkloadKey};
 use propeller_model::{Digest, PropletId};
 use propeller_oci::sha256;
 use propeller_proxy::config::SCHEMA;
@@ -23,11 +23,15 @@ use propeller_wire::memory::{Faults, Hub};
 use propeller_wire::{Caller, Channel, Heard, Images};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 /// The least that a chunk may have.
 pub(crate) const CHUNK: usize = 16 * 1024;
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What nobody takes from a connection.
+pub(crate) type Stuck = mpsc::Receiver<Outgoing>;
 
 /// What a registry sends for a blob.
 #[derive(Clone, Debug)]
@@ -94,8 +98,14 @@ impl Bed {
     }
 
     async fn start(&mut self) {
+        let config = self.config(self.folder.path());
+        let (link, carry) = self.hub.connect(Listen::AsProxy);
+        self.proxy = Some(Proxy::start_on(config, link, carry).await.unwrap());
+    }
+
+    fn config(&self, folder: &std::path::Path) -> Config {
         let flags = [
-            ("data_dir", self.folder.path().display().to_string()),
+            ("data_dir", folder.display().to_string()),
             ("workload_key", self.key.to_hex().to_string()),
             ("registries", format!("http://{}", self.registry.address)),
             ("chunk_size", "16KiB".to_owned()),
@@ -107,9 +117,7 @@ impl Bed {
             flags: flags.into(),
             ..Sources::default()
         };
-        let config = Config::from_settings(Settings::load(SCHEMA, "proxy", &sources)).unwrap();
-        let (link, carry) = self.hub.connect(Listen::AsProxy);
-        self.proxy = Some(Proxy::start_on(config, link, carry).await.unwrap());
+        Config::from_settings(Settings::load(SCHEMA, "proxy", &sources)).unwrap()
     }
 
     /// Stops the proxy, and starts it on what it left.
@@ -152,6 +160,26 @@ impl Bed {
         })
     }
 
+    pub(crate) fn key_id(&self) -> KeyId {
+        self.key.id()
+    }
+
+    /// A reference to a repository of the registry.
+    pub(crate) fn reference(&self, rest: &str) -> String {
+        format!("http://{}/{rest}", self.registry.address)
+    }
+
+    /// A proxy on a connection that takes nothing any more; what it is told goes into the sender.
+    pub(crate) async fn on_a_stuck_link(&self) -> (Proxy, mpsc::Sender<Incoming>, Stuck) {
+        let (outgoing, stuck) = mpsc::channel(2);
+        let (tell, incoming) = mpsc::channel(1024);
+        let link = Link { outgoing, incoming };
+        let folder = self.folder.path().join("stuck");
+        let carry = Box::pin(std::future::pending());
+        let proxy = Proxy::start_on(self.config(&folder), link, carry).await;
+        (proxy.unwrap(), tell, stuck)
+    }
+
     fn blobs(&self) -> Vec<std::path::PathBuf> {
         let entries = std::fs::read_dir(self.folder.path().join("blobs")).unwrap();
         entries.map(|entry| entry.unwrap().path()).collect()
@@ -174,6 +202,11 @@ impl Bed {
 }
 
 async fn answer(State(registry): State<Registry>, Path(rest): Path<String>) -> Response {
+    if rest.starts_with("slow/") {
+        // Something that begins, and never goes on.
+        let pieces = futures_util::stream::pending::<std::io::Result<Bytes>>();
+        return Body::from_stream(pieces).into_response();
+    }
     registry.blobs.fetch_add(1, SeqCst);
     let asked: Option<Digest> = rest.rsplit('/').next().and_then(|text| text.parse().ok());
     match registry.behaviour {

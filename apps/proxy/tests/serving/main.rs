@@ -5,9 +5,12 @@ mod bed;
 
 use std::sync::atomic::Ordering::SeqCst;
 
-use bed::{Bed, Behaviour, CHUNK, content};
+use bed::{Bed, Behaviour, CHUNK, PATIENCE, content};
 use propeller_model::Digest;
+use propeller_wire::Channel;
+use propeller_wire::frame::Announce;
 use propeller_wire::images::{AskChunks, AskDocument, FromProxy, Reason, ToProxy};
+use propeller_wire::link::Incoming;
 
 fn indexes(len: usize) -> Vec<u32> {
     (0..u32::try_from(len.div_ceil(CHUNK)).unwrap()).collect()
@@ -145,7 +148,7 @@ async fn what_is_asked_wrongly_is_refused_in_words() {
                 ask.len = u64::MAX;
             }),
             Reason::Size,
-            "does not fit",
+            "are fetched",
         ),
         (
             ToProxy::Document(AskDocument {
@@ -219,4 +222,54 @@ async fn the_oldest_blob_goes_when_there_is_no_room() {
     proplet.ask(bed.chunks(10, &blobs[0], &[0]));
     proplet.chunk().await;
     assert_eq!(bed.registry.blobs.load(SeqCst), 5);
+}
+
+#[tokio::test]
+async fn a_registry_that_never_ends_holds_up_nobody_else() {
+    let blob = content(2 * CHUNK);
+    let mut bed = Bed::new(Behaviour::Right(blob.clone())).await;
+    let mut patient = bed.proplet("edge-1").await;
+    let slow = bed.reference("slow/a:1");
+    for ask in 0..4 {
+        let reference = slow.clone();
+        patient.ask(ToProxy::Document(AskDocument { ask, reference }));
+    }
+    let ToProxy::Chunks(mut ask) = bed.chunks(9, &blob, &[0]) else {
+        unreachable!()
+    };
+    ask.reference = slow;
+    patient.ask(ToProxy::Chunks(ask));
+    // The same bytes from where they are to be had.
+    let mut other = bed.proplet("edge-2").await;
+    other.ask(bed.chunks(1, &blob, &[1, 0]));
+    for index in [1, 0] {
+        assert_eq!(other.chunk().await.index, index);
+    }
+    // Whoever waits is told that it goes on, and does not hear anything else.
+    assert!(matches!(patient.hear().await, FromProxy::Progress(_)));
+}
+
+#[tokio::test]
+async fn whatever_is_said_is_read_also_while_nothing_can_be_sent() {
+    let bed = Bed::new(Behaviour::Endless).await;
+    let (proxy, tell, mut stuck) = bed.on_a_stuck_link().await;
+    tell.send(Incoming::Up).await.unwrap();
+    for number in 0..5000_u32 {
+        let announce = Announce {
+            proplet: format!("edge-{number}").parse().unwrap(),
+            key_id: bed.key_id(),
+            nonce: [1; 32],
+        };
+        let frame = Incoming::Frame {
+            channel: Channel::Ask,
+            bytes: announce.write().into(),
+        };
+        let told = tokio::time::timeout(PATIENCE, tell.send(frame)).await;
+        told.expect("it is read").unwrap();
+    }
+    let solicit = stuck.recv().await.unwrap();
+    assert_eq!(solicit.channel, Channel::Serve);
+    let answer = stuck.recv().await.unwrap();
+    assert_eq!(answer.channel, Channel::ServeTo("edge-0".parse().unwrap()));
+    proxy.stop().await;
 }

@@ -68,9 +68,9 @@ impl Guest {
         self.0.write_all(bytes).await.unwrap();
     }
 
-    /// Answers the four subscriptions of a proplet.
+    /// Answers the six subscriptions of a proplet.
     async fn subscribe(&mut self, code: u8) {
-        for _ in 0..4 {
+        for _ in 0..6 {
             let (kind, body) = self.packet().await;
             assert_eq!(kind, SUBSCRIBE);
             self.say(&[0x90, 3, body[0], body[1], code]).await;

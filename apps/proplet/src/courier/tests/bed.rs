@@ -10,9 +10,11 @@ use propeller_wire::{Channel, Desk, Images, Received};
 use serde_bytes::ByteBuf;
 use tokio::sync::{oneshot, watch};
 
+use super::super::transfer::Whole;
 use super::super::{Courier, Order};
 
-pub(super) const CHUNK: usize = 100;
+pub(super) const CHUNK: usize = 32 * 1024;
+
 pub(super) const DIGEST: Digest = Digest([7; 32]);
 
 pub(super) type Answer<T> = oneshot::Receiver<Result<T, RegistryError>>;
@@ -112,7 +114,7 @@ impl Bed {
         self.courier.tick(self.now);
     }
 
-    pub(super) fn order(&mut self, len: usize) -> Answer<(Vec<u8>, Digest)> {
+    pub(super) fn order(&mut self, len: usize) -> Answer<Whole> {
         let (reply, answer) = oneshot::channel();
         let order = Order::Blob {
             reference: "ghcr.io/a/b".to_owned(),
@@ -123,6 +125,11 @@ impl Bed {
         self.courier.order(order, self.now);
         answer
     }
+}
+
+/// So many hundredths of a chunk.
+pub(super) fn len(hundredths: usize) -> usize {
+    hundredths * CHUNK / 100
 }
 
 pub(super) fn content(len: usize) -> Vec<u8> {
@@ -137,6 +144,11 @@ pub(super) fn chunk(ask: u64, bytes: &[u8], index: usize) -> FromProxy {
         index: u32::try_from(index).unwrap(),
         bytes: ByteBuf::from(&bytes[index * CHUNK..end]),
     })
+}
+
+/// What has come.
+pub(super) fn got(answer: &mut Answer<Whole>) -> (Vec<u8>, Digest) {
+    answer.try_recv().unwrap().unwrap().finish()
 }
 
 pub(super) fn with_digest(bytes: Vec<u8>) -> (Vec<u8>, Digest) {
