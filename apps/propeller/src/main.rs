@@ -56,9 +56,13 @@ fn main() -> ExitCode {
         return services::ended(Err(error));
     }
     let cli = Cli::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build();
+    let mut builder = match cli.verb {
+        // It has little to compute and large buffers: one thread has them from one heap, where several
+        // would keep one each, and take turns in returning pages and asking for them again.
+        Verb::Proxy(_) => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let runtime = builder.enable_all().build();
     match runtime {
         Ok(runtime) => {
             let code = runtime.block_on(dispatch(cli));

@@ -22,7 +22,7 @@ const ASKS_MAX: usize = 1024;
 /// The same for one of them, so that it takes no place from the others.
 const ASKS_PER_PROPLET_MAX: usize = 64;
 /// Messages with bytes that are in memory at a time, on their way from the disk to the broker.
-const IN_MEMORY: usize = 2;
+const IN_MEMORY: usize = 4;
 /// Documents that are fetched at a time: each may have 4 MiB.
 const DOCUMENTS_AT_ONCE: usize = 2;
 /// How long a registry may take for one; no proplet waits longer.
