@@ -61,6 +61,11 @@ impl Bed {
         Self::manager(kind, "false").await
     }
 
+    /// As [`Self::without_proplet`], for proplets in plain compatibility mode as well.
+    pub(crate) async fn for_plain(kind: Kind) -> Result<Self, BenchError> {
+        Self::manager(kind, "true").await
+    }
+
     async fn manager(kind: Kind, allow_plain: &str) -> Result<Self, BenchError> {
         let scratch = Scratch::new().map_err(BenchError::io("make a temporary directory"))?;
         let key = WorkloadKey::generate()?;

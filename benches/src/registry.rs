@@ -79,6 +79,8 @@ pub(crate) const COLD: &str = "proxy, which fetches it";
 pub(crate) const CACHED: &str = "proxy, which has it";
 pub(crate) const DIRECT: &str = "proplet, from the registry";
 pub(crate) const SKOPEO: &str = "skopeo copy, to a folder";
+pub(crate) const SEALED: &str = "proxy, which has it, request to result";
+pub(crate) const JSON: &str = "the same in upstream's JSON chunks, request to result";
 pub(crate) const SMALL_COLD: &str = "1 MB, request to result, first by way of the proxy";
 pub(crate) const SMALL_CACHED: &str = "1 MB, request to result, which the proxy has";
 pub(crate) const SMALL_WARM: &str = "1 MB, request to result, which the proplet has";
@@ -96,7 +98,7 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
         push(&registry, &image, &built, silently()).await?;
         images.push(image.to_string());
     }
-    let bed = Bed::without_proplet(Kind::Mosquitto).await?;
+    let bed = Bed::for_plain(Kind::Mosquitto).await?;
     let mut ways = Ways::default();
     for number in 0..args.rounds {
         eprintln!("round {} of {}", number + 1, args.rounds);
@@ -129,10 +131,23 @@ async fn one(
             ("proplet", proplet.pid()),
         ];
         let cost = Cost::of(&watched);
-        let (time, _) = task(bed, large).await?;
+        let (time, total) = task(bed, large, None).await?;
         ways.note(name, time, cost.until_now());
+        if name == CACHED {
+            ways.note(SEALED, total, cost.until_now());
+        }
         proplet.stop(bed).await?;
     }
+    let mut proplet = Part::plain_proplet(bed, binary).await?;
+    let watched = [
+        ("mosquitto", broker),
+        ("proxy", proxy.pid()),
+        ("proplet", proplet.pid()),
+    ];
+    let cost = Cost::of(&watched);
+    let (_, total) = task(bed, large, Some(proplet.name())).await?;
+    ways.note(JSON, total, cost.until_now());
+    proplet.stop(bed).await?;
     for (names, restarts) in [([SMALL_COLD, SMALL_WARM], 1), ([SMALL_CACHED, ""], 1)] {
         let mut proplet = Part::proplet(bed, binary, "proxy").await?;
         for name in names
@@ -140,7 +155,7 @@ async fn one(
             .filter(|name| !name.is_empty())
             .take(1 + restarts)
         {
-            let (_, total) = task(bed, small).await?;
+            let (_, total) = task(bed, small, None).await?;
             ways.note(name, total, Cost::default());
         }
         proplet.stop(bed).await?;
@@ -149,7 +164,7 @@ async fn one(
 
     let mut proplet = Part::proplet(bed, binary, "registry").await?;
     let cost = Cost::of(&[("proplet", proplet.pid())]);
-    let (time, _) = task(bed, large).await?;
+    let (time, _) = task(bed, large, None).await?;
     ways.note(DIRECT, time, cost.until_now());
     proplet.stop(bed).await?;
 
@@ -160,17 +175,26 @@ async fn one(
 }
 
 /// Runs a task of an image: how long the proplet prepared, and how long everything took.
-async fn task(bed: &Bed, image: &str) -> Result<(Duration, Duration), Failure> {
+async fn task(
+    bed: &Bed,
+    image: &str,
+    proplet: Option<&str>,
+) -> Result<(Duration, Duration), Failure> {
     let request = TaskRequest {
         name: Some("main".to_owned()),
         image_url: Some(image.to_owned()),
+        proplet_id: proplet.map(ToOwned::to_owned),
         ..TaskRequest::default()
     };
     let mut connection = bed.connect().await?;
     let right = |_: &Results| true;
     let round = round(&mut connection, &request, right).await?;
-    let usage = usage(&mut connection, &round.id).await?;
-    Ok((Duration::from_micros(usage.prepare_us), round.total()))
+    // In plain mode nothing is told of it.
+    let prepared = match proplet {
+        None => usage(&mut connection, &round.id).await?.prepare_us,
+        Some(_) => 0,
+    };
+    Ok((Duration::from_micros(prepared), round.total()))
 }
 
 /// The same image by another tool; nothing where that is not.

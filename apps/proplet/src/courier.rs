@@ -9,6 +9,7 @@
 //! Its session is one of its own, beside the manager's. Chunks are authentic in it, one by one; that
 //! all of them together are the right bytes is known to whoever ordered them, by their digest.
 
+mod chunks;
 mod source;
 #[cfg(test)]
 mod tests;

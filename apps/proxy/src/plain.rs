@@ -25,6 +25,8 @@ const SENDING_MAX: usize = 50;
 /// at a time. A module that is a layer by itself may have any size.
 const UNPACKED_BYTES_MAX: u64 = 8 << 20;
 const ENTRIES_MAX: usize = 10_000;
+/// What a chunk in JSON has besides its bytes and its name.
+const AROUND: usize = 128;
 
 /// See the module.
 #[derive(Debug)]
@@ -151,14 +153,18 @@ impl Sending {
         bytes: &[u8],
         place: Option<tokio::sync::OwnedSemaphorePermit>,
     ) {
-        let chunk = upstream::write(&Chunk {
+        let chunk = Chunk {
             app_name: self.app_name.clone(),
             chunk_idx,
             total_chunks,
             data: BASE64.encode(bytes),
-        });
+        };
+        // At once as long as it will be: one that grows is there twice.
+        let mut json = Vec::with_capacity(chunk.data.len() + 2 * chunk.app_name.len() + AROUND);
+        upstream::write_to(&chunk, &mut json);
+        drop(chunk);
         let answer = Answer {
-            message: Message::Plain(chunk),
+            message: Message::Plain(json),
             place,
         };
         // Nobody sends it any more: the proxy stops.

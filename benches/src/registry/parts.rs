@@ -24,6 +24,7 @@ impl Part {
         let mut command = command(bed, binary, "PROXY", "proxy")?;
         command.env("PROXY_REGISTRIES", format!("http://{registry}"));
         command.env("PROXY_HTTP_PORT", "0");
+        command.env("PROXY_ALLOW_PLAINTEXT_PROPLETS", "true");
         Ok(Self {
             child: command.spawn()?,
             name: "proxy".to_owned(),
@@ -39,6 +40,23 @@ impl Part {
         let child = command.spawn()?;
         bed.wait_for_proplets(1).await?;
         Ok(Self { child, name })
+    }
+
+    /// As [`Self::proplet`], in plain compatibility mode.
+    pub(crate) async fn plain_proplet(bed: &Bed, binary: &Path) -> Result<Self, Failure> {
+        let name = "measured-plain".to_owned();
+        let mut command = command(bed, binary, "PROPLET", "proplet")?;
+        command.env_remove("PROPLET_WORKLOAD_KEY");
+        command.env("PROPLET_PLAINTEXT", "true");
+        command.env("PROPLET_LIVELINESS_INTERVAL", "300ms");
+        command.env("PROPLET_ID", &name);
+        let child = command.spawn()?;
+        bed.wait_for_proplets(1).await?;
+        Ok(Self { child, name })
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(crate) fn pid(&self) -> u32 {

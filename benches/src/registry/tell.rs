@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use super::parts::Cost;
-use super::{CACHED, COLD, DIRECT, RAW, SKOPEO, SMALL_CACHED, SMALL_COLD, SMALL_WARM, Way, Ways};
+use super::{
+    CACHED, COLD, DIRECT, JSON, RAW, SEALED, SKOPEO, SMALL_CACHED, SMALL_COLD, SMALL_WARM, Way,
+    Ways,
+};
 
 /// Prints what was measured of `bytes`.
 pub(crate) fn tell(ways: &Ways, bytes: usize) {
-    let large = [RAW, COLD, CACHED, DIRECT, SKOPEO].map(|name| ways.get(name));
+    let names = [RAW, COLD, CACHED, DIRECT, SKOPEO, SEALED, JSON];
+    let large = names.map(|name| ways.get(name));
     let time = |way: Option<&Way>| way.map(|way| median(&way.times));
-    let [raw, _, _, _, skopeo] = large.map(time);
+    let [raw, _, _, _, skopeo, _, _] = large.map(time);
     let ratio = |to: Option<Duration>, time: Duration| {
         to.map_or_else(
             || "–".to_owned(),

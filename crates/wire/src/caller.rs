@@ -9,7 +9,7 @@ use propeller_model::PropletId;
 use crate::channel::Channel;
 use crate::dialogue::{Dialogue, Tasks};
 use crate::frame::{Announce, Answer, Frame, Nonce, Reject, Sealed};
-use crate::message::{ToProplet, decode, encode};
+use crate::message::{ToProplet, decode};
 use crate::session::{Session, Side};
 
 /// Sessions that were offered and not yet used by the manager, newest last.
@@ -170,7 +170,7 @@ fn seal_in<D: Dialogue>(
     message: &D::FromProplet,
 ) -> Option<(Channel, Vec<u8>)> {
     let channel = D::from_proplet(message);
-    let (frame, _) = session.seal(&channel, &encode(message)).ok()?;
+    let (frame, _) = session.seal_message(&channel, message).ok()?;
     Some((channel, frame))
 }
 

@@ -10,7 +10,7 @@ use propeller_model::PropletId;
 use crate::channel::Channel;
 use crate::dialogue::{Dialogue, Tasks};
 use crate::frame::{Announce, Answer, Frame, Nonce, Reject, Sealed, SessionId, solicit};
-use crate::message::{FromProplet, decode, encode};
+use crate::message::{FromProplet, decode};
 use crate::session::{Pair, Session, Side};
 
 /// Sessions offered to one proplet and not yet confirmed.
@@ -171,7 +171,7 @@ impl<D: Dialogue> Desk<D> {
         let peer = self.peers.get_mut(proplet)?;
         let session = peer.current.as_mut().or_else(|| peer.pending.last_mut())?;
         let channel = D::to_proplet(message, proplet);
-        let (frame, counter) = session.seal(&channel, &encode(message)).ok()?;
+        let (frame, counter) = session.seal_message(&channel, message).ok()?;
         Some(Letter {
             channel,
             frame,

@@ -338,6 +338,11 @@ pub fn encode<T: Serialize>(value: &T) -> Vec<u8> {
     postcard::to_allocvec(value).expect("these types can always be encoded")
 }
 
+/// As [`encode`], at the end of `out`.
+pub(crate) fn encode_onto<T: Serialize>(value: &T, out: Vec<u8>) -> Vec<u8> {
+    postcard::to_extend(value, out).expect("these types can always be encoded")
+}
+
 /// Decodes a message or a part of one, and nothing but that.
 ///
 /// # Errors

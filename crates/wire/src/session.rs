@@ -5,9 +5,11 @@ use std::fmt;
 use aws_lc_rs::{aead, digest, hmac};
 use propeller_envelope::{KeyId, WorkloadKey};
 use propeller_model::PropletId;
+use serde::Serialize;
 
 use crate::channel::Channel;
 use crate::frame::{Answer, Nonce, Sealed, SessionId, TAG_LEN, put_id, sealed_head};
+use crate::message::encode_onto;
 use crate::window::Window;
 
 /// Which end of the conversation we are.
@@ -136,17 +138,38 @@ impl Session {
         channel: &Channel,
         plain: &[u8],
     ) -> Result<(Vec<u8>, u64), SessionError> {
+        self.seal_written(channel, |mut frame| {
+            frame.reserve(plain.len() + TAG_LEN);
+            frame.extend_from_slice(plain);
+            frame
+        })
+    }
+
+    /// As [`seal`](Self::seal), for a message, which is encoded where it is sealed: a chunk is half a
+    /// megabyte, and every copy of it shows.
+    pub(crate) fn seal_message<T: Serialize>(
+        &mut self,
+        channel: &Channel,
+        message: &T,
+    ) -> Result<(Vec<u8>, u64), SessionError> {
+        self.seal_written(channel, |frame| encode_onto(message, frame))
+    }
+
+    fn seal_written(
+        &mut self,
+        channel: &Channel,
+        write: impl FnOnce(Vec<u8>) -> Vec<u8>,
+    ) -> Result<(Vec<u8>, u64), SessionError> {
         let counter = self.sent;
         self.sent = counter.checked_add(1).ok_or(SessionError::Exhausted)?;
         let sender = match self.side {
             Side::Manager => &self.pair.manager,
             Side::Proplet => &self.pair.proplet,
         };
-        let mut frame = sealed_head(self.key_id, self.id, sender, counter);
-        let aad = associated_data(&frame, channel);
-        let start = frame.len();
-        frame.reserve(plain.len() + TAG_LEN);
-        frame.extend_from_slice(plain);
+        let head = sealed_head(self.key_id, self.id, sender, counter);
+        let aad = associated_data(&head, channel);
+        let start = head.len();
+        let mut frame = write(head);
         let tag = self
             .sending
             .seal_in_place_separate_tag(nonce(counter), aead::Aad::from(aad), &mut frame[start..])

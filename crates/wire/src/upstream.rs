@@ -199,6 +199,14 @@ pub fn write<T: Serialize>(message: &T) -> Vec<u8> {
     serde_json::to_vec(message).expect("these types can always be written")
 }
 
+/// As [`write`], at the end of `out`.
+///
+/// # Panics
+/// Never: the types of this module can always be written.
+pub fn write_to<T: Serialize>(message: &T, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, message).expect("these types can always be written");
+}
+
 impl Start {
     /// The message, if it asks for nothing that this version cannot do.
     ///

@@ -10,7 +10,7 @@ use propeller_wire::{Channel, Desk, Images, Received};
 use serde_bytes::ByteBuf;
 use tokio::sync::{oneshot, watch};
 
-use super::super::transfer::Whole;
+use super::super::chunks::Whole;
 use super::super::{Courier, Order};
 
 pub(super) const CHUNK: usize = 32 * 1024;
