@@ -41,7 +41,7 @@ impl<S: Source + ?Sized> Shelved<'_, S> {
         Fetched::read(reference, kept.bytes, kept.media_type).ok()
     }
 
-    async fn keep(&self, digest: Digest, bytes: Vec<u8>) -> Vec<u8> {
+    async fn keep(&self, digest: Digest, bytes: Vec<u8>) -> Result<Vec<u8>, RegistryError> {
         let blobs = Arc::clone(self.blobs);
         let put = move || {
             if let Err(error) = blobs.put(digest, &bytes) {
@@ -50,7 +50,8 @@ impl<S: Source + ?Sized> Shelved<'_, S> {
             bytes
         };
         // Only a runtime that is shutting down drops work.
-        tokio::task::spawn_blocking(put).await.unwrap_or_default()
+        let put = tokio::task::spawn_blocking(put).await;
+        put.map_err(|_| RegistryError::Stopped)
     }
 
     async fn document(&self, reference: &Reference) -> Result<Fetched, RegistryError> {
@@ -65,7 +66,7 @@ impl<S: Source + ?Sized> Shelved<'_, S> {
                     bytes: fetched.bytes.clone(),
                 };
                 let kept = propeller_wire::message::encode(&kept);
-                self.keep(name(&reference.to_string()), kept).await;
+                self.keep(name(&reference.to_string()), kept).await?;
                 Ok(fetched)
             }
             // A tag, such as that of signatures, may have moved on: what it was is for those who
@@ -98,7 +99,7 @@ impl<S: Source + ?Sized> Shelved<'_, S> {
             return Ok(bytes);
         }
         let bytes = self.source.blob(reference, descriptor, progress).await?;
-        Ok(self.keep(digest, bytes).await)
+        self.keep(digest, bytes).await
     }
 }
 
