@@ -204,7 +204,9 @@ fn allowed(settings: &Settings) -> Allowed {
         let names = text.split(',').map(str::trim);
         names
             .filter(|name| !name.is_empty())
-            .map(|name| name.trim_end_matches('/').to_owned())
+            .map(|name| name.trim_end_matches('/'))
+            // Which is what a name without `http://` means.
+            .map(|name| name.strip_prefix("https://").unwrap_or(name).to_owned())
             .collect()
     });
     Allowed(listed)
@@ -220,7 +222,13 @@ fn registry(settings: &mut Settings) -> RegistryOptions {
         Some(Zeroizing::new(text.to_owned()))
     };
     let (password, token) = (secret("registry_password"), secret("registry_token"));
+    let some = name.is_some() || password.is_some() || token.is_some();
     let wanted = settings.flag("authenticate");
+    if some && !wanted {
+        let why = "there are credentials for PROXY_REGISTRY_URL: set it to true, or unset them";
+        settings.invalid("authenticate", why.to_owned());
+        return options;
+    }
     let credential = match (token, name, password) {
         (Some(token), ..) => Credential::Bearer { token },
         (None, Some(username), Some(password)) => Credential::Basic { username, password },
@@ -233,10 +241,6 @@ fn registry(settings: &mut Settings) -> RegistryOptions {
         _ => return options,
     };
     match at {
-        _ if !wanted => {
-            let why = "there are credentials for PROXY_REGISTRY_URL: set it to true, or unset them";
-            settings.invalid("authenticate", why.to_owned());
-        }
         None => settings.invalid("registry_url", "the registry to log in to".to_owned()),
         Some(at) => options.credentials = options.credentials.with(&at, credential),
     }
@@ -255,7 +259,47 @@ fn health(settings: &mut Settings) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use propeller_settings::Sources;
+
     use super::*;
+
+    fn read(flags: &[(&str, &str)]) -> Result<Config, SettingsError> {
+        let key = "0123456789abcdef".repeat(4);
+        let flags = [flags, &[("workload_key", key.as_str())]].concat();
+        let sources = Sources {
+            flags: flags
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
+            ..Sources::default()
+        };
+        Config::from_settings(Settings::load(SCHEMA, "proxy", &sources))
+    }
+
+    #[test]
+    fn credentials_that_would_not_be_used_are_refused() {
+        let user = ("registry_username", "me");
+        let token = ("registry_token", "t");
+        let (at, on) = (("registry_url", "ghcr.io"), ("authenticate", "true"));
+        for (flags, why) in [
+            (&[user][..], "there are credentials"),
+            (&[token, at], "there are credentials"),
+            (&[user, at, on], "PROXY_REGISTRY_PASSWORD"),
+            (&[token, on], "the registry to log in to"),
+        ] {
+            let refused = read(flags).expect_err("it is incomplete").to_string();
+            assert!(refused.contains(why), "{refused}");
+        }
+        assert!(read(&[token, at, on]).is_ok());
+    }
+
+    #[test]
+    fn registries_are_listed_with_their_scheme_or_without() {
+        let listed = read(&[("registries", "https://ghcr.io/, quay.io")]).expect("it is right");
+        assert!(listed.allowed.permits("ghcr.io", false));
+        assert!(listed.allowed.permits("quay.io", false));
+        assert!(!listed.allowed.permits("ghcr.io", true));
+    }
 
     #[test]
     fn without_a_list_every_registry_with_tls_may_be_asked_and_with_one_those_on_it() {
