@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use data_encoding::BASE64;
+use propeller_oci::crypt::Keys;
 use propeller_oci::image::{Place, PullOptions, pull, resolve};
 use propeller_oci::registry::SILENTLY;
 use propeller_oci::{Reference, Registry, chain, signatures};
@@ -179,7 +180,7 @@ async fn unpacked(registry: &Registry, reference: &Reference) -> Result<Vec<u8>,
         module_bytes_max: UNPACKED_BYTES_MAX,
         unpacked_bytes_max: UNPACKED_BYTES_MAX,
         entries_max: ENTRIES_MAX,
-        keys: Arc::new([]),
+        keys: Keys::default(),
     };
     let resolved = resolve(registry, reference).await.map_err(other)?;
     let admitted = signatures::admit(registry, resolved, &[]).await;

@@ -11,7 +11,7 @@ use flate2::write::GzEncoder;
 use propeller_model::Digest;
 use serde_json::json;
 
-use crate::crypt::{self, EncryptError, PublicKey};
+use crate::crypt::{self, EncryptError, Recipients};
 use crate::manifest::{Descriptor, Manifest};
 use crate::registry::{Registry, RegistryError, Sent};
 use crate::{Reference, media, sha256};
@@ -62,18 +62,20 @@ pub struct Built {
 /// # Errors
 ///
 /// [`EncryptError`].
-pub fn build(
+pub fn build<'a>(
     wasm: &[u8],
     form: Form,
     interfaces: &Interfaces,
-    recipients: &[PublicKey],
+    recipients: impl Into<Recipients<'a>>,
 ) -> Result<Built, EncryptError> {
+    let recipients = recipients.into();
+    let secret = recipients.count() > 0;
     let Plain {
         layer,
         media_type,
         diff_id,
     } = plain(wasm, form);
-    let (layer, media_type, annotations) = if recipients.is_empty() {
+    let (layer, media_type, annotations) = if !secret {
         (layer, media_type.to_owned(), Default::default())
     } else {
         let encrypted = crypt::encrypt(layer, recipients)?;
@@ -85,7 +87,6 @@ pub fn build(
         annotations,
         ..descriptor(&media_type, &layer)
     }];
-    let secret = !recipients.is_empty();
     let (config_type, config) = match form {
         Form::Artifact => (
             media::WASM_CONFIG,

@@ -3,7 +3,8 @@
 //! ```text
 //! layer ──AES-256-CTR, HMAC-SHA-256──> encrypted layer        org.opencontainers.image.enc.pubopts
 //!              │ key, nonce, digest                            the cipher, and the MAC
-//!              └──JWE for every recipient────────────────────> org.opencontainers.image.enc.keys.jwe
+//!              ├──JWE for every recipient────────────────────> org.opencontainers.image.enc.keys.jwe
+//!              └──AES-256-GCM under a key provider's key─────> org.opencontainers.image.enc.keys.provider.*
 //! ```
 //!
 //! `skopeo copy --encryption-key jwe:KEY.pem` writes the same bytes. A key is wrapped by RSA-OAEP
@@ -30,15 +31,11 @@
 //! ```
 
 mod annotations;
-mod content;
-mod curve;
 mod error;
-mod jwe;
-mod kdf;
-mod keys;
 mod layer;
 mod options;
-mod wrap;
+mod parties;
+mod provider;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -47,8 +44,10 @@ use aws_lc_rs::digest::{SHA256, digest};
 use propeller_model::Digest;
 use zeroize::Zeroizing;
 
-pub use error::{DecryptError, EncryptError, KeyError};
-pub use keys::{PrivateKey, PublicKey};
+pub use error::{DecryptError, EncryptError};
+pub use parties::{Keys, KeysRef, Recipients};
+pub use propeller_jose::{KeyError, PrivateKey, PublicKey};
+pub use provider::WrappingKey;
 
 /// How many recipients a layer may have.
 ///
@@ -95,25 +94,28 @@ impl fmt::Debug for Opened {
     }
 }
 
-/// Encrypts a layer in place, for whoever has the private key of any of `recipients`.
+/// Encrypts a layer in place, for whoever has the key of any of `recipients`.
 ///
 /// # Errors
 /// Fails without recipients, with more than [`RECIPIENTS_MAX`], and without randomness.
-pub fn encrypt(plain: Vec<u8>, recipients: &[PublicKey]) -> Result<Encrypted, EncryptError> {
+pub fn encrypt<'a>(
+    plain: Vec<u8>,
+    recipients: impl Into<Recipients<'a>>,
+) -> Result<Encrypted, EncryptError> {
+    let recipients = recipients.into();
     let mut bytes = Zeroizing::new(plain);
-    if recipients.is_empty() {
-        return Err(EncryptError::NoRecipient);
-    }
-    if recipients.len() > RECIPIENTS_MAX {
-        return Err(EncryptError::TooMany(recipients.len()));
+    match recipients.count() {
+        0 => return Err(EncryptError::NoRecipient),
+        count if count > RECIPIENTS_MAX => return Err(EncryptError::TooMany(count)),
+        _ => {}
     }
     let digest = digest_of(&bytes);
     let key = layer::LayerKey::generate()?;
     let mac = key.encrypt(&mut bytes)?;
-    let wrapped = jwe::seal(&options::key_options(&key, digest)?, recipients)?;
+    let wrapped = annotations::wrap(&options::key_options(&key, digest)?, recipients)?;
     Ok(Encrypted {
         bytes: std::mem::take(&mut *bytes),
-        annotations: annotations::write(&options::public_options(&mac)?, &wrapped),
+        annotations: annotations::write(&options::public_options(&mac)?, wrapped),
     })
 }
 
@@ -125,14 +127,14 @@ pub fn encrypt(plain: Vec<u8>, recipients: &[PublicKey]) -> Result<Encrypted, En
 /// # Errors
 /// Fails if the annotations ask for what cannot be done here, if no key opens the layer, and if it
 /// is not what was encrypted. See [`DecryptError`].
-pub fn decrypt(
+pub fn decrypt<'a>(
     cipher: Vec<u8>,
     annotations: &BTreeMap<String, String>,
-    keys: &[PrivateKey],
+    keys: impl Into<KeysRef<'a>>,
 ) -> Result<Opened, DecryptError> {
     let public = options::PublicOptions::read(&annotations::public_options(annotations)?)?;
     let wrapped = annotations::WrappedKeys::read(annotations)?;
-    let secret = options::KeyOptions::read(&wrapped.open(keys)?)?;
+    let secret = options::KeyOptions::read(&wrapped.open(keys.into())?)?;
     let key = secret.layer_key(&public)?;
     Ok(Opened {
         bytes: key.decrypt(cipher, &public.mac)?,
@@ -152,6 +154,16 @@ pub fn recipients(annotations: &BTreeMap<String, String>) -> Vec<String> {
         Err(DecryptError::NotEncrypted) => Vec::new(),
         Err(error) => vec![error.to_string()],
     }
+}
+
+/// Where key providers keep the keys of a layer, in the order of its annotations.
+///
+/// Empty if it has none, or if its annotations are too large.
+#[must_use]
+pub fn key_ids(annotations: &BTreeMap<String, String>) -> Vec<String> {
+    annotations::WrappedKeys::read(annotations)
+        .map(|wrapped| wrapped.key_ids())
+        .unwrap_or_default()
 }
 
 fn digest_of(bytes: &[u8]) -> Digest {

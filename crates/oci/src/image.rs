@@ -3,8 +3,6 @@
 mod error;
 mod place;
 
-use std::sync::Arc;
-
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use propeller_model::Digest;
 use zeroize::Zeroizing;
@@ -12,7 +10,7 @@ use zeroize::Zeroizing;
 pub use error::ImageError;
 pub use place::Place;
 
-use crate::crypt::{self, PrivateKey};
+use crate::crypt::{self, Keys};
 use crate::layer::{LayerError, Unearthed, UnpackLimits, Unpacked};
 use crate::manifest::{
     Config, DOCUMENT_BYTES_MAX, Descriptor, Document, Manifest, ManifestError, essence,
@@ -37,7 +35,7 @@ pub struct PullOptions {
     /// The most entries of archives.
     pub entries_max: usize,
     /// What encrypted layers are opened with.
-    pub keys: Arc<[PrivateKey]>,
+    pub keys: Keys,
 }
 
 /// What a reference leads to.
@@ -209,7 +207,7 @@ async fn fetch(
     let fetches = wanted.into_iter().map(|index| async move {
         let descriptor = &resolved.manifest.layers[index];
         let blob = source.blob(&resolved.pinned, descriptor, progress).await?;
-        let (descriptor, keys) = (descriptor.clone(), Arc::clone(&options.keys));
+        let (descriptor, keys) = (descriptor.clone(), options.keys.clone());
         aside(move || opened(blob, &descriptor, index + 1, &keys)).await
     });
     let at_once = options.layers_at_once.max(1);
@@ -221,7 +219,7 @@ fn opened(
     blob: Vec<u8>,
     descriptor: &Descriptor,
     number: usize,
-    keys: &[PrivateKey],
+    keys: &Keys,
 ) -> Result<Layer, ImageError> {
     if !descriptor.is_encrypted() {
         return Ok(Layer {

@@ -112,6 +112,8 @@ impl Registry {
             // Followed by us, without credentials: see `exchange`.
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(CONNECT_MAX)
+            // Several layers at a time are several connections: one would be one congestion window.
+            .http1_only()
             .tls_certs_merge(self.roots.clone());
         let http = match stage {
             Stage::Upload => http,

@@ -164,7 +164,7 @@ async fn pulled(
         module_bytes_max: 1 << 30,
         unpacked_bytes_max: 1 << 30,
         entries_max: 1000,
-        keys: Arc::clone(keys),
+        keys: Arc::clone(keys).into(),
     };
     let (begun, cpu) = (Instant::now(), own_cpu());
     let resolved = resolve(registry, reference).await?;

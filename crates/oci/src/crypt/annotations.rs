@@ -6,28 +6,52 @@
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
-use serde::Deserialize;
+use propeller_jose::Message;
 use zeroize::Zeroizing;
 
-use super::error::DecryptError;
-use super::keys::PrivateKey;
-use super::{RECIPIENTS_MAX, jwe};
+use super::RECIPIENTS_MAX;
+use super::error::{DecryptError, EncryptError};
+use super::parties::{KeysRef, Recipients};
+use super::provider::Packet;
 
 const PUBLIC_OPTIONS: &str = "org.opencontainers.image.enc.pubopts";
 const KEYS: &str = "org.opencontainers.image.enc.keys.";
 const JWE: &str = "jwe";
+/// The name under which key providers are asked does not matter to who asks them otherwise.
+const PROVIDER: &str = "provider.";
+const PROVIDER_WRITTEN: &str = "provider.attestation-agent";
 
 /// What a JWE for 64 RSA keys of 8192 bits needs is 121 KiB.
 const ANNOTATION_LEN_MAX: usize = 128 * 1024;
 /// What a person is shown of a name that somebody else chose.
 const SHOWN_MAX: usize = 128;
 
+/// Wraps key options for everybody: the annotations with them.
+pub(super) fn wrap(
+    options: &[u8],
+    recipients: Recipients<'_>,
+) -> Result<BTreeMap<String, String>, EncryptError> {
+    let mut wrapped = BTreeMap::new();
+    if !recipients.public.is_empty() {
+        let jwe = propeller_jose::seal(options, recipients.public)?;
+        wrapped.insert(format!("{KEYS}{JWE}"), BASE64.encode(&jwe));
+    }
+    if !recipients.wrapping.is_empty() {
+        let packet = |key| Packet::seal(options, key).map(|packet| BASE64.encode(&packet));
+        let packets: Result<Vec<_>, _> = recipients.wrapping.iter().map(packet).collect();
+        wrapped.insert(format!("{KEYS}{PROVIDER_WRITTEN}"), packets?.join(","));
+    }
+    Ok(wrapped)
+}
+
 /// The annotations of a layer that has just been encrypted.
-pub(super) fn write(public_options: &[u8], jwe: &[u8]) -> BTreeMap<String, String> {
-    BTreeMap::from([
-        (PUBLIC_OPTIONS.to_owned(), BASE64.encode(public_options)),
-        (format!("{KEYS}{JWE}"), BASE64.encode(jwe)),
-    ])
+pub(super) fn write(
+    public_options: &[u8],
+    mut wrapped: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    let options = BASE64.encode(public_options);
+    wrapped.insert(PUBLIC_OPTIONS.to_owned(), options);
+    wrapped
 }
 
 /// The JSON of the public options.
@@ -52,7 +76,9 @@ pub(super) fn public_options(
 pub(super) struct WrappedKeys(Vec<WrappedKey>);
 
 enum WrappedKey {
-    Jwe(jwe::Message),
+    Jwe(Message),
+    /// Under a key that a provider keeps, which the annotation names.
+    Packet(String, Packet),
     /// Of a scheme that only has a name here.
     Foreign(String),
     /// Not what its scheme says. Another one may still be ours.
@@ -84,9 +110,8 @@ impl WrappedKeys {
     }
 
     /// The key options that any of `keys` opens.
-    pub(super) fn open(&self, keys: &[PrivateKey]) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
-        let messages = || self.0.iter().filter_map(WrappedKey::jwe);
-        if let Some(opened) = messages().find_map(|message| message.open(keys)) {
+    pub(super) fn open(&self, keys: KeysRef<'_>) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
+        if let Some(opened) = self.0.iter().find_map(|wrapped| wrapped.open(keys)) {
             return Ok(opened);
         }
         let all_foreign = |key: &WrappedKey| matches!(key, WrappedKey::Foreign(_));
@@ -94,6 +119,15 @@ impl WrappedKeys {
             true => Err(DecryptError::Scheme(self.summary())),
             false => Err(DecryptError::NoKey(self.summary())),
         }
+    }
+
+    /// Where providers keep keys that open it.
+    pub(super) fn key_ids(&self) -> Vec<String> {
+        let id = |key: &WrappedKey| match key {
+            WrappedKey::Packet(_, packet) if packet.is_supported() => Some(packet.kid.clone()),
+            _ => None,
+        };
+        self.0.iter().filter_map(id).collect()
     }
 
     /// A line for every recipient.
@@ -123,55 +157,50 @@ impl WrappedKey {
         let Ok(packet) = BASE64.decode(element.as_bytes()) else {
             return Self::Malformed(shown);
         };
-        if scheme != JWE {
-            return Self::Foreign(match key_id(&packet) {
-                Some(id) => format!("{shown} {}", printable(&id)),
-                None => shown,
-            });
+        if scheme.starts_with(PROVIDER) {
+            return match Packet::read(&packet) {
+                Some(packet) => Self::Packet(shown, packet),
+                None => Self::Malformed(shown),
+            };
         }
-        match jwe::Message::read(&packet) {
+        if scheme != JWE {
+            return Self::Foreign(shown);
+        }
+        match Message::read(&packet) {
             Some(message) => Self::Jwe(message),
             None => Self::Malformed(shown),
         }
     }
 
-    fn jwe(&self) -> Option<&jwe::Message> {
+    fn open(&self, keys: KeysRef<'_>) -> Option<Zeroizing<Vec<u8>>> {
         match self {
-            Self::Jwe(message) => Some(message),
+            Self::Jwe(message) => message.open(keys.private),
+            Self::Packet(_, packet) => keys.wrapping.iter().find_map(|key| packet.open(key)),
             Self::Foreign(_) | Self::Malformed(_) => None,
         }
     }
 
     fn recipients(&self) -> usize {
         match self {
-            Self::Jwe(message) => message.recipients.len(),
-            Self::Foreign(_) | Self::Malformed(_) => 1,
+            Self::Jwe(message) => message.recipients(),
+            Self::Packet(..) | Self::Foreign(_) | Self::Malformed(_) => 1,
         }
     }
 
     fn describe(&self) -> Vec<String> {
         match self {
             Self::Jwe(message) => message
-                .recipients
-                .iter()
-                .map(|recipient| format!("{JWE} {}", printable(&recipient.describe())))
+                .describe()
+                .map(|recipient| format!("{JWE} {}", printable(&recipient)))
                 .collect(),
+            Self::Packet(scheme, packet) => vec![match packet.is_supported() {
+                true => format!("{scheme} {}", printable(&packet.kid)),
+                false => format!("{scheme} {} (not supported)", printable(&packet.kid)),
+            }],
             Self::Foreign(what) => vec![what.clone()],
             Self::Malformed(scheme) => vec![format!("{scheme} (malformed)")],
         }
     }
-}
-
-/// The name of the key that a key provider would fetch, as in the packets of Confidential
-/// Containers.
-fn key_id(packet: &[u8]) -> Option<String> {
-    #[derive(Deserialize)]
-    struct Packet {
-        kid: String,
-    }
-    serde_json::from_slice(packet)
-        .ok()
-        .map(|Packet { kid }| kid)
 }
 
 fn bounded(value: &str) -> Result<&str, DecryptError> {

@@ -60,8 +60,14 @@ fn what_is_no_usable_key_is_told_by_name() {
     refused_as_private(&file("p256.passphrase.pem"), KeyError::Passphrase);
     let old = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n";
     refused_as_private(old, KeyError::Passphrase);
-    refused_as_public(b" {\"kty\":\"EC\"}", KeyError::Jwk);
-    refused_as_private(b"{\"kty\":\"EC\"}", KeyError::Jwk);
+    refused_as_public(
+        b" {\"kty\":\"EC\"}",
+        KeyError::Jwk("`crv` has to be P-256, P-384 or P-521"),
+    );
+    refused_as_private(
+        b"{\"kty\":\"EC\"}",
+        KeyError::Jwk("`crv` has to be P-256, P-384 or P-521"),
+    );
     let certificate = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     refused_as_public(certificate, KeyError::Certificate);
     refused_as_private(certificate, KeyError::Certificate);

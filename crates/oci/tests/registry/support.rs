@@ -25,7 +25,7 @@ pub(crate) fn options(keys: Vec<PrivateKey>) -> PullOptions {
         module_bytes_max: MODULE_BYTES_MAX,
         unpacked_bytes_max: 4 << 20,
         entries_max: 1000,
-        keys: keys.into(),
+        keys: Arc::<[PrivateKey]>::from(keys).into(),
     }
 }
 

@@ -12,20 +12,20 @@ use aws_lc_rs::rsa::{
 use data_encoding::BASE64URL_NOPAD;
 use zeroize::Zeroizing;
 
-use super::curve::Curve;
-use super::error::EncryptError;
-use super::jwe::{EphemeralKey, Header};
-use super::kdf::{Parties, concat_kdf};
-use super::keys::{PrivateKey, PrivateKind, PublicKey, PublicKind};
+use crate::SealError;
+use crate::curve::Curve;
+use crate::jwe::{EphemeralKey, Header};
+use crate::kdf::{Parties, concat_kdf};
+use crate::keys::{Oaep, PrivateKey, PrivateKind, PublicKey, PublicKind};
 
 /// With SHA-1, which OAEP only needs to mix: RFC 7518 says so, and ocicrypt writes nothing else.
-const RSA_OAEP: &str = "RSA-OAEP";
-const RSA_OAEP_256: &str = "RSA-OAEP-256";
+pub(crate) const RSA_OAEP: &str = "RSA-OAEP";
+pub(crate) const RSA_OAEP_256: &str = "RSA-OAEP-256";
 const ECDH_ES_A128KW: &str = "ECDH-ES+A128KW";
-const ECDH_ES_A256KW: &str = "ECDH-ES+A256KW";
+pub(crate) const ECDH_ES_A256KW: &str = "ECDH-ES+A256KW";
 
 /// The first byte of a point that is neither compressed nor infinite (SEC 1, section 2.3.3).
-const UNCOMPRESSED: u8 = 4;
+pub(crate) const UNCOMPRESSED: u8 = 4;
 /// AES Key Wrap adds a block of 64 bits.
 const WRAP_LEN: usize = 8;
 
@@ -34,31 +34,26 @@ type ContentKey = Zeroizing<Vec<u8>>;
 /// Whether keys that are wrapped by `algorithm` can be unwrapped.
 ///
 /// `ECDH-ES+A192KW` is not among them: the library has no AES Key Wrap with 192 bits.
-pub(super) fn is_supported(algorithm: &str) -> bool {
+pub(crate) fn is_supported(algorithm: &str) -> bool {
     [RSA_OAEP, RSA_OAEP_256, ECDH_ES_A128KW, ECDH_ES_A256KW].contains(&algorithm)
 }
 
 /// The wrapped key, and the header with which its recipient unwraps it.
-pub(super) fn wrap(
+pub(crate) fn wrap(
     recipient: &PublicKey,
     content_key: &[u8],
-) -> Result<(Header, Vec<u8>), EncryptError> {
+) -> Result<(Header, Vec<u8>), SealError> {
     match &recipient.0 {
-        PublicKind::Rsa(key) => wrap_rsa(key, content_key),
+        PublicKind::Rsa(key, oaep) => wrap_rsa(key, *oaep, content_key),
         PublicKind::Ec(curve, key) => {
             let ephemeral = agreement::PrivateKey::generate(curve.algorithm());
-            let ephemeral = ephemeral.map_err(|_| EncryptError::Library)?;
-            let wrapped = agree(
-                &ephemeral,
-                (**key).clone(),
-                EncryptError::Library,
-                |agreed| {
-                    kek(agreed, ECDH_ES_A256KW, &Parties::default(), &AES_256)
-                        .and_then(|kek| wrap_aes(kek, content_key))
-                        .ok_or(EncryptError::Library)
-                },
-            )?;
-            let epk = EphemeralKey::of(*curve, &ephemeral).ok_or(EncryptError::Library)?;
+            let ephemeral = ephemeral.map_err(|_| SealError)?;
+            let wrapped = agree(&ephemeral, (**key).clone(), SealError, |agreed| {
+                kek(agreed, ECDH_ES_A256KW, &Parties::default(), &AES_256)
+                    .and_then(|kek| wrap_aes(kek, content_key))
+                    .ok_or(SealError)
+            })?;
+            let epk = EphemeralKey::of(*curve, &ephemeral).ok_or(SealError)?;
             let header = Header::of_wrapped_key(ECDH_ES_A256KW, Some(epk));
             Ok((header, wrapped))
         }
@@ -69,7 +64,7 @@ pub(super) fn wrap(
 ///
 /// Where unwrapping fails it is a random one, which decrypts nothing: neither the outcome nor its
 /// time tells whether it was the unwrapping that failed (RFC 7516, section 11.5).
-pub(super) fn unwrap(
+pub(crate) fn unwrap(
     header: &Header,
     encrypted: &[u8],
     key: &PrivateKey,
@@ -78,8 +73,8 @@ pub(super) fn unwrap(
     let mut substitute = Zeroizing::new(vec![0; len]);
     rand::fill(&mut substitute).ok()?;
     let unwrapped = match (header.alg.as_deref()?, &key.0) {
-        (RSA_OAEP, PrivateKind::Rsa(key)) => unwrap_rsa(key, &OAEP_SHA1_MGF1SHA1, encrypted),
-        (RSA_OAEP_256, PrivateKind::Rsa(key)) => {
+        (RSA_OAEP, PrivateKind::Rsa { key, .. }) => unwrap_rsa(key, &OAEP_SHA1_MGF1SHA1, encrypted),
+        (RSA_OAEP_256, PrivateKind::Rsa { key, .. }) => {
             unwrap_rsa(key, &OAEP_SHA256_MGF1SHA256, encrypted)
         }
         (ECDH_ES_A128KW, PrivateKind::Ec(curve, key)) => {
@@ -96,12 +91,17 @@ pub(super) fn unwrap(
 
 fn wrap_rsa(
     key: &OaepPublicEncryptingKey,
+    oaep: Oaep,
     content_key: &[u8],
-) -> Result<(Header, Vec<u8>), EncryptError> {
+) -> Result<(Header, Vec<u8>), SealError> {
     let mut wrapped = vec![0; key.ciphertext_size()];
-    key.encrypt(&OAEP_SHA1_MGF1SHA1, content_key, &mut wrapped, None)
-        .map_err(|_| EncryptError::Library)?;
-    Ok((Header::of_wrapped_key(RSA_OAEP, None), wrapped))
+    let (name, algorithm) = match oaep {
+        Oaep::Sha1 => (RSA_OAEP, &OAEP_SHA1_MGF1SHA1),
+        Oaep::Sha256 => (RSA_OAEP_256, &OAEP_SHA256_MGF1SHA256),
+    };
+    key.encrypt(algorithm, content_key, &mut wrapped, None)
+        .map_err(|_| SealError)?;
+    Ok((Header::of_wrapped_key(name, None), wrapped))
 }
 
 fn unwrap_rsa(
@@ -194,8 +194,8 @@ mod tests {
     use super::*;
 
     fn recipient() -> (agreement::PrivateKey, PrivateKey, Header, Vec<u8>) {
-        let public = include_bytes!("../../../../testdata/vectors/ocicrypt/keys/p256.pub.pem");
-        let private = include_bytes!("../../../../testdata/vectors/ocicrypt/keys/p256.pem");
+        let public = include_bytes!("../../../testdata/vectors/ocicrypt/keys/p256.pub.pem");
+        let private = include_bytes!("../../../testdata/vectors/ocicrypt/keys/p256.pem");
         let key = PublicKey::from_bytes(public).unwrap();
         let (header, wrapped) = wrap(&key, &[7; 32]).unwrap();
         let bare = PrivateKey::from_bytes(private).unwrap();

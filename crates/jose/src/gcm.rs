@@ -6,34 +6,34 @@ use aws_lc_rs::aead::{
 use aws_lc_rs::rand;
 use zeroize::Zeroizing;
 
-use super::error::EncryptError;
+use crate::SealError;
 
 /// AES-GCM with a key of so many bits, which `enc` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Gcm {
+pub(crate) enum Gcm {
     Bits128,
     Bits192,
     Bits256,
 }
 
 /// A ciphertext and what belongs to it.
-pub(super) struct Sealed {
-    pub(super) iv: [u8; 12],
-    pub(super) bytes: Vec<u8>,
-    pub(super) tag: [u8; 16],
+pub(crate) struct Sealed {
+    pub(crate) iv: [u8; 12],
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) tag: [u8; 16],
 }
 
 impl Gcm {
     /// The one that ocicrypt writes.
-    pub(super) const WRITTEN: Self = Self::Bits256;
+    pub(crate) const WRITTEN: Self = Self::Bits256;
 
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         [Self::Bits128, Self::Bits192, Self::Bits256]
             .into_iter()
             .find(|cipher| cipher.name() == name)
     }
 
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Bits128 => "A128GCM",
             Self::Bits192 => "A192GCM",
@@ -41,20 +41,20 @@ impl Gcm {
         }
     }
 
-    pub(super) fn key_len(self) -> usize {
+    pub(crate) fn key_len(self) -> usize {
         self.algorithm().key_len()
     }
 
     /// A key for one message.
-    pub(super) fn new_key(self) -> Result<Zeroizing<Vec<u8>>, EncryptError> {
+    pub(crate) fn new_key(self) -> Result<Zeroizing<Vec<u8>>, SealError> {
         let mut key = Zeroizing::new(vec![0; self.key_len()]);
-        rand::fill(&mut key).map_err(|_| EncryptError::Library)?;
+        rand::fill(&mut key).map_err(|_| SealError)?;
         Ok(key)
     }
 
     /// Encrypts `plain` under a key that encrypts nothing else.
-    pub(super) fn seal(self, key: &[u8], aad: &[u8], plain: &[u8]) -> Result<Sealed, EncryptError> {
-        let failed = |_| EncryptError::Library;
+    pub(crate) fn seal(self, key: &[u8], aad: &[u8], plain: &[u8]) -> Result<Sealed, SealError> {
+        let failed = |_| SealError;
         let mut iv = [0; 12];
         rand::fill(&mut iv).map_err(failed)?;
         let mut bytes = Zeroizing::new(plain.to_vec());
@@ -65,16 +65,16 @@ impl Gcm {
                 key.seal_in_place_separate_tag(nonce, Aad::from(aad), &mut bytes)
                     .ok()
             })
-            .ok_or(EncryptError::Library)?;
+            .ok_or(SealError)?;
         Ok(Sealed {
             iv,
             bytes: std::mem::take(&mut *bytes),
-            tag: tag.as_ref().try_into().map_err(|_| EncryptError::Library)?,
+            tag: tag.as_ref().try_into().map_err(|_| SealError)?,
         })
     }
 
     /// The plaintext, if everything is as it was sealed.
-    pub(super) fn open(
+    pub(crate) fn open(
         self,
         key: &[u8],
         aad: &[u8],

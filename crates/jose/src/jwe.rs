@@ -4,29 +4,31 @@
 //! go-jose adds the first recipient's `encrypted_key` once more at the top, where RFC 7516 has none;
 //! whoever reads `recipients` passes over it.
 
+use std::fmt;
+
 use data_encoding::BASE64URL_NOPAD;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use super::content::{Gcm, Sealed};
-use super::error::EncryptError;
-use super::keys::{PrivateKey, PublicKey};
-use super::wrap;
+use crate::SealError;
+use crate::gcm::{Gcm, Sealed};
+use crate::keys::{PrivateKey, PublicKey};
+use crate::wrap;
 
 /// Header parameters of RFC 7516, section 4.1, and RFC 7518, section 4.6.1.
 #[derive(Default, Clone, Serialize, Deserialize)]
-pub(super) struct Header {
+pub(crate) struct Header {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) alg: Option<String>,
+    pub(crate) alg: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     enc: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) epk: Option<EphemeralKey>,
+    pub(crate) epk: Option<EphemeralKey>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) apu: Option<String>,
+    pub(crate) apu: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) apv: Option<String>,
+    pub(crate) apv: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     zip: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -34,15 +36,18 @@ pub(super) struct Header {
 }
 
 /// The public key that was made for one message, as a JWK (RFC 7518, section 6.2.1).
+///
+/// In the order in which readers write it that hold the tag against the header as they would have
+/// written it: those of Confidential Containers.
 #[derive(Default, Clone, Serialize, Deserialize)]
-pub(super) struct EphemeralKey {
-    pub(super) kty: String,
+pub(crate) struct EphemeralKey {
     #[serde(default)]
-    pub(super) crv: String,
+    pub(crate) crv: String,
+    pub(crate) kty: String,
     #[serde(default)]
-    pub(super) x: String,
+    pub(crate) x: String,
     #[serde(default)]
-    pub(super) y: String,
+    pub(crate) y: String,
 }
 
 #[derive(Default, Serialize, Deserialize)]
@@ -73,23 +78,29 @@ struct JsonRecipient {
 }
 
 /// A message that has been read, and not been opened.
-pub(super) struct Message {
+pub struct Message {
     /// Never empty.
-    pub(super) recipients: Vec<Recipient>,
+    recipients: Vec<Recipient>,
     aad: String,
     sealed: Sealed,
 }
 
 /// One of those who can open a message.
-pub(super) struct Recipient {
+struct Recipient {
     /// The parameters of all headers that apply.
     header: Header,
     encrypted_key: Vec<u8>,
 }
 
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({} bytes)", self.sealed.bytes.len())
+    }
+}
+
 impl Header {
     /// What a recipient has to know to unwrap a key.
-    pub(super) fn of_wrapped_key(algorithm: &str, epk: Option<EphemeralKey>) -> Self {
+    pub(crate) fn of_wrapped_key(algorithm: &str, epk: Option<EphemeralKey>) -> Self {
         Self {
             alg: Some(algorithm.to_owned()),
             epk,
@@ -100,7 +111,8 @@ impl Header {
 
 impl Message {
     /// `None` if it is not a JWE in a JSON form.
-    pub(super) fn read(json: &[u8]) -> Option<Self> {
+    #[must_use]
+    pub fn read(json: &[u8]) -> Option<Self> {
         let Json {
             protected,
             unprotected,
@@ -142,8 +154,21 @@ impl Message {
         })
     }
 
+    /// How many can open it.
+    #[must_use]
+    pub fn recipients(&self) -> usize {
+        self.recipients.len()
+    }
+
+    /// A line for every recipient, such as `ECDH-ES+A256KW P-256`. Parts of it are the writer's, and
+    /// neither bounded nor printable.
+    pub fn describe(&self) -> impl Iterator<Item = String> + '_ {
+        self.recipients.iter().map(Recipient::describe)
+    }
+
     /// The plaintext, if any key is any recipient's. `None` tells nothing about why not.
-    pub(super) fn open(&self, keys: &[PrivateKey]) -> Option<Zeroizing<Vec<u8>>> {
+    #[must_use]
+    pub fn open(&self, keys: &[PrivateKey]) -> Option<Zeroizing<Vec<u8>>> {
         self.recipients
             .iter()
             .flat_map(|recipient| keys.iter().map(move |key| (recipient, key)))
@@ -182,7 +207,7 @@ impl Recipient {
     }
 
     /// Such as `ECDH-ES+A256KW P-256`.
-    pub(super) fn describe(&self) -> String {
+    fn describe(&self) -> String {
         let algorithm = self.header.alg.as_deref().unwrap_or("without algorithm");
         let mut text = algorithm.to_owned();
         if let Some(key) = &self.header.epk {
@@ -196,7 +221,10 @@ impl Recipient {
 }
 
 /// Encrypts `plain` to every recipient, as go-jose writes it.
-pub(super) fn seal(plain: &[u8], recipients: &[PublicKey]) -> Result<Vec<u8>, EncryptError> {
+///
+/// # Errors
+/// Fails without randomness.
+pub fn seal(plain: &[u8], recipients: &[PublicKey]) -> Result<Vec<u8>, SealError> {
     let cipher = Gcm::WRITTEN;
     let content_key = cipher.new_key()?;
     let enc = Some(cipher.name().to_owned());
@@ -220,14 +248,14 @@ pub(super) fn seal(plain: &[u8], recipients: &[PublicKey]) -> Result<Vec<u8>, En
             }
         }
     };
-    let protected = serde_json::to_vec(&protected).map_err(|_| EncryptError::Library)?;
+    let protected = serde_json::to_vec(&protected).map_err(|_| SealError)?;
     let protected = BASE64URL_NOPAD.encode(&protected);
     let sealed = cipher.seal(&content_key, protected.as_bytes(), plain)?;
     json.protected = Some(protected);
     json.iv = BASE64URL_NOPAD.encode(&sealed.iv);
     json.ciphertext = BASE64URL_NOPAD.encode(&sealed.bytes);
     json.tag = BASE64URL_NOPAD.encode(&sealed.tag);
-    serde_json::to_vec(&json).map_err(|_| EncryptError::Library)
+    serde_json::to_vec(&json).map_err(|_| SealError)
 }
 
 impl JsonRecipient {

@@ -7,18 +7,18 @@ use zeroize::Zeroizing;
 
 /// Who the two parties say they are; both empty unless the header of the JWE says otherwise.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Parties {
+pub(crate) struct Parties {
     /// `apu`, of whoever encrypted.
-    pub(super) producer: Vec<u8>,
+    pub(crate) producer: Vec<u8>,
     /// `apv`, of whoever decrypts.
-    pub(super) recipient: Vec<u8>,
+    pub(crate) recipient: Vec<u8>,
 }
 
 /// `SHA-256(1 ‖ Z ‖ algorithm ‖ apu ‖ apv ‖ bits)`, of which the first `key_len` bytes are the key.
 ///
 /// One round gives 32 bytes, and no key here is longer. `None` if a length has no 32-bit form, or
 /// `key_len` is more than a round gives.
-pub(super) fn concat_kdf(
+pub(crate) fn concat_kdf(
     agreed: &[u8],
     algorithm: &str,
     parties: &Parties,
