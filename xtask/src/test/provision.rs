@@ -45,7 +45,7 @@ const AMQTT: Module = Module {
 };
 
 /// Debian packages with a program of the same name: a registry, and another tool for images.
-const IMAGE_TOOLS: [&str; 2] = ["docker-registry", "skopeo"];
+const IMAGE_TOOLS: [&str; 3] = ["docker-registry", "skopeo", "swtpm"];
 
 /// What tests may use, and what they have to do without, each with the reason.
 pub(super) struct Provisions {

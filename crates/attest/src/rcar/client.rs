@@ -1,0 +1,249 @@
+//! A client of one key broker, which keeps its session for as long as that lasts.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use propeller_jose::{Jwk, Message, PrivateKey};
+use serde_json::json;
+use tokio::sync::Mutex;
+use tracing::{debug, info};
+use zeroize::Zeroizing;
+
+use super::address::{KbsAddress, ResourcePath};
+use super::error::{Cause, KbsError, Step};
+use super::exchange::{Answer, Exchange};
+use super::message::{
+    Attestation, Challenge, CompositeEvidence, InitData, Request, RuntimeData, Token,
+};
+use super::report_data::{Hash, report_data};
+use super::session::{Session, TeeKey};
+use super::{VERSION, error};
+use crate::Tee;
+use crate::attester::Attester;
+
+/// An honest nonce is 44 characters.
+const NONCE_LEN_MAX: usize = 4096;
+
+/// Who makes the evidence.
+#[derive(Debug, Clone)]
+pub enum Prover {
+    /// This process.
+    Own(Arc<Attester>),
+}
+
+/// How a broker is asked.
+#[derive(Debug, Clone)]
+pub struct KbsOptions {
+    /// Where it is.
+    pub address: KbsAddress,
+    /// Certificate authorities to trust besides the system's, as PEM.
+    pub extra_roots: Vec<Vec<u8>>,
+    /// What kind of key it encrypts to.
+    pub tee_key: TeeKey,
+    /// Configuration that was measured at launch, in TOML.
+    pub init_data: Option<String>,
+}
+
+/// A client of one key broker.
+pub struct Kbs {
+    exchange: Exchange,
+    prover: Prover,
+    options: KbsOptions,
+    /// Whoever needs one while one is being made waits for it.
+    session: Mutex<Option<Arc<Session>>>,
+}
+
+/// A secret that was released, and what that took.
+pub struct Released {
+    /// The bytes of the resource.
+    pub secret: Zeroizing<Vec<u8>>,
+    /// Where the time went.
+    pub steps: Steps,
+}
+
+/// Where the time of one release went.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// Making the evidence; none if a session was in force.
+    pub evidence: Duration,
+    /// Getting a token for it; none if a session was in force.
+    pub token: Duration,
+    /// Getting the resource, and opening it.
+    pub resource: Duration,
+}
+
+impl Kbs {
+    /// A client; nothing is sent yet.
+    ///
+    /// # Errors
+    /// If a certificate is none, or the process has no provider of cryptography for TLS.
+    pub fn new(options: KbsOptions, prover: Prover) -> Result<Self, KbsError> {
+        Ok(Self {
+            exchange: Exchange::new(options.address.clone(), &options.extra_roots)?,
+            prover,
+            options,
+            session: Mutex::default(),
+        })
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn address(&self) -> &KbsAddress {
+        &self.options.address
+    }
+
+    /// The bytes of a resource, after attesting if no session is in force.
+    ///
+    /// A session that turns out to be over is made anew, once. Nothing else is tried again: what a
+    /// policy refuses, it refuses for good.
+    ///
+    /// # Errors
+    /// See [`KbsError`].
+    pub async fn resource(&self, path: &ResourcePath) -> Result<Released, KbsError> {
+        let mut steps = Steps::default();
+        let session = self.session(None, &mut steps).await?;
+        match self.fetch(&session, path, &mut steps).await? {
+            Ok(secret) => Ok(Released { secret, steps }),
+            Err(refusal) if refusal.cause() == Cause::Session => {
+                debug!(kbs = %self.options.address, "the session is over, attesting again");
+                let session = self.session(Some(&session), &mut steps).await?;
+                match self.fetch(&session, path, &mut steps).await? {
+                    Ok(secret) => Ok(Released { secret, steps }),
+                    Err(refusal) => Err(self.refused(refusal, path)),
+                }
+            }
+            Err(refusal) => Err(self.refused(refusal, path)),
+        }
+    }
+
+    fn refused(&self, refusal: error::Refusal, path: &ResourcePath) -> KbsError {
+        refusal.of_resource(self.options.address.to_string(), path, self.tee().label())
+    }
+
+    /// What kind of TEE attests.
+    #[must_use]
+    pub fn tee(&self) -> Tee {
+        let Prover::Own(attester) = &self.prover;
+        attester.tee()
+    }
+
+    async fn fetch(
+        &self,
+        session: &Session,
+        path: &ResourcePath,
+        steps: &mut Steps,
+    ) -> Result<Result<Zeroizing<Vec<u8>>, error::Refusal>, KbsError> {
+        let begun = Instant::now();
+        let answer = self
+            .exchange
+            .resource(path.as_str(), &session.token)
+            .await?;
+        let body = match answer {
+            Answer::Body(body) => body,
+            Answer::Refused(refusal) => return Ok(Err(refusal)),
+        };
+        let message = Message::read(&body)
+            .ok_or_else(|| self.exchange.malformed(Step::Resource, "it is no JWE"))?;
+        let secret = message.open(std::slice::from_ref(&session.key));
+        steps.resource += begun.elapsed();
+        secret.map(Ok).ok_or_else(|| KbsError::Unopenable {
+            address: self.options.address.to_string(),
+            path: path.clone(),
+        })
+    }
+
+    /// The session in force, if it is not the one that is `over`; a new one otherwise.
+    async fn session(
+        &self,
+        over: Option<&Arc<Session>>,
+        steps: &mut Steps,
+    ) -> Result<Arc<Session>, KbsError> {
+        let mut kept = self.session.lock().await;
+        if let Some(session) = kept.as_ref() {
+            let is_over = over.is_some_and(|over| Arc::ptr_eq(over, session));
+            if !is_over && session.is_in_force(Instant::now()) {
+                return Ok(Arc::clone(session));
+            }
+        }
+        *kept = None;
+        let session = Arc::new(self.attest(steps).await?);
+        *kept = Some(Arc::clone(&session));
+        Ok(session)
+    }
+
+    async fn attest(&self, steps: &mut Steps) -> Result<Session, KbsError> {
+        let tee = self.tee();
+        let begun = Instant::now();
+        let request = Request {
+            version: VERSION.to_owned(),
+            tee: tee.name().to_owned(),
+            extra_params: json!({"supported-hash-algorithms": Hash::names()}),
+        };
+        let (challenge, cookie) = self.exchange.auth::<Challenge>(&request).await?;
+        let hash = self.hash(&challenge)?;
+        let key = self.options.tee_key.generate();
+        let key = key.map_err(|error| KbsError::Setup(error.to_string()))?;
+        let asked = begun.elapsed();
+        let proving = Instant::now();
+        let attestation = self.prove(challenge.nonce, hash, &key).await?;
+        steps.evidence += proving.elapsed();
+        let proved = Instant::now();
+        let Token { token } = self.exchange.attest(cookie, &attestation).await?;
+        let now = Instant::now();
+        steps.token += asked + (now - proved);
+        info!(kbs = %self.options.address, %tee, "attested");
+        Ok(Session::new(token, key, now))
+    }
+
+    fn hash(&self, challenge: &Challenge) -> Result<Hash, KbsError> {
+        let malformed = |why| self.exchange.malformed(Step::Auth, why);
+        if challenge.nonce.len() > NONCE_LEN_MAX {
+            return Err(malformed("its nonce is too long".to_owned()));
+        }
+        Hash::of(challenge).map_err(|chosen| {
+            let chosen = error::printable(&chosen);
+            malformed(format!(
+                "it chooses the hash {chosen}, which is not had here"
+            ))
+        })
+    }
+
+    async fn prove(
+        &self,
+        nonce: String,
+        hash: Hash,
+        key: &PrivateKey,
+    ) -> Result<Attestation, KbsError> {
+        let tee_pubkey = Jwk::of(key).map_err(|error| KbsError::Setup(error.to_string()))?;
+        let additional = String::new();
+        let bound = report_data(hash, &nonce, &tee_pubkey, &additional);
+        let Prover::Own(attester) = &self.prover;
+        let attester = Arc::clone(attester);
+        let evidence = tokio::task::spawn_blocking(move || attester.evidence(&bound)).await;
+        let evidence = evidence.map_err(|error| KbsError::Setup(error.to_string()))??;
+        Ok(Attestation {
+            init_data: self.options.init_data.clone().map(|body| InitData {
+                format: "toml".to_owned(),
+                body,
+            }),
+            runtime_data: RuntimeData { nonce, tee_pubkey },
+            tee_evidence: CompositeEvidence {
+                primary_evidence: evidence,
+                additional_evidence: additional,
+            },
+        })
+    }
+}
+
+impl fmt::Debug for Kbs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Kbs({})", self.options.address)
+    }
+}
+
+impl fmt::Debug for Released {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Released({} bytes)", self.secret.len())
+    }
+}

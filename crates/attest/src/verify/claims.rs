@@ -1,0 +1,386 @@
+//! What authentic evidence says.
+
+use std::fmt;
+use std::str::FromStr;
+
+use data_encoding::HEXLOWER;
+use rustls_pki_types::UnixTime;
+use serde_json::{Value, json};
+
+use crate::Tee;
+use crate::snp_report::SnpReport;
+
+use super::measurement::Measurement;
+
+/// What evidence says, all of it signed by hardware whose vendor vouches for it, unless its kind is
+/// [`Sample`](Platform::Sample). [`authenticate`](super::authenticate) is the only way to get one.
+///
+/// Claims are true, which does not make them good: what is wanted is for a
+/// [`Policy`](super::Policy) to say.
+#[derive(Debug, Clone)]
+pub struct Claims {
+    pub(super) platform: Platform,
+    pub(super) valid_until: Option<UnixTime>,
+}
+
+/// Claims by kind of evidence.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Platform {
+    /// Nobody signed these.
+    Sample(SampleClaims),
+    /// Of a trust domain.
+    Tdx(Box<TdxClaims>),
+    /// Of an enclave.
+    Sgx(Box<SgxClaims>),
+    /// Of a guest.
+    Snp(SnpClaims),
+}
+
+/// What evidence for tests says. Anybody can write it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SampleClaims {
+    /// A number, as text.
+    pub svn: String,
+    /// What it is about, without padding.
+    pub report_data: Vec<u8>,
+}
+
+/// What a quote of TDX says.
+#[derive(Debug, Clone)]
+pub struct TdxClaims {
+    /// MRTD: the firmware that the trust domain started with.
+    pub measurement: Measurement<48>,
+    /// RTMR 0 to 3: what was measured since. By convention 0 is the firmware's configuration, 1 the
+    /// kernel, 2 its command line and initial file system, and 3 whatever the system adds.
+    pub registers: [Measurement<48>; 4],
+    /// MRCONFIGID: what the host bound it to at the start, such as a digest of its init-data.
+    pub config_id: Measurement<48>,
+    /// MROWNER: who owns it, as its host said.
+    pub owner: Measurement<48>,
+    /// MROWNERCONFIG: what the owner set, as its host said.
+    pub owner_config: Measurement<48>,
+    /// MRSEAM: the TDX module.
+    pub module: Measurement<48>,
+    /// TDATTRIBUTES.
+    pub attributes: u64,
+    /// XFAM: which extensions of the processor it may use.
+    pub xfam: u64,
+    /// What it bound the quote to.
+    pub report_data: [u8; 64],
+    /// What Intel says about the platform.
+    pub tcb: DcapTcb,
+}
+
+impl TdxClaims {
+    /// Whether any bit of the group "TD under debug" is set: then the host can see inside.
+    #[must_use]
+    pub fn is_debug(&self) -> bool {
+        self.attributes & 0xff != 0
+    }
+}
+
+/// What a quote of SGX says.
+#[derive(Debug, Clone)]
+pub struct SgxClaims {
+    /// MRENCLAVE: what the enclave started with.
+    pub measurement: Measurement<32>,
+    /// MRSIGNER: the key of the enclave's author.
+    pub signer: Measurement<32>,
+    /// ISVPRODID: which of the author's enclaves.
+    pub product: u16,
+    /// ISVSVN: the author's security version of it.
+    pub svn: u16,
+    /// ATTRIBUTES, flags.
+    pub attributes: u64,
+    /// What it bound the quote to.
+    pub report_data: [u8; 64],
+    /// What Intel says about the platform.
+    pub tcb: DcapTcb,
+}
+
+impl SgxClaims {
+    /// Whether its host can read its memory.
+    #[must_use]
+    pub fn is_debug(&self) -> bool {
+        self.attributes & 0b10 != 0
+    }
+}
+
+/// What Intel says about the state of a platform.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DcapTcb {
+    /// The worse of the platform's and the quoting enclave's.
+    pub status: TcbStatus,
+    /// Identifiers of the advisories behind it, such as `INTEL-SA-00615`.
+    pub advisories: Vec<String>,
+    /// `tcbEvaluationDataNumber`: grows when Intel raises the bar.
+    pub evaluation: u32,
+    /// Family of processors.
+    pub fmspc: [u8; 6],
+}
+
+/// What Intel calls the state of a platform.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TcbStatus {
+    /// Nothing is known against it.
+    UpToDate,
+    /// Software has to be built with a mitigation.
+    SwHardeningNeeded,
+    /// Its owner has to change a setting.
+    ConfigurationNeeded,
+    /// Both of these.
+    ConfigurationAndSwHardeningNeeded,
+    /// Firmware or microcode with known holes.
+    OutOfDate,
+    /// The same, and a setting to change.
+    OutOfDateConfigurationNeeded,
+    /// Up to date since the trust domain started, so that it should start again.
+    TdRelaunchAdvised,
+    /// The same, and a setting to change.
+    TdRelaunchAdvisedConfigurationNeeded,
+    /// Its keys count no more. No quote of such a platform is authentic.
+    Revoked,
+}
+
+impl TcbStatus {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::UpToDate,
+        Self::SwHardeningNeeded,
+        Self::ConfigurationNeeded,
+        Self::ConfigurationAndSwHardeningNeeded,
+        Self::OutOfDate,
+        Self::OutOfDateConfigurationNeeded,
+        Self::TdRelaunchAdvised,
+        Self::TdRelaunchAdvisedConfigurationNeeded,
+        Self::Revoked,
+    ];
+
+    /// As Intel spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::UpToDate => "UpToDate",
+            Self::SwHardeningNeeded => "SWHardeningNeeded",
+            Self::ConfigurationNeeded => "ConfigurationNeeded",
+            Self::ConfigurationAndSwHardeningNeeded => "ConfigurationAndSWHardeningNeeded",
+            Self::OutOfDate => "OutOfDate",
+            Self::OutOfDateConfigurationNeeded => "OutOfDateConfigurationNeeded",
+            Self::TdRelaunchAdvised => "TDRelaunchAdvised",
+            Self::TdRelaunchAdvisedConfigurationNeeded => "TDRelaunchAdvisedConfigurationNeeded",
+            Self::Revoked => "Revoked",
+        }
+    }
+}
+
+impl fmt::Display for TcbStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Not a status that Intel gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not a TCB status of Intel, such as `UpToDate`, `SWHardeningNeeded` or `OutOfDate`")]
+pub struct NoTcbStatus;
+
+impl FromStr for TcbStatus {
+    type Err = NoTcbStatus;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let named = |status: &Self| status.name() == name;
+        Self::ALL.into_iter().find(named).ok_or(NoTcbStatus)
+    }
+}
+
+/// What a report of SEV-SNP says, and who signed it.
+#[derive(Debug, Clone)]
+pub struct SnpClaims {
+    /// The report.
+    pub report: SnpReport,
+    /// The key that signed it.
+    pub key: SnpKey,
+}
+
+/// Kinds of keys that sign reports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnpKey {
+    /// Derived in the chip, from a secret of its own.
+    Vcek,
+    /// Given by AMD to the operator of a cloud, who loads it into his chips.
+    Vlek {
+        /// Who that is, as AMD's certificate says.
+        operator: String,
+    },
+}
+
+impl Claims {
+    /// What is claimed, by kind.
+    #[must_use]
+    pub fn platform(&self) -> &Platform {
+        &self.platform
+    }
+
+    /// Until when what vouches for them is valid: certificates, lists of revoked ones, TCB levels.
+    /// `None` if nothing does.
+    #[must_use]
+    pub fn valid_until(&self) -> Option<UnixTime> {
+        self.valid_until
+    }
+
+    /// Kind of the evidence.
+    #[must_use]
+    pub fn tee(&self) -> Tee {
+        match &self.platform {
+            Platform::Sample(_) => Tee::Sample,
+            Platform::Tdx(_) => Tee::Tdx,
+            Platform::Sgx(_) => Tee::Sgx,
+            Platform::Snp(_) => Tee::Snp,
+        }
+    }
+
+    /// What measures the start of it, in hexadecimal: MRTD, MRENCLAVE, or SEV-SNP's. `None` for
+    /// `sample`.
+    #[must_use]
+    pub fn measurement(&self) -> Option<String> {
+        match &self.platform {
+            Platform::Sample(_) => None,
+            Platform::Tdx(claims) => Some(claims.measurement.to_string()),
+            Platform::Sgx(claims) => Some(claims.measurement.to_string()),
+            Platform::Snp(claims) => Some(Measurement(claims.report.measurement()).to_string()),
+        }
+    }
+
+    /// What the evidence is about: 64 bytes of hardware, or as many as there are in `sample`.
+    #[must_use]
+    pub fn report_data(&self) -> Vec<u8> {
+        match &self.platform {
+            Platform::Sample(claims) => claims.report_data.clone(),
+            Platform::Tdx(claims) => claims.report_data.to_vec(),
+            Platform::Sgx(claims) => claims.report_data.to_vec(),
+            Platform::Snp(claims) => claims.report.report_data().to_vec(),
+        }
+    }
+
+    /// Whether the host can see inside, or where there is no inside.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match &self.platform {
+            Platform::Sample(_) => true,
+            Platform::Tdx(claims) => claims.is_debug(),
+            Platform::Sgx(claims) => claims.is_debug(),
+            Platform::Snp(claims) => claims.report.policy().allows_debugging(),
+        }
+    }
+
+    /// All of it for people and for policies of others; bytes are hexadecimal.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        match &self.platform {
+            Platform::Sample(claims) => sample(claims),
+            Platform::Tdx(claims) => tdx(claims),
+            Platform::Sgx(claims) => sgx(claims),
+            Platform::Snp(claims) => snp(claims),
+        }
+    }
+}
+
+fn sample(SampleClaims { svn, report_data }: &SampleClaims) -> Value {
+    json!({"svn": svn, "report_data": HEXLOWER.encode(report_data)})
+}
+
+fn tdx(claims: &TdxClaims) -> Value {
+    let TdxClaims {
+        measurement,
+        registers: [rtmr_0, rtmr_1, rtmr_2, rtmr_3],
+        config_id,
+        owner,
+        owner_config,
+        module,
+        attributes,
+        xfam,
+        report_data,
+        tcb,
+    } = claims;
+    json!({
+        "mr_td": measurement,
+        "rtmr_0": rtmr_0,
+        "rtmr_1": rtmr_1,
+        "rtmr_2": rtmr_2,
+        "rtmr_3": rtmr_3,
+        "mr_config_id": config_id,
+        "mr_owner": owner,
+        "mr_owner_config": owner_config,
+        "mr_seam": module,
+        "td_attributes": HEXLOWER.encode(&attributes.to_le_bytes()),
+        "xfam": HEXLOWER.encode(&xfam.to_le_bytes()),
+        "debug": claims.is_debug(),
+        "report_data": HEXLOWER.encode(report_data),
+        "tcb": dcap(tcb),
+    })
+}
+
+fn sgx(claims: &SgxClaims) -> Value {
+    let SgxClaims {
+        measurement,
+        signer,
+        product,
+        svn,
+        attributes,
+        report_data,
+        tcb,
+    } = claims;
+    json!({
+        "mr_enclave": measurement,
+        "mr_signer": signer,
+        "isv_prod_id": product,
+        "isv_svn": svn,
+        "attributes": HEXLOWER.encode(&attributes.to_le_bytes()),
+        "debug": claims.is_debug(),
+        "report_data": HEXLOWER.encode(report_data),
+        "tcb": dcap(tcb),
+    })
+}
+
+fn dcap(tcb: &DcapTcb) -> Value {
+    let DcapTcb {
+        status,
+        advisories,
+        evaluation,
+        fmspc,
+    } = tcb;
+    json!({
+        "status": status.name(),
+        "advisory_ids": advisories,
+        "evaluation_data_number": evaluation,
+        "fmspc": HEXLOWER.encode(fmspc),
+    })
+}
+
+fn snp(SnpClaims { report, key }: &SnpClaims) -> Value {
+    let (signer, operator) = match key {
+        SnpKey::Vcek => ("vcek", None),
+        SnpKey::Vlek { operator } => ("vlek", Some(operator)),
+    };
+    json!({
+        "measurement": Measurement(report.measurement()),
+        "host_data": Measurement(report.host_data()),
+        "report_data": HEXLOWER.encode(&report.report_data()),
+        "version": report.version(),
+        "vmpl": report.vmpl(),
+        "guest_svn": report.guest_svn(),
+        "policy": report.policy().0,
+        "debug": report.policy().allows_debugging(),
+        "migration": report.policy().allows_migration(),
+        "platform_info": report.platform_info(),
+        "product": report.product().map(|product| product.name()),
+        "chip_id": HEXLOWER.encode(&report.chip_id()),
+        "reported_tcb": report.reported_tcb(),
+        "current_tcb": report.current_tcb(),
+        "committed_tcb": report.committed_tcb(),
+        "launch_tcb": report.launch_tcb(),
+        "signer": signer,
+        "operator": operator,
+    })
+}

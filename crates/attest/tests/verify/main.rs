@@ -1,0 +1,19 @@
+//! Evidence is judged: genuine quotes of TDX and SGX, genuine reports of SEV-SNP, reports of a chip
+//! that is made here, and everything that none of them is.
+#![cfg(test)]
+
+mod chains;
+mod chip;
+mod claims;
+mod der;
+mod ear;
+mod hostile;
+mod kinds;
+mod policy_dcap;
+mod policy_snp;
+mod quote_bytes;
+mod quotes;
+mod report_bytes;
+mod report_forms;
+mod reports;
+mod samples;
