@@ -12,7 +12,7 @@ use crate::schema::{Key, Kind, Schema};
 use crate::sources::Sources;
 
 /// Sections that other services own; a file may hold all of them.
-const SECTIONS: [&str; 4] = ["manager", "proplet", "proxy", "broker"];
+const SECTIONS: [&str; 5] = ["manager", "proplet", "proxy", "keybroker", "broker"];
 
 /// Where a value came from, strongest last.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
