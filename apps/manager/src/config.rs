@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use propeller_envelope::Keyring;
@@ -286,6 +287,7 @@ fn rules(settings: &mut Settings) -> Rules {
         },
         retention: settings.duration("retention"),
         allow_plaintext: settings.flag("allow_plaintext_proplets"),
+        judge: Arc::default(),
     }
 }
 

@@ -6,6 +6,7 @@
 //! in memory (sessions, leases, who is alive) can be lost and is rebuilt.
 
 mod apply;
+mod attested;
 mod command;
 mod commands;
 mod effect;
@@ -31,13 +32,14 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info};
 
 use crate::clock::now_ms;
+use crate::judge::Judge;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
 
 pub use apply::Input;
 pub use command::{Answer, Change, Command, NewModule, Refusal};
 pub use effect::Effect;
-pub use fleet::{Fleet, Member};
+pub use fleet::{Fleet, Member, TeeStanding};
 pub use logs::{EVENTS_MAX, Follower, LogEvent, Place};
 
 /// Wakes handled in one transaction. Its commit costs about as much as applying this many.
@@ -78,6 +80,8 @@ pub struct Rules {
     pub retention: Duration,
     /// Whether proplets without encryption are served.
     pub allow_plaintext: bool,
+    /// What evidence of proplets is worth.
+    pub judge: Arc<Judge>,
 }
 
 /// See the module.

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod dispatch;
 pub mod http;
+pub mod judge;
 pub mod metrics;
 mod service;
 pub mod store;

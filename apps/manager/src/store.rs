@@ -13,6 +13,7 @@ pub mod proplet;
 mod retention;
 pub mod row;
 pub mod task;
+pub mod waiting;
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -1,12 +1,13 @@
 //! Attempts at a task, and what they cost.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::logs::ExitKind;
 
 /// Ours: one attempt at a task.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Attempt {
     /// Which one, from 1.
     pub number: u32,
@@ -28,6 +29,49 @@ pub struct Attempt {
     /// What it cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<TaskUsage>,
+    /// What proves where it ran, of an encrypted task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
+/// Ours: what proves where an attempt ran: evidence of its TEE, and what that is about.
+///
+/// The report data of the evidence is a hash of task, attempt, `image` and `session`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct Proof {
+    /// Kind of the TEE: `tdx`, `snp`, `sgx`, or `sample`, which is no hardware.
+    pub tee: String,
+    /// Whether the manager held a policy against the evidence; else only its proplet vouches for it.
+    pub checked: bool,
+    /// Where the key came from that opened the image.
+    pub key: String,
+    /// Digest of the image.
+    pub image: String,
+    /// Binding of the session in which the attempt was given, in hexadecimal.
+    pub session: String,
+    /// Whether that session was in force when the report came.
+    pub session_in_force: bool,
+    /// `sha256:…` of the evidence as it came.
+    pub evidence_digest: String,
+    /// The evidence, in the form that key brokers take.
+    pub evidence: Value,
+    /// Where the time went before the guest began.
+    pub steps: ProofSteps,
+}
+
+/// Ours: where the time of an attested start went, in microseconds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(default)]
+pub struct ProofSteps {
+    /// Making evidence, for the broker and for the proof.
+    pub evidence_us: u64,
+    /// Getting a token of the key broker; 0 while one is in force.
+    pub token_us: u64,
+    /// Getting the key.
+    pub key_us: u64,
+    /// Fetching, decrypting and unpacking the image.
+    pub image_us: u64,
 }
 
 /// Ours: what an attempt cost, measured by the proplet.

@@ -10,7 +10,7 @@ mod proplet;
 mod results;
 mod task;
 
-pub use attempt::{Attempt, TaskUsage};
+pub use attempt::{Attempt, Proof, ProofSteps, TaskUsage};
 pub use grants::{DirectoryGrant, Engine, Grants};
 pub use logs::{ExitKind, LogEvent, LogStream};
 pub use proplet::{CpuMetrics, MemoryMetrics, Metadata};

@@ -23,6 +23,15 @@ pub struct Proplet {
     pub link: String,
     /// Ours: attempts it takes at a time.
     pub slots: u32,
+    /// Ours: the TEE that it is in, and whether the manager has checked that.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tee: String,
+    /// Ours: when evidence of that was last held against the manager's policy, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tee_checked_at: Option<String>,
+    /// Ours: why its evidence is refused.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub tee_refused: String,
 }
 
 /// What a proplet told about itself.

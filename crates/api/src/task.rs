@@ -94,8 +94,11 @@ pub struct Task {
     pub env: BTreeMap<String, String>,
     /// Whether it runs until it is stopped or fails.
     pub daemon: bool,
-    /// Always false in this version.
+    /// Whether only a proplet in a TEE may open it, with a key that a key broker releases there.
     pub encrypted: bool,
+    /// Where the key broker keeps the key of an encrypted image.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub kbs_resource_path: String,
     /// The proplet that has or had it, or the only one that may.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub proplet_id: String,
@@ -132,7 +135,8 @@ pub struct Task {
     /// The image that its module is in, by the digest that it had when it was named.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub image_url: String,
-    /// Ours: what was guaranteed: `shared-key` or `plain`; empty until it was sent.
+    /// Ours: what was guaranteed: `plain`, `shared-key`, `image-key`, or `attested (KIND)` with the
+    /// kind of TEE; empty until it was sent, and of an encrypted task until its evidence is here.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub protection: String,
     /// Ours: id of its W3C trace, which every line of the log about it carries as `trace`: that of
@@ -235,6 +239,14 @@ pub struct TaskRequest {
     /// either, such as `https://example.com/hello.wasm`, is of the module itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
+    /// With an `image_url` that has a digest: the image is encrypted, and only a proplet in a TEE may
+    /// open it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub encrypted: Option<bool>,
+    /// Where a key broker keeps the key of an encrypted image: `default/key/my-app`, or
+    /// `kbs://HOST/default/key/my-app`. Left out, the image or the proplet says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kbs_resource_path: Option<String>,
     /// Everything below is upstream's and must have its zero value, or is set by the manager.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub kind: Option<String>,
@@ -242,10 +254,6 @@ pub struct TaskRequest {
     pub daemon: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latent: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub encrypted: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kbs_resource_path: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub depends_on: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -300,8 +308,6 @@ impl TaskRequest {
                 text(&self.kind) && self.kind.as_deref() != Some("standard"),
             ),
             ("latent", flag(self.latent)),
-            ("encrypted", flag(self.encrypted)),
-            ("kbs_resource_path", text(&self.kbs_resource_path)),
             (
                 "depends_on",
                 self.depends_on.as_ref().is_some_and(|d| !d.is_empty()),

@@ -41,6 +41,8 @@ pub struct Waiting {
     pub pinned: Option<PropletId>,
     /// Proplets that have rejected this run for a reason of their own.
     pub excluded: Vec<PropletId>,
+    /// Whether only a proplet in a TEE may have it.
+    pub attested: bool,
 }
 
 /// A proplet that is alive.
@@ -54,6 +56,16 @@ pub struct Candidate {
     pub free: u32,
     /// How many attempts it has.
     pub busy: u32,
+    /// Whether it is in a TEE.
+    pub tee: bool,
+}
+
+impl Candidate {
+    /// Whether it can do what the task needs at all. What is to be attested is never said in plain,
+    /// nor to somebody with another key.
+    fn suits(&self, waiting: &Waiting) -> bool {
+        !waiting.attested || (self.tee && self.link == Link::Sealed)
+    }
 }
 
 /// How the manager can reach a proplet, best first.
@@ -137,6 +149,9 @@ impl<'a> Room<'a> {
             Some(proplet) => self.by_id.get(proplet).copied()?,
             None => self.best(waiting)?,
         };
+        if !self.candidates[index].suits(waiting) {
+            return None;
+        }
         let candidate = &mut self.candidates[index];
         candidate.free = candidate.free.checked_sub(1)?;
         candidate.busy += 1;
@@ -157,11 +172,12 @@ impl<'a> Room<'a> {
     /// no willing candidate has a better one.
     /// That somebody has refused this run before counts only while there is somebody else.
     fn best(&self, waiting: &Waiting) -> Option<usize> {
-        let allowed = |candidate: &Candidate| match candidate.link {
+        let linked = |candidate: &Candidate| match candidate.link {
             Link::Sealed => true,
             Link::Plain => self.unpinned.plain,
             Link::KeyMismatch => self.unpinned.last_resort,
         };
+        let allowed = |candidate: &Candidate| linked(candidate) && candidate.suits(waiting);
         let fresh = |c: &Candidate| allowed(c) && !waiting.excluded.contains(&c.proplet);
         let any_fresh = self.candidates.iter().any(fresh);
         let willing = |c: &&Candidate| if any_fresh { fresh(c) } else { allowed(c) };

@@ -1,6 +1,7 @@
 //! Plans as one-line scenarios.
 //!
-//! Proplets are `name:link:free:busy`, tasks are `number[:priority][@pinned][!excluded]`.
+//! Proplets are `name:link:free:busy[:tee]`, tasks are `number[:priority][@pinned][!excluded]`, with
+//! a `*` in front if only a proplet in a TEE may have it.
 #![cfg(test)]
 
 use propeller_model::{PropletId, TaskId};
@@ -22,6 +23,7 @@ fn candidate(text: &str) -> Candidate {
         },
         free: parts[2].parse().unwrap(),
         busy: parts[3].parse().unwrap(),
+        tee: parts.get(4) == Some(&"tee"),
     }
 }
 
@@ -29,6 +31,8 @@ fn waiting(text: &str) -> Waiting {
     let (text, excluded) = text.split_once('!').unwrap_or((text, ""));
     let (text, pinned) = text.split_once('@').unwrap_or((text, ""));
     let (number, priority) = text.split_once(':').unwrap_or((text, "50"));
+    let attested = number.starts_with('*');
+    let number = number.trim_start_matches('*');
     Waiting {
         task: TaskId(uuid::Uuid::from_u128(number.parse().unwrap())),
         priority: priority.parse().unwrap(),
@@ -38,6 +42,7 @@ fn waiting(text: &str) -> Waiting {
             .filter(|e| !e.is_empty())
             .map(proplet)
             .collect(),
+        attested,
     }
 }
 
@@ -129,4 +134,30 @@ fn a_better_proplet_that_is_expected_is_waited_for() {
 #[test]
 fn without_proplets_there_is_no_plan() {
     check("", "1 2", "");
+}
+
+#[test]
+fn what_is_attested_goes_only_where_a_tee_is_and_nobody_waits_behind_it() {
+    check(
+        "a:sealed:2:0 b:sealed:1:5:tee",
+        "*1 *2 3",
+        "1>b (least busy), 3>a (least busy)",
+    );
+    check("a:sealed:1:0", "*1 2", "2>a (least busy)");
+}
+
+#[test]
+fn what_is_attested_goes_to_a_proplet_that_it_names_only_if_that_is_in_a_tee() {
+    check("a:sealed:1:0 b:sealed:1:0:tee", "*1@a", "");
+    check("a:sealed:1:0 b:sealed:1:0:tee", "*1@b", "1>b (pinned)");
+}
+
+#[test]
+fn what_is_attested_is_never_said_in_plain_nor_to_another_key() {
+    check("a:plain:1:0:tee b:mismatch:1:0:tee", "*1", "");
+}
+
+#[test]
+fn an_ordinary_task_may_run_in_a_tee() {
+    check("a:sealed:1:0:tee", "1", "1>a (least busy)");
 }

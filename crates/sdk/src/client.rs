@@ -67,6 +67,8 @@ impl Client {
             .default_headers(headers)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
+            // What a manager speaks.
+            .http1_only()
             .connect_timeout(timeout)
             .tls_danger_accept_invalid_certs(insecure_skip_verify);
         let builder = match ca_cert {

@@ -92,6 +92,12 @@ impl<D: Dialogue> Caller<D> {
         self.current.is_some()
     }
 
+    /// The binding of the running session, if there is one.
+    #[must_use]
+    pub fn binding(&self) -> Option<[u8; 32]> {
+        self.current.as_ref().map(Session::binding)
+    }
+
     /// Seals a message in the running session, if there is one.
     pub fn seal(&mut self, message: &D::FromProplet) -> Option<(Channel, Vec<u8>)> {
         seal_in::<D>(self.current.as_mut()?, message)

@@ -129,6 +129,13 @@ impl<D: Dialogue> Desk<D> {
         solicit(&self.id)
     }
 
+    /// The binding of the running session with a proplet, if there is one.
+    #[must_use]
+    pub fn binding(&self, proplet: &PropletId) -> Option<[u8; 32]> {
+        let session = self.peers.get(proplet)?.current.as_ref()?;
+        Some(session.binding())
+    }
+
     /// Whether the proplet has a confirmed session.
     #[must_use]
     pub fn is_connected(&self, proplet: &PropletId) -> bool {

@@ -45,18 +45,23 @@ impl Dialogue for Tasks {
             | ToProplet::Piece(_)
             | ToProplet::NoModule(_)
             | ToProplet::Watch(_)
-            | ToProplet::StartImage(_) => Channel::StartTo(proplet.clone()),
+            | ToProplet::StartImage(_)
+            | ToProplet::StartAttested(_) => Channel::StartTo(proplet.clone()),
         }
     }
 
     fn from_proplet(message: &FromProplet) -> Channel {
         match message {
-            FromProplet::Finished(_) | FromProplet::Refused(_) => Channel::Results,
+            FromProplet::Finished(_)
+            | FromProplet::FinishedAttested(_)
+            | FromProplet::Refused(_) => Channel::Results,
             FromProplet::Hello(_)
             | FromProplet::Heartbeat(_)
             | FromProplet::Started(_)
             | FromProplet::Fetch(_)
             | FromProplet::Printed(_)
+            | FromProplet::Tee(_)
+            | FromProplet::HelloInTee(_)
             | FromProplet::Goodbye => Channel::Alive,
         }
     }

@@ -2,12 +2,16 @@
 //!
 //! A changed message is a new variant at the end of its enum, never an edit of an old one.
 
+mod attested;
 mod work;
 
 use propeller_model::{AttemptId, Digest, ExitKind, Stream, Trace};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+pub use attested::{
+    AttestedReport, EVIDENCE_LEN_MAX, HelloInTee, Proof, StartAttested, Steps, TeeClaim,
+};
 pub use work::{AskedLimits, Input, Output};
 
 /// Largest message, in bytes: three outputs of 1 MiB and what surrounds them.
@@ -42,6 +46,8 @@ pub enum ToProplet {
     Watch(Watch),
     /// Run the module of an image.
     StartImage(StartImage),
+    /// Run the module of an encrypted image, in a TEE, with a key that a key broker releases to it.
+    StartAttested(Box<StartAttested>),
 }
 
 /// See [`ToProplet::Welcome`].
@@ -154,6 +160,12 @@ pub enum FromProplet {
     Goodbye,
     /// A piece of what an attempt prints.
     Printed(Printed),
+    /// Evidence of the TEE that I am in.
+    Tee(TeeClaim),
+    /// The attempt has ended, and here is what proves where it ran.
+    FinishedAttested(Box<AttestedReport>),
+    /// First message of a session, in place of [`Hello`](FromProplet::Hello), of whoever is in a TEE.
+    HelloInTee(Box<HelloInTee>),
 }
 
 /// See [`FromProplet::Hello`].
@@ -240,6 +252,10 @@ pub enum Refusal {
     Leaving,
     /// The task asks for more than the proplet allows.
     AboveCeiling,
+    /// The proplet is in no TEE that could be asked to open the image.
+    NoTee,
+    /// The key of the image is not released, or does not open it.
+    NoKey,
 }
 
 /// See [`FromProplet::Finished`].

@@ -6,6 +6,7 @@ use aws_lc_rs::{aead, digest, hmac};
 use propeller_envelope::{KeyId, WorkloadKey};
 use propeller_model::PropletId;
 use serde::Serialize;
+use zeroize::Zeroizing;
 
 use crate::channel::Channel;
 use crate::frame::{Answer, Nonce, Sealed, SessionId, TAG_LEN, put_id, sealed_head};
@@ -42,6 +43,9 @@ impl Subject {
         }
     }
 }
+
+/// What the binding of a session is derived for.
+const BINDING: &[u8] = b"propeller wire v1 binding";
 
 /// Who talks to whom about what, and with which randomness: everything that makes a session but its
 /// key.
@@ -82,6 +86,7 @@ pub struct Session {
     pair: Pair,
     side: Side,
     id: SessionId,
+    binding: [u8; 32],
     key_id: KeyId,
     sending: aead::LessSafeKey,
     receiving: aead::LessSafeKey,
@@ -101,6 +106,7 @@ impl Session {
         };
         Self {
             id: session_id(&pair),
+            binding: *derived(key, &pair, &[BINDING]),
             key_id: key.id(),
             sending,
             receiving,
@@ -115,6 +121,13 @@ impl Session {
     #[must_use]
     pub fn id(&self) -> SessionId {
         self.id
+    }
+
+    /// What both ends know and nobody else can make, for evidence to be bound to: it tells nothing
+    /// about the keys of the session.
+    #[must_use]
+    pub fn binding(&self) -> [u8; 32] {
+        self.binding
     }
 
     /// What the session is made from.
@@ -255,16 +268,21 @@ fn answer_key(key: &WorkloadKey, subject: Subject) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA256, key.as_slice())
 }
 
-fn frame_key(key: &WorkloadKey, pair: &Pair, direction: u8) -> aead::LessSafeKey {
+/// `HKDF(key, both nonces, label ‖ names of both ends)`.
+fn derived(key: &WorkloadKey, pair: &Pair, label: &[&[u8]]) -> Zeroizing<[u8; 32]> {
     let mut salt = [0; 64];
     salt[..32].copy_from_slice(&pair.proplet_nonce);
     salt[32..].copy_from_slice(&pair.manager_nonce);
     let mut names = Vec::new();
     put_id(&mut names, &pair.manager);
     put_id(&mut names, &pair.proplet);
+    let label = label.concat();
+    key.derive(&salt, &[&label, &names])
+}
+
+fn frame_key(key: &WorkloadKey, pair: &Pair, direction: u8) -> aead::LessSafeKey {
     let [_, frame] = pair.subject.labels();
-    let info: [&[u8]; 3] = [frame, &[direction], &names];
-    let key = key.derive(&salt, &info);
+    let key = derived(key, pair, &[frame, &[direction]]);
     let key =
         aead::UnboundKey::new(&aead::AES_256_GCM, key.as_slice()).expect("the key is 32 bytes");
     aead::LessSafeKey::new(key)

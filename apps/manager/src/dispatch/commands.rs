@@ -133,6 +133,17 @@ impl Mind {
             let why = "the task is under way: stop it before changing its module";
             return Ok(Err(Refusal::Conflict(why.to_owned())));
         }
+        let encrypted = task.image.as_ref().is_some_and(|image| image.key.is_some());
+        let to_encrypted = match &change.module {
+            Some(NewModule::Image(image)) => image.key.is_some(),
+            Some(NewModule::Sealed(_) | NewModule::Known(_)) => false,
+            None => encrypted,
+        };
+        if encrypted && !to_encrypted {
+            let why = "the task is encrypted, and would not be with this module: name an encrypted \
+                       image with `encrypted`, or make another task";
+            return Ok(Err(Refusal::Conflict(why.to_owned())));
+        }
         match &change.module {
             Some(NewModule::Sealed(module)) => {
                 module_insert(db, module, moment.ms)?;

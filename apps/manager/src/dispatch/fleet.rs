@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use propeller_attest::Tee;
 use propeller_model::{AttemptId, Digest, PropletId};
 use propeller_scheduler::{Candidate, Link, Unpinned};
 use propeller_wire::frame::SessionId;
@@ -31,6 +32,17 @@ pub struct Fleet {
     members: BTreeMap<PropletId, Member>,
 }
 
+/// The TEE that a proplet is in: what it said, and what its evidence came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TeeStanding {
+    /// What it said.
+    pub kind: Tee,
+    /// When a policy was held against its evidence, and satisfied.
+    pub checked_ms: Option<i64>,
+    /// Why its evidence is refused.
+    pub refused: Option<String>,
+}
+
 /// One proplet.
 #[derive(Debug, Clone)]
 pub struct Member {
@@ -52,6 +64,8 @@ pub struct Member {
     pub history: VecDeque<i64>,
     /// Measurements, newest first.
     pub vitals: VecDeque<(i64, Vitals)>,
+    /// The TEE that it is in, if it is in one.
+    pub tee: Option<TeeStanding>,
     /// Whether it ever had a session: then it is never served in plain again.
     pub(super) ever_sealed: bool,
     /// Modules that it has got in this session.
@@ -138,6 +152,20 @@ impl Fleet {
             .any(|member| member.link == Some(Link::Sealed) && member.is_alive(now, window))
     }
 
+    /// Whether somebody is in a TEE, and has not left for good.
+    pub(super) fn has_tee(&self) -> bool {
+        self.members
+            .values()
+            .any(|member| member.tee.is_some() && !member.left)
+    }
+
+    /// Whether somebody who had a session has neither left nor been heard from.
+    pub(super) fn is_missing_some(&self, now: Instant, window: Duration) -> bool {
+        self.members
+            .values()
+            .any(|member| member.ever_sealed && !member.left && !member.is_alive(now, window))
+    }
+
     /// Forgets a proplet for everybody but for itself: an id that had a session once stays known as
     /// such, or a broker could offer it in plain.
     pub(super) fn retire(&mut self, id: &PropletId) -> Option<&mut Member> {
@@ -173,6 +201,7 @@ impl Fleet {
                     link: member.link?,
                     free: member.slots.saturating_sub(busy),
                     busy,
+                    tee: member.tee.as_ref().is_some_and(|tee| tee.refused.is_none()),
                 })
             })
             .collect()
@@ -226,6 +255,7 @@ impl Member {
             heard_ms: 0,
             history: VecDeque::new(),
             vitals: VecDeque::new(),
+            tee: None,
             ever_sealed: false,
             delivered: HashSet::new(),
             letters: VecDeque::new(),

@@ -2,9 +2,11 @@
 
 use propeller_model::task::Event;
 use propeller_model::{AttemptId, PropletId, TaskId};
-use propeller_scheduler::{Link, Placement, Snapshot, plan};
+use propeller_scheduler::{Candidate, Link, Placement, Snapshot, plan};
 use propeller_wire::Channel;
-use propeller_wire::message::{INLINE_LEN_MAX, Module, Start, StartImage, ToProplet};
+use propeller_wire::message::{
+    INLINE_LEN_MAX, Module, Start, StartAttested, StartImage, ToProplet,
+};
 use rusqlite::Connection;
 use serde_bytes::ByteBuf;
 use tracing::error;
@@ -12,9 +14,8 @@ use tracing::error;
 use super::{Effect, Mind, Moment};
 use crate::store::attempt::attempt_insert;
 use crate::store::module::module_find;
-use crate::store::task::{
-    Task, task_find, task_protection_set, task_setback, task_state_set, task_waiting,
-};
+use crate::store::task::{Task, task_find, task_protection_set, task_setback, task_state_set};
+use crate::store::waiting::{task_waiting, task_waiting_count};
 use crate::store::{Blobs, StoreError};
 
 /// Placements in one transaction: a burst is spread over several commits.
@@ -32,6 +33,7 @@ impl Mind {
         if self.waiting == 0 {
             return Ok(());
         }
+        self.give_up_without_tee(db, moment, effects)?;
         let proplets = self
             .fleet
             .candidates(moment.now, self.rules.lease, &self.leases);
@@ -39,12 +41,24 @@ impl Mind {
         if room == 0 {
             return Ok(());
         }
-        let ids: Vec<&PropletId> = proplets
-            .iter()
-            .filter(|c| c.free > 0)
-            .map(|c| &c.proplet)
-            .collect();
-        let tasks = task_waiting(db, moment.ms, &ids, room.min(PLACEMENTS_MAX))?;
+        let free = |c: &&Candidate| c.free > 0;
+        let ids = |who: Vec<&'_ Candidate>| -> Vec<PropletId> {
+            who.into_iter().map(|c| c.proplet.clone()).collect()
+        };
+        let everybody = ids(proplets.iter().filter(free).collect());
+        let everybody: Vec<&PropletId> = everybody.iter().collect();
+        let most = room.min(PLACEMENTS_MAX);
+        let mut tasks = task_waiting(db, moment.ms, &everybody, most, false)?;
+        // Looked for apart, so that those who wait for a TEE stand in nobody's way.
+        let in_tee: Vec<&Candidate> = proplets.iter().filter(free).filter(|c| c.tee).collect();
+        let room: usize = in_tee.iter().map(|c| c.free as usize).sum();
+        if room > 0 {
+            let in_tee = ids(in_tee);
+            let in_tee: Vec<&PropletId> = in_tee.iter().collect();
+            let most = room.min(PLACEMENTS_MAX);
+            tasks.extend(task_waiting(db, moment.ms, &in_tee, most, true)?);
+            tasks.sort_by_key(|waiting| waiting.task);
+        }
         let unpinned = self
             .fleet
             .unpinned(moment.now, self.rules.lease, self.begun);
@@ -92,21 +106,29 @@ impl Mind {
         effects: &mut Vec<Effect>,
     ) -> Result<(), StoreError> {
         error!(task = %id, error = %cause, "a task cannot be given to anybody");
+        let why = format!("the manager cannot send it: {cause}");
+        self.abandon_because(db, id, &why, moment, effects)
+    }
+
+    /// Fails a task that waits, without an attempt.
+    pub(super) fn abandon_because(
+        &mut self,
+        db: &Connection,
+        id: TaskId,
+        why: &str,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
         let Some(task) = task_find(db, id)? else {
             return Ok(());
         };
         let Ok((state, _)) = task.state.on(Event::Abandon, &self.rules.retry) else {
             return Ok(());
         };
-        task_setback(
-            db,
-            id,
-            &format!("the manager cannot send it: {cause}"),
-            None,
-        )?;
+        task_setback(db, id, why, None)?;
         task_state_set(db, id, &state, moment.ms, 0)?;
         self.leases.end(id);
-        self.waiting = crate::store::task::task_waiting_count(db)?;
+        self.waiting = task_waiting_count(db)?;
         self.metrics.settled(state.word());
         effects.push(Effect::Settled(id));
         Ok(())
@@ -144,6 +166,8 @@ impl Mind {
         let link = self.fleet.find(&proplet).and_then(|member| member.link);
         let label = match (link, &task.image) {
             (Some(Link::Plain), _) => "plain",
+            // Said when it has been shown.
+            (_, Some(image)) if image.key.is_some() => "",
             // Whoever holds the image's key, and nobody else.
             (_, Some(image)) if image.encrypted => "image-key",
             _ => "shared-key",
@@ -180,14 +204,18 @@ impl Mind {
         let input = ByteBuf::from(blobs.read(input)?);
         let trace = task.trace.attempt(attempt);
         if let Some(image) = task.image {
-            return Ok(ToProplet::StartImage(StartImage {
+            let start = StartImage {
                 attempt,
                 tenant: self.rules.tenant.clone(),
                 app_name: task.app_name,
                 image: image.reference,
                 input,
                 trace,
-            }));
+            };
+            return Ok(match image.key {
+                None => ToProplet::StartImage(start),
+                Some(key) => ToProplet::StartAttested(Box::new(StartAttested { start, key })),
+            });
         }
         let digest = task
             .module

@@ -156,6 +156,7 @@ impl Mind {
             output: Some(&output),
             usage: None,
             exit: None,
+            proof: None,
             now_ms: moment.ms,
         };
         self.settle(db, &proplet, attempt, success, &ended, moment, effects)

@@ -1,5 +1,6 @@
 //! What proplets say in their sessions.
 
+use propeller_attest::Tee;
 use propeller_model::task::{Event, Retry};
 use propeller_model::{AttemptId, ExitKind, PropletId};
 use propeller_scheduler::Link;
@@ -11,8 +12,10 @@ use rusqlite::Connection;
 use serde_bytes::ByteBuf;
 use tracing::info;
 
+use super::fleet::TeeStanding;
 use super::settle::Setback;
 use super::{Effect, Mind, Moment};
+use crate::judge::kind;
 use crate::store::module::module_find;
 use crate::store::task::{task_find, task_state_set};
 use crate::store::{Blobs, StoreError};
@@ -31,7 +34,15 @@ impl Mind {
             member.hear(moment);
         }
         match message {
-            FromProplet::Hello(hello) => self.hello(db, proplet, hello, moment, effects),
+            FromProplet::Hello(hello) => self.hello(db, proplet, hello, None, moment, effects),
+            FromProplet::HelloInTee(said) => {
+                let tee = kind(&said.kind).ok();
+                self.hello(db, proplet, &said.hello, tee, moment, effects)
+            }
+            FromProplet::Tee(claim) => {
+                self.tee_claimed(proplet, claim, moment);
+                Ok(())
+            }
             FromProplet::Heartbeat(beat) => {
                 self.heartbeat(proplet, beat, moment, effects);
                 Ok(())
@@ -39,7 +50,10 @@ impl Mind {
             FromProplet::Started(attempt) => self.started(db, proplet, *attempt, moment, effects),
             FromProplet::Refused(refused) => self.refused(db, proplet, refused, moment, effects),
             FromProplet::Finished(report) => {
-                self.finished(db, blobs, proplet, report, moment, effects)
+                self.finished(db, blobs, proplet, report, None, moment, effects)
+            }
+            FromProplet::FinishedAttested(report) => {
+                self.finished_attested(db, blobs, proplet, report, moment, effects)
             }
             FromProplet::Fetch(fetch) => Self::fetch(db, blobs, proplet, *fetch, effects),
             FromProplet::Goodbye => self.goodbye(db, proplet, moment, effects),
@@ -54,6 +68,7 @@ impl Mind {
         db: &Connection,
         proplet: &PropletId,
         hello: &Hello,
+        tee: Option<Tee>,
         moment: Moment,
         effects: &mut Vec<Effect>,
     ) -> Result<(), StoreError> {
@@ -65,6 +80,11 @@ impl Mind {
         member.about = hello.about.clone();
         member.slots = hello.slots;
         member.link = Some(Link::Sealed);
+        member.tee = tee.map(|kind| TeeStanding {
+            kind,
+            checked_ms: None,
+            refused: None,
+        });
         member.ever_sealed = true;
         member.delivered.clear();
         member.letters.clear();
@@ -180,6 +200,9 @@ impl Mind {
                 (Retry::MayHelp, true)
             }
             Refusal::AboveCeiling => (Retry::IsPointless, true),
+            Refusal::NoTee => (Retry::IsPointless, true),
+            // A broker may allow somebody else; what its policy is against, trying does not change.
+            Refusal::NoKey => (Retry::IsPointless, true),
         };
         let setback = Setback {
             why: refused.text.clone(),

@@ -26,12 +26,14 @@ pub(super) struct Setback {
 
 impl Mind {
     /// Settles a finished attempt. Whatever comes of it, the proplet may forget the report.
+    #[allow(clippy::too_many_arguments, reason = "as `settle`, which it leads to")]
     pub(super) fn finished(
         &mut self,
         db: &Connection,
         blobs: &Blobs,
         proplet: &PropletId,
         report: &Report,
+        proof: Option<&str>,
         moment: Moment,
         effects: &mut Vec<Effect>,
     ) -> Result<(), StoreError> {
@@ -52,6 +54,7 @@ impl Mind {
             output: Some(&output),
             usage: Some(&usage),
             exit: Some(report.exit),
+            proof,
             now_ms: moment.ms,
         };
         self.settle(
@@ -142,6 +145,7 @@ impl Mind {
             output: None,
             usage: None,
             exit: Some(setback.exit),
+            proof: None,
             now_ms: moment.ms,
         };
         attempt_end(db, attempt, &ended)?;
@@ -204,6 +208,7 @@ impl Mind {
                 output: None,
                 usage: None,
                 exit: Some(ExitKind::Stopped),
+                proof: None,
                 now_ms: moment.ms,
             };
             attempt_end(db, attempt, &ended)?;
@@ -235,7 +240,7 @@ impl Mind {
     ) -> Result<(), StoreError> {
         let active = crate::store::attempt::attempts_active(db)?;
         self.leases.resync(active, now, self.rules.lease);
-        self.waiting = crate::store::task::task_waiting_count(db)?;
+        self.waiting = crate::store::waiting::task_waiting_count(db)?;
         Ok(())
     }
 

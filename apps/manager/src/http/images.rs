@@ -25,13 +25,46 @@ pub struct Images {
     pub trusted: Vec<VerifyingKey>,
 }
 
+/// An image that was looked up.
+enum Seen {
+    /// Its manifest was read.
+    Here(Image),
+    /// Its registry does not answer us, and its digest was given.
+    Away(Image),
+}
+
+impl Seen {
+    fn image(self) -> Image {
+        match self {
+            Self::Here(image) | Self::Away(image) => image,
+        }
+    }
+}
+
 impl Api {
     /// What `image_url` names: an image, by its digest, or the module at an address.
-    pub(super) async fn image_or_file(&self, named: &str) -> Result<NewModule, ApiError> {
+    ///
+    /// With a `key`, the task is encrypted: it has to be an image, and an encrypted one.
+    pub(super) async fn image_or_file(
+        &self,
+        named: &str,
+        key: Option<String>,
+    ) -> Result<NewModule, ApiError> {
         let find = async {
-            match is_file(named) {
-                true => self.file(named).await,
-                false => Ok(NewModule::Image(self.look_up(parse(named)?).await?)),
+            match (is_file(named), key) {
+                (true, None) => self.file(named).await,
+                (true, Some(_)) => Err(ApiError::invalid(
+                    "image_url: an encrypted task runs an image in a registry, and this is the \
+                     address of a file",
+                )),
+                (false, None) => {
+                    let seen = self.look_up(parse(named)?).await?;
+                    Ok(NewModule::Image(seen.image()))
+                }
+                (false, Some(key)) => {
+                    let image = self.look_up_encrypted(parse(named)?, key).await?;
+                    Ok(NewModule::Image(image))
+                }
             }
         };
         let found = tokio::time::timeout(PATIENCE, find).await;
@@ -64,7 +97,37 @@ impl Api {
         self.module(wasm.into()).await
     }
 
-    async fn look_up(&self, reference: Reference) -> Result<Image, ApiError> {
+    /// Whoever has a public key can encrypt to it: what makes an encrypted image the one that was
+    /// meant is its digest, or a signature.
+    async fn look_up_encrypted(
+        &self,
+        reference: Reference,
+        key: String,
+    ) -> Result<Image, ApiError> {
+        if reference.digest().is_none() && self.shared.images.trusted.is_empty() {
+            let why = format!(
+                "image_url: an encrypted task names its image by digest, {}@sha256:…, since \
+                 encryption does not say who made it: `propeller-cli inspect {reference}` prints it",
+                reference.name(),
+            );
+            return Err(ApiError::invalid(why));
+        }
+        let image = match self.look_up(reference).await? {
+            Seen::Here(image) if !image.encrypted => {
+                let why = "image_url: the task says that this image is encrypted, and it is not: \
+                           encrypt it with `propeller-cli push --encrypt`";
+                return Err(ApiError::invalid(why));
+            }
+            seen => seen.image(),
+        };
+        Ok(Image {
+            encrypted: true,
+            key: Some(key),
+            ..image
+        })
+    }
+
+    async fn look_up(&self, reference: Reference) -> Result<Seen, ApiError> {
         let images = &self.shared.images;
         let resolved = match resolve(&images.registry, &reference).await {
             Ok(resolved) => resolved,
@@ -73,20 +136,22 @@ impl Api {
             Err(ImageError::Registry(error))
                 if reference.digest().is_some() && images.trusted.is_empty() && is_away(&error) =>
             {
-                return Ok(Image {
+                return Ok(Seen::Away(Image {
                     reference: reference.to_string(),
                     encrypted: false,
-                });
+                    key: None,
+                }));
             }
             Err(error) => return Err(refused(&reference, &error)),
         };
         let admitted = signatures::admit(&images.registry, resolved, &images.trusted).await;
         let admitted = admitted.map_err(|error| refused(&reference, &error))?;
         let resolved = admitted.resolved();
-        Ok(Image {
+        Ok(Seen::Here(Image {
             reference: resolved.pinned().to_string(),
             encrypted: resolved.manifest().is_encrypted(),
-        })
+            key: None,
+        }))
     }
 }
 

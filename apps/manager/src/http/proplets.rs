@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::body::Query;
 use super::request::{Paging, proplet_id};
 use super::{Api, ApiError};
-use crate::dispatch::{Answer, Command, Member, Refusal};
+use crate::dispatch::{Answer, Command, Member, Refusal, TeeStanding};
 
 /// `GET /proplets`.
 #[derive(Debug, Deserialize)]
@@ -185,7 +185,7 @@ async fn member(api: &Api, id: &str) -> Result<Member, ApiError> {
 }
 
 fn proplet(member: Member) -> Proplet {
-    let about = member.about;
+    let (about, tee) = (member.about, member.tee.as_ref());
     Proplet {
         name: member.id.to_string(),
         task_count: member.busy,
@@ -212,6 +212,11 @@ fn proplet(member: Member) -> Proplet {
         }
         .to_owned(),
         slots: member.slots,
+        tee: tee.map(TeeStanding::label).unwrap_or_default(),
+        tee_checked_at: tee
+            .and_then(|tee| tee.checked_ms)
+            .map(|ms| time_text(Some(ms))),
+        tee_refused: tee.and_then(|tee| tee.refused.clone()).unwrap_or_default(),
         id: member.id.to_string(),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use axum::http::{HeaderMap, StatusCode};
 use data_encoding::BASE64;
 use propeller_api::TaskRequest;
+use propeller_attest::rcar::KbsUri;
 use propeller_model::{Digest, PropletId, TaskId, Trace};
 use propeller_wire::message::{AskedLimits, Input};
 use rusqlite::types::Value;
@@ -133,6 +134,24 @@ pub(super) fn digest(text: &str) -> Result<Digest, ApiError> {
     text.parse().map_err(|error: propeller_model::DigestError| {
         ApiError::invalid(format!("module: {error}"))
     })
+}
+
+/// Where a key broker keeps the key of the image, if the task is encrypted. Empty leaves it to the
+/// image, or to the proplet.
+pub(super) fn key_of_image(request: &TaskRequest) -> Result<Option<String>, ApiError> {
+    let path = request.kbs_resource_path.as_deref();
+    let path = path.filter(|path| !path.is_empty());
+    match (request.encrypted.unwrap_or_default(), path) {
+        (false, None) => Ok(None),
+        (false, Some(_)) => Err(ApiError::invalid(
+            "kbs_resource_path: only an encrypted task has one: set encrypted as well",
+        )),
+        (true, None) => Ok(Some(String::new())),
+        (true, Some(path)) => match path.parse::<KbsUri>() {
+            Ok(_) => Ok(Some(path.to_owned())),
+            Err(error) => Err(ApiError::invalid(format!("kbs_resource_path: {error}"))),
+        },
+    }
 }
 
 /// Changes an input as a request says.

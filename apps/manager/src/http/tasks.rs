@@ -20,8 +20,8 @@ use uuid::Uuid;
 
 use super::body::{Document, Query};
 use super::request::{
-    Paging, change_input, digest, filter, metadata as labels_json, name, pinned, priority, task_id,
-    trace,
+    Paging, change_input, digest, filter, key_of_image, metadata as labels_json, name, pinned,
+    priority, task_id, trace,
 };
 use super::view::{Detail, Renderer, find, usage};
 use super::{Api, ApiError};
@@ -291,10 +291,16 @@ async fn module_of(
         given(&request.module),
         given(&request.image_url),
     );
+    let key = key_of_image(request)?;
+    if key.is_some() && ways.2.is_none() {
+        return Err(ApiError::invalid(
+            "encrypted: the module of an encrypted task is in an image: set image_url with it",
+        ));
+    }
     match ways {
         (Some(file), None, None) => Ok(Some(api.module_base64(file, slot).await?)),
         (None, Some(known), None) => Ok(Some(NewModule::Known(digest(known)?))),
-        (None, None, Some(image)) => Ok(Some(api.image_or_file(image).await?)),
+        (None, None, Some(image)) => Ok(Some(api.image_or_file(image, key).await?)),
         (None, None, None) => Ok(None),
         _ => Err(ApiError::invalid(
             "set one of file, module and image_url: a task has one module",

@@ -81,6 +81,7 @@ impl Renderer {
         };
         let output = output.unwrap_or_default();
         let state = api_state(&row.state);
+        let key = row.image.as_ref().and_then(|image| image.key.clone());
         let error = failure(state, &output, row.error);
         let proplet = row
             .last_proplet
@@ -96,7 +97,8 @@ impl Renderer {
             inputs: input.args,
             env: input.env.into_iter().collect::<BTreeMap<_, _>>(),
             daemon: row.daemon,
-            encrypted: false,
+            encrypted: key.is_some(),
+            kbs_resource_path: key.unwrap_or_default(),
             proplet_id: proplet.map(ToString::to_string).unwrap_or_default(),
             results: results_value(&output),
             error,
@@ -296,6 +298,7 @@ fn attempt(row: AttemptRow) -> Attempt {
         outcome: row.outcome,
         exit: row.exit.map(exit_kind),
         usage: row.usage.as_deref().and_then(usage),
+        proof: row.proof.and_then(|json| serde_json::from_str(&json).ok()),
     }
 }
 

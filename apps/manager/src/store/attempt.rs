@@ -28,6 +28,8 @@ pub struct Attempt {
     pub usage: Option<String>,
     /// How it ended, in a word.
     pub exit: Option<ExitKind>,
+    /// What proves where it ran, as JSON.
+    pub proof: Option<String>,
 }
 
 /// The end of an attempt.
@@ -41,6 +43,8 @@ pub struct Ended<'a> {
     pub usage: Option<&'a str>,
     /// How, in a word; proplets in plain mode do not say.
     pub exit: Option<ExitKind>,
+    /// What proves where it ran, as JSON.
+    pub proof: Option<&'a str>,
     /// When.
     pub now_ms: i64,
 }
@@ -103,7 +107,7 @@ pub fn attempt_end(
     let (output, file) = ended.output.map_or((None, None), Blob::columns);
     db.prepare_cached(
         "UPDATE attempts SET ended_ms = ?3, outcome = ?4, output = ?5, output_file = ?6, usage = ?7,
-                exit = ?8
+                exit = ?8, proof = ?9
          WHERE task = ?1 AND number = ?2",
     )?
     .execute(params![
@@ -115,6 +119,7 @@ pub fn attempt_end(
         file,
         ended.usage,
         ended.exit.map(ExitKind::word),
+        ended.proof,
     ])?;
     Ok(())
 }
@@ -126,7 +131,7 @@ pub fn attempt_end(
 pub fn attempt_list(db: &Connection, task: TaskId) -> Result<Vec<Attempt>, StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT number, proplet, reason, assigned_ms, ended_ms, outcome, output, output_file, usage,
-                exit
+                exit, proof
          FROM attempts WHERE task = ?1 ORDER BY number",
     )?;
     let rows = statement.query_map([task.0.as_bytes()], attempt)?;
@@ -140,7 +145,7 @@ pub fn attempt_list(db: &Connection, task: TaskId) -> Result<Vec<Attempt>, Store
 pub fn attempt_find(db: &Connection, id: AttemptId) -> Result<Option<Attempt>, StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT number, proplet, reason, assigned_ms, ended_ms, outcome, output, output_file, usage,
-                exit
+                exit, proof
          FROM attempts WHERE task = ?1 AND number = ?2",
     )?;
     Ok(statement
@@ -162,5 +167,6 @@ fn attempt(row: &Row<'_>) -> rusqlite::Result<Attempt> {
         exit: row
             .get::<_, Option<String>>(9)?
             .and_then(|word| word.parse().ok()),
+        proof: row.get(10)?,
     })
 }

@@ -1,5 +1,7 @@
 //! Images that tasks name.
 
+use propeller_model::Digest;
+
 /// An image in a registry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
@@ -7,14 +9,41 @@ pub struct Image {
     pub reference: String,
     /// Whether its layers are encrypted, as far as the manager could see.
     pub encrypted: bool,
+    /// Of a task that only a TEE may open: where a key broker keeps the image's key. Empty leaves it
+    /// to the image, or to the proplet.
+    pub key: Option<String>,
 }
 
 impl Image {
+    /// The digest in its reference.
+    #[must_use]
+    pub fn digest(&self) -> Option<Digest> {
+        let (_, digest) = self.reference.rsplit_once('@')?;
+        digest.parse().ok()
+    }
+
     /// What was stored, if a task names one.
-    pub(super) fn from_columns(reference: Option<String>, encrypted: bool) -> Option<Self> {
+    pub(super) fn from_columns(
+        reference: Option<String>,
+        encrypted: bool,
+        key: Option<String>,
+    ) -> Option<Self> {
         reference.map(|reference| Self {
             reference,
             encrypted,
+            key,
         })
+    }
+
+    /// What is stored of it: reference, encrypted, key.
+    pub(super) fn columns(image: Option<&Self>) -> (Option<&str>, bool, Option<&str>) {
+        match image {
+            None => (None, false, None),
+            Some(image) => (
+                Some(&image.reference),
+                image.encrypted,
+                image.key.as_deref(),
+            ),
+        }
     }
 }

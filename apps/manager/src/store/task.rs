@@ -2,7 +2,6 @@
 
 use propeller_model::task::State;
 use propeller_model::{Digest, PropletId, TaskId, Trace};
-use propeller_scheduler::Waiting;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 use uuid::Uuid;
@@ -66,7 +65,7 @@ impl Task {
 
 const COLUMNS: &str = "id, name, app_name, priority, pinned, metadata, module, input, input_file,
      state, attempts, tries, proplet, excluded, protection, error, created_ms, updated_ms,
-     started_ms, finished_ms, trace, daemon, image, image_encrypted";
+     started_ms, finished_ms, trace, daemon, image, image_encrypted, image_key";
 
 /// Remembers a new task.
 ///
@@ -75,12 +74,13 @@ const COLUMNS: &str = "id, name, app_name, priority, pinned, metadata, module, i
 pub fn task_insert(db: &Connection, task: &Task) -> Result<(), StoreError> {
     let (input, file) = task.input.as_ref().map_or((None, None), Blob::columns);
     let columns = row::columns(&task.state);
+    let (image, encrypted, key) = Image::columns(task.image.as_ref());
     db.prepare_cached(
         "INSERT INTO tasks (id, name, app_name, priority, pinned, metadata, module, input,
          input_file, state, attempts, tries, proplet, not_before_ms, excluded, protection, error,
-         created_ms, updated_ms, started_ms, trace, daemon, image, image_encrypted)
+         created_ms, updated_ms, started_ms, trace, daemon, image, image_encrypted, image_key)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '', '', '', ?14, ?14,
-         ?15, ?16, ?17, ?18, ?19)",
+         ?15, ?16, ?17, ?18, ?19, ?20)",
     )?
     .execute(params![
         task.id.0.as_bytes(),
@@ -100,8 +100,9 @@ pub fn task_insert(db: &Connection, task: &Task) -> Result<(), StoreError> {
         task.started_ms,
         given(task.id, task.trace),
         task.daemon,
-        task.image.as_ref().map(|image| image.reference.as_str()),
-        task.image.as_ref().is_some_and(|image| image.encrypted),
+        image,
+        encrypted,
+        key,
     ])?;
     Ok(())
 }
@@ -117,10 +118,11 @@ fn given(id: TaskId, trace: Trace) -> Option<String> {
 /// See [`StoreError`].
 pub fn task_update(db: &Connection, task: &Task) -> Result<(), StoreError> {
     let (input, file) = task.input.as_ref().map_or((None, None), Blob::columns);
+    let (image, encrypted, key) = Image::columns(task.image.as_ref());
     db.prepare_cached(
         "UPDATE tasks SET name = ?2, app_name = ?3, priority = ?4, pinned = ?5, metadata = ?6,
          module = ?7, input = ?8, input_file = ?9, updated_ms = ?10, daemon = ?11, image = ?12,
-         image_encrypted = ?13 WHERE id = ?1",
+         image_encrypted = ?13, image_key = ?14 WHERE id = ?1",
     )?
     .execute(params![
         task.id.0.as_bytes(),
@@ -134,8 +136,9 @@ pub fn task_update(db: &Connection, task: &Task) -> Result<(), StoreError> {
         file,
         task.updated_ms,
         task.daemon,
-        task.image.as_ref().map(|image| image.reference.as_str()),
-        task.image.as_ref().is_some_and(|image| image.encrypted),
+        image,
+        encrypted,
+        key,
     ])?;
     Ok(())
 }
@@ -280,48 +283,6 @@ pub fn task_list(
     Ok((tasks, total))
 }
 
-/// Tasks that wait for a proplet and may have one of `proplets`, in the order of their turn.
-///
-/// A pause is at most a minute: one that ends later was begun before the clock was set back.
-///
-/// # Errors
-/// See [`StoreError`].
-pub fn task_waiting(
-    db: &Connection,
-    now_ms: i64,
-    proplets: &[&PropletId],
-    limit: usize,
-) -> Result<Vec<Waiting>, StoreError> {
-    let alive: Vec<&str> = proplets.iter().map(|proplet| proplet.as_str()).collect();
-    let alive = serde_json::to_string(&alive).expect("texts are JSON");
-    let mut statement = db.prepare_cached(
-        "SELECT id, priority, pinned, excluded FROM tasks
-         WHERE state = 1 AND (not_before_ms <= ?1 OR not_before_ms > ?1 + 120000)
-         AND (pinned IS NULL OR pinned IN (SELECT value FROM json_each(?2)))
-         ORDER BY priority DESC, id LIMIT ?3",
-    )?;
-    let mut rows = statement.query(params![now_ms, alive, limit])?;
-    let mut waiting = Vec::new();
-    while let Some(row) = rows.next()? {
-        waiting.push(Waiting {
-            task: TaskId(Uuid::from_bytes(row.get(0)?)),
-            priority: row.get(1)?,
-            pinned: pinned(row.get(2)?)?,
-            excluded: proplet_ids(&row.get::<_, String>(3)?)?,
-        });
-    }
-    Ok(waiting)
-}
-
-/// How many tasks wait, and when the next pause ends, if all that wait are pausing.
-///
-/// # Errors
-/// See [`StoreError`].
-pub fn task_waiting_count(db: &Connection) -> Result<u64, StoreError> {
-    let mut statement = db.prepare_cached("SELECT count(*) FROM tasks WHERE state = 1")?;
-    Ok(statement.query_row([], |row| row.get(0))?)
-}
-
 fn task(row: &Row<'_>) -> Result<Task, StoreError> {
     let columns = Columns {
         state: row.get(9)?,
@@ -338,7 +299,7 @@ fn task(row: &Row<'_>) -> Result<Task, StoreError> {
         pinned: pinned(row.get(4)?)?,
         metadata: row.get(5)?,
         module: row.get::<_, Option<[u8; 32]>>(6)?.map(Digest),
-        image: Image::from_columns(row.get(22)?, row.get(23)?),
+        image: Image::from_columns(row.get(22)?, row.get(23)?, row.get(24)?),
         input: Blob::from_columns(row.get(7)?, row.get(8)?),
         last_proplet: pinned(columns.proplet.clone())?,
         state: row::state(columns)?,
@@ -369,7 +330,7 @@ pub(super) fn pinned(text: Option<String>) -> Result<Option<PropletId>, StoreErr
         .map_err(|_| StoreError::Row("a proplet id that is none"))
 }
 
-fn proplet_ids(text: &str) -> Result<Vec<PropletId>, StoreError> {
+pub(super) fn proplet_ids(text: &str) -> Result<Vec<PropletId>, StoreError> {
     text.split(',')
         .filter(|id| !id.is_empty())
         .map(|id| id.parse())

@@ -179,6 +179,10 @@ class Pair:
         info = LABELS[self.subject][1] + u8(direction) + name(self.manager) + name(self.proplet)
         return derive(key, self.proplet_nonce + self.manager_nonce, info)
 
+    def binding(self, key):
+        info = b"propeller wire v1 binding" + name(self.manager) + name(self.proplet)
+        return derive(key, self.proplet_nonce + self.manager_nonce, info)
+
     def sender(self, direction):
         return self.manager if direction == TO_PROPLET else self.proplet
 
@@ -467,6 +471,7 @@ class Story:
         lines = {
             "key": self.p.key.hex(),
             "pair": json.dumps(self.p.pair.shown(), separators=(",", ":")),
+            "binding": self.p.pair.binding(self.p.key).hex(),
             "reader": reader,
             **about(self.p),
             "step": [json.dumps(step, separators=(",", ":")) for step in self.steps],
@@ -668,7 +673,10 @@ def check_session(values, bodies):
     subject = values.get("subject", ["tasks"])[0]
     pair = Pair(shown_pair["manager"], shown_pair["proplet"], *nonces, subject)
     direction = TO_PROPLET if values["reader"] == ["proplet"] else TO_MANAGER
-    reader = Reader(bytes.fromhex(values["key"][0]), pair, direction)
+    key = bytes.fromhex(values["key"][0])
+    if [pair.binding(key).hex()] != values["binding"]:
+        return "another binding"
+    reader = Reader(key, pair, direction)
     for step, body in zip(map(json.loads, values["step"]), bodies, strict=True):
         result, plain = outcome(lambda: reader.open(step["topic"], body))
         if result != step["expect"] or (plain is not None and plain.hex() != step["plain"]):

@@ -86,6 +86,8 @@ def to_proplet():
     image = blob("ghcr.io/me/add:1@sha256:" + digest(b"image").hex())
     parts = attempt(3), blob("acme"), blob("add"), image, blob(b"sealed input"), trace()
     yield "start-image", variant(8, *parts), "A start whose module is in an image."
+    attested = variant(9, *parts, blob("default/key/add"))
+    yield "start-attested", attested, "A start that only a TEE may have."
 
 
 # FromProplet
@@ -105,14 +107,14 @@ def from_proplet():
     yield "heartbeat", heartbeat, "A heartbeat that names two attempts."
     yield "started", variant(2, attempt(1)), "The guest runs."
     reasons = ["busy", "outbox-full", "unopenable", "no-module", "lease-lost", "leaving"]
-    reasons += ["above-ceiling"]
+    reasons += ["above-ceiling", "no-tee", "no-key"]
     for place, reason in enumerate(reasons):
         refused = variant(3, attempt(1), variant(place), blob("in words"))
         yield f"refused-{reason}", refused, f"Refused: {reason.replace('-', ' ')}."
     kinds = ["returned", "exited", "trap", "limit", "inconclusive", "refused", "escaped", "host"]
     kinds += ["lost", "stopped"]
+    usage = b"".join(varint(n) for n in (1, 2**7, 2**14, 2**64 - 1, 65536, 2**13, 5, 2**8))
     for place, kind in enumerate(kinds):
-        usage = b"".join(varint(n) for n in (1, 2**7, 2**14, 2**64 - 1, 65536, 2**13, 5, 2**8))
         body = flag(place < 2) + blob(b"sealed output") + usage + variant(place)
         report = variant(4, attempt(1), body)
         yield f"finished-{kind}", report, f"A report of an attempt that ended so: {kind}."
@@ -123,6 +125,13 @@ def from_proplet():
         where = b"".join(varint(n) for n in (100, 300, 5, 2**40))
         body = varint(2**64 - 1) + attempt(1) + variant(place) + where + blob(b"sealed piece")
         yield f"printed-{stream}", variant(7, body), f"A piece of {stream}, after a gap."
+    yield "tee", variant(8, blob("tdx"), blob(b"{}")), "The proplet is in a TEE, with evidence."
+    report = attempt(1) + flag(True) + blob(b"sealed output") + usage + variant(0)
+    proof = blob("snp") + blob("kbs:///default/key/add") + digest(b"image") + digest(b"binding")
+    proof += blob(b"{}") + b"".join(varint(n) for n in (1, 2**7, 2**14, 2**21))
+    yield "finished-attested", variant(9, report, proof), "A report with what proves it."
+    hello = about() + seq([attempt(1)]) + varint(8)
+    yield "hello-in-tee", variant(10, hello, blob("tdx")), "A hello of a proplet in a TEE."
 
 
 # Input and Output
@@ -192,16 +201,16 @@ def wrong():
     """(vector, type, bytes, comment) of every message that does not."""
     stop = variant(2, attempt(3))
     cases = [("empty", "ToProplet", b"", "There are no bytes.")]
-    cases += [("variant-to-proplet", "ToProplet", variant(9), "There is no variant 9.")]
-    cases += [("variant-from-proplet", "FromProplet", variant(8), "There is no variant 8.")]
+    cases += [("variant-to-proplet", "ToProplet", variant(10), "There is no variant 10.")]
+    cases += [("variant-from-proplet", "FromProplet", variant(11), "There is no variant 11.")]
     cases += [("trailing", "ToProplet", stop + b"\0", "A zero byte follows the message.")]
     cases += [("cut", "ToProplet", stop[:-1], "The attempt's number is missing.")]
     short = variant(2, blob(bytes(15)), varint(1))
     cases += [("task-short", "ToProplet", short, "The task's id has 15 bytes.")]
     wide = variant(2, blob(bytes(16)), varint(2**32))
     cases += [("number-wide", "ToProplet", wide, "The attempt's number has 33 bits.")]
-    refused = variant(3, attempt(1), variant(7), blob(""))
-    cases += [("refusal", "FromProplet", refused, "There is no refusal 7.")]
+    refused = variant(3, attempt(1), variant(9), blob(""))
+    cases += [("refusal", "FromProplet", refused, "There is no refusal 9.")]
     text = variant(3, attempt(1), variant(0), blob(b"\xff"))
     cases += [("utf8", "FromProplet", text, "The text is not UTF-8.")]
     flag_2 = variant(4, attempt(1), b"\2", blob(b""), b"\0" * 5)

@@ -1,6 +1,7 @@
 //! Every vector in `testdata/vectors/wire` reads, opens or fails in the way it says.
 #![cfg(test)]
 
+mod attested;
 mod file;
 mod proxy;
 mod samples;
@@ -120,6 +121,8 @@ fn check_session(file: &File) {
     };
     let mut reader = Session::new(&key(file), pair.clone(), reader);
     let mut writer = Session::new(&key(file), pair.clone(), writer);
+    assert_eq!(text(&reader.binding()), file.field("binding"));
+    assert_eq!(writer.binding(), reader.binding());
     let steps = file.fields("step");
     assert_eq!(steps.len(), file.bodies.len());
     let mut resealed = 0;

@@ -17,6 +17,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
+use crate::attested;
 use crate::file::File;
 use crate::proxy::{from_proxy, to_proxy};
 
@@ -110,6 +111,7 @@ fn to_proplet_name(message: &ToProplet) -> String {
         ToProplet::Watch(watch) if watch.from.is_some() => "watch-from",
         ToProplet::Watch(_) => "watch-on",
         ToProplet::StartImage(_) => "start-image",
+        ToProplet::StartAttested(_) => "start-attested",
     };
     format!("to-proplet-{name}")
 }
@@ -128,6 +130,8 @@ fn from_proplet_name(message: &FromProplet) -> String {
             Refusal::LeaseLost => "refused-lease-lost",
             Refusal::Leaving => "refused-leaving",
             Refusal::AboveCeiling => "refused-above-ceiling",
+            Refusal::NoTee => "refused-no-tee",
+            Refusal::NoKey => "refused-no-key",
         },
         FromProplet::Finished(report) => match report.exit {
             ExitKind::Returned => "finished-returned",
@@ -143,6 +147,9 @@ fn from_proplet_name(message: &FromProplet) -> String {
         },
         FromProplet::Fetch(_) => "fetch",
         FromProplet::Goodbye => "goodbye",
+        FromProplet::Tee(_) => "tee",
+        FromProplet::HelloInTee(_) => "hello-in-tee",
+        FromProplet::FinishedAttested(_) => "finished-attested",
         FromProplet::Printed(printed) => match printed.stream {
             Stream::Stdout => "printed-stdout",
             Stream::Stderr => "printed-stderr",
@@ -164,7 +171,7 @@ fn module_digest() -> Digest {
     digest_of(b"module")
 }
 
-fn digest_of(label: &[u8]) -> Digest {
+pub(crate) fn digest_of(label: &[u8]) -> Digest {
     Digest(digest(&SHA256, label).as_ref().try_into().unwrap())
 }
 
@@ -198,6 +205,14 @@ fn to_proplet() -> Vec<ToProplet> {
             trace: trace(),
         })
     };
+    let image = StartImage {
+        attempt: attempt(3),
+        tenant: "acme".to_owned(),
+        app_name: "add".to_owned(),
+        image: format!("ghcr.io/me/add:1@{}", digest_of(b"image")),
+        input: ByteBuf::from(b"sealed input"),
+        trace: trace(),
+    };
     vec![
         ToProplet::Welcome(Welcome { lease_ms: 30_000 }),
         start(Some(b"sealed module")),
@@ -217,14 +232,8 @@ fn to_proplet() -> Vec<ToProplet> {
         ToProplet::NoModule(module_digest()),
         watch(Some([0, 1 << 40])),
         watch(None),
-        ToProplet::StartImage(StartImage {
-            attempt: attempt(3),
-            tenant: "acme".to_owned(),
-            app_name: "add".to_owned(),
-            image: format!("ghcr.io/me/add:1@{}", digest_of(b"image")),
-            input: ByteBuf::from(b"sealed input"),
-            trace: trace(),
-        }),
+        ToProplet::StartImage(image.clone()),
+        attested::start(image),
     ]
 }
 
@@ -242,8 +251,8 @@ fn about() -> About {
     }
 }
 
-fn finished(exit: ExitKind) -> FromProplet {
-    FromProplet::Finished(Report {
+fn report(exit: ExitKind) -> Report {
+    Report {
         attempt: attempt(1),
         success: matches!(exit, ExitKind::Returned | ExitKind::Exited),
         exit,
@@ -258,7 +267,7 @@ fn finished(exit: ExitKind) -> FromProplet {
             input_bytes: 5,
             output_bytes: 1 << 8,
         },
-    })
+    }
 }
 
 fn from_proplet() -> Vec<FromProplet> {
@@ -287,12 +296,14 @@ fn from_proplet() -> Vec<FromProplet> {
         rss_bytes: 1 << 33,
     };
     let holds = vec![attempt(1), attempt(2)];
+    let hello = Hello {
+        about: about(),
+        holds: vec![attempt(1)],
+        slots: 8,
+    };
     let mut messages = vec![
-        FromProplet::Hello(Hello {
-            about: about(),
-            holds: vec![attempt(1)],
-            slots: 8,
-        }),
+        FromProplet::Hello(hello.clone()),
+        attested::hello(hello),
         FromProplet::Heartbeat(Heartbeat {
             number: 300,
             holds,
@@ -306,6 +317,8 @@ fn from_proplet() -> Vec<FromProplet> {
         refused(Refusal::LeaseLost),
         refused(Refusal::Leaving),
         refused(Refusal::AboveCeiling),
+        refused(Refusal::NoTee),
+        refused(Refusal::NoKey),
         FromProplet::Fetch(Fetch {
             attempt: attempt(1),
             digest: module_digest(),
@@ -316,7 +329,9 @@ fn from_proplet() -> Vec<FromProplet> {
         printed(Stream::Stdout),
         printed(Stream::Stderr),
     ];
-    messages.extend(ExitKind::ALL.map(finished));
+    messages.extend(ExitKind::ALL.map(report).map(FromProplet::Finished));
+    messages.push(attested::tee());
+    messages.push(attested::finished(report(ExitKind::Returned)));
     messages
 }
 

@@ -1,0 +1,195 @@
+//! Tasks that only a trusted execution environment (TEE) may open, and proplets that are in one.
+
+use propeller_attest::binding::{AttemptBinding, SessionBinding};
+use propeller_model::task::Retry;
+use propeller_model::{Digest, ExitKind, PropletId};
+use propeller_wire::message::{AttestedReport, Proof, TeeClaim, ToProplet};
+use rusqlite::Connection;
+use serde_json::{Value, json};
+use tracing::{info, warn};
+
+use super::fleet::TeeStanding;
+use super::settle::Setback;
+use super::{Effect, Mind, Moment};
+use crate::judge::Standing;
+use crate::store::task::{task_find, task_protection_set};
+use crate::store::waiting::task_waiting_attested;
+use crate::store::{Blobs, StoreError};
+
+/// Tasks that are given up in one transaction, because nobody can run them.
+const GIVEN_UP_MAX: usize = 64;
+
+/// What is shown as the reason.
+const NOBODY: &str = "no proplet that is connected is in a TEE, which this task needs because it is \
+                      encrypted: start a proplet inside one, and see `propeller attest detect` there";
+
+impl Mind {
+    /// A proplet has shown evidence of its TEE.
+    pub(super) fn tee_claimed(&mut self, proplet: &PropletId, claim: &TeeClaim, moment: Moment) {
+        let Some(session) = self.desk.binding(proplet) else {
+            return;
+        };
+        let bound = SessionBinding {
+            proplet: proplet.as_str(),
+            session,
+        };
+        let judged = self.rules.judge.judge(
+            &claim.kind,
+            &claim.evidence,
+            &bound.report_data(),
+            moment.ms,
+        );
+        let Some(member) = self.fleet.find_mut(proplet) else {
+            return;
+        };
+        let Some(tee) = &mut member.tee else {
+            return;
+        };
+        match judged {
+            Ok(standing) if standing.tee == tee.kind => {
+                info!(target: "security", %proplet, tee = %standing.tee, checked = standing.checked, "evidence of a proplet holds");
+                tee.checked_ms = standing.checked.then_some(moment.ms);
+                tee.refused = None;
+            }
+            Ok(_) => {
+                tee.refused = Some("it is of another kind than the proplet said".to_owned());
+            }
+            Err(why) => {
+                warn!(target: "security", %proplet, why = %why, "evidence of a proplet is refused");
+                tee.refused = Some(why);
+            }
+        }
+    }
+
+    /// An attempt has ended that was made in a TEE: it counts if its proof holds.
+    pub(super) fn finished_attested(
+        &mut self,
+        db: &Connection,
+        blobs: &Blobs,
+        proplet: &PropletId,
+        attested: &AttestedReport,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        let AttestedReport { report, proof } = attested;
+        let attempt = report.attempt;
+        let task = match self.leases.holder(attempt) == Some(proplet) {
+            true => task_find(db, attempt.task)?,
+            false => None,
+        };
+        let Some(task) = task else {
+            // Nobody waits for it: as with any report.
+            return self.finished(db, blobs, proplet, report, None, moment, effects);
+        };
+        let image = task.image.as_ref().and_then(|image| image.digest());
+        match self.proven(proplet, image, attested, moment.ms) {
+            Ok((standing, json)) => {
+                task_protection_set(db, attempt.task, &standing.label())?;
+                let proof = json.to_string();
+                self.finished(db, blobs, proplet, report, Some(&proof), moment, effects)
+            }
+            Err(why) => {
+                warn!(target: "security", %proplet, task = %attempt.task, kind = %proof.kind.escape_debug(), why = %why, "the proof of an attempt is refused");
+                effects.push(Effect::Say(proplet.clone(), ToProplet::Settled(attempt)));
+                let setback = Setback {
+                    why: format!("its result is not taken: the evidence for it is refused: {why}"),
+                    exit: ExitKind::Refused,
+                    retry: Retry::MayHelp,
+                    exclude: true,
+                };
+                self.undone(db, attempt, &setback, moment, effects)
+            }
+        }
+    }
+
+    fn proven(
+        &self,
+        proplet: &PropletId,
+        image: Option<Digest>,
+        attested: &AttestedReport,
+        now_ms: i64,
+    ) -> Result<(Standing, Value), String> {
+        let AttestedReport { report, proof } = attested;
+        if image != Some(proof.image) {
+            return Err("it is about another image".to_owned());
+        }
+        let bound = AttemptBinding {
+            attempt: report.attempt,
+            image: proof.image,
+            session: proof.session,
+        };
+        let standing =
+            self.rules
+                .judge
+                .judge(&proof.kind, &proof.evidence, &bound.report_data(), now_ms)?;
+        // A session may have been renewed while the guest ran; what is bound to one that is not in
+        // force is told, and not taken for more.
+        let in_session = self.desk.binding(proplet) == Some(proof.session);
+        Ok((standing, shown(proof, standing, in_session)))
+    }
+
+    /// Gives up tasks that wait for a TEE while nobody who may have them is in one.
+    ///
+    /// Whoever was connected before a restart may come back: for a lease, that is waited for.
+    pub(super) fn give_up_without_tee(
+        &mut self,
+        db: &Connection,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        let (now, term) = (moment.now, self.rules.lease);
+        let starting = now.saturating_duration_since(self.begun) < term;
+        let expected = starting && self.fleet.is_missing_some(now, term);
+        if expected || !self.fleet.has_sealed(now, term) {
+            return Ok(());
+        }
+        let anybody = self.fleet.has_tee();
+        for (id, pinned) in task_waiting_attested(db, GIVEN_UP_MAX)? {
+            let hopeless = match &pinned {
+                None => !anybody,
+                // Who is away may come back, and in a TEE.
+                Some(proplet) => self.fleet.find(proplet).is_some_and(|member| {
+                    member.tee.is_none() && member.link.is_some() && member.is_alive(now, term)
+                }),
+            };
+            if hopeless {
+                self.abandon_because(db, id, NOBODY, moment, effects)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is kept of a proof, and shown.
+fn shown(proof: &Proof, standing: Standing, in_session: bool) -> Value {
+    let steps = proof.steps;
+    json!({
+        "tee": standing.tee.name(),
+        "checked": standing.checked,
+        "key": proof.key,
+        "image": proof.image.to_string(),
+        "session": data_encoding::HEXLOWER.encode(&proof.session),
+        "session_in_force": in_session,
+        "evidence_digest": propeller_oci::sha256(&proof.evidence).to_string(),
+        // It was parsed a moment ago.
+        "evidence": serde_json::from_slice::<Value>(&proof.evidence).unwrap_or_default(),
+        "steps": {
+            "evidence_us": steps.evidence_us,
+            "token_us": steps.token_us,
+            "key_us": steps.key_us,
+            "image_us": steps.image_us,
+        },
+    })
+}
+
+impl TeeStanding {
+    /// What people are told about a proplet.
+    pub fn label(&self) -> String {
+        let kind = self.kind.label();
+        match (&self.refused, self.checked_ms) {
+            (Some(_), _) => format!("{kind}: evidence refused"),
+            (None, Some(_)) => kind.to_owned(),
+            (None, None) => format!("{kind}: not checked"),
+        }
+    }
+}
