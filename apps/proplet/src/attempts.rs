@@ -1,14 +1,18 @@
 //! The attempts of a proplet: begun, ended, stopped.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use propeller_model::{AttemptId, Digest};
-use propeller_wire::message::{FromProplet, Module, Refusal, Refused, Start, StartImage};
+use propeller_wire::message::{
+    AttestedReport, FromProplet, Module, Refusal, Refused, Start, StartAttested, StartImage,
+};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tracing::{error, info, warn};
 
+use crate::attested::{Attesting, Opened};
 use crate::delivered::{self, Delivered};
 use crate::watch::Slot;
 use crate::work::{Worked, work};
@@ -88,6 +92,43 @@ impl Worker {
         });
     }
 
+    /// Has the module of an encrypted image opened, and runs the attempt.
+    pub(crate) fn begin_attested(
+        &mut self,
+        start: StartAttested,
+        attesting: Arc<Attesting>,
+        session: [u8; 32],
+    ) {
+        let (attempt, tenant) = (start.start.attempt, start.start.tenant.clone());
+        let (mut bench, received) = (self.bench.clone(), Instant::now());
+        self.spawn(attempt, tenant, None, None, move |slot| async move {
+            let Opened {
+                module,
+                runtime,
+                proof,
+            } = match attesting.open(&start, session).await {
+                Ok(opened) => opened,
+                Err((reason, text)) => {
+                    warn!(target: "security", id = %attempt.task, error = %text, "an encrypted module was not opened");
+                    return Worked::Refused(Refused {
+                        attempt,
+                        reason,
+                        text,
+                    });
+                }
+            };
+            bench.runtime = runtime;
+            let start = opened(start.start, module.digest);
+            let module = Delivered::Open(module.wasm);
+            match work(bench, start, module, received, slot).await {
+                Worked::Report(report) => {
+                    Worked::Attested(Box::new(AttestedReport { report, proof }))
+                }
+                other => other,
+            }
+        });
+    }
+
     fn spawn<W: Future<Output = Worked> + Send + 'static>(
         &mut self,
         attempt: AttemptId,
@@ -142,7 +183,12 @@ impl Worker {
         };
         match worked {
             Worked::Report(report) => {
-                self.outbox.put(report, Instant::now());
+                self.outbox.put(report, None, Instant::now());
+                self.report();
+            }
+            Worked::Attested(attested) => {
+                let AttestedReport { report, proof } = *attested;
+                self.outbox.put(report, Some(proof), Instant::now());
                 self.report();
             }
             Worked::Refused(refused) => {

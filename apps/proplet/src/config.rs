@@ -1,5 +1,7 @@
 //! The proplet's settings.
 
+#[cfg(feature = "tee")]
+pub mod attested;
 mod keys;
 mod sandbox;
 mod words;
@@ -63,8 +65,15 @@ pub struct Config {
     pub isolation: Isolation,
     /// What runs them, if it is not the engine.
     pub external: Option<External>,
+    /// Where guests run whose module only a TEE may open.
+    pub attested_isolation: Option<Isolation>,
     /// Where images come from.
     pub images: ImagesConfig,
+    /// Where their blobs are kept, if not in the data directory.
+    pub layer_store: Option<PathBuf>,
+    /// What to do for work that only a TEE may open.
+    #[cfg(feature = "tee")]
+    pub attested: attested::AttestedConfig,
     /// What its operator says about it.
     pub about: Words,
 }
@@ -95,6 +104,8 @@ impl Config {
             s.invalid("max_output", "1 to 1MiB".to_owned());
         }
         let engine = s.parse("engine", str::parse).unwrap_or(BUILT_IN[0]);
+        let (isolation, attested_isolation) = sandbox::isolation(s, engine);
+        let external = external(s);
         let config = Self {
             log_level: s.text("log_level").unwrap_or("info").to_owned(),
             id,
@@ -119,8 +130,9 @@ impl Config {
             policy: policy(s),
             engine,
             sandbox: sandbox::read(s),
-            isolation: sandbox::isolation(s, engine),
-            external: external(s),
+            isolation,
+            attested_isolation: attested_isolation.filter(|_| external.is_none()),
+            external,
             images: ImagesConfig {
                 settings: propeller_settings::images(s),
                 keys: propeller_settings::image_keys(s, "image_keys").into(),
@@ -130,6 +142,9 @@ impl Config {
                 from: s.parse("pull_from", str::parse).unwrap_or(PullFrom::Auto),
                 disk_bytes_max: s.bytes("image_cache"),
             },
+            layer_store: s.path("layer_store_path"),
+            #[cfg(feature = "tee")]
+            attested: attested::read(s),
             about: words::read(s),
         };
         settings.finish(config)

@@ -14,9 +14,12 @@ use propeller_oci::registry::{Kind, SILENTLY};
 use propeller_oci::signatures::SignatureError;
 use propeller_oci::{Reference, Registry, RegistryError, Source, chain, sha256, signatures};
 use propeller_settings::Images as Settings;
+#[cfg(feature = "tee")]
+use propeller_wire::message::Refusal;
 use tokio::sync::{OnceCell, Semaphore, mpsc, watch};
 use tracing::{info, warn};
 
+use crate::attested::{NotReleased, Release};
 use crate::cache::{Modules, OpenModule};
 use crate::courier::{Order, Via};
 use crate::shelved::Shelved;
@@ -28,6 +31,8 @@ const PATIENCE: Duration = Duration::from_secs(900);
 /// How much larger than a module the layers around it may be.
 const LAYERS_PER_MODULE: u64 = 4;
 const ENTRIES_MAX: usize = 100_000;
+const NOT_ENCRYPTED: &str =
+    "the task says that it is encrypted, and the layer with its module is not: it is not run";
 
 /// Where images come from.
 #[derive(Clone, Debug)]
@@ -71,17 +76,52 @@ impl std::str::FromStr for PullFrom {
 }
 
 /// Why there is no module.
-struct NoModule {
-    text: String,
+#[derive(Debug)]
+pub(crate) struct NoModule {
+    pub(crate) text: String,
     /// Whether that is for reasons of the proxy's own.
     by_proxy: bool,
+    /// Whether that is for its key, for good.
+    by_key: bool,
+}
+
+impl NoModule {
+    /// What the manager is told.
+    #[cfg(feature = "tee")]
+    pub(crate) fn refusal(&self) -> Refusal {
+        match self.by_key {
+            true => Refusal::NoKey,
+            false => Refusal::NoModule,
+        }
+    }
+
+    fn for_good(text: String) -> Self {
+        Self {
+            text,
+            by_proxy: false,
+            by_key: true,
+        }
+    }
+}
+
+impl From<NotReleased> for NoModule {
+    fn from(NotReleased { text, may_pass }: NotReleased) -> Self {
+        Self {
+            text,
+            by_proxy: false,
+            by_key: !may_pass,
+        }
+    }
 }
 
 impl From<ImageError> for NoModule {
     fn from(error: ImageError) -> Self {
         let by_proxy = matches!(&error, ImageError::Registry(cause) if cause.kind() == Kind::Here);
-        let text = chain(&error);
-        Self { text, by_proxy }
+        Self {
+            text: chain(&error),
+            by_proxy,
+            by_key: matches!(&error, ImageError::Decrypt { .. }),
+        }
     }
 }
 
@@ -89,8 +129,11 @@ impl From<SignatureError> for NoModule {
     fn from(error: SignatureError) -> Self {
         let by_proxy =
             matches!(&error, SignatureError::Registry(cause) if cause.kind() == Kind::Here);
-        let text = format!("{} (PROPLET_REQUIRE_SIGNATURE)", chain(&error));
-        Self { text, by_proxy }
+        Self {
+            text: format!("{} (PROPLET_REQUIRE_SIGNATURE)", chain(&error)),
+            by_proxy,
+            by_key: false,
+        }
     }
 }
 
@@ -106,6 +149,14 @@ pub struct Images {
     config: ImagesConfig,
     pulls: Semaphore,
     known: Mutex<Known>,
+}
+
+/// Whose keys open an image.
+enum Opener<'a, 'b> {
+    /// Those that the operator gave to this proplet.
+    Own,
+    /// Those that a key broker releases for it.
+    Released(&'a mut Release<'b>),
 }
 
 /// What is here, and what is on its way.
@@ -169,12 +220,40 @@ impl Images {
         Ok(module)
     }
 
+    /// The module of an encrypted image, whose key is released for it. It is not kept, and shared
+    /// with nobody.
+    #[cfg(feature = "tee")]
+    pub(crate) async fn encrypted(
+        &self,
+        reference: &Reference,
+        release: &mut Release<'_>,
+    ) -> Result<OpenModule, NoModule> {
+        let mut opener = Opener::Released(release);
+        let pulled = tokio::time::timeout(PATIENCE, self.pull_as(reference, &mut opener)).await;
+        pulled.unwrap_or_else(|_| {
+            Err(NoModule {
+                text: format!("network: it is not here after {PATIENCE:?}"),
+                by_proxy: false,
+                by_key: false,
+            })
+        })
+    }
+
     async fn pull(&self, reference: &Reference) -> Result<OpenModule, String> {
-        let _place = self
-            .pulls
-            .acquire()
-            .await
-            .map_err(|error| error.to_string())?;
+        let pulled = self.pull_as(reference, &mut Opener::Own).await;
+        pulled.map_err(|why| why.text)
+    }
+
+    async fn pull_as(
+        &self,
+        reference: &Reference,
+        opener: &mut Opener<'_, '_>,
+    ) -> Result<OpenModule, NoModule> {
+        let _place = self.pulls.acquire().await.map_err(|error| NoModule {
+            text: error.to_string(),
+            by_proxy: false,
+            by_key: false,
+        })?;
         let by_proxy = match self.config.from {
             PullFrom::Auto => *self.there.borrow(),
             PullFrom::Registry => false,
@@ -184,15 +263,13 @@ impl Images {
             true => &self.via,
             false => &self.registry,
         };
-        let pulled = self.pull_shelved(source, reference).await;
-        let pulled = match pulled {
+        match self.pull_shelved(source, reference, opener).await {
             Err(why) if why.by_proxy && self.config.from == PullFrom::Auto => {
                 warn!(image = %reference, error = %why.text, "asking the registry itself");
-                self.pull_shelved(&self.registry, reference).await
+                self.pull_shelved(&self.registry, reference, opener).await
             }
             other => other,
-        };
-        pulled.map_err(|why| why.text)
+        }
     }
 
     /// From the disk what is there, and the rest from `source`.
@@ -200,12 +277,13 @@ impl Images {
         &self,
         source: &dyn Source,
         reference: &Reference,
+        opener: &mut Opener<'_, '_>,
     ) -> Result<OpenModule, NoModule> {
         match &self.blobs {
-            None => self.pull_from(source, reference).await,
+            None => self.pull_from(source, reference, opener).await,
             Some(blobs) => {
                 let shelved = Shelved { source, blobs };
-                self.pull_from(&shelved, reference).await
+                self.pull_from(&shelved, reference, opener).await
             }
         }
     }
@@ -214,22 +292,40 @@ impl Images {
         &self,
         source: &dyn Source,
         reference: &Reference,
+        opener: &mut Opener<'_, '_>,
     ) -> Result<OpenModule, NoModule> {
         let resolved = resolve(source, reference).await?;
         let trusted = &self.config.settings.trusted;
         let admitted = signatures::admit(source, resolved, trusted).await?;
+        let keys = match opener {
+            Opener::Own => Arc::clone(&self.config.keys).into(),
+            Opener::Released(release) => {
+                let manifest = admitted.resolved().manifest();
+                if !manifest.is_encrypted() {
+                    return Err(NoModule::for_good(NOT_ENCRYPTED.to_owned()));
+                }
+                release.keys(manifest).await?
+            }
+        };
         let module_bytes_max = self.config.module_bytes_max;
         let options = PullOptions {
             layers_at_once: self.config.layers_at_once,
             module_bytes_max,
             unpacked_bytes_max: module_bytes_max.saturating_mul(LAYERS_PER_MODULE),
             entries_max: ENTRIES_MAX,
-            keys: Arc::clone(&self.config.keys),
+            keys,
         };
         let mut pulled = pull(source, &admitted, &options, SILENTLY).await?;
         info!(image = %reference, encrypted = pulled.encrypted, "pulled image");
+        if matches!(opener, Opener::Released(_)) && !pulled.encrypted {
+            return Err(NoModule::for_good(NOT_ENCRYPTED.to_owned()));
+        }
         Ok(OpenModule {
-            wasm: Bytes::from(std::mem::take(&mut *pulled.module)),
+            wasm: match pulled.encrypted {
+                // Cleared when the last who has it lets go.
+                true => Bytes::from_owner(pulled.module),
+                false => Bytes::from(std::mem::take(&mut *pulled.module)),
+            },
             digest: pulled.digest,
         })
     }

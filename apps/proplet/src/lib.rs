@@ -9,6 +9,11 @@
 //! - [`Proplet`] – all of it, running
 
 mod attempts;
+#[cfg(feature = "tee")]
+mod attested;
+#[cfg(not(feature = "tee"))]
+#[path = "attested_off.rs"]
+mod attested;
 mod cache;
 pub mod config;
 pub mod courier;

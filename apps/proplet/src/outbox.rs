@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use propeller_envelope::{Context, Keyring, open, seal};
 use propeller_model::{AttemptId, PropletId};
-use propeller_wire::message::{FromProplet, Report, decode, encode};
+use propeller_wire::message::{AttestedReport, FromProplet, Proof, Report, decode, encode};
 use tracing::warn;
 
 /// Reports that may wait. A week offline at one a minute.
@@ -23,6 +23,10 @@ const SPILL_AFTER: Duration = Duration::from_secs(5);
 const RESEND_AFTER: Duration = Duration::from_secs(2);
 /// Reports sent again at a time, so that a long queue does not flood the broker.
 const RESEND_MAX: usize = 64;
+
+/// How files end that have a report in them, and those that have its proof as well.
+const REPORT: &str = "report";
+const ATTESTED: &str = "attested";
 
 /// Why an outbox cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +50,8 @@ pub struct Outbox {
 #[derive(Debug)]
 struct Entry {
     report: Report,
+    /// What proves where it was made, of an attempt in a TEE.
+    proof: Option<Proof>,
     since: Instant,
     sent: Option<Instant>,
     on_disk: bool,
@@ -104,23 +110,24 @@ impl Outbox {
     }
 
     /// Keeps a report until it is acknowledged.
-    pub fn put(&mut self, report: Report, now: Instant) {
-        self.bytes += report.output.len();
+    pub fn put(&mut self, report: Report, proof: Option<Proof>, now: Instant) {
         let entry = Entry {
             since: now,
             sent: None,
             on_disk: false,
             report,
+            proof,
         };
+        self.bytes += entry.bytes();
         self.entries.insert(entry.report.attempt, entry);
     }
 
     /// The manager has it, or does not want it.
     pub fn acknowledge(&mut self, attempt: AttemptId) {
         if let Some(entry) = self.entries.remove(&attempt) {
-            self.bytes -= entry.report.output.len();
+            self.bytes -= entry.bytes();
             if entry.on_disk {
-                remove(&self.path(attempt));
+                remove(&self.path(attempt, entry.kind()));
             }
         }
     }
@@ -144,7 +151,7 @@ impl Outbox {
             .take(RESEND_MAX)
             .map(|entry| {
                 entry.sent = Some(now);
-                FromProplet::Finished(entry.report.clone())
+                entry.message()
             })
             .collect()
     }
@@ -184,9 +191,15 @@ impl Outbox {
             owner: self.owner.as_str(),
             name: &name,
         };
-        let sealed =
-            seal(&self.keys, &context, &encode(&entry.report)).map_err(io::Error::other)?;
-        let path = self.path(attempt);
+        let plain = match &entry.proof {
+            None => encode(&entry.report),
+            Some(proof) => encode(&AttestedReport {
+                report: entry.report.clone(),
+                proof: proof.clone(),
+            }),
+        };
+        let sealed = seal(&self.keys, &context, &plain).map_err(io::Error::other)?;
+        let path = self.path(attempt, entry.kind());
         let aside = path.with_extension("part");
         private_file(&aside)
             .and_then(|mut file| file.write_all(&sealed).and_then(|()| file.sync_all()))
@@ -197,10 +210,8 @@ impl Outbox {
     /// Takes up one file. What does not open is left alone: it may be for a key that comes back.
     fn take_up(&mut self, path: &Path, now: Instant) {
         let stem = path.file_stem().and_then(|stem| stem.to_str());
-        let is_report = path
-            .extension()
-            .is_some_and(|extension| extension == "report");
-        let (Some(stem), true) = (stem, is_report) else {
+        let kind = path.extension().and_then(|kind| kind.to_str());
+        let (Some(stem), Some(kind @ (REPORT | ATTESTED))) = (stem, kind) else {
             return;
         };
         let context = Context::Record {
@@ -210,23 +221,55 @@ impl Outbox {
         let report = std::fs::read(path)
             .ok()
             .and_then(|sealed| open(&self.keys, &context, &sealed).ok())
-            .and_then(|plain| decode::<Report>(&plain).ok());
-        let Some(report) = report else {
+            .and_then(|plain| match kind {
+                ATTESTED => {
+                    let AttestedReport { report, proof } = decode(&plain).ok()?;
+                    Some((report, Some(proof)))
+                }
+                _ => Some((decode::<Report>(&plain).ok()?, None)),
+            });
+        let Some((report, proof)) = report else {
             warn!(file = %path.display(), "a report in the outbox does not open");
             return;
         };
-        self.bytes += report.output.len();
         let entry = Entry {
             since: now,
             sent: None,
             on_disk: true,
             report,
+            proof,
         };
+        self.bytes += entry.bytes();
         self.entries.insert(entry.report.attempt, entry);
     }
 
-    fn path(&self, attempt: AttemptId) -> PathBuf {
-        self.folder.join(name(attempt)).with_extension("report")
+    fn path(&self, attempt: AttemptId, kind: &str) -> PathBuf {
+        self.folder.join(name(attempt)).with_extension(kind)
+    }
+}
+
+impl Entry {
+    fn bytes(&self) -> usize {
+        let proof = self.proof.as_ref().map_or(0, |proof| proof.evidence.len());
+        self.report.output.len() + proof
+    }
+
+    fn kind(&self) -> &'static str {
+        match self.proof {
+            None => REPORT,
+            Some(_) => ATTESTED,
+        }
+    }
+
+    fn message(&self) -> FromProplet {
+        let report = self.report.clone();
+        match &self.proof {
+            None => FromProplet::Finished(report),
+            Some(proof) => FromProplet::FinishedAttested(Box::new(AttestedReport {
+                report,
+                proof: proof.clone(),
+            })),
+        }
     }
 }
 
@@ -294,7 +337,7 @@ mod tests {
         let keys = Keyring::new(WorkloadKey::generate().unwrap());
         let now = Instant::now();
         let mut before = outbox(folder.path(), &keys);
-        before.put(report(1), now);
+        before.put(report(1), None, now);
         before.spill(now, true);
         drop(before);
         let files: Vec<PathBuf> = std::fs::read_dir(folder.path())
@@ -316,7 +359,7 @@ mod tests {
         let keys = Keyring::new(WorkloadKey::generate().unwrap());
         let now = Instant::now();
         let mut outbox = outbox(folder.path(), &keys);
-        outbox.put(report(1), now);
+        outbox.put(report(1), None, now);
         assert_eq!(outbox.due(now).len(), 1);
         assert_eq!(outbox.due(now).len(), 0);
         outbox.forget_sent();
@@ -330,7 +373,7 @@ mod tests {
         let keys = Keyring::new(WorkloadKey::generate().unwrap());
         let now = Instant::now();
         let mut first = outbox(folder.path(), &keys);
-        first.put(report(1), now);
+        first.put(report(1), None, now);
         first.spill(now, true);
         let other = Outbox::open(folder.path(), "q".parse().unwrap(), keys, now).unwrap();
         assert_eq!(other.attempts().count(), 0);

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use propeller_wire::Channel;
-use propeller_wire::message::{FromProplet, Hello};
+use propeller_wire::message::{FromProplet, Hello, HelloInTee, TeeClaim};
 use tracing::error;
 
 use crate::worker::Worker;
@@ -38,18 +38,47 @@ impl Worker {
         self.announce_pause = (self.announce_pause * 2).min(self.heartbeat);
     }
 
-    /// The session is confirmed: no more announcements until it fails.
+    /// The session is confirmed: no more announcements until it fails. Whoever is in a TEE shows
+    /// evidence of it, which takes hardware a while.
     pub(crate) fn connected(&mut self) {
         self.announce_at = None;
         self.announce_pause = ANNOUNCE_MIN;
+        let Some((attesting, session)) = self.bench.attesting.clone().zip(self.caller.binding())
+        else {
+            return;
+        };
+        let proplet = self.bench.proplet.clone();
+        self.proving.abort_all();
+        self.proving.spawn(async move {
+            let claim = attesting.claim(proplet.as_str(), session).await;
+            (session, claim)
+        });
+    }
+
+    /// Shows evidence, if it is of the session that is still in force.
+    pub(crate) fn proven(&mut self, session: [u8; 32], claim: Result<TeeClaim, String>) {
+        match claim {
+            Ok(claim) if self.caller.binding() == Some(session) => {
+                self.say(&FromProplet::Tee(claim));
+            }
+            Ok(_) => {}
+            Err(why) => error!(target: "security", "cannot show that this is a TEE: {why}"),
+        }
     }
 
     pub(crate) fn hello(&mut self) {
-        let hello = FromProplet::Hello(Hello {
+        let hello = Hello {
             about: self.about.clone(),
             holds: self.holds(),
             slots: self.slots,
-        });
+        };
+        let hello = match &self.bench.attesting {
+            None => FromProplet::Hello(hello),
+            Some(attesting) => FromProplet::HelloInTee(Box::new(HelloInTee {
+                hello,
+                kind: attesting.kind().to_owned(),
+            })),
+        };
         if let Some((channel, frame)) = self.caller.seal_hello(&hello) {
             self.send(channel, frame);
         }

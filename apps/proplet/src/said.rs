@@ -4,9 +4,12 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use propeller_model::{AttemptId, Lease, Trace};
-use propeller_wire::message::{Fetch, FromProplet, Refusal, Start, StartImage, ToProplet, Welcome};
+use propeller_wire::message::{
+    Fetch, FromProplet, Refusal, Start, StartAttested, StartImage, ToProplet, Welcome,
+};
 use tracing::{debug, info};
 
+use crate::attested::OUTSIDE;
 use crate::courier::{Courier, Order};
 use crate::fetch::Progress;
 use crate::worker::Worker;
@@ -17,6 +20,7 @@ impl Worker {
             ToProplet::Welcome(welcome) => self.welcome(welcome),
             ToProplet::Start(start) => self.start(start),
             ToProplet::StartImage(start) => self.start_image(start),
+            ToProplet::StartAttested(start) => self.start_attested(*start),
             ToProplet::Stop(attempt) => self.stop(attempt),
             ToProplet::Beat(beat) => {
                 self.beat_answered = self.beat_answered.max(beat.number);
@@ -85,6 +89,24 @@ impl Worker {
     fn start_image(&mut self, start: StartImage) {
         if self.takes(start.attempt, &start.app_name, &start.trace) {
             self.begin_image(start);
+        }
+    }
+
+    fn start_attested(&mut self, start: StartAttested) {
+        let StartImage {
+            attempt,
+            app_name,
+            trace,
+            ..
+        } = &start.start;
+        let attempt = *attempt;
+        if !self.takes(attempt, app_name, trace) {
+            return;
+        }
+        match (self.bench.attesting.clone(), self.caller.binding()) {
+            (Some(attesting), Some(session)) => self.begin_attested(start, attesting, session),
+            // Before anything is fetched.
+            _ => self.refuse(attempt, Refusal::NoTee, OUTSIDE),
         }
     }
 

@@ -15,6 +15,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::info;
 
+use crate::attested::Attesting;
 use crate::config::Config;
 use crate::courier::Courier;
 use crate::images::Images;
@@ -64,6 +65,18 @@ pub enum StartError {
     /// What images are fetched with.
     #[error("cannot set up the connection to registries")]
     Registry(#[from] propeller_oci::RegistryError),
+    /// There has to be a TEE, and there is none.
+    #[cfg(feature = "tee")]
+    #[error("PROPLET_TEE_ENABLED is true, and this is no trusted execution environment:\n{0}")]
+    NoTee(String),
+    /// Evidence of the TEE cannot be made.
+    #[cfg(feature = "tee")]
+    #[error("this proplet cannot attest")]
+    Attest(#[from] propeller_attest::AttestError),
+    /// The client of key brokers.
+    #[cfg(feature = "tee")]
+    #[error("key brokers cannot be asked")]
+    Kbs(#[from] propeller_attest::rcar::KbsError),
     /// The outbox.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
@@ -196,6 +209,8 @@ fn sealed(
     let (there, is_there) = watch::channel(false);
     let blobs = blobs(config, &id, ring.clone())?;
     let images = Images::new(config.images.clone(), order, is_there, blobs.clone())?;
+    let images = Arc::new(images);
+    let attesting = Attesting::start(config, &images)?.map(Arc::new);
     let parts = Parts {
         courier: Courier::new(id.clone(), ring.clone(), there),
         orders,
@@ -206,7 +221,8 @@ fn sealed(
             ceilings: config.ceilings,
             policy: Arc::clone(&config.policy),
             daemons: Arc::new(Semaphore::new(config.ceilings.daemons as usize)),
-            images: Arc::new(images),
+            images,
+            attesting,
         },
         keys,
         about: about(config),
@@ -225,7 +241,10 @@ fn blobs(config: &Config, id: &PropletId, keys: Keyring) -> Result<Option<Arc<Bl
         return Ok(None);
     }
     let options = propeller_blobs::Options {
-        folder: config.data_dir.join("images"),
+        folder: match &config.layer_store {
+            Some(folder) => folder.clone(),
+            None => config.data_dir.join("images"),
+        },
         owner: format!("proplet {id}"),
         bytes_max,
         piece_len: PIECE_LEN,

@@ -9,11 +9,14 @@ use propeller_model::{ExitKind, PropletId, Stream};
 use propeller_sandbox::{
     Capabilities, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status, Transcript,
 };
-use propeller_wire::message::{Input, Output, Refusal, Refused, Report, Start, Usage, encode};
+use propeller_wire::message::{
+    AttestedReport, Input, Output, Refusal, Refused, Report, Start, Usage, encode,
+};
 use serde_bytes::ByteBuf;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{error, info};
 
+use crate::attested::Attesting;
 use crate::delivered::Delivered;
 use crate::images::Images;
 use crate::limits::{Ceilings, Excess};
@@ -40,6 +43,8 @@ pub struct Bench {
     pub daemons: Arc<Semaphore>,
     /// Where images come from.
     pub images: Arc<Images>,
+    /// What is done for work that only a TEE may open, if this is one.
+    pub(crate) attesting: Option<Arc<Attesting>>,
 }
 
 /// How an attempt ended.
@@ -47,6 +52,8 @@ pub struct Bench {
 pub enum Worked {
     /// The guest ran, or could not be run: either way the task is settled.
     Report(Report),
+    /// The same, in a TEE, with what proves it.
+    Attested(Box<AttestedReport>),
     /// The attempt was not made.
     Refused(Refused),
 }

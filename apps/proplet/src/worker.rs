@@ -17,7 +17,7 @@ use propeller_blobs::Blobs;
 use propeller_envelope::Keyring;
 use propeller_model::{AttemptId, Lease};
 use propeller_wire::link::{Incoming, Link, Outgoing};
-use propeller_wire::message::{About, FromProplet, Heartbeat, Refusal, Refused};
+use propeller_wire::message::{About, FromProplet, Heartbeat, Refusal, Refused, TeeClaim};
 use propeller_wire::{Caller, Channel, Heard};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     pub(crate) watches: Watches,
     pub(crate) courier: Courier,
     orders: mpsc::Receiver<Order>,
+    /// Evidence for sessions, in the making.
+    pub(crate) proving: JoinSet<([u8; 32], Result<TeeClaim, String>)>,
     /// What is on disk of images, which is sealed with the same keys.
     blobs: Option<Arc<Blobs>>,
     pub(crate) lease: Duration,
@@ -128,6 +130,7 @@ impl Worker {
             watches: Watches::default(),
             courier,
             orders,
+            proving: JoinSet::new(),
             blobs,
             lease: heartbeat * 3,
             lifeline: None,
@@ -167,6 +170,12 @@ impl Worker {
                     }
                 }
                 Some(order) = self.orders.recv() => self.order(order),
+                Some(proven) = self.proving.join_next() => {
+                    // One that was given up says nothing.
+                    if let Ok((session, claim)) = proven {
+                        self.proven(session, claim);
+                    }
+                }
                 Ok(()) = self.keys.changed() => self.rekey(),
                 _ = tick.tick() => self.tick(),
                 _ = tell.tick(), if !self.watches.is_empty() => self.tell_printed(),

@@ -43,8 +43,9 @@ fn allocator(settings: &mut Settings) -> Allocator {
     }
 }
 
-/// Where guests run, and what their code checks there.
-pub(super) fn isolation(settings: &mut Settings, engine: Engine) -> Isolation {
+/// Where guests run, and what their code checks there; the same for guests whose module only a TEE
+/// may open, `None` if they run nowhere.
+pub(super) fn isolation(settings: &mut Settings, engine: Engine) -> (Isolation, Option<Isolation>) {
     let pool = settings.number("isolation_pool", 1, 256);
     let allow_missing = settings.parse("isolation_allow_missing", str::parse::<AllowMissing>);
     let metering = metering(settings);
@@ -56,23 +57,30 @@ pub(super) fn isolation(settings: &mut Settings, engine: Engine) -> Isolation {
         }
         Isolation::InProcess
     };
-    match settings.text("isolation") {
+    let process = Isolation::Process {
+        pool: usize::try_from(pool).unwrap_or(1),
+        allow_missing: allow_missing.unwrap_or_default(),
+        metering,
+    };
+    let isolation = match settings.text("isolation") {
+        Some("auto") | None => {
+            let attested = (engine == Engine::Wasmtime).then_some(process);
+            return (in_process(settings), attested);
+        }
         Some("process") if engine == Engine::Interpreter => {
             let why = "`process` needs the engine wasmtime; with the engine interpreter, write `in-process`";
             settings.invalid("isolation", why.to_owned());
             Isolation::InProcess
         }
-        Some("process") => Isolation::Process {
-            pool: usize::try_from(pool).unwrap_or(1),
-            allow_missing: allow_missing.unwrap_or_default(),
-            metering,
-        },
-        Some("in-process") | None => in_process(settings),
+        Some("process") => process,
+        Some("in-process") => in_process(settings),
         Some(_) => {
-            settings.invalid("isolation", "write `in-process` or `process`".to_owned());
+            let why = "write `auto`, `in-process` or `process`";
+            settings.invalid("isolation", why.to_owned());
             Isolation::InProcess
         }
-    }
+    };
+    (isolation, Some(isolation))
 }
 
 fn metering(settings: &mut Settings) -> Metering {

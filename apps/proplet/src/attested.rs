@@ -1,0 +1,188 @@
+//! Work that only a trusted execution environment (TEE) may open: what this one is, who releases
+//! keys to it, and what proves that an attempt was made in it.
+//!
+//! ```text
+//!  StartAttested ─▶ manifest ─▶ which key ─▶ key broker (attest, token, key) ─▶ layers ─▶ module
+//!                                                                                └─▶ evidence for the report
+//! ```
+//!
+//! Nothing that was opened is kept, neither the module nor its compiled code, for longer than the
+//! attempts that run it.
+
+mod release;
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use propeller_attest::binding::{AttemptBinding, SessionBinding};
+use propeller_attest::detect::{Host, detect};
+use propeller_attest::rcar::{Kbs, KbsError, KbsUri, Prover};
+use propeller_attest::{Attester, Tee};
+use propeller_oci::Reference;
+use propeller_sandbox::Runtime;
+use propeller_wire::message::{Proof, Refusal, StartAttested, TeeClaim};
+use serde_bytes::ByteBuf;
+use tracing::{info, warn};
+
+use crate::cache::OpenModule;
+use crate::config::Config;
+use crate::images::Images;
+use crate::isolation;
+use crate::service::StartError;
+
+pub(crate) use release::{NotReleased, Release};
+use release::{Released, micros};
+
+/// What is said where the work cannot be done. The first words are those that operators search for.
+pub(crate) const OUTSIDE: &str = "Encrypted workloads require TEE support, and this proplet is in \
+                                  no TEE: `propeller attest detect` says why (PROPLET_TEE_ENABLED)";
+
+/// What this proplet does for work that only a TEE may open.
+#[derive(Debug)]
+pub(crate) struct Attesting {
+    attester: Arc<Attester>,
+    /// The first is the one that nobody has to name.
+    brokers: Vec<Kbs>,
+    default_key: Option<KbsUri>,
+    images: Arc<Images>,
+    /// What runs guests of this kind; in words, why nothing does.
+    runtime: Result<Arc<dyn Runtime>, String>,
+}
+
+/// A module that was opened, and what proves where.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) module: OpenModule,
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) proof: Proof,
+}
+
+/// Why there is none.
+pub(crate) type NotOpened = (Refusal, String);
+
+impl Attesting {
+    /// What `config` and the machine come to; `None` where there is no TEE, or none is to be used.
+    ///
+    /// # Errors
+    /// If a TEE has to be there and is not, and if it cannot be used.
+    pub(crate) fn start(config: &Config, images: &Arc<Images>) -> Result<Option<Self>, StartError> {
+        let asked = &config.attested;
+        let attester = match (asked.enabled, asked.attester) {
+            (Some(false), _) => None,
+            (_, Some(tee)) => Some(Attester::asked_for(tee)?),
+            (enabled, None) => found(enabled)?,
+        };
+        let Some(attester) = attester else {
+            return Ok(None);
+        };
+        match attester.tee() {
+            Tee::Sample => {
+                warn!(target: "security", "sample evidence proves nothing, and is for tests (PROPLET_ATTESTER)");
+            }
+            tee => info!(target: "security", %tee, "this proplet is in a TEE"),
+        }
+        let attester = Arc::new(attester);
+        let broker = |options: &_| Kbs::new(Clone::clone(options), Prover::Own(attester.clone()));
+        Ok(Some(Self {
+            brokers: asked.brokers.iter().map(broker).collect::<Result<_, _>>()?,
+            default_key: asked.default_key.clone(),
+            images: Arc::clone(images),
+            runtime: isolation::attested(config)?,
+            attester,
+        }))
+    }
+
+    /// Kind of the TEE, as managers and brokers know it.
+    pub(crate) fn kind(&self) -> &'static str {
+        self.attester.tee().name()
+    }
+
+    /// Evidence of this proplet for a session; in words, why there is none.
+    pub(crate) async fn claim(&self, proplet: &str, session: [u8; 32]) -> Result<TeeClaim, String> {
+        let bound = SessionBinding { proplet, session };
+        Ok(TeeClaim {
+            kind: self.kind().to_owned(),
+            evidence: self.evidence(bound.report_data()).await?,
+        })
+    }
+
+    /// Opens the module of an attempt that was given in the session with this binding.
+    pub(crate) async fn open(
+        &self,
+        start: &StartAttested,
+        session: [u8; 32],
+    ) -> Result<Opened, NotOpened> {
+        let runtime = self.runtime.clone().map_err(|why| (Refusal::NoTee, why))?;
+        let image = &start.start.image;
+        let told = |why: String| format!("image {image}: {why}");
+        let reference = image.parse::<Reference>();
+        let reference = reference.map_err(|e| (Refusal::NoModule, told(e.to_string())))?;
+        let digest = reference
+            .digest()
+            .ok_or_else(|| (Refusal::NoModule, told("it has no digest".to_owned())))?;
+        let mut release = Release::new(self, &start.key);
+        let begun = Instant::now();
+        let module = self.images.encrypted(&reference, &mut release).await;
+        let module = module.map_err(|why| (why.refusal(), told(why.text)))?;
+        let Released { key, mut steps } = release.released();
+        let known = steps.evidence_us + steps.token_us + steps.key_us;
+        steps.image_us = micros(begun.elapsed()).saturating_sub(known);
+        let bound = AttemptBinding {
+            attempt: start.start.attempt,
+            image: digest,
+            session,
+        };
+        let proving = Instant::now();
+        let evidence = self.evidence(bound.report_data()).await;
+        let evidence = evidence.map_err(|why| (Refusal::NoKey, why))?;
+        steps.evidence_us += micros(proving.elapsed());
+        Ok(Opened {
+            module,
+            runtime,
+            proof: Proof {
+                kind: self.kind().to_owned(),
+                key,
+                image: digest,
+                session,
+                evidence,
+                steps,
+            },
+        })
+    }
+
+    async fn evidence(&self, report_data: [u8; 48]) -> Result<ByteBuf, String> {
+        let attester = Arc::clone(&self.attester);
+        let made = tokio::task::spawn_blocking(move || attester.evidence(&report_data)).await;
+        let made = made.map_err(|error| error.to_string())?;
+        let made = made.map_err(|error| format!("no evidence of the TEE: {error}"))?;
+        Ok(ByteBuf::from(made.to_string()))
+    }
+
+    /// The broker that keeps a key.
+    fn broker(&self, uri: &KbsUri) -> Result<&Kbs, KbsError> {
+        let found = match &uri.host {
+            None => self.brokers.first(),
+            Some(host) => self.brokers.iter().find(|kbs| kbs.address().is(host)),
+        };
+        found.ok_or_else(|| KbsError::UnknownBroker {
+            host: uri.host.clone().unwrap_or_default(),
+            setting: "PROPLET_KBS_URI",
+        })
+    }
+}
+
+/// The TEE that this machine is in.
+fn found(enabled: Option<bool>) -> Result<Option<Attester>, StartError> {
+    let detected = detect(&Host::new());
+    match detected.tee.map(Attester::of) {
+        Some(Ok(attester)) => Ok(Some(attester)),
+        // Nobody said that it has to be used.
+        Some(Err(error)) if enabled.is_none() => {
+            warn!(target: "security", error = %error, "this proplet is in a TEE, and cannot use it");
+            Ok(None)
+        }
+        Some(Err(error)) => Err(error.into()),
+        None if enabled == Some(true) => Err(StartError::NoTee(detected.to_string())),
+        None => Ok(None),
+    }
+}
