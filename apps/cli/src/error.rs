@@ -10,6 +10,7 @@ use propeller_inspect::InspectError;
 use propeller_sdk::{ClientError, InvalidToken};
 
 use crate::images::Failure;
+use crate::keys::BrokerFailure;
 
 /// How a command ended, as its exit code says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +51,8 @@ pub(crate) enum CliError {
     Client(ClientError),
     #[error(transparent)]
     Image(#[from] Failure),
+    #[error(transparent)]
+    Broker(BrokerFailure),
     #[error("not supported by this version: {flag}")]
     Unsupported { flag: &'static str },
     #[error("there is nothing to change")]
@@ -134,6 +137,7 @@ impl CliError {
         match self {
             Self::Client(error) => client_causes(error),
             Self::Image(failure) => failure.causes(),
+            Self::Broker(failure) => failure.causes(),
             Self::NotUploaded { source, .. }
             | Self::NotStarted { source, .. }
             | Self::NotDeleted { source, .. } => {
@@ -153,6 +157,7 @@ impl CliError {
         Some(match self {
             Self::Client(error) => return client_hint(error, program, noun),
             Self::Image(failure) => return failure.hint().map(str::to_owned),
+            Self::Broker(failure) => return failure.hint().map(str::to_owned),
             Self::Unsupported { .. } => "leave it out".to_owned(),
             Self::NothingToChange => format!("see: {program} tasks update --help"),
             Self::Inspect { source, .. } => return inspect_hint(source),

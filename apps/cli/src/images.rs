@@ -1,19 +1,18 @@
 //! Images in registries: `push`, `pull`, and `inspect` of what is there. No manager is asked.
 
 mod failure;
+mod keys;
 mod look;
 mod pull;
 mod push;
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
-use std::sync::Arc;
 
 use clap::Args;
 use propeller_inspect::BYTES_MAX;
 use propeller_oci::credentials::CONFIG_BYTES_MAX;
-use propeller_oci::crypt::PrivateKey;
+use propeller_oci::crypt::Keys;
 use propeller_oci::image::{PullOptions, Resolved};
 use propeller_oci::sign::VerifyingKey;
 use propeller_oci::signatures::{self, Admitted};
@@ -23,6 +22,7 @@ use tokio::io::AsyncReadExt as _;
 use zeroize::Zeroizing;
 
 pub(crate) use failure::Failure;
+pub use keys::KeyArg;
 pub(crate) use look::look;
 pub use pull::Pull;
 pub(crate) use pull::run as pull;
@@ -59,30 +59,13 @@ pub struct RegistryArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Images")]
 pub struct OpenArgs {
-    /// Private key that opens encrypted layers: jwe:FILE, in PEM or DER
-    #[arg(long, value_name = "jwe:FILE")]
-    decryption_key: Vec<KeyFile>,
+    /// Key that opens encrypted layers: jwe:FILE with a private key, in PEM, DER or as JWK; or
+    /// provider:attestation-agent:keypath=FILE::keyid=kbs:///…
+    #[arg(long, value_name = "jwe:FILE|provider:…")]
+    decryption_key: Vec<KeyArg>,
     /// Public key, one of which has to have signed the image
     #[arg(long, value_name = "FILE")]
     require_signature: Vec<PathBuf>,
-}
-
-/// A file with a key of a scheme: `jwe:FILE`, as skopeo writes it.
-#[derive(Clone, Debug)]
-pub struct KeyFile(PathBuf);
-
-impl FromStr for KeyFile {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text.split_once(':') {
-            Some(("jwe", path)) if !path.is_empty() => Ok(Self(path.into())),
-            Some((scheme @ ("pgp" | "pkcs7" | "pkcs11" | "provider"), _)) => Err(format!(
-                "keys of {scheme} are not supported by this version, only `jwe:FILE`"
-            )),
-            _ => Err("a key is `jwe:` and its file".to_owned()),
-        }
-    }
 }
 
 impl RegistryArgs {
@@ -137,13 +120,8 @@ impl OpenArgs {
         key.or(signature)
     }
 
-    async fn keys(&self) -> Result<Arc<[PrivateKey]>, Failure> {
-        let mut keys = Vec::new();
-        for KeyFile(path) in &self.decryption_key {
-            let key = PrivateKey::from_bytes(&read(path).await?);
-            keys.push(key.map_err(|source| Failure::key(path, source))?);
-        }
-        Ok(keys.into())
+    async fn keys(&self) -> Result<Keys, Failure> {
+        keys::opening(&self.decryption_key).await
     }
 
     /// Admits an image, if whoever has to have signed it has.
@@ -157,7 +135,7 @@ impl OpenArgs {
     }
 }
 
-fn limits(keys: Arc<[PrivateKey]>) -> PullOptions {
+fn limits(keys: Keys) -> PullOptions {
     PullOptions {
         layers_at_once: LAYERS_AT_ONCE,
         module_bytes_max: BYTES_MAX as u64,
@@ -168,7 +146,7 @@ fn limits(keys: Arc<[PrivateKey]>) -> PullOptions {
 }
 
 /// A small file.
-async fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub(crate) async fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let failed = |source| Failure::Read {
         path: path.to_owned(),
         source,

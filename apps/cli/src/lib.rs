@@ -4,11 +4,14 @@
 //! into its own command line and calls [`run`] with its own [`clap::Command`], so that messages
 //! and completions speak of that program.
 
+pub mod attest;
+mod clock;
 mod connection;
 mod error;
 pub mod images;
 pub mod inspect;
 mod json;
+pub mod keys;
 mod page;
 mod pair;
 mod printable;
@@ -60,11 +63,25 @@ pub enum Verb {
         verb: proplets::PropletVerb,
     },
     /// Push a module to a registry, encrypted and signed if you like
-    Push(images::Push),
+    Push(Box<images::Push>),
     /// Pull a module from a registry, opened and checked
     Pull(images::Pull),
     /// Say what a module or an image is, what it needs, and how to run it, without running it
     Inspect(inspect::Inspect),
+    /// Find out what this machine is
+    #[command(arg_required_else_help = true)]
+    Attest {
+        /// What to find out.
+        #[command(subcommand)]
+        verb: attest::AttestVerb,
+    },
+    /// Give keys to a key broker, and take them away
+    #[command(arg_required_else_help = true)]
+    Keys {
+        /// What to do with keys.
+        #[command(subcommand)]
+        verb: keys::KeyVerb,
+    },
     /// Ask the manager how it is
     Health,
     /// Print completions for a shell, to be sourced by it
@@ -124,6 +141,8 @@ pub async fn run(
         Verb::Push(_)
         | Verb::Pull(_)
         | Verb::Inspect(_)
+        | Verb::Attest { .. }
+        | Verb::Keys { .. }
         | Verb::Health
         | Verb::Completions { .. } => Noun::Manager,
     };
@@ -134,7 +153,9 @@ pub async fn run(
             ui.raw(&script).map(|()| Exit::Success)
         }
         Verb::Inspect(args) => inspect::run(args, connection.json, ui).await,
-        Verb::Push(args) => images::push(args, connection.json, ui).await,
+        Verb::Attest { verb } => attest::run(&verb, connection.json, ui),
+        Verb::Keys { verb } => keys::run(verb, connection.json, ui).await,
+        Verb::Push(args) => images::push(*args, connection.json, ui).await,
         Verb::Pull(args) => images::pull(args, connection.json, ui).await,
         verb => ask(verb, connection, &name, ui).await,
     };
@@ -171,9 +192,12 @@ async fn ask(
         Verb::Tasks { verb } => tasks::run(verb, &mut session).await,
         Verb::Proplets { verb } => proplets::run(verb, &mut session).await,
         Verb::Health => health(&mut session).await,
-        Verb::Push(_) | Verb::Pull(_) | Verb::Inspect(_) | Verb::Completions { .. } => {
-            Ok(Exit::Success)
-        }
+        Verb::Push(_)
+        | Verb::Pull(_)
+        | Verb::Inspect(_)
+        | Verb::Attest { .. }
+        | Verb::Keys { .. }
+        | Verb::Completions { .. } => Ok(Exit::Success),
     }
 }
 

@@ -104,6 +104,7 @@ async fn list(args: List, session: &mut Session<'_, '_>) -> Result<(), CliError>
         ("TASKS", Side::Right),
         ("SLOTS", Side::Right),
         ("LINK", Side::Left),
+        ("TEE", Side::Left),
         ("LAST ALIVE", Side::Left),
     ]);
     for proplet in &page.proplets {
@@ -114,6 +115,7 @@ async fn list(args: List, session: &mut Session<'_, '_>) -> Result<(), CliError>
             proplet.task_count.to_string(),
             proplet.slots.to_string(),
             proplet.link.clone(),
+            proplet.tee.clone(),
             proplet.last_alive_at.clone().unwrap_or_default(),
         ]);
     }

@@ -32,6 +32,8 @@ enum Verb {
     Proplet(services::Args),
     /// Start a proxy, which fetches images for proplets that cannot
     Proxy(services::Args),
+    /// Start a key broker, which releases keys to proplets that are attested
+    Keybroker(services::Args),
     /// Start the embedded MQTT broker
     Broker(services::Args),
     /// Print a document that is generated from the code
@@ -83,6 +85,7 @@ async fn dispatch(cli: Cli) -> ExitCode {
         Verb::Manager(args) => services::manager(&args).await,
         Verb::Proplet(args) => services::proplet(&args).await,
         Verb::Proxy(args) => services::proxy(&args).await,
+        Verb::Keybroker(args) => services::keybroker(&args).await,
         Verb::Broker(args) => services::broker(&args).await,
         Verb::Print(args) => print::print(&args, Cli::command()),
         Verb::Client(verb) => {

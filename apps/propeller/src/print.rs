@@ -40,12 +40,13 @@ fn config() -> String {
         A value is looked for in the environment, then in `.env`, then in `config.toml`, then in the defaults below.\n\
         An empty value counts as not set.\n\
         Unknown keys are errors in files and warnings in the environment.\n\
-        `propeller manager config show`, and the same of `proplet`, `proxy` and `broker`, print every value and where it came from.\n\n"
+        `propeller manager config show`, and the same of `proplet`, `proxy`, `keybroker` and `broker`, print every value and where it came from.\n\n"
         .to_owned();
     for schema in [
         propeller_manager::config::SCHEMA,
         propeller_proplet::config::SCHEMA,
         propeller_proxy::config::SCHEMA,
+        propeller_keybroker::config::SCHEMA,
         BROKER_SCHEMA,
     ] {
         out.push_str(&schema.reference());

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::process::ExitCode;
 
 use propeller_broker::Options;
+use propeller_keybroker::KeyBroker;
 use propeller_manager::Manager;
 use propeller_proplet::{Proplet, log};
 use propeller_proxy::Proxy;
@@ -70,6 +71,11 @@ pub async fn proxy(args: &Args) -> ExitCode {
     ended(serve_proxy(args).await)
 }
 
+/// Runs a key broker until it is told to stop.
+pub async fn keybroker(args: &Args) -> ExitCode {
+    ended(serve_keybroker(args).await)
+}
+
 /// Runs the broker until it is told to stop.
 pub async fn broker(args: &Args) -> ExitCode {
     ended(serve_broker(args).await)
@@ -121,6 +127,26 @@ async fn serve_proxy(args: &Args) -> Result<(), String> {
     let keys = || args.keys(propeller_proxy::config::SCHEMA);
     until_stopped(|| rekey(keys(), |keys| proxy.rekey(keys))).await?;
     proxy.stop().await;
+    Ok(())
+}
+
+async fn serve_keybroker(args: &Args) -> Result<(), String> {
+    let Some(settings) = settings(args, propeller_keybroker::config::SCHEMA)? else {
+        return Ok(());
+    };
+    let warnings = settings.warnings.clone();
+    let config = propeller_keybroker::Config::from_settings(settings).map_err(|e| e.to_string())?;
+    log::start(&config.log_level)?;
+    warn(&warnings);
+    let keybroker = KeyBroker::start(config).await.map_err(|e| chain(&e))?;
+    let reload = || match keybroker.reload() {
+        Ok(()) => {}
+        Err(error) => {
+            tracing::error!("everything stays as it was: {}", chain(&error));
+        }
+    };
+    until_stopped(reload).await?;
+    keybroker.stop().await;
     Ok(())
 }
 

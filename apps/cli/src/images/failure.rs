@@ -47,6 +47,8 @@ pub(crate) enum Failure {
     },
     #[error("{} is a file, and {flag} is about images", path.display())]
     NoImage { path: PathBuf, flag: &'static str },
+    #[error("a key broker keeps keys of --encrypt provider:…, and none is given")]
+    NothingToKeep,
     #[error("an image is pushed to a tag, and {0} has a digest")]
     PushToDigest(String),
     #[error(transparent)]
@@ -87,6 +89,9 @@ impl Failure {
             }
             Self::Reference { .. } => {
                 "name it as REGISTRY/REPOSITORY:TAG, with http:// in front if it has no TLS"
+            }
+            Self::NothingToKeep => {
+                "leave --kbs out, or encrypt with provider:attestation-agent:keypath=FILE::keyid=kbs:///…"
             }
             Self::PushToDigest(_) => "leave the digest out: pushing will tell it",
             Self::NoImage { .. } => "leave it out, or name an image: REGISTRY/REPOSITORY:TAG",

@@ -55,7 +55,8 @@ async fn looked(
     // Who asks for none must not be kept from looking by somebody's broken one.
     let signatures = signatures::offered(client, resolved.pinned(), resolved.digest()).await;
     let signatures = signatures.map_err(|error| propeller_oci::chain(&error));
-    let closed = keys.is_empty()
+    let closed = keys.private.is_empty()
+        && keys.wrapping.is_empty()
         && resolved
             .manifest()
             .layers

@@ -2,10 +2,9 @@
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
-use propeller_oci::crypt::PrivateKey;
+use propeller_oci::crypt::Keys;
 use propeller_oci::image::{self, Pulled};
 use propeller_oci::signatures::Admitted;
 use propeller_oci::{Registry, sha256};
@@ -108,7 +107,7 @@ fn write(path: &Path, pulled: &Pulled) -> io::Result<()> {
 pub(super) async fn module(
     client: &Registry,
     admitted: &Admitted,
-    keys: Arc<[PrivateKey]>,
+    keys: Keys,
     ui: &Ui<'_>,
 ) -> Result<Pulled, Failure> {
     let resolved = admitted.resolved();

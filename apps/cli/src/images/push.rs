@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use propeller_inspect::{Report, inspect};
 use propeller_oci::artifact::{self, Built, Form, Interfaces};
-use propeller_oci::crypt::PublicKey;
 use propeller_oci::sign::SigningKey;
 use propeller_oci::{Reference, signatures};
 use serde_json::json;
 
-use super::{Failure, KeyFile, RegistryArgs, read};
+use super::keys::{For, KeyArg};
+use super::{Failure, RegistryArgs, read};
 use crate::Ui;
+use crate::clock::now_secs;
 use crate::error::{CliError, Exit};
 use crate::json::pretty;
+use crate::keys::BrokerArgs;
 use crate::units::bytes_text;
 
 /// A module to push, and where to.
@@ -32,9 +34,11 @@ pub struct Push {
         value_name = "FORM"
     )]
     form: FormArg,
-    /// Public key of whoever may open it: jwe:FILE; again for each of several
-    #[arg(long, value_name = "jwe:FILE")]
-    encrypt: Vec<KeyFile>,
+    /// Key of whoever may open it: jwe:FILE with a public key; or
+    /// provider:attestation-agent:keypath=FILE::keyid=kbs:///…, for whoever a key broker gives that
+    /// key to; again for each of several
+    #[arg(long, value_name = "jwe:FILE|provider:…")]
+    encrypt: Vec<KeyArg>,
     /// Private key to sign it with, as cosign and skopeo do: EC P-256 in PEM
     #[arg(long, value_name = "FILE")]
     sign: Option<PathBuf>,
@@ -43,6 +47,8 @@ pub struct Push {
     sign_passphrase_file: Option<PathBuf>,
     #[command(flatten)]
     registry: RegistryArgs,
+    #[command(flatten)]
+    broker: Option<BrokerArgs>,
 }
 
 /// What a module becomes in a registry.
@@ -63,6 +69,7 @@ pub(crate) async fn run(args: Push, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
         sign,
         sign_passphrase_file,
         registry,
+        broker,
     } = args;
     let reference = parse(&reference)?;
     if reference.digest().is_some() {
@@ -73,21 +80,23 @@ pub(crate) async fn run(args: Push, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
         path: file.clone(),
         source,
     })?;
-    let mut recipients = Vec::new();
-    for KeyFile(path) in &encrypt {
-        let key = PublicKey::from_bytes(&read(path).await?);
-        recipients.push(key.map_err(|source| Failure::key(path, source))?);
-    }
+    let recipients = For::read(&encrypt).await?;
+    let recipients = recipients.recipients();
     let key = match &sign {
         Some(path) => Some(signing_key(path, sign_passphrase_file.as_ref()).await?),
         None => None,
+    };
+    // First, so that nothing is pushed whose key nobody has.
+    let kept = match &broker {
+        Some(broker) => register(broker, &encrypt).await?,
+        None => Vec::new(),
     };
     let client = registry.client().await?;
     let form = match form {
         FormArg::Artifact => Form::Artifact,
         FormArg::Image => Form::Image,
     };
-    let built = artifact::build(&wasm, form, &interfaces(&report), &recipients);
+    let built = artifact::build(&wasm, form, &interfaces(&report), recipients);
     let built = built.map_err(Failure::from)?;
     send(&client, &reference, &built, ui).await?;
     if let Some(key) = &key {
@@ -101,7 +110,8 @@ pub(crate) async fn run(args: Push, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
             "reference": pinned.to_string(),
             "digest": built.digest.to_string(),
             "size_bytes": built.layer.len(),
-            "recipients": recipients.len(),
+            "recipients": recipients.count(),
+            "keys_kept": kept,
             "signed_by": signer,
         });
         ui.text(&pretty(&told.to_string()))?;
@@ -109,15 +119,48 @@ pub(crate) async fn run(args: Push, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
     }
     let size = bytes_text(built.layer.len() as u64);
     ui.say(&format!("Pushed {} ({size}) as {pinned}", file.display()))?;
-    match recipients.len() {
+    tell(recipients.count(), &kept, signer, ui)?;
+    Ok(Exit::Success)
+}
+
+/// Says who can open it, and who vouches for it.
+fn tell(
+    recipients: usize,
+    kept: &[String],
+    signer: Option<String>,
+    ui: &mut Ui<'_>,
+) -> Result<(), CliError> {
+    match recipients {
         0 => {}
         1 => ui.say("Encrypted for one recipient")?,
         count => ui.say(&format!("Encrypted for {count} recipients"))?,
     }
+    for key in kept {
+        ui.say(&format!("The key broker keeps {key}"))?;
+    }
     if let Some(signer) = signer {
         ui.say(&format!("Signed by {signer}"))?;
     }
-    Ok(Exit::Success)
+    Ok(())
+}
+
+/// Has the key broker keep the keys that it is to release.
+async fn register(broker: &BrokerArgs, keys: &[KeyArg]) -> Result<Vec<String>, CliError> {
+    let admin = broker.admin().await.map_err(CliError::Broker)?;
+    let mut kept = Vec::new();
+    for key in keys {
+        let KeyArg::Provider { path, id } = key else {
+            continue;
+        };
+        let secret = read(path).await?;
+        let put = admin.put_resource(&id.path, &secret, now_secs()).await;
+        put.map_err(|error| CliError::Broker(error.into()))?;
+        kept.push(id.to_string());
+    }
+    match kept.is_empty() {
+        true => Err(Failure::NothingToKeep.into()),
+        false => Ok(kept),
+    }
 }
 
 async fn send(

@@ -66,6 +66,15 @@ pub(crate) struct Spec {
           default_missing_value = "true", hide_possible_values = true)]
     daemon: Option<bool>,
 
+    /// Only a proplet in a TEE may open the image, which is encrypted and named by digest
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true,
+          default_missing_value = "true", hide_possible_values = true)]
+    encrypted: Option<bool>,
+
+    /// Where a key broker keeps the key of that image, such as default/key/my-app
+    #[arg(long, value_name = "PATH")]
+    kbs_resource_path: Option<String>,
+
     #[command(flatten)]
     limits: LimitArgs,
 
@@ -106,15 +115,6 @@ struct Upstream {
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true,
           default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
     latent: Option<bool>,
-
-    /// Whether the image is encrypted
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true,
-          default_missing_value = "true", hide_possible_values = true, hide_short_help = true)]
-    encrypted: Option<bool>,
-
-    /// Where a key broker has the image's key
-    #[arg(long, value_name = "PATH", hide_short_help = true)]
-    kbs_resource_path: Option<String>,
 
     /// Whether every proplet runs it
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true,
@@ -157,6 +157,8 @@ impl Spec {
             priority,
             metadata,
             daemon,
+            encrypted,
+            kbs_resource_path,
             limits,
             grants,
             upstream,
@@ -182,8 +184,8 @@ impl Spec {
             image_url: image,
             daemon,
             latent: upstream.latent,
-            encrypted: upstream.encrypted,
-            kbs_resource_path: upstream.kbs_resource_path,
+            encrypted,
+            kbs_resource_path,
             broadcast: upstream.broadcast,
             mode: upstream.mode,
             kind: upstream.kind,

@@ -1,6 +1,7 @@
 //! The whole path, as users see it: real broker, real store, real guests.
 #![cfg(test)]
 
+mod attested;
 mod bad_input;
 mod broker;
 mod cli;

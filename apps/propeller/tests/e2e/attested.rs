@@ -1,0 +1,388 @@
+//! Encrypted tasks: opened in a TEE, with a key that a key broker releases there. The TEE is `sample`,
+//! which is none: everything else is what it is with hardware.
+
+use std::path::{Path, PathBuf};
+
+use propeller_api::{Task, TaskRequest};
+use propeller_attest::rcar::KbsAddress;
+use propeller_attest::rcar::admin::{Admin, AdminKey};
+use propeller_keybroker::KeyBroker;
+use propeller_oci::artifact::{Built, Form, Interfaces, build};
+use propeller_oci::crypt::{PublicKey, Recipients, WrappingKey};
+use propeller_proplet::Proplet;
+use propeller_sdk::Client;
+
+use crate::images::{Place, holding, keys, number};
+use crate::support::{World, client, ready, run, state, until};
+
+const SAMPLE_MAY: &str =
+    "[[allow]]\nname = 'tests'\nresources = ['default/key/*']\ntee = ['sample']\n";
+
+/// A key broker, and who may write to it.
+struct Keeper {
+    broker: KeyBroker,
+    admin: Admin,
+}
+
+impl Keeper {
+    async fn start(folder: &Path, policy: &str) -> Self {
+        let (private, public) = keys(folder, "admin");
+        let roles = format!(
+            "[[role]]\nname = 'admin'\npublic_key = '{}'\nresources = ['*']\nmay = ['write', 'delete']\n",
+            public.display()
+        );
+        let file = |name: &str, text: &str| {
+            let path = folder.join(name);
+            std::fs::write(&path, text).unwrap();
+            path.display().to_string()
+        };
+        let flags = [
+            ("data_dir", folder.join("keybroker").display().to_string()),
+            ("http_port", "0".to_owned()),
+            (
+                "key",
+                propeller_envelope::WorkloadKey::generate()
+                    .unwrap()
+                    .to_hex()
+                    .to_string(),
+            ),
+            ("policy", file("policy.toml", policy)),
+            ("admins", file("admins.toml", &roles)),
+        ];
+        let mut sources = propeller_settings::Sources::default();
+        for (name, value) in flags {
+            sources.flags.insert(name.to_owned(), value);
+        }
+        let schema = propeller_keybroker::config::SCHEMA;
+        let settings = propeller_settings::Settings::load(schema, schema.section, &sources);
+        let config = propeller_keybroker::Config::from_settings(settings).unwrap();
+        let broker = KeyBroker::start(config).await.unwrap();
+        let address = KbsAddress::parse(broker.url(), false, "").unwrap();
+        let key = AdminKey::from_pem(&std::fs::read(private).unwrap()).unwrap();
+        let admin = Admin::new(address, &[], key, "admin").unwrap();
+        Self { broker, admin }
+    }
+
+    #[allow(clippy::disallowed_methods, reason = "an administrator has a clock")]
+    async fn keep(&self, path: &str, secret: &[u8]) {
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap();
+        let path = path.parse().unwrap();
+        self.admin
+            .put_resource(&path, secret, now.as_secs())
+            .await
+            .unwrap();
+    }
+}
+
+fn in_sample_tee(world: &World, id: &str, kbs: &str) -> Proplet {
+    world
+        .part(id)
+        .with("liveliness_interval", "300ms")
+        .with("attester", "sample")
+        .with("kbs_uri", kbs)
+        .with("isolation_allow_missing", "landlock,namespaces")
+        .proplet(id)
+        .unwrap()
+}
+
+/// An image, encrypted to a key whose private half is kept at `default/key/app`.
+async fn jwe_image(folder: &Path, keeper: &Keeper, number_: u32) -> Built {
+    let (private, public) = keys(folder, "app");
+    keeper
+        .keep("default/key/app", &std::fs::read(private).unwrap())
+        .await;
+    let key = PublicKey::from_bytes(&std::fs::read(public).unwrap()).unwrap();
+    build(
+        &number(number_),
+        Form::Artifact,
+        &Interfaces::default(),
+        &[key],
+    )
+    .unwrap()
+}
+
+/// An image whose key is kept at `default/key/wrap`.
+async fn provider_image(keeper: &Keeper, number_: u32) -> Built {
+    keeper.keep("default/key/wrap", &[7; 32]).await;
+    let key = WrappingKey::new("kbs:///default/key/wrap".to_owned(), [7; 32].into());
+    let recipients = Recipients {
+        wrapping: &[key],
+        public: &[],
+    };
+    build(
+        &number(number_),
+        Form::Image,
+        &Interfaces::default(),
+        recipients,
+    )
+    .unwrap()
+}
+
+fn encrypted(image: &str, key: &str) -> TaskRequest {
+    TaskRequest {
+        encrypted: Some(true),
+        kbs_resource_path: (!key.is_empty()).then(|| key.to_owned()),
+        ..crate::images::request(image)
+    }
+}
+
+/// A world with a registry, a manager and a key broker.
+struct Scene {
+    world: World,
+    place: Place,
+    keeper: Keeper,
+    client: Client,
+    folder: PathBuf,
+    _manager: propeller_manager::Manager,
+}
+
+impl Scene {
+    async fn new(policy: &str) -> Option<Self> {
+        let world = World::new().await;
+        let folder = world.scratch.path("");
+        let place = Place::start(&folder)?;
+        let keeper = Keeper::start(&folder, policy).await;
+        let manager = world.manager().await;
+        Some(Self {
+            client: client(manager.url()),
+            world,
+            place,
+            keeper,
+            folder,
+            _manager: manager,
+        })
+    }
+
+    fn tee(&self, id: &str) -> Proplet {
+        in_sample_tee(&self.world, id, self.keeper.broker.url())
+    }
+
+    async fn push(&self, name: &str, built: &Built) -> String {
+        let reference = self.place.push(name, built).await;
+        reference.pinned(built.digest).to_string()
+    }
+
+    async fn run(&self, image: &str, key: &str) -> Task {
+        run(&self.client, &encrypted(image, key)).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_image_runs_in_a_tee_with_a_key_from_the_broker_and_says_so() {
+    let Some(scene) = Scene::new(SAMPLE_MAY).await else {
+        return;
+    };
+    let _proplet = scene.tee("tee");
+    ready(&scene.client, 1).await;
+    let built = jwe_image(&scene.folder, &scene.keeper, 42).await;
+    let image = scene.push("app:1", &built).await;
+    let first = scene.run(&image, "default/key/app").await;
+    assert_eq!(first.results, "42", "{first:?}");
+    assert_eq!(first.protection, "attested (sample: not hardware)");
+    assert!(first.encrypted && first.kbs_resource_path == "default/key/app");
+    let proof = first.attempts[0].proof.clone().unwrap();
+    assert_eq!((proof.tee.as_str(), proof.checked), ("sample", true));
+    assert_eq!(proof.key, "kbs:///default/key/app");
+    assert_eq!(proof.image, built.digest.to_string());
+    assert!(proof.session_in_force && proof.evidence["report_data"].is_string());
+    assert!(proof.steps.token_us > 0, "{proof:?}");
+
+    // The session with the broker goes on.
+    let again = scene.run(&image, "default/key/app").await;
+    assert_eq!(again.attempts[0].proof.clone().unwrap().steps.token_us, 0);
+    // Neither module nor key is on any disk but the broker's, and there it is sealed.
+    let pem = std::fs::read(scene.folder.join("app.pem")).unwrap();
+    std::fs::remove_file(scene.folder.join("app.pem")).unwrap();
+    assert_eq!(holding(&scene.folder, &number(42)), Vec::<PathBuf>::new());
+    assert_eq!(holding(&scene.folder, &pem[40..80]), Vec::<PathBuf>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_the_image_names_is_fetched_and_has_to_be_the_one_that_the_task_names() {
+    let Some(scene) = Scene::new(SAMPLE_MAY).await else {
+        return;
+    };
+    let _proplet = scene.tee("tee");
+    ready(&scene.client, 1).await;
+    let built = provider_image(&scene.keeper, 5).await;
+    let image = scene.push("app:1", &built).await;
+    let named_by_image = scene.run(&image, "").await;
+    assert_eq!(named_by_image.results, "5", "{named_by_image:?}");
+    assert_eq!(scene.run(&image, "default/key/wrap").await.results, "5");
+    let other = scene.run(&image, "default/key/other").await;
+    assert_eq!(state(&other), "failed");
+    let why = "its key is kbs:///default/key/wrap, and the task says kbs:///default/key/other: they have to agree";
+    assert!(other.error.contains(why), "{}", other.error);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encrypted_task_goes_only_where_a_tee_is_and_others_go_anywhere() {
+    let Some(scene) = Scene::new(SAMPLE_MAY).await else {
+        return;
+    };
+    let outside = scene.world.proplet("outside");
+    ready(&scene.client, 1).await;
+    let built = jwe_image(&scene.folder, &scene.keeper, 3).await;
+    let image = scene.push("app:1", &built).await;
+    // What nobody can run says so at once, and nothing was fetched for it.
+    let task = scene.run(&image, "default/key/app").await;
+    assert_eq!(state(&task), "failed");
+    let why = "no proplet that is connected is in a TEE";
+    assert!(task.error.contains(why), "{}", task.error);
+    assert!(task.attempts.is_empty());
+
+    let _inside = scene.tee("inside");
+    ready(&scene.client, 2).await;
+    for _ in 0..4 {
+        let task = scene.run(&image, "default/key/app").await;
+        assert_eq!(
+            (task.results, task.proplet_id),
+            ("3".into(), "inside".into())
+        );
+    }
+    let layer = propeller_oci::sha256(&built.layer);
+    until("the registry has told of it", async || {
+        scene.place.fetched(layer) > 0
+    })
+    .await;
+    // Also what names a proplet that could not.
+    let pinned = TaskRequest {
+        proplet_id: Some("outside".to_owned()),
+        ..encrypted(&image, "default/key/app")
+    };
+    let pinned = run(&scene.client, &pinned).await;
+    assert!(pinned.error.contains(why), "{pinned:?}");
+    outside.stop().await;
+    // An ordinary task runs in a TEE as anywhere.
+    let plain = build(&number(4), Form::Artifact, &Interfaces::default(), &[]).unwrap();
+    let plain = scene.push("plain:1", &plain).await;
+    let task = run(&scene.client, &crate::images::request(&plain)).await;
+    assert_eq!(
+        (task.results, task.protection.as_str()),
+        ("4".into(), "shared-key")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_policy_refuses_is_not_fetched_and_the_task_says_why() {
+    let policy = SAMPLE_MAY.replace("default/key/*", "default/key/else");
+    let Some(scene) = Scene::new(&policy).await else {
+        return;
+    };
+    let _proplet = scene.tee("tee");
+    ready(&scene.client, 1).await;
+    let built = jwe_image(&scene.folder, &scene.keeper, 9).await;
+    let image = scene.push("app:1", &built).await;
+    let task = scene.run(&image, "default/key/app").await;
+    assert_eq!(state(&task), "failed");
+    let why = "its policy does not release default/key/app to this TEE (sample: not hardware)";
+    assert!(task.error.contains(why), "{}", task.error);
+    assert_eq!(
+        task.attempts.len(),
+        1,
+        "what a policy refuses is not tried again"
+    );
+    assert_eq!(scene.place.fetched(propeller_oci::sha256(&built.layer)), 0);
+    let missing = scene.run(&image, "default/key/else").await;
+    assert!(
+        missing.error.contains("was not found there"),
+        "{}",
+        missing.error
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_encrypted_or_not_pinned_is_no_encrypted_task() {
+    let Some(scene) = Scene::new(SAMPLE_MAY).await else {
+        return;
+    };
+    let plain = build(&number(1), Form::Artifact, &Interfaces::default(), &[]).unwrap();
+    let image = scene.push("plain:1", &plain).await;
+    let refused = async |request: TaskRequest| {
+        let answer = scene.client.task_create(&request, true).await;
+        answer.unwrap_err().to_string()
+    };
+    let why = refused(encrypted(&image, "")).await;
+    assert!(
+        why.contains("the task says that this image is encrypted, and it is not"),
+        "{why}"
+    );
+    let why = refused(encrypted(&scene.place.image("plain:1"), "")).await;
+    assert!(
+        why.contains("an encrypted task names its image by digest"),
+        "{why}"
+    );
+    let why = refused(encrypted("https://example.com/a.wasm", "")).await;
+    assert!(why.contains("the address of a file"), "{why}");
+    let why = refused(encrypted(&image, "a/b")).await;
+    assert!(
+        why.contains("kbs_resource_path: a key's path has three parts"),
+        "{why}"
+    );
+    let unasked = TaskRequest {
+        encrypted: None,
+        ..encrypted(&image, "a/b/c")
+    };
+    let why = refused(unasked).await;
+    assert!(why.contains("set encrypted as well"), "{why}");
+    let bare = TaskRequest {
+        encrypted: Some(true),
+        name: Some("bare".to_owned()),
+        ..TaskRequest::default()
+    };
+    let why = refused(bare).await;
+    assert!(why.contains("set image_url with it"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_of_somebody_else_and_a_broker_that_is_away_are_told_apart() {
+    let Some(scene) = Scene::new(SAMPLE_MAY).await else {
+        return;
+    };
+    let _proplet = scene.tee("tee");
+    ready(&scene.client, 1).await;
+    let built = jwe_image(&scene.folder, &scene.keeper, 8).await;
+    let image = scene.push("app:1", &built).await;
+    let (other, _) = keys(&scene.folder, "other");
+    scene
+        .keeper
+        .keep("default/key/other", &std::fs::read(other).unwrap())
+        .await;
+    let task = scene.run(&image, "default/key/other").await;
+    assert!(
+        task.error.contains("no private key given opens this layer"),
+        "{}",
+        task.error
+    );
+    scene
+        .keeper
+        .keep("default/key/none", b"no key at all")
+        .await;
+    let task = scene.run(&image, "default/key/none").await;
+    assert!(
+        task.error
+            .contains("the key kbs:///default/key/none: it is no private key"),
+        "{}",
+        task.error
+    );
+    let task = scene
+        .run(&image, "kbs://kbs.elsewhere.example/default/key/app")
+        .await;
+    assert!(
+        task.error.contains("not among those that may be asked"),
+        "{}",
+        task.error
+    );
+
+    scene.keeper.broker.stop().await;
+    let task = run(&scene.client, &encrypted(&image, "default/key/app")).await;
+    assert_eq!(state(&task), "failed");
+    assert!(
+        task.error.contains("no answer to resource"),
+        "{}",
+        task.error
+    );
+    assert!(task.attempts.len() > 1, "a broker may come back");
+}
