@@ -153,6 +153,12 @@ async fn view(id: &str, session: &mut Session<'_, '_>) -> Result<(), CliError> {
         &format!("{} of {}", proplet.task_count, proplet.slots),
     );
     facts.add("link", &proplet.link);
+    facts.add("tee", &proplet.tee);
+    facts.add(
+        "tee checked",
+        proplet.tee_checked_at.as_deref().unwrap_or_default(),
+    );
+    facts.add("tee refused", &proplet.tee_refused);
     facts.add("description", &metadata.description);
     facts.add("tags", &metadata.tags.join(", "));
     facts.add("location", &metadata.location);

@@ -12,8 +12,10 @@ use propeller_settings::{Key, Kind, Schema, Settings, SettingsError, shared};
 use propeller_wire::mqtt::Options;
 use zeroize::Zeroizing;
 
+use crate::attestation;
 use crate::dispatch::Rules;
 use crate::http::PATIENCE;
+use crate::judge::Judge;
 
 /// Every setting of the manager.
 pub const SCHEMA: Schema = Schema {
@@ -119,6 +121,13 @@ pub const SCHEMA: Schema = Schema {
             Kind::Duration,
             Some("7d"),
             "How long finished tasks and unused modules are kept.",
+        ),
+        Key::new(
+            "attestation_policy",
+            &[],
+            Kind::Path,
+            None,
+            "A TOML file with the evidence that proplets in TEEs have to show: kinds, measurements, TCB. Without it, evidence of hardware is passed on and shown as not checked.",
         ),
         Key::new(
             "allow_plaintext_proplets",
@@ -287,8 +296,18 @@ fn rules(settings: &mut Settings) -> Rules {
         },
         retention: settings.duration("retention"),
         allow_plaintext: settings.flag("allow_plaintext_proplets"),
-        judge: Arc::default(),
+        judge: judge(settings),
     }
+}
+
+fn judge(settings: &mut Settings) -> Arc<Judge> {
+    let Some(path) = settings.path("attestation_policy") else {
+        return Arc::default();
+    };
+    Arc::new(attestation::read(&path).unwrap_or_else(|why| {
+        settings.invalid("attestation_policy", why);
+        Judge::default()
+    }))
 }
 
 /// A name for this instance: new at every start, so that every start has its own sessions.

@@ -16,7 +16,7 @@ const KIND_LEN_MAX: usize = 32;
 #[derive(Debug)]
 pub struct Judge {
     policy: Option<Policy>,
-    collateral: Collateral,
+    collateral: Vec<Collateral>,
     anchors: Anchors,
 }
 
@@ -55,19 +55,25 @@ pub fn kind(said: &str) -> Result<Tee, String> {
 /// One without a policy.
 impl Default for Judge {
     fn default() -> Self {
-        Self::new(None, Collateral::None)
+        Self::new(None, Vec::new())
     }
 }
 
 impl Judge {
     /// A judge with a policy, and what its operator has of the vendors' collateral.
     #[must_use]
-    pub fn new(policy: Option<Policy>, collateral: Collateral) -> Self {
+    pub fn new(policy: Option<Policy>, collateral: Vec<Collateral>) -> Self {
         Self {
             policy,
             collateral,
             anchors: Anchors::vendors(),
         }
+    }
+
+    /// Whether there is a policy: then nothing counts that it was not held against.
+    #[must_use]
+    pub fn has_policy(&self) -> bool {
+        self.policy.is_some()
     }
 
     /// What evidence is worth that has to be about `report_data`, at `now_ms` since 1970.
@@ -104,21 +110,32 @@ impl Judge {
             }
         };
         let since = Duration::from_millis(u64::try_from(now_ms).unwrap_or_default());
-        let basis = Basis {
-            collateral: match tee {
-                Tee::Tdx | Tee::Sgx => &self.collateral,
-                _ => &Collateral::None,
-            },
-            anchors: &self.anchors,
-            now: UnixTime::since_unix_epoch(since),
-        };
         let expected = Expected {
             report_data,
             init_data: None,
         };
         let evidence = Evidence { tee, value: &value };
-        verify(&evidence, &basis, policy, &expected)
-            .map_err(|error| propeller_oci::chain(&error))?;
+        let by = |collateral: &Collateral| {
+            let basis = Basis {
+                collateral,
+                anchors: &self.anchors,
+                now: UnixTime::since_unix_epoch(since),
+            };
+            verify(&evidence, &basis, policy, &expected).map(|_| ())
+        };
+        let mut judged =
+            Err("no collateral is set for this kind (MANAGER_ATTESTATION_POLICY)".to_owned());
+        let none = [Collateral::None];
+        for collateral in match tee {
+            Tee::Tdx | Tee::Sgx => self.collateral.as_slice(),
+            _ => &none,
+        } {
+            judged = by(collateral).map_err(|error| propeller_oci::chain(&error));
+            if judged.is_ok() {
+                break;
+            }
+        }
+        judged?;
         Ok(Standing { tee, checked: true })
     }
 }

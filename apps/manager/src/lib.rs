@@ -6,6 +6,7 @@
 //! - [`store`] – SQLite
 //! - [`Manager`] – all of it, running
 
+pub mod attestation;
 pub mod clock;
 pub mod config;
 pub mod dispatch;

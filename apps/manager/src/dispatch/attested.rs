@@ -149,7 +149,8 @@ impl Mind {
                 None => !anybody,
                 // Who is away may come back, and in a TEE.
                 Some(proplet) => self.fleet.find(proplet).is_some_and(|member| {
-                    member.tee.is_none() && member.link.is_some() && member.is_alive(now, term)
+                    let tee = member.tee.as_ref().is_some_and(|tee| tee.refused.is_none());
+                    !tee && member.link.is_some() && member.is_alive(now, term)
                 }),
             };
             if hopeless {

@@ -43,6 +43,18 @@ pub struct TeeStanding {
     pub refused: Option<String>,
 }
 
+impl TeeStanding {
+    /// Whether it is one, as far as is known now.
+    fn counts(&self, only_checked: bool) -> bool {
+        self.may_count() && (self.checked_ms.is_some() || !only_checked)
+    }
+
+    /// Whether it may turn out to be one.
+    fn may_count(&self) -> bool {
+        self.refused.is_none()
+    }
+}
+
 /// One proplet.
 #[derive(Debug, Clone)]
 pub struct Member {
@@ -156,7 +168,7 @@ impl Fleet {
     pub(super) fn has_tee(&self) -> bool {
         self.members
             .values()
-            .any(|member| member.tee.is_some() && !member.left)
+            .any(|member| !member.left && member.tee.as_ref().is_some_and(|tee| tee.may_count()))
     }
 
     /// Whether somebody who had a session has neither left nor been heard from.
@@ -183,12 +195,14 @@ impl Fleet {
         self.members.get_mut(id)
     }
 
-    /// Everybody who is alive and has room.
+    /// Everybody who is alive and has room. With `only_checked`, a TEE counts once its evidence was
+    /// held against the policy.
     pub(super) fn candidates(
         &self,
         now: Instant,
         window: Duration,
         leases: &Leases,
+        only_checked: bool,
     ) -> Vec<Candidate> {
         self.members
             .values()
@@ -201,7 +215,10 @@ impl Fleet {
                     link: member.link?,
                     free: member.slots.saturating_sub(busy),
                     busy,
-                    tee: member.tee.as_ref().is_some_and(|tee| tee.refused.is_none()),
+                    tee: member
+                        .tee
+                        .as_ref()
+                        .is_some_and(|tee| tee.counts(only_checked)),
                 })
             })
             .collect()

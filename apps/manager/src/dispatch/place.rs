@@ -34,9 +34,10 @@ impl Mind {
             return Ok(());
         }
         self.give_up_without_tee(db, moment, effects)?;
-        let proplets = self
-            .fleet
-            .candidates(moment.now, self.rules.lease, &self.leases);
+        let only_checked = self.rules.judge.has_policy();
+        let proplets =
+            self.fleet
+                .candidates(moment.now, self.rules.lease, &self.leases, only_checked);
         let room: usize = proplets.iter().map(|c| c.free as usize).sum();
         if room == 0 {
             return Ok(());

@@ -386,3 +386,41 @@ async fn a_key_of_somebody_else_and_a_broker_that_is_away_are_told_apart() {
     );
     assert!(task.attempts.len() > 1, "a broker may come back");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_with_a_policy_gives_work_to_nobody_whose_evidence_it_refuses() {
+    let Some(scene) = Scene::new(SAMPLE_MAY).await else {
+        return;
+    };
+    let _proplet = scene.tee("tee");
+    ready(&scene.client, 1).await;
+    let built = jwe_image(&scene.folder, &scene.keeper, 6).await;
+    let image = scene.push("app:1", &built).await;
+    assert_eq!(scene.run(&image, "default/key/app").await.results, "6");
+
+    let strict = World::new().await;
+    let policy = strict.scratch.path("policy.toml");
+    std::fs::write(&policy, "sample = false\n").unwrap();
+    let manager = strict
+        .manager_part()
+        .with("attestation_policy", policy.display().to_string())
+        .manager()
+        .await
+        .unwrap();
+    let client = client(manager.url());
+    let _proplet = in_sample_tee(&strict, "tee", scene.keeper.broker.url());
+    ready(&client, 1).await;
+    until("its evidence is refused", async || {
+        let proplet = client.proplet_view("tee").await.unwrap();
+        !proplet.tee_refused.is_empty()
+    })
+    .await;
+    let task = run(&client, &encrypted(&image, "default/key/app")).await;
+    assert_eq!(state(&task), "failed");
+    assert!(
+        task.error
+            .contains("no proplet that is connected is in a TEE"),
+        "{}",
+        task.error
+    );
+}
