@@ -47,11 +47,11 @@ pub struct Delete {
 #[command(next_help_heading = "Key broker")]
 pub struct BrokerArgs {
     /// Address of the key broker: https://HOST[:PORT]
-    #[arg(long, value_name = "URL")]
-    kbs: String,
+    #[arg(long, value_name = "URL", requires = "kbs_admin_key")]
+    kbs: Option<String>,
     /// Private key of the role, in PEM: Ed25519, EC or RSA
-    #[arg(long, value_name = "FILE")]
-    kbs_admin_key: PathBuf,
+    #[arg(long, value_name = "FILE", requires = "kbs")]
+    kbs_admin_key: Option<PathBuf>,
     /// The role that the broker knows that key by
     #[arg(long, value_name = "NAME", default_value = "admin")]
     kbs_role: String,
@@ -66,6 +66,8 @@ pub struct BrokerArgs {
 /// Why the broker did not do it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum BrokerFailure {
+    #[error("no key broker is named")]
+    NotNamed,
     #[error("{text} cannot be used")]
     Address {
         text: String,
@@ -108,6 +110,7 @@ impl BrokerFailure {
             Self::Key { .. } => {
                 Some("make one with: openssl genpkey -algorithm ed25519 -out admin.pem")
             }
+            Self::NotNamed => Some("give --kbs URL and --kbs-admin-key FILE"),
             Self::Address { .. } | Self::Broker(_) => None,
         }
     }
@@ -122,15 +125,24 @@ fn parse_path(text: &str) -> Result<ResourcePath, String> {
 }
 
 impl BrokerArgs {
+    /// Whether a broker is named.
+    pub(crate) fn is_given(&self) -> bool {
+        self.kbs.is_some()
+    }
+
+    /// An administrator of the broker that is named.
     pub(crate) async fn admin(&self) -> Result<Admin, BrokerFailure> {
-        let address = KbsAddress::parse(&self.kbs, self.kbs_allow_http, "--kbs-allow-http");
+        let (Some(kbs), Some(path)) = (&self.kbs, &self.kbs_admin_key) else {
+            return Err(BrokerFailure::NotNamed);
+        };
+        let address = KbsAddress::parse(kbs, self.kbs_allow_http, "--kbs-allow-http");
         let address = address.map_err(|source| BrokerFailure::Address {
-            text: self.kbs.clone(),
+            text: kbs.clone(),
             source,
         })?;
-        let key = AdminKey::from_pem(&read(&self.kbs_admin_key).await?);
+        let key = AdminKey::from_pem(&read(path).await?);
         let key = key.map_err(|source| BrokerFailure::Key {
-            path: self.kbs_admin_key.clone(),
+            path: path.clone(),
             source,
         })?;
         let mut roots = Vec::new();
@@ -157,14 +169,11 @@ async fn set(Set { path, file, broker }: &Set) -> Result<String, BrokerFailure> 
     let secret = read(file).await?;
     let admin = broker.admin().await?;
     admin.put_resource(path, &secret, now_secs()).await?;
-    Ok(format!("Key broker {} keeps kbs:///{path}", broker.kbs))
+    Ok(format!("The key broker keeps kbs:///{path}"))
 }
 
 async fn delete(Delete { path, broker }: &Delete) -> Result<String, BrokerFailure> {
     let admin = broker.admin().await?;
     admin.delete_resource(path, now_secs()).await?;
-    Ok(format!(
-        "Key broker {} has forgotten kbs:///{path}",
-        broker.kbs
-    ))
+    Ok(format!("The key broker has forgotten kbs:///{path}"))
 }

@@ -41,6 +41,15 @@ impl Standing {
     }
 }
 
+/// The beginning of words that may repeat what a proplet sent, without what could change a terminal.
+fn shown(text: &str) -> String {
+    const SHOWN_MAX: usize = 512;
+    text.chars()
+        .map(|c| if c.is_ascii_graphic() { c } else { ' ' })
+        .take(SHOWN_MAX)
+        .collect()
+}
+
 /// The kind of TEE that a proplet says.
 ///
 /// # Errors
@@ -130,7 +139,7 @@ impl Judge {
             Tee::Tdx | Tee::Sgx => self.collateral.as_slice(),
             _ => &none,
         } {
-            judged = by(collateral).map_err(|error| propeller_oci::chain(&error));
+            judged = by(collateral).map_err(|error| shown(&propeller_oci::chain(&error)));
             if judged.is_ok() {
                 break;
             }

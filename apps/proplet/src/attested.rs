@@ -12,7 +12,7 @@
 mod release;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use propeller_attest::binding::{AttemptBinding, SessionBinding};
 use propeller_attest::detect::{Host, detect};
@@ -20,8 +20,9 @@ use propeller_attest::rcar::{Kbs, KbsError, KbsUri, Prover};
 use propeller_attest::{Attester, Tee};
 use propeller_oci::Reference;
 use propeller_sandbox::Runtime;
-use propeller_wire::message::{Proof, Refusal, StartAttested, TeeClaim};
+use propeller_wire::message::{EVIDENCE_LEN_MAX, Proof, Refusal, StartAttested, TeeClaim};
 use serde_bytes::ByteBuf;
+use serde_json::Value;
 use tracing::{info, warn};
 
 use crate::cache::OpenModule;
@@ -29,6 +30,7 @@ use crate::config::Config;
 use crate::images::Images;
 use crate::isolation;
 use crate::service::StartError;
+use crate::work::chain;
 
 pub(crate) use release::{NotReleased, Release};
 use release::{Released, micros};
@@ -36,6 +38,12 @@ use release::{Released, micros};
 /// What is said where the work cannot be done. The first words are those that operators search for.
 pub(crate) const OUTSIDE: &str = "Encrypted workloads require TEE support, and this proplet is in \
                                   no TEE: `propeller attest detect` says why (PROPLET_TEE_ENABLED)";
+
+const NO_BROKER: KbsError = KbsError::NoBroker {
+    setting: "PROPLET_KBS_URI",
+};
+/// Hardware takes milliseconds, a quoting service of the host perhaps seconds.
+const EVIDENCE_MAX: Duration = Duration::from_secs(60);
 
 /// What this proplet does for work that only a TEE may open.
 #[derive(Debug)]
@@ -45,8 +53,8 @@ pub(crate) struct Attesting {
     brokers: Vec<Kbs>,
     default_key: Option<KbsUri>,
     images: Arc<Images>,
-    /// What runs guests of this kind; in words, why nothing does.
-    runtime: Result<Arc<dyn Runtime>, String>,
+    /// What runs guests of this kind.
+    runtime: Arc<dyn Runtime>,
 }
 
 /// A module that was opened, and what proves where.
@@ -67,6 +75,7 @@ impl Attesting {
     /// If a TEE has to be there and is not, and if it cannot be used.
     pub(crate) fn start(config: &Config, images: &Arc<Images>) -> Result<Option<Self>, StartError> {
         let asked = &config.attested;
+        let must = asked.enabled == Some(true) || asked.attester.is_some();
         let attester = match (asked.enabled, asked.attester) {
             (Some(false), _) => None,
             (_, Some(tee)) => Some(Attester::asked_for(tee)?),
@@ -75,21 +84,45 @@ impl Attesting {
         let Some(attester) = attester else {
             return Ok(None);
         };
-        match attester.tee() {
-            Tee::Sample => {
-                warn!(target: "security", "sample evidence proves nothing, and is for tests (PROPLET_ATTESTER)");
+        let tee = attester.tee();
+        let started = Self::with(config, images, attester);
+        match started {
+            Ok(attesting) => {
+                match tee {
+                    Tee::Sample => {
+                        warn!(target: "security", "sample evidence proves nothing, and is for tests (PROPLET_ATTESTER)");
+                    }
+                    tee => info!(target: "security", %tee, "this proplet is in a TEE"),
+                }
+                Ok(Some(attesting))
             }
-            tee => info!(target: "security", %tee, "this proplet is in a TEE"),
+            Err(error) if must => Err(error),
+            // Nobody said that it has to be used: everything else runs here as anywhere.
+            Err(error) => {
+                let why = chain(&error);
+                warn!(target: "security", %tee, why, "this proplet is in a TEE, and leaves encrypted tasks to others");
+                Ok(None)
+            }
         }
+    }
+
+    /// One that can do all of it: what it says in its hello it can keep.
+    fn with(config: &Config, images: &Arc<Images>, attester: Attester) -> Result<Self, StartError> {
+        let asked = &config.attested;
+        if asked.brokers.is_empty() {
+            return Err(StartError::Kbs(NO_BROKER));
+        }
+        // Hardware is asked once, so that nobody hears of a TEE that makes no evidence.
+        attester.evidence(&[0; 48])?;
         let attester = Arc::new(attester);
         let broker = |options: &_| Kbs::new(Clone::clone(options), Prover::Own(attester.clone()));
-        Ok(Some(Self {
+        Ok(Self {
             brokers: asked.brokers.iter().map(broker).collect::<Result<_, _>>()?,
             default_key: asked.default_key.clone(),
             images: Arc::clone(images),
             runtime: isolation::attested(config)?,
             attester,
-        }))
+        })
     }
 
     /// Kind of the TEE, as managers and brokers know it.
@@ -112,7 +145,6 @@ impl Attesting {
         start: &StartAttested,
         session: [u8; 32],
     ) -> Result<Opened, NotOpened> {
-        let runtime = self.runtime.clone().map_err(|why| (Refusal::NoTee, why))?;
         let image = &start.start.image;
         let told = |why: String| format!("image {image}: {why}");
         let reference = image.parse::<Reference>();
@@ -124,7 +156,7 @@ impl Attesting {
         let begun = Instant::now();
         let module = self.images.encrypted(&reference, &mut release).await;
         let module = module.map_err(|why| (why.refusal(), told(why.text)))?;
-        let Released { key, mut steps } = release.released();
+        let Released { key, mut steps, .. } = release.released();
         let known = steps.evidence_us + steps.token_us + steps.key_us;
         steps.image_us = micros(begun.elapsed()).saturating_sub(known);
         let bound = AttemptBinding {
@@ -134,11 +166,12 @@ impl Attesting {
         };
         let proving = Instant::now();
         let evidence = self.evidence(bound.report_data()).await;
-        let evidence = evidence.map_err(|why| (Refusal::NoKey, why))?;
+        // What hardware does not do now it may do later.
+        let evidence = evidence.map_err(|why| (Refusal::NoModule, why))?;
         steps.evidence_us += micros(proving.elapsed());
         Ok(Opened {
             module,
-            runtime,
+            runtime: Arc::clone(&self.runtime),
             proof: Proof {
                 kind: self.kind().to_owned(),
                 key,
@@ -152,16 +185,29 @@ impl Attesting {
 
     async fn evidence(&self, report_data: [u8; 48]) -> Result<ByteBuf, String> {
         let attester = Arc::clone(&self.attester);
-        let made = tokio::task::spawn_blocking(move || attester.evidence(&report_data)).await;
+        let made = tokio::task::spawn_blocking(move || attester.evidence(&report_data));
+        let made = tokio::time::timeout(EVIDENCE_MAX, made).await;
+        let made = made.map_err(|_| format!("no evidence of the TEE after {EVIDENCE_MAX:?}"))?;
         let made = made.map_err(|error| error.to_string())?;
-        let made = made.map_err(|error| format!("no evidence of the TEE: {error}"))?;
-        Ok(ByteBuf::from(made.to_string()))
+        let mut made = made.map_err(|error| format!("no evidence of the TEE: {error}"))?;
+        // Of interest to a key broker, long, and no part of what the hardware signs.
+        if let Some(log) = made.get_mut("cc_eventlog") {
+            *log = Value::Null;
+        }
+        let json = made.to_string();
+        match json.len() > EVIDENCE_LEN_MAX {
+            true => Err(format!(
+                "the evidence of the TEE has {} bytes, which is too long",
+                json.len()
+            )),
+            false => Ok(ByteBuf::from(json)),
+        }
     }
 
     /// The broker that keeps a key.
     fn broker(&self, uri: &KbsUri) -> Result<&Kbs, KbsError> {
         let found = match &uri.host {
-            None => self.brokers.first(),
+            None => return self.brokers.first().ok_or(NO_BROKER),
             Some(host) => self.brokers.iter().find(|kbs| kbs.address().is(host)),
         };
         found.ok_or_else(|| KbsError::UnknownBroker {
@@ -183,6 +229,11 @@ fn found(enabled: Option<bool>) -> Result<Option<Attester>, StartError> {
         }
         Some(Err(error)) => Err(error.into()),
         None if enabled == Some(true) => Err(StartError::NoTee(detected.to_string())),
-        None => Ok(None),
+        None => {
+            if detected.is_undecided() {
+                warn!(target: "security", "whether this is a TEE could not be found out: see `propeller attest detect`");
+            }
+            Ok(None)
+        }
     }
 }

@@ -249,11 +249,6 @@ impl Images {
         reference: &Reference,
         opener: &mut Opener<'_, '_>,
     ) -> Result<OpenModule, NoModule> {
-        let _place = self.pulls.acquire().await.map_err(|error| NoModule {
-            text: error.to_string(),
-            by_proxy: false,
-            by_key: false,
-        })?;
         let by_proxy = match self.config.from {
             PullFrom::Auto => *self.there.borrow(),
             PullFrom::Registry => false,
@@ -315,6 +310,12 @@ impl Images {
             entries_max: ENTRIES_MAX,
             keys,
         };
+        // From here on it is in memory. Whoever waits for a key has no place.
+        let _place = self.pulls.acquire().await.map_err(|error| NoModule {
+            text: error.to_string(),
+            by_proxy: false,
+            by_key: false,
+        })?;
         let mut pulled = pull(source, &admitted, &options, SILENTLY).await?;
         info!(image = %reference, encrypted = pulled.encrypted, "pulled image");
         if matches!(opener, Opener::Released(_)) && !pulled.encrypted {

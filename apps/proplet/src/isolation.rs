@@ -63,26 +63,20 @@ pub(crate) fn runtime(config: &Config) -> Result<Arc<dyn Runtime>, StartError> {
     }
 }
 
-/// What runs guests whose module only a TEE may open; in words, why nothing does.
-///
-/// Of their modules no compiled code is kept.
+/// What runs guests whose module only a TEE may open. Of their modules no compiled code is kept.
 #[cfg(feature = "tee")]
-pub(crate) fn attested(config: &Config) -> Result<Result<Arc<dyn Runtime>, String>, StartError> {
-    let Some(isolation) = config.attested_isolation else {
-        let why = "encrypted tasks run in a locked process, which needs the engine wasmtime: set \
-                   PROPLET_ISOLATION=in-process to let others run them, and leave \
-                   PROPLET_EXTERNAL_WASM_RUNTIME unset, since that program may write what it is given";
-        return Ok(Err(why.to_owned()));
-    };
-    let config = Config {
+pub(crate) fn attested(config: &Config) -> Result<Arc<dyn Runtime>, StartError> {
+    let isolation = config
+        .attested_isolation
+        .ok_or(StartError::NoProcessForEncrypted)?;
+    runtime(&Config {
         isolation,
         sandbox: EngineConfig {
             cache_ttl: Duration::ZERO,
             ..config.sandbox
         },
         ..config.clone()
-    };
-    runtime(&config).map(Ok)
+    })
 }
 
 fn in_process(config: &Config) -> Result<Arc<dyn Runtime>, StartError> {

@@ -11,6 +11,9 @@ use crate::worker::Worker;
 /// First pause between announcements; it doubles up to the heartbeat's interval.
 pub(crate) const ANNOUNCE_MIN: Duration = Duration::from_millis(500);
 
+/// How old the evidence gets that a manager has; nobody says that it has arrived.
+pub(crate) const PROVE_EVERY: Duration = Duration::from_secs(60);
+
 impl Worker {
     /// Anybody can ask who is there; only so often is it answered.
     pub(crate) fn solicited(&mut self) {
@@ -43,6 +46,12 @@ impl Worker {
     pub(crate) fn connected(&mut self) {
         self.announce_at = None;
         self.announce_pause = ANNOUNCE_MIN;
+        self.prove();
+    }
+
+    /// Makes evidence for the session, to be shown when it is made.
+    pub(crate) fn prove(&mut self) {
+        self.proved = Instant::now();
         let Some((attesting, session)) = self.bench.attesting.clone().zip(self.caller.binding())
         else {
             return;

@@ -69,6 +69,12 @@ pub enum StartError {
     #[cfg(feature = "tee")]
     #[error("PROPLET_TEE_ENABLED is true, and this is no trusted execution environment:\n{0}")]
     NoTee(String),
+    /// Nothing runs encrypted tasks.
+    #[cfg(feature = "tee")]
+    #[error(
+        "encrypted tasks run in a locked process, which needs the engine wasmtime: set PROPLET_ISOLATION=in-process to have them run without one; no program of PROPLET_EXTERNAL_WASM_RUNTIME runs them, since it may write what it is given"
+    )]
+    NoProcessForEncrypted,
     /// Evidence of the TEE cannot be made.
     #[cfg(feature = "tee")]
     #[error("this proplet cannot attest")]

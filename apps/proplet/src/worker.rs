@@ -28,7 +28,7 @@ use crate::cache::Modules;
 use crate::courier::{Courier, Order};
 use crate::fetch::Fetches;
 use crate::outbox::{Outbox, OutboxError};
-use crate::presence::ANNOUNCE_MIN;
+use crate::presence::{ANNOUNCE_MIN, PROVE_EVERY};
 use crate::vitals::vitals;
 use crate::watch::{TELL_EVERY, Watches};
 use crate::work::{Bench, Worked};
@@ -55,6 +55,8 @@ pub(crate) struct Worker {
     pub(crate) watches: Watches,
     pub(crate) courier: Courier,
     orders: mpsc::Receiver<Order>,
+    /// When evidence was last made for the session.
+    pub(crate) proved: Instant,
     /// Evidence for sessions, in the making.
     pub(crate) proving: JoinSet<([u8; 32], Result<TeeClaim, String>)>,
     /// What is on disk of images, which is sealed with the same keys.
@@ -130,6 +132,7 @@ impl Worker {
             watches: Watches::default(),
             courier,
             orders,
+            proved: now,
             proving: JoinSet::new(),
             blobs,
             lease: heartbeat * 3,
@@ -334,6 +337,9 @@ impl Worker {
     }
 
     fn beat(&mut self, now: Instant) {
+        if now.duration_since(self.proved) >= PROVE_EVERY {
+            self.prove();
+        }
         // Two in a row without an answer: the manager may have been restarted.
         if self.beats >= self.beat_answered + 2 && self.announce_at.is_none() {
             self.announce();

@@ -50,8 +50,6 @@ pub struct Proof {
     pub image: String,
     /// Binding of the session in which the attempt was given, in hexadecimal.
     pub session: String,
-    /// Whether that session was in force when the report came.
-    pub session_in_force: bool,
     /// `sha256:…` of the evidence as it came.
     pub evidence_digest: String,
     /// The evidence, in the form that key brokers take.

@@ -20,6 +20,7 @@ pub mod admin;
 mod client;
 mod error;
 mod exchange;
+mod http;
 mod message;
 mod report_data;
 mod secret;

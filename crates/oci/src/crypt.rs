@@ -156,6 +156,12 @@ pub fn recipients(annotations: &BTreeMap<String, String>) -> Vec<String> {
     }
 }
 
+/// Whether a layer is encrypted to public keys, besides whatever key providers keep.
+#[must_use]
+pub fn is_for_private_keys(annotations: &BTreeMap<String, String>) -> bool {
+    annotations::WrappedKeys::read(annotations).is_ok_and(|wrapped| wrapped.has_jwe())
+}
+
 /// Where key providers keep the keys of a layer, in the order of its annotations.
 ///
 /// Empty if it has none, or if its annotations are too large.

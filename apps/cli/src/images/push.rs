@@ -48,7 +48,7 @@ pub struct Push {
     #[command(flatten)]
     registry: RegistryArgs,
     #[command(flatten)]
-    broker: Option<BrokerArgs>,
+    broker: BrokerArgs,
 }
 
 /// What a module becomes in a registry.
@@ -87,9 +87,9 @@ pub(crate) async fn run(args: Push, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
         None => None,
     };
     // First, so that nothing is pushed whose key nobody has.
-    let kept = match &broker {
-        Some(broker) => register(broker, &encrypt).await?,
-        None => Vec::new(),
+    let kept = match broker.is_given() {
+        true => register(&broker, &encrypt).await?,
+        false => Vec::new(),
     };
     let client = registry.client().await?;
     let form = match form {

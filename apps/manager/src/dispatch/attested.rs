@@ -2,7 +2,7 @@
 
 use propeller_attest::binding::{AttemptBinding, SessionBinding};
 use propeller_model::task::Retry;
-use propeller_model::{Digest, ExitKind, PropletId};
+use propeller_model::{ExitKind, PropletId};
 use propeller_wire::message::{AttestedReport, Proof, TeeClaim, ToProplet};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -12,12 +12,16 @@ use super::fleet::TeeStanding;
 use super::settle::Setback;
 use super::{Effect, Mind, Moment};
 use crate::judge::Standing;
-use crate::store::task::{task_find, task_protection_set};
+use crate::store::attempt::attempt_session;
+use crate::store::task::{Task, task_find, task_protection_set};
 use crate::store::waiting::task_waiting_attested;
 use crate::store::{Blobs, StoreError};
 
 /// Tasks that are given up in one transaction, because nobody can run them.
 const GIVEN_UP_MAX: usize = 64;
+
+/// Longest place of a key, or of several, that is kept.
+const KEY_LEN_MAX: usize = 4096;
 
 /// What is shown as the reason.
 const NOBODY: &str = "no proplet that is connected is in a TEE, which this task needs because it is \
@@ -81,8 +85,7 @@ impl Mind {
             // Nobody waits for it: as with any report.
             return self.finished(db, blobs, proplet, report, None, moment, effects);
         };
-        let image = task.image.as_ref().and_then(|image| image.digest());
-        match self.proven(proplet, image, attested, moment.ms) {
+        match self.proven(db, proplet, &task, attested, moment.ms)? {
             Ok((standing, json)) => {
                 task_protection_set(db, attempt.task, &standing.label())?;
                 let proof = json.to_string();
@@ -102,30 +105,45 @@ impl Mind {
         }
     }
 
+    /// What a proof comes to; in words, why it does not hold.
     fn proven(
         &self,
+        db: &Connection,
         proplet: &PropletId,
-        image: Option<Digest>,
+        task: &Task,
         attested: &AttestedReport,
         now_ms: i64,
-    ) -> Result<(Standing, Value), String> {
+    ) -> Result<Result<(Standing, Value), String>, StoreError> {
         let AttestedReport { report, proof } = attested;
-        if image != Some(proof.image) {
-            return Err("it is about another image".to_owned());
+        let refused = |why: &str| Ok(Err(why.to_owned()));
+        let Some(image) = task.image.as_ref().filter(|image| image.key.is_some()) else {
+            return refused("the task is not encrypted");
+        };
+        if image.digest() != Some(proof.image) {
+            return refused("it is about another image");
+        }
+        // Whoever plays the manager to a proplet elsewhere gets evidence for that session.
+        if attempt_session(db, report.attempt)? != Some(proof.session) {
+            return refused("it is about another session than the one in which this was given");
+        }
+        let said = self
+            .fleet
+            .find(proplet)
+            .and_then(|member| member.tee.as_ref());
+        if said.map(|tee| tee.kind.name()) != Some(proof.kind.as_str()) {
+            return refused("it is of another kind of TEE than the proplet said");
+        }
+        if proof.key.len() > KEY_LEN_MAX {
+            return refused("the key's place is too long to be one");
         }
         let bound = AttemptBinding {
             attempt: report.attempt,
             image: proof.image,
             session: proof.session,
         };
-        let standing =
-            self.rules
-                .judge
-                .judge(&proof.kind, &proof.evidence, &bound.report_data(), now_ms)?;
-        // A session may have been renewed while the guest ran; what is bound to one that is not in
-        // force is told, and not taken for more.
-        let in_session = self.desk.binding(proplet) == Some(proof.session);
-        Ok((standing, shown(proof, standing, in_session)))
+        let judge = &self.rules.judge;
+        let judged = judge.judge(&proof.kind, &proof.evidence, &bound.report_data(), now_ms);
+        Ok(judged.map(|standing| (standing, shown(proof, standing))))
     }
 
     /// Gives up tasks that wait for a TEE while nobody who may have them is in one.
@@ -143,7 +161,7 @@ impl Mind {
         if expected || !self.fleet.has_sealed(now, term) {
             return Ok(());
         }
-        let anybody = self.fleet.has_tee();
+        let anybody = self.fleet.has_tee(now, term);
         for (id, pinned) in task_waiting_attested(db, GIVEN_UP_MAX)? {
             let hopeless = match &pinned {
                 None => !anybody,
@@ -162,7 +180,7 @@ impl Mind {
 }
 
 /// What is kept of a proof, and shown.
-fn shown(proof: &Proof, standing: Standing, in_session: bool) -> Value {
+fn shown(proof: &Proof, standing: Standing) -> Value {
     let steps = proof.steps;
     json!({
         "tee": standing.tee.name(),
@@ -170,7 +188,6 @@ fn shown(proof: &Proof, standing: Standing, in_session: bool) -> Value {
         "key": proof.key,
         "image": proof.image.to_string(),
         "session": data_encoding::HEXLOWER.encode(&proof.session),
-        "session_in_force": in_session,
         "evidence_digest": propeller_oci::sha256(&proof.evidence).to_string(),
         // It was parsed a moment ago.
         "evidence": serde_json::from_slice::<Value>(&proof.evidence).unwrap_or_default(),

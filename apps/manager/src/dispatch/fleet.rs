@@ -89,6 +89,8 @@ pub struct Member {
     /// It said goodbye, or has not come back for long.
     left: bool,
     heard: Option<Instant>,
+    /// The same of one in a TEE, also after it has left.
+    tee_heard: Option<Instant>,
     unsaved: bool,
 }
 
@@ -164,11 +166,23 @@ impl Fleet {
             .any(|member| member.link == Some(Link::Sealed) && member.is_alive(now, window))
     }
 
-    /// Whether somebody is in a TEE, and has not left for good.
-    pub(super) fn has_tee(&self) -> bool {
+    /// Whether somebody is in a TEE, or was a moment ago and may be back: a restart is no reason to
+    /// give tasks up.
+    pub(super) fn has_tee(&self, now: Instant, window: Duration) -> bool {
+        let recent = |at: Instant| now.saturating_duration_since(at) < 2 * window;
         self.members
             .values()
-            .any(|member| !member.left && member.tee.as_ref().is_some_and(|tee| tee.may_count()))
+            .filter(|member| member.tee.as_ref().is_some_and(TeeStanding::may_count))
+            .any(|member| member.tee_heard.is_some_and(recent))
+    }
+
+    /// How many are there that are in a TEE.
+    pub(super) fn tees(&self, now: Instant, window: Duration) -> usize {
+        let counts = |member: &&Member| {
+            let tee = member.tee.as_ref().is_some_and(TeeStanding::may_count);
+            tee && member.is_alive(now, window)
+        };
+        self.members.values().filter(counts).count()
     }
 
     /// Whether somebody who had a session has neither left nor been heard from.
@@ -279,6 +293,7 @@ impl Member {
             full_until: None,
             left: false,
             heard: None,
+            tee_heard: None,
             unsaved: true,
         }
     }
@@ -286,6 +301,7 @@ impl Member {
     /// A sign of life.
     pub(super) fn hear(&mut self, moment: Moment) {
         self.heard = Some(moment.now);
+        self.tee_heard = self.tee.is_some().then_some(moment.now);
         self.heard_ms = moment.ms;
         self.left = false;
         self.unsaved = true;

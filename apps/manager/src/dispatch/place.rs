@@ -162,7 +162,10 @@ impl Mind {
             number: state.attempts(),
         };
         task_state_set(db, id, &state, moment.ms, 0)?;
-        attempt_insert(db, attempt, &proplet, &reason.to_string(), moment.ms)?;
+        let attested = task.image.as_ref().is_some_and(|image| image.key.is_some());
+        let session = self.desk.binding(&proplet).filter(|_| attested);
+        let why = reason.to_string();
+        attempt_insert(db, attempt, &proplet, &why, session, moment.ms)?;
         let trace = task.trace;
         let link = self.fleet.find(&proplet).and_then(|member| member.link);
         let label = match (link, &task.image) {

@@ -200,9 +200,13 @@ impl Mind {
                 (Retry::MayHelp, true)
             }
             Refusal::AboveCeiling => (Retry::IsPointless, true),
-            Refusal::NoTee => (Retry::IsPointless, true),
-            // A broker may allow somebody else; what its policy is against, trying does not change.
-            Refusal::NoKey => (Retry::IsPointless, true),
+            // A broker may allow somebody else, if there is somebody.
+            Refusal::NoTee | Refusal::NoKey
+                if self.fleet.tees(moment.now, self.rules.lease) > 1 =>
+            {
+                (Retry::MayHelp, true)
+            }
+            Refusal::NoTee | Refusal::NoKey => (Retry::IsPointless, true),
         };
         let setback = Setback {
             why: refused.text.clone(),

@@ -90,6 +90,16 @@ impl Mind {
         let Some(task) = task_find(db, attempt.task)? else {
             return Ok(());
         };
+        let attested = task.image.as_ref().is_some_and(|image| image.key.is_some());
+        if attested && ended.proof.is_none() {
+            let setback = Setback {
+                why: "its result is not taken: it came without evidence".to_owned(),
+                exit: ExitKind::Refused,
+                retry: Retry::MayHelp,
+                exclude: true,
+            };
+            return self.undone(db, attempt, &setback, moment, effects);
+        }
         match task.state.on(event, &self.rules.retry) {
             Ok((state, _)) => {
                 task_state_set(db, attempt.task, &state, moment.ms, 0)?;

@@ -79,20 +79,35 @@ pub fn attempt_insert(
     attempt: AttemptId,
     proplet: &PropletId,
     reason: &str,
+    session: Option<[u8; 32]>,
     now_ms: i64,
 ) -> Result<(), StoreError> {
     db.prepare_cached(
-        "INSERT INTO attempts (task, number, proplet, reason, assigned_ms)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO attempts (task, number, proplet, reason, assigned_ms, session)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
     )?
     .execute(params![
         attempt.task.0.as_bytes(),
         attempt.number,
         proplet.as_str(),
         reason,
-        now_ms
+        now_ms,
+        session
     ])?;
     Ok(())
+}
+
+/// The binding of the session in which an attempt was given, if its evidence has to be about one.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn attempt_session(db: &Connection, id: AttemptId) -> Result<Option<[u8; 32]>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT session FROM attempts WHERE task = ?1 AND number = ?2")?;
+    let session = statement
+        .query_row(params![id.task.0.as_bytes(), id.number], |row| row.get(0))
+        .optional()?;
+    Ok(session.flatten())
 }
 
 /// Remembers how an attempt ended.

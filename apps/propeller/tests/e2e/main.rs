@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod attested;
+mod attested_refused;
 mod bad_input;
 mod broker;
 mod cli;

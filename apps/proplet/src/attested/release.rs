@@ -1,10 +1,10 @@
 //! The release of the key of one image: which key it is, who keeps it, and what is sent for.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use propeller_attest::rcar::{KbsError, KbsUri, key_bytes, private_key};
-use propeller_oci::crypt::{Keys, WrappingKey, key_ids, recipients};
+use propeller_oci::crypt::{Keys, PrivateKey, WrappingKey, is_for_private_keys, key_ids};
 use propeller_oci::manifest::Manifest;
 use propeller_wire::message::Steps;
 use tracing::info;
@@ -16,17 +16,19 @@ use super::Attesting;
 const KEYS_MAX: usize = 8;
 
 /// The release of the keys of one image, for one attempt.
-#[derive(Debug)]
 pub(crate) struct Release<'a> {
     attesting: &'a Attesting,
     /// Where the task says that the key is; empty if it does not.
     asked: &'a str,
     released: Released,
+    secrets: Vec<(KbsUri, Zeroizing<Vec<u8>>)>,
 }
 
 /// What was released.
 #[derive(Debug, Default)]
 pub(super) struct Released {
+    private: Vec<PrivateKey>,
+    wrapping: Vec<WrappingKey>,
     /// Where the keys came from.
     pub(super) key: String,
     /// What that took.
@@ -41,12 +43,12 @@ pub(crate) struct NotReleased {
     pub(crate) may_pass: bool,
 }
 
-/// What a key is for.
+/// What opens one layer: whichever of these is released first.
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
     /// The private key of an image that is encrypted to its public half.
     Private(KbsUri),
-    /// What wraps the keys of layers: as the image writes it, and where it is.
+    /// What wraps the layer's key: as the image writes it, and where it is.
     Wrapping(Vec<(String, KbsUri)>),
 }
 
@@ -56,6 +58,7 @@ impl<'a> Release<'a> {
             attesting,
             asked,
             released: Released::default(),
+            secrets: Vec::new(),
         }
     }
 
@@ -65,35 +68,54 @@ impl<'a> Release<'a> {
 
     /// The keys of an image, by what its manifest says. Of the image itself nothing was fetched yet.
     pub(crate) async fn keys(&mut self, manifest: &Manifest) -> Result<Keys, NotReleased> {
+        let layers = manifest.layers.iter().filter(|layer| layer.is_encrypted());
+        let layers = layers.map(|layer| Layer::of(&layer.annotations));
         let default = self.attesting.default_key.as_ref();
-        match wanted(manifest, self.asked, default)? {
+        for wanted in wanted(layers, self.asked, default)? {
+            self.release(wanted).await?;
+        }
+        let Released {
+            private, wrapping, ..
+        } = &mut self.released;
+        Ok(Keys {
+            private: std::mem::take(private).into(),
+            wrapping: std::mem::take(wrapping).into(),
+        })
+    }
+
+    async fn release(&mut self, wanted: Wanted) -> Result<(), NotReleased> {
+        let from = match wanted {
             Wanted::Private(uri) => {
                 let secret = self.fetch(&uri).await?;
                 let key = private_key(&secret).map_err(|error| unusable(&uri, &error))?;
-                Ok(Keys {
-                    private: [key].into(),
-                    ..Keys::default()
-                })
+                self.released.private.push(key);
+                return Ok(());
             }
-            Wanted::Wrapping(wanted) => {
-                let mut keys = Vec::new();
-                for (id, uri) in wanted {
-                    let secret = self.fetch(&uri).await?;
+            Wanted::Wrapping(from) => from,
+        };
+        let mut failed = None;
+        for (id, uri) in from {
+            match self.fetch(&uri).await {
+                Ok(secret) => {
                     let key = key_bytes(&secret).map_err(|error| unusable(&uri, &error))?;
-                    keys.push(WrappingKey::new(id, key));
+                    self.released.wrapping.push(WrappingKey::new(id, key));
+                    return Ok(());
                 }
-                Ok(Keys {
-                    wrapping: keys.into(),
-                    ..Keys::default()
-                })
+                // Another recipient's may be released.
+                Err(why) => failed = Some(why),
             }
         }
+        Err(failed.unwrap_or_else(|| NotReleased::for_good("nobody keeps its key".to_owned())))
     }
 
     async fn fetch(&mut self, uri: &KbsUri) -> Result<Zeroizing<Vec<u8>>, NotReleased> {
+        // Where the image is asked for once more, elsewhere, its key is here already.
+        if let Some((_, secret)) = self.secrets.iter().find(|(known, _)| known == uri) {
+            return Ok(secret.clone());
+        }
         let kbs = self.attesting.broker(uri)?;
         let got = kbs.resource(&uri.path).await?;
-        let Released { key, steps } = &mut self.released;
+        let Released { key, steps, .. } = &mut self.released;
         steps.evidence_us += micros(got.steps.evidence);
         steps.token_us += micros(got.steps.token);
         steps.key_us += micros(got.steps.resource);
@@ -102,71 +124,108 @@ impl<'a> Release<'a> {
         }
         key.push_str(&uri.to_string());
         info!(target: "security", kbs = %kbs.address(), path = %uri.path, "a key was released to this proplet");
+        self.secrets.push((uri.clone(), got.secret.clone()));
         Ok(got.secret)
     }
 }
 
-/// Which keys are needed. Where both the image and the task name one, they have to agree: otherwise
-/// whoever has a hand in either could choose another.
+/// What the annotations of an encrypted layer say about its key.
+#[derive(Debug, Default)]
+struct Layer {
+    /// Where key providers keep keys that open it.
+    ids: Vec<String>,
+    /// Whether a private key opens it as well.
+    to_private: bool,
+}
+
+impl Layer {
+    fn of(annotations: &BTreeMap<String, String>) -> Self {
+        Self {
+            ids: key_ids(annotations),
+            to_private: is_for_private_keys(annotations),
+        }
+    }
+}
+
+/// Which keys are needed, for one layer after another. Where both the image and the task name one,
+/// they have to agree: otherwise whoever has a hand in either could choose another.
 fn wanted(
-    manifest: &Manifest,
+    layers: impl IntoIterator<Item = Layer>,
     asked: &str,
     default: Option<&KbsUri>,
-) -> Result<Wanted, NotReleased> {
-    let ids: BTreeSet<String> = manifest
-        .layers
-        .iter()
-        .flat_map(|layer| key_ids(&layer.annotations))
-        .collect();
-    if ids.len() > KEYS_MAX {
-        let text = format!(
-            "the image names {} keys, at most {KEYS_MAX} are asked for",
-            ids.len()
-        );
-        return Err(NotReleased::for_good(text));
-    }
-    let to_private = manifest
-        .layers
-        .iter()
-        .flat_map(|layer| recipients(&layer.annotations))
-        .any(|line| line.starts_with("jwe "));
-    let parsed = |text: &str| {
-        text.parse::<KbsUri>()
-            .map_err(|error| NotReleased::for_good(error.to_string()))
-    };
+) -> Result<Vec<Wanted>, NotReleased> {
     let asked = match asked {
         "" => None,
         text => Some(parsed(text)?),
     };
-    let mut named = Vec::new();
-    for id in ids {
-        let uri = parsed(&id)?;
-        named.push((id, uri));
+    let mut all: Vec<Wanted> = Vec::new();
+    for layer in layers {
+        let wanted = layer.wanted(asked.as_ref(), default)?;
+        if !all.contains(&wanted) {
+            all.push(wanted);
+        }
     }
-    match (asked, named.is_empty()) {
-        (None, false) => Ok(Wanted::Wrapping(named)),
-        (Some(asked), false) if named.iter().all(|(_, uri)| agree(uri, &asked)) => {
-            let known = |(id, uri): (String, KbsUri)| match &uri.host {
+    match all.len() > KEYS_MAX {
+        true => Err(NotReleased::for_good(format!(
+            "its layers have {} keys, at most {KEYS_MAX} are asked for",
+            all.len()
+        ))),
+        false => Ok(all),
+    }
+}
+
+impl Layer {
+    fn wanted(
+        self,
+        asked: Option<&KbsUri>,
+        default: Option<&KbsUri>,
+    ) -> Result<Wanted, NotReleased> {
+        let Self { ids, to_private } = self;
+        if ids.len() > KEYS_MAX {
+            let text = format!(
+                "a layer names {} keys, at most {KEYS_MAX} are asked for",
+                ids.len()
+            );
+            return Err(NotReleased::for_good(text));
+        }
+        let mut named = Vec::new();
+        for id in ids {
+            let uri = parsed(&id)?;
+            named.push((id, uri));
+        }
+        let Some(asked) = asked else {
+            return match (named.is_empty(), default) {
+                (false, _) => Ok(Wanted::Wrapping(named)),
+                (true, Some(default)) => Ok(Wanted::Private(default.clone())),
+                (true, None) => Err(NotReleased::for_good(
+                    "nobody says where its key is kept: set kbs_resource_path of the task, or \
+                     PROPLET_KBS_RESOURCE_PATH"
+                        .to_owned(),
+                )),
+            };
+        };
+        let first = named.first().map(|(id, _)| id.clone());
+        let agreeing: Vec<_> = named
+            .into_iter()
+            .filter(|(_, uri)| agree(uri, asked))
+            .map(|(id, uri)| match &uri.host {
                 None => (id, asked.clone()),
                 Some(_) => (id, uri),
-            };
-            Ok(Wanted::Wrapping(named.into_iter().map(known).collect()))
+            })
+            .collect();
+        match (agreeing.is_empty(), first) {
+            (false, _) => Ok(Wanted::Wrapping(agreeing)),
+            (true, Some(first)) if !to_private => Err(NotReleased::for_good(format!(
+                "its key is {first}, and the task says {asked}: they have to agree"
+            ))),
+            (true, _) => Ok(Wanted::Private(asked.clone())),
         }
-        (Some(asked), false) if !to_private => {
-            let (id, _) = &named[0];
-            let text = format!("its key is {id}, and the task says {asked}: they have to agree");
-            Err(NotReleased::for_good(text))
-        }
-        (Some(asked), _) => Ok(Wanted::Private(asked)),
-        (None, true) => match default {
-            Some(default) => Ok(Wanted::Private(default.clone())),
-            None => Err(NotReleased::for_good(
-                "nobody says where its key is kept: set kbs_resource_path of the task, or \
-                 PROPLET_KBS_RESOURCE_PATH"
-                    .to_owned(),
-            )),
-        },
     }
+}
+
+fn parsed(text: &str) -> Result<KbsUri, NotReleased> {
+    text.parse::<KbsUri>()
+        .map_err(|error| NotReleased::for_good(error.to_string()))
 }
 
 /// Whether two addresses mean one key: the broker need not be named in both.
@@ -190,14 +249,111 @@ impl NotReleased {
 
 impl From<KbsError> for NotReleased {
     fn from(error: KbsError) -> Self {
-        let may_pass = matches!(error, KbsError::Network { .. } | KbsError::Busy { .. });
         Self {
             text: propeller_oci::chain(&error),
-            may_pass,
+            may_pass: error.may_pass(),
         }
     }
 }
 
 pub(super) fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn uri(text: &str) -> KbsUri {
+        text.parse().unwrap()
+    }
+
+    fn layer(ids: &[&str], to_private: bool) -> Layer {
+        Layer {
+            ids: ids.iter().map(|id| (*id).to_owned()).collect(),
+            to_private,
+        }
+    }
+
+    fn want(layers: Vec<Layer>, asked: &str, default: Option<&str>) -> Result<Vec<Wanted>, String> {
+        let default = default.map(uri);
+        wanted(layers, asked, default.as_ref()).map_err(|why| why.text)
+    }
+
+    fn wrapping(id: &str, at: &str) -> Wanted {
+        Wanted::Wrapping(vec![(id.to_owned(), uri(at))])
+    }
+
+    const ID: &str = "kbs:///default/key/wrap";
+
+    #[test]
+    fn an_image_for_a_provider_names_its_key_itself() {
+        assert_eq!(
+            want(vec![layer(&[ID], false)], "", None),
+            Ok(vec![wrapping(ID, ID)])
+        );
+        // Also in the forms of tools that leave the scheme out, and with the broker of the task.
+        let id = "/default/key/wrap";
+        let asked = "kbs://kbs.example/default/key/wrap";
+        assert_eq!(
+            want(vec![layer(&[id], false)], asked, None),
+            Ok(vec![wrapping(id, asked)])
+        );
+    }
+
+    #[test]
+    fn an_image_for_a_private_key_needs_somebody_who_says_where_that_is() {
+        let image = || vec![layer(&[], true)];
+        let private = |path| Ok(vec![Wanted::Private(uri(path))]);
+        assert_eq!(want(image(), "a/b/c", Some("d/e/f")), private("a/b/c"));
+        assert_eq!(want(image(), "", Some("d/e/f")), private("d/e/f"));
+        assert!(
+            want(image(), "", None)
+                .unwrap_err()
+                .contains("nobody says where its key is kept")
+        );
+        assert!(want(image(), "not a path", None).is_err());
+    }
+
+    #[test]
+    fn image_and_task_have_to_agree_unless_the_image_opens_with_a_private_key_too() {
+        let why = want(vec![layer(&[ID], false)], "default/key/other", None).unwrap_err();
+        assert!(why.contains("they have to agree"), "{why}");
+        let both = vec![layer(&[ID], true)];
+        let other = Ok(vec![Wanted::Private(uri("default/key/other"))]);
+        assert_eq!(want(both, "default/key/other", None), other);
+        let elsewhere = "kbs://one.example/default/key/wrap";
+        let asked = "kbs://other.example/default/key/wrap";
+        assert!(want(vec![layer(&[elsewhere], false)], asked, None).is_err());
+    }
+
+    #[test]
+    fn of_several_recipients_any_will_do_and_the_one_that_the_task_names_goes_first() {
+        let other = "kbs:///default/key/other";
+        let both = || vec![layer(&[other, ID], false)];
+        assert_eq!(
+            want(both(), "default/key/wrap", None),
+            Ok(vec![wrapping(ID, ID)])
+        );
+        let any = Wanted::Wrapping(vec![
+            (other.to_owned(), uri(other)),
+            (ID.to_owned(), uri(ID)),
+        ]);
+        assert_eq!(want(both(), "", None), Ok(vec![any]));
+    }
+
+    #[test]
+    fn layers_with_one_key_ask_for_it_once_and_with_many_for_a_few() {
+        let same = vec![layer(&[ID], false), layer(&[ID], false)];
+        assert_eq!(want(same, "", None).map(|all| all.len()), Ok(1));
+        let ids: Vec<String> = (0..9).map(|n| format!("kbs:///default/key/{n}")).collect();
+        let many = ids.iter().map(|id| layer(&[id], false)).collect();
+        assert!(want(many, "", None).unwrap_err().contains("at most 8"));
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        assert!(
+            want(vec![layer(&ids, false)], "", None)
+                .unwrap_err()
+                .contains("at most 8")
+        );
+    }
 }

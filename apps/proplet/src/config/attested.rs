@@ -118,7 +118,7 @@ fn agent(settings: &mut Settings) -> Option<AgentKbs> {
     let text = file(settings, "aa_config_path")?;
     match toml::from_str::<Agent>(&text) {
         Ok(agent) => {
-            if agent.token_configs.kbs.is_none() {
+            if agent.token_configs.kbs.is_none() && settings.text("kbs_uri").is_none() {
                 let why = "it has no section [token_configs.kbs], whose `url` is where the key \
                            broker is";
                 settings.invalid("aa_config_path", why.to_owned());

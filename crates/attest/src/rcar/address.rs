@@ -196,6 +196,11 @@ impl KbsAddress {
         self.host() == host || with_port.as_deref() == Some(host)
     }
 
+    /// Whether it is HTTP without TLS: what is said there is not for a proxy on the way.
+    pub(super) fn is_plain(&self) -> bool {
+        self.0.scheme() == "http"
+    }
+
     /// An address below `/kbs/v0/`.
     pub(super) fn endpoint(&self, path: &str) -> Url {
         let mut url = self.0.clone();

@@ -10,16 +10,15 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey, Header};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Certificate, Method, RequestBuilder, Response};
+use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
 
 use super::address::{KbsAddress, ResourcePath};
 use super::error::printable;
+use super::http::client;
 use super::message::ErrorInformation;
 use super::{BODY_BYTES_MAX, ERROR_TYPE};
 
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// How long a token is good for: a request, and clocks that differ a little.
 const TOKEN_LIFE: Duration = Duration::from_secs(120);
 /// Who says so, for brokers that ask. Nobody does unless it is configured there.
@@ -169,24 +168,7 @@ impl Admin {
         key: AdminKey,
         role: &str,
     ) -> Result<Self, AdminError> {
-        let setup = |error: reqwest::Error| AdminError::Setup(error.to_string());
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            let why = "the process has no provider of cryptography for TLS";
-            return Err(AdminError::Setup(why.to_owned()));
-        }
-        let mut certificates = Vec::new();
-        for pem in roots {
-            certificates.extend(Certificate::from_pem_bundle(pem).map_err(setup)?);
-        }
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("propeller/", env!("CARGO_PKG_VERSION")))
-            // A token, and a secret, follow nobody elsewhere.
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_MAX)
-            .timeout(ANSWER_MAX)
-            .tls_certs_merge(certificates)
-            .build()
-            .map_err(setup)?;
+        let http = client(&address, roots).map_err(AdminError::Setup)?;
         Ok(Self {
             http,
             address,

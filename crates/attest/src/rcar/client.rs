@@ -143,8 +143,13 @@ impl Kbs {
             Answer::Body(body) => body,
             Answer::Refused(refusal) => return Ok(Err(refusal)),
         };
+        // For us alone: every further recipient would cost as much as the only one.
         let message = Message::read(&body)
-            .ok_or_else(|| self.exchange.malformed(Step::Resource, "it is no JWE"))?;
+            .filter(|message| message.recipients() == 1)
+            .ok_or_else(|| {
+                self.exchange
+                    .malformed(Step::Resource, "it is no JWE for one key")
+            })?;
         let secret = message.open(std::slice::from_ref(&session.key));
         steps.resource += begun.elapsed();
         secret.map(Ok).ok_or_else(|| KbsError::Unopenable {

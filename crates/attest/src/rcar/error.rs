@@ -107,6 +107,20 @@ pub enum KbsError {
         /// The broker.
         address: String,
     },
+    /// It, or what is in front of it, cannot answer now.
+    #[error("key broker {address}: it cannot answer now: HTTP status {status}")]
+    Unavailable {
+        /// The broker.
+        address: String,
+        /// The status.
+        status: u16,
+    },
+    /// Nobody has configured one.
+    #[error("no key broker is configured: set {setting}")]
+    NoBroker {
+        /// The setting.
+        setting: &'static str,
+    },
     /// What it sent is not encrypted to our key.
     #[error(
         "key broker {address}: what it sent as {path} does not open with the key that was attested"
@@ -130,6 +144,25 @@ pub enum KbsError {
         /// The setting.
         setting: &'static str,
     },
+}
+
+impl KbsError {
+    /// Whether it may be otherwise when it is tried again later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Network { .. }
+            | Self::Busy { .. }
+            | Self::Unavailable { .. }
+            | Self::Evidence(_) => true,
+            // A session that ended between two steps, or evidence that was judged with what the
+            // broker had at the time.
+            Self::Refused { step, name, .. } => {
+                *step != Step::Resource && name == "AttestationError"
+            }
+            _ => false,
+        }
+    }
 }
 
 /// What a refusal means for whoever asked.

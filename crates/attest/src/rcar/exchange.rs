@@ -1,21 +1,17 @@
 //! One request and its answer, both bounded.
 
-use std::time::Duration;
-
 use futures_util::StreamExt as _;
 use reqwest::header::{AUTHORIZATION, COOKIE as COOKIE_HEADER, HeaderMap, HeaderValue, SET_COOKIE};
-use reqwest::{Certificate, Response, StatusCode};
+use reqwest::{Response, StatusCode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use zeroize::Zeroizing;
 
 use super::address::KbsAddress;
 use super::error::{KbsError, Refusal, Step};
+use super::http::client;
 use super::{BODY_BYTES_MAX, COOKIE};
 
-const CONNECT_MAX: Duration = Duration::from_secs(5);
-/// Brokers fetch collateral of evidence from vendors while they are asked.
-const ANSWER_MAX: Duration = Duration::from_secs(30);
 /// An honest cookie is 32 digits.
 const COOKIE_LEN_MAX: usize = 256;
 
@@ -34,26 +30,7 @@ pub(super) enum Answer {
 
 impl Exchange {
     pub(super) fn new(address: KbsAddress, roots: &[Vec<u8>]) -> Result<Self, KbsError> {
-        if rustls::crypto::CryptoProvider::get_default().is_none() {
-            let why = "the process has no provider of cryptography for TLS";
-            return Err(KbsError::Setup(why.to_owned()));
-        }
-        let mut certificates = Vec::new();
-        for pem in roots {
-            let found = Certificate::from_pem_bundle(pem);
-            certificates.extend(found.map_err(|error| KbsError::Setup(error.to_string()))?);
-        }
-        let http = reqwest::Client::builder()
-            .user_agent(concat!("propeller/", env!("CARGO_PKG_VERSION")))
-            // A token follows nobody elsewhere.
-            .redirect(reqwest::redirect::Policy::none())
-            .connect_timeout(CONNECT_MAX)
-            // What one request of a few kilobytes needs, and no more.
-            .http1_only()
-            .timeout(ANSWER_MAX)
-            .tls_certs_merge(certificates)
-            .build()
-            .map_err(|error| KbsError::Setup(error.to_string()))?;
+        let http = client(&address, roots).map_err(KbsError::Setup)?;
         Ok(Self { http, address })
     }
 
@@ -121,6 +98,12 @@ impl Exchange {
         if status == StatusCode::TOO_MANY_REQUESTS {
             let address = self.address.to_string();
             return Err(KbsError::Busy { address });
+        }
+        if status.is_server_error() {
+            return Err(KbsError::Unavailable {
+                address: self.address.to_string(),
+                status: status.as_u16(),
+            });
         }
         let refusal = Refusal::read(&body);
         refusal.map(Answer::Refused).ok_or_else(|| {

@@ -121,6 +121,11 @@ impl WrappedKeys {
         }
     }
 
+    /// Whether any of them is for a private key.
+    pub(super) fn has_jwe(&self) -> bool {
+        self.0.iter().any(|key| matches!(key, WrappedKey::Jwe(_)))
+    }
+
     /// Where providers keep keys that open it.
     pub(super) fn key_ids(&self) -> Vec<String> {
         let id = |key: &WrappedKey| match key {

@@ -3,6 +3,9 @@
 
 ALTER TABLE tasks ADD COLUMN image_key TEXT;
 ALTER TABLE attempts ADD COLUMN proof TEXT;
+-- Binding of the session in which it was given, 32 bytes, of a task of that kind.
+ALTER TABLE attempts ADD COLUMN session BLOB;
 
--- Few of those that wait are of this kind, and they are looked for often.
+-- Neither kind is to be looked for among many of the other.
+CREATE INDEX tasks_ordinary ON tasks (priority DESC, id) WHERE state = 1 AND image_key IS NULL;
 CREATE INDEX tasks_attested ON tasks (priority DESC, id) WHERE state = 1 AND image_key IS NOT NULL;
