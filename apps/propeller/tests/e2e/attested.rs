@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use propeller::demo::tap::Tap;
 use propeller::stack::Part;
 use propeller_api::{Task, TaskRequest};
 use propeller_attest::rcar::KbsAddress;
@@ -145,7 +146,10 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn new(policy: &str) -> Option<Self> {
-        let world = World::new().await;
+        Self::in_world(World::new().await, policy).await
+    }
+
+    async fn in_world(world: World, policy: &str) -> Option<Self> {
         let folder = world.scratch.path("");
         let place = Place::start(&folder)?;
         let keeper = Keeper::start(&folder, policy).await;
@@ -309,4 +313,24 @@ async fn what_skopeo_encrypts_runs_in_a_tee_that_reaches_nothing_but_a_proxy() {
     let task = scene.run(&image, "default/key/app").await;
     assert_eq!(task.results, "12", "{}", task.error);
     assert_eq!(task.protection, "attested (sample: not hardware)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_an_encrypted_task_can_be_read_on_the_broker() {
+    let mut world = World::new().await;
+    let tap = Tap::start(world.address).await.unwrap();
+    world.address = tap.address();
+    let Some(scene) = Scene::in_world(world, SAMPLE_MAY).await else {
+        return;
+    };
+    let _proplet = scene.tee("tee");
+    ready(&scene.client, 1).await;
+    let built = jwe_image(&scene.folder, &scene.keeper, 77).await;
+    let image = scene.push("app:1", &built).await;
+    assert_eq!(scene.run(&image, "default/key/app").await.results, "77");
+    let wasm = number(77);
+    let canaries: [&[u8]; 3] = [&wasm, b"default/key/app", b"report_data"];
+    let seen = tap.search(&canaries);
+    assert!(seen.bytes > 1000, "the tap saw nothing");
+    assert_eq!(seen.hits, 0);
 }

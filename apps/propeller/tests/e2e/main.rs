@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod attested;
+mod attested_proof;
 mod attested_refused;
 mod bad_input;
 mod broker;
