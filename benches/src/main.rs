@@ -3,6 +3,7 @@
 //! - [`e2e`]: which measurements there are, and in which order
 //! - [`latency`], [`throughput`], [`processes`], [`module`], [`sealed`]: one measurement each
 //! - [`registry`]: images, and the proxy
+//! - [`attested`]: encrypted tasks
 //! - [`bed`], [`brokers`], [`http`], [`round`]: what they run on
 //! - [`environment`], [`samples`], [`conclusion`], [`report`]: what is printed
 #![allow(
@@ -11,6 +12,7 @@
     reason = "a benchmark speaks to whoever started it"
 )]
 
+mod attested;
 mod bed;
 mod brokers;
 mod conclusion;
@@ -51,6 +53,8 @@ enum Verb {
     E2e(e2e::Args),
     /// Images by way of a proxy, over mosquitto: speed, memory, and what each part costs
     Registry(registry::Args),
+    /// Encrypted tasks: from the start message to the first instruction, step by step
+    Attested(attested::Args),
 }
 
 fn main() -> ExitCode {
@@ -65,7 +69,8 @@ fn main() -> ExitCode {
     }
     let measured = match Cli::parse().verb {
         Verb::E2e(args) => e2e(&args),
-        Verb::Registry(args) => registry(&args),
+        Verb::Registry(args) => alone(registry::run(&args)),
+        Verb::Attested(args) => alone(attested::run(&args)),
     };
     match measured {
         Ok(true) => ExitCode::SUCCESS,
@@ -106,13 +111,13 @@ fn e2e(args: &e2e::Args) -> Result<bool, String> {
 }
 
 /// Measures and prints.
-fn registry(args: &registry::Args) -> Result<bool, String> {
+fn alone(measure: impl Future<Output = Result<(), registry::Failure>>) -> Result<bool, String> {
     print!("{}", report::environment(&gather()?));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| format!("cannot start the runtime: {error}"))?;
-    let measured = runtime.block_on(registry::run(args));
+    let measured = runtime.block_on(measure);
     measured.map_err(|error| chain(&*error)).map(|()| true)
 }
 

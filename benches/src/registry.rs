@@ -9,9 +9,9 @@ mod raw;
 mod tell;
 
 #[path = "../../crates/oci/benches/pull/payload.rs"]
-mod payload;
+pub(crate) mod payload;
 #[path = "../../crates/oci/benches/pull/registry.rs"]
-mod server;
+pub(crate) mod server;
 
 use std::path::Path;
 use std::process::Command;

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: measures a release build of the benchmark program (`e2e`, `registry`), of the
+//! `cargo xtask bench`: measures a release build of the benchmark program (`e2e`, `registry`, `attested`), of the
 //! sandbox, or of pulls from a registry (`pull`).
 
 use std::process::ExitCode;

@@ -59,6 +59,10 @@ fn facts(task: &Task) -> Result<Facts, CliError> {
     facts.add("metadata", &joined(labels));
     facts.add("proplet", &task.proplet_id);
     facts.add("protection", &task.protection);
+    if let Some(proof) = task.attempts.last().and_then(|last| last.proof.as_ref()) {
+        facts.add("key", &proof.key);
+        facts.add("evidence", &proof.evidence_digest);
+    }
     if task.profile != "pure" {
         facts.add("profile", &task.profile);
     }
