@@ -26,6 +26,9 @@ const LAYER_BYTES: usize = 64_000_000;
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLICY: &str = "[[allow]]\nname = 'bench'\nresources = ['default/key/*']\ntee = ['sample']\n";
 
+/// What is told of a run.
+type Step = fn(&Run) -> u64;
+
 /// How to measure
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -225,7 +228,7 @@ fn tell_decryption(pair: &Pair) -> Result<(), Failure> {
 }
 
 fn tell(firsts: &[Run], later: &[Run]) {
-    let steps: [(&str, fn(&Run) -> u64); 8] = [
+    let steps: [(&str, Step); 8] = [
         ("evidence, for the broker and the proof", |run| run.evidence),
         ("token", |run| run.token),
         ("key", |run| run.key),

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
+use propeller_attest::rcar::{KbsUri, key_bytes};
 use propeller_model::Digest;
-use propeller_oci::crypt::{self, PrivateKey};
+use propeller_oci::crypt::{self, Keys, PrivateKey, Recipients, WrappingKey};
 use propeller_oci::layer::{UnpackLimits, Unpacked};
 use propeller_oci::manifest::{Config, Document};
 use propeller_oci::sign::{self, Candidate, VerifyingKey};
@@ -24,6 +25,24 @@ static KEY: LazyLock<PrivateKey> = LazyLock::new(|| {
     let pem = include_bytes!("../../testdata/vectors/ocicrypt/keys/p256.pem");
     PrivateKey::from_bytes(pem).expect("it is one")
 });
+
+/// Where a key broker keeps a key, in the corpus.
+const KEY_ID: &str = "kbs:///default/key/app";
+
+/// Whoever is attested: with the private key, and with what a key broker released.
+static KEYS: LazyLock<Keys> = LazyLock::new(|| {
+    let pem = include_bytes!("../../testdata/vectors/ocicrypt/keys/p256.pem");
+    let private = PrivateKey::from_bytes(pem).expect("it is one");
+    Keys {
+        private: [private].into(),
+        wrapping: [wrapping(7)].into(),
+    }
+});
+
+fn wrapping(byte: u8) -> WrappingKey {
+    let key = key_bytes(&[byte; 32]).expect("it has 32 bytes");
+    WrappingKey::new(KEY_ID.to_owned(), key)
+}
 
 /// Manifests, indexes, configurations, references and files of credentials.
 pub(crate) fn image(data: &[u8]) {
@@ -81,6 +100,39 @@ pub(crate) fn decrypt(data: &[u8]) {
     }
 }
 
+/// As [`decrypt`], with the key of a key provider besides: what it wraps opens with it alone.
+pub(crate) fn wrapped_keys(data: &[u8]) {
+    let (annotations, layer) = halves(data);
+    if let Ok(annotations) = serde_json::from_slice::<BTreeMap<String, String>>(annotations) {
+        let lines = crypt::recipients(&annotations);
+        lines.iter().for_each(plain);
+        let ids = crypt::key_ids(&annotations);
+        assert!(ids.len() <= lines.len().min(crypt::RECIPIENTS_MAX));
+        for id in ids {
+            id.parse::<KbsUri>()
+                .map_or_else(|error| plain(&error), |_| ());
+        }
+        match crypt::decrypt(layer.to_vec(), &annotations, &*KEYS) {
+            Ok(opened) => assert_eq!(opened.bytes.len(), layer.len()),
+            Err(error) => plain(&error),
+        }
+    }
+    let recipients = Recipients {
+        public: &[],
+        wrapping: &KEYS.wrapping,
+    };
+    let crypt::Encrypted { bytes, annotations } =
+        crypt::encrypt(layer.to_vec(), recipients).expect("there is randomness");
+    assert_eq!(crypt::key_ids(&annotations), [KEY_ID]);
+    let opened = crypt::decrypt(bytes.clone(), &annotations, &*KEYS).expect("it is the key");
+    assert_eq!(opened.bytes.as_slice(), layer);
+    let others = Keys {
+        wrapping: [wrapping(8)].into(),
+        ..Keys::default()
+    };
+    crypt::decrypt(bytes, &annotations, &others).expect_err("it is another key");
+}
+
 /// A signature's annotations, up to a zero byte, and what is signed.
 pub(crate) fn signature(data: &[u8]) {
     let (annotations, payload) = halves(data);
@@ -102,7 +154,7 @@ fn halves(data: &[u8]) -> (&[u8], &[u8]) {
     (first, rest.get(1..).unwrap_or_default())
 }
 
-fn plain(said: &impl ToString) {
+pub(crate) fn plain(said: &impl ToString) {
     let text = said.to_string();
     assert!(text.chars().count() <= TEXT_CHARS_MAX, "{text}");
     assert!(!text.contains(char::is_control), "{text:?}");

@@ -4,6 +4,7 @@
 //! in `fuzz/corpus/TARGET`, is what mutation starts from; an input that once failed is added to
 //! it and is replayed ever after. It runs on stable Rust; cargo-fuzz may drive the same functions.
 
+mod attested;
 mod chunks;
 mod desk;
 mod engines;
@@ -11,6 +12,7 @@ mod envelope;
 mod generated;
 mod images;
 mod inspect;
+mod keys;
 mod load;
 mod mutate;
 mod run;
@@ -34,7 +36,7 @@ pub struct Target {
 const PARSES: u64 = 2000;
 
 /// All targets.
-pub const TARGETS: [Target; 14] = [
+pub const TARGETS: [Target; 22] = [
     Target {
         name: "envelope",
         run: envelope::envelope,
@@ -93,6 +95,46 @@ pub const TARGETS: [Target; 14] = [
     Target {
         name: "signature",
         run: images::signature,
+        sample: PARSES,
+    },
+    Target {
+        name: "wrapped-keys",
+        run: images::wrapped_keys,
+        sample: PARSES,
+    },
+    Target {
+        name: "jwe",
+        run: keys::jwe,
+        sample: PARSES,
+    },
+    Target {
+        name: "jwk",
+        run: keys::jwk,
+        sample: PARSES,
+    },
+    Target {
+        name: "key-material",
+        run: keys::key_material,
+        sample: PARSES,
+    },
+    Target {
+        name: "kbs-uri",
+        run: attested::kbs_uri,
+        sample: PARSES,
+    },
+    Target {
+        name: "kbs-policy",
+        run: attested::kbs_policy,
+        sample: PARSES,
+    },
+    Target {
+        name: "snp-report",
+        run: attested::snp_report,
+        sample: PARSES,
+    },
+    Target {
+        name: "evidence",
+        run: attested::evidence,
         sample: PARSES,
     },
     Target {

@@ -14,10 +14,11 @@ mod release;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use propeller_attest::attester::agent::{Agent, AgentError};
 use propeller_attest::binding::{AttemptBinding, SessionBinding};
 use propeller_attest::detect::{Host, detect};
-use propeller_attest::rcar::{Kbs, KbsError, KbsUri, Prover};
-use propeller_attest::{Attester, Tee};
+use propeller_attest::rcar::{Kbs, KbsError, KbsOptions, KbsUri};
+use propeller_attest::{Attester, Prover, Tee};
 use propeller_oci::Reference;
 use propeller_sandbox::Runtime;
 use propeller_wire::message::{EVIDENCE_LEN_MAX, Proof, Refusal, StartAttested, TeeClaim};
@@ -27,6 +28,7 @@ use tracing::{info, warn};
 
 use crate::cache::OpenModule;
 use crate::config::Config;
+use crate::config::attested::Asked;
 use crate::images::Images;
 use crate::isolation;
 use crate::service::StartError;
@@ -44,11 +46,13 @@ const NO_BROKER: KbsError = KbsError::NoBroker {
 };
 /// Hardware takes milliseconds, a quoting service of the host perhaps seconds.
 const EVIDENCE_MAX: Duration = Duration::from_secs(60);
+/// How long a proplet that starts waits for an agent, each answer.
+const AGENT_START_MAX: Duration = Duration::from_secs(10);
 
 /// What this proplet does for work that only a TEE may open.
 #[derive(Debug)]
 pub(crate) struct Attesting {
-    attester: Arc<Attester>,
+    prover: Prover,
     /// The first is the one that nobody has to name.
     brokers: Vec<Kbs>,
     default_key: Option<KbsUri>,
@@ -76,17 +80,17 @@ impl Attesting {
     pub(crate) fn start(config: &Config, images: &Arc<Images>) -> Result<Option<Self>, StartError> {
         let asked = &config.attested;
         let must = asked.enabled == Some(true) || asked.attester.is_some();
-        let attester = match (asked.enabled, asked.attester) {
+        let prover = match (asked.enabled, &asked.attester) {
             (Some(false), _) => None,
-            (_, Some(tee)) => Some(Attester::asked_for(tee)?),
-            (enabled, None) => found(enabled)?,
+            (_, Some(Asked::Kind(tee))) => Some(own(Attester::asked_for(*tee)?)),
+            (_, Some(Asked::Agent(agent))) => Some(by_agent(agent)?),
+            (enabled, None) => found(enabled)?.map(own),
         };
-        let Some(attester) = attester else {
+        let Some(prover) = prover else {
             return Ok(None);
         };
-        let tee = attester.tee();
-        let started = Self::with(config, images, attester);
-        match started {
+        let tee = prover.tee();
+        match Self::with(config, images, prover) {
             Ok(attesting) => {
                 match tee {
                     Tee::Sample => {
@@ -107,27 +111,28 @@ impl Attesting {
     }
 
     /// One that can do all of it: what it says in its hello it can keep.
-    fn with(config: &Config, images: &Arc<Images>, attester: Attester) -> Result<Self, StartError> {
+    fn with(config: &Config, images: &Arc<Images>, prover: Prover) -> Result<Self, StartError> {
         let asked = &config.attested;
         if asked.brokers.is_empty() {
             return Err(StartError::Kbs(NO_BROKER));
         }
         // Hardware is asked once, so that nobody hears of a TEE that makes no evidence.
-        attester.evidence(&[0; 48])?;
-        let attester = Arc::new(attester);
-        let broker = |options: &_| Kbs::new(Clone::clone(options), Prover::Own(attester.clone()));
+        if let Prover::Own(attester) = &prover {
+            attester.evidence(&[0; 48])?;
+        }
+        let broker = |options: &KbsOptions| Kbs::new(options.clone(), prover.clone());
         Ok(Self {
             brokers: asked.brokers.iter().map(broker).collect::<Result<_, _>>()?,
             default_key: asked.default_key.clone(),
             images: Arc::clone(images),
             runtime: isolation::attested(config)?,
-            attester,
+            prover,
         })
     }
 
     /// Kind of the TEE, as managers and brokers know it.
     pub(crate) fn kind(&self) -> &'static str {
-        self.attester.tee().name()
+        self.prover.tee().name()
     }
 
     /// Evidence of this proplet for a session; in words, why there is none.
@@ -184,11 +189,8 @@ impl Attesting {
     }
 
     async fn evidence(&self, report_data: [u8; 48]) -> Result<ByteBuf, String> {
-        let attester = Arc::clone(&self.attester);
-        let made = tokio::task::spawn_blocking(move || attester.evidence(&report_data));
-        let made = tokio::time::timeout(EVIDENCE_MAX, made).await;
+        let made = tokio::time::timeout(EVIDENCE_MAX, self.prover.evidence(&report_data)).await;
         let made = made.map_err(|_| format!("no evidence of the TEE after {EVIDENCE_MAX:?}"))?;
-        let made = made.map_err(|error| error.to_string())?;
         let mut made = made.map_err(|error| format!("no evidence of the TEE: {error}"))?;
         // Of interest to a key broker, long, and no part of what the hardware signs.
         if let Some(log) = made.get_mut("cc_eventlog") {
@@ -215,6 +217,32 @@ impl Attesting {
             setting: "PROPLET_KBS_URI",
         })
     }
+}
+
+fn own(attester: Attester) -> Prover {
+    Prover::Own(Arc::new(attester))
+}
+
+/// What an agent attests, which it is asked at once: on a thread of its own, since a proplet starts
+/// without waiting for anything else.
+fn by_agent(agent: &Agent) -> Result<Prover, StartError> {
+    let asked = agent.clone().with_patience(AGENT_START_MAX);
+    let ask = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| StartError::Agent(error.to_string()))?;
+        let told = async {
+            let tee = asked.tee().await?;
+            asked.evidence(&[0; 48]).await?;
+            Ok::<_, AgentError>(tee)
+        };
+        let told = runtime.block_on(told);
+        told.map_err(|error| StartError::Agent(chain(&error)))
+    };
+    let tee = std::thread::spawn(ask).join();
+    let tee = tee.map_err(|_| StartError::Agent("asking it panicked".to_owned()))??;
+    Ok(Prover::Agent(Arc::new(agent.clone()), tee))
 }
 
 /// The TEE that this machine is in.

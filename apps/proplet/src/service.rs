@@ -79,6 +79,10 @@ pub enum StartError {
     #[cfg(feature = "tee")]
     #[error("this proplet cannot attest")]
     Attest(#[from] propeller_attest::AttestError),
+    /// The attestation-agent does not say what it attests.
+    #[cfg(feature = "tee")]
+    #[error("the attestation-agent cannot be used (PROPLET_ATTESTATION_AGENT): {0}")]
+    Agent(String),
     /// The client of key brokers.
     #[cfg(feature = "tee")]
     #[error("key brokers cannot be asked")]

@@ -13,6 +13,7 @@
 pub mod attester;
 pub mod binding;
 pub mod detect;
+mod prover;
 pub mod rcar;
 pub mod snp_report;
 mod tee;
@@ -20,4 +21,5 @@ mod tee;
 pub mod verify;
 
 pub use attester::{AttestError, Attester};
+pub use prover::{ProveError, Prover};
 pub use tee::{Tee, UnknownTee};

@@ -26,8 +26,9 @@ mod report_data;
 mod secret;
 mod session;
 
+pub use crate::prover::{ProveError, Prover};
 pub use address::{AddressError, KbsAddress, KbsUri, ResourcePath, UriError};
-pub use client::{Kbs, KbsOptions, Prover, Released, Steps};
+pub use client::{Kbs, KbsOptions, Released, Steps};
 pub use error::{Cause, KbsError, Step};
 pub use message::{
     Attestation, Challenge, CompositeEvidence, ErrorInformation, InitData, Request, RuntimeData,

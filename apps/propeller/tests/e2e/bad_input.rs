@@ -186,8 +186,6 @@ async fn what_this_version_cannot_do_is_refused_by_name_and_zero_values_are_not(
     let url = format!("{}/tasks", manager.url());
     for (field, set, zero) in [
         ("latent", json!(true), json!(false)),
-        ("encrypted", json!(true), json!(false)),
-        ("kbs_resource_path", json!("a/b/c"), json!("")),
         ("depends_on", json!(["x"]), json!([])),
         ("run_if", json!("success"), json!("")),
         ("workflow_id", json!("w"), json!("")),

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 
 use propeller_attest::Tee;
+use propeller_attest::attester::agent::Agent;
 use propeller_attest::rcar::{KbsAddress, KbsOptions, KbsUri, TeeKey};
 use propeller_settings::Settings;
 use serde::Deserialize;
@@ -18,17 +19,26 @@ pub struct AttestedConfig {
     /// Whether there is a TEE; `None` finds out.
     pub enabled: Option<bool>,
     /// Who makes evidence; `None` is the one that is found.
-    pub attester: Option<Tee>,
+    pub attester: Option<Asked>,
     /// Who releases keys.
     pub brokers: Vec<KbsOptions>,
     /// Where the key is if nobody says.
     pub default_key: Option<KbsUri>,
 }
 
+/// Who is asked for by name to make evidence.
+#[derive(Debug, Clone)]
+pub enum Asked {
+    /// This process, of this kind.
+    Kind(Tee),
+    /// An attestation-agent on this machine.
+    Agent(Agent),
+}
+
 /// The part of an attestation agent's configuration that matters here. What else is in it is that
 /// program's affair.
 #[derive(Debug, Default, Deserialize)]
-struct Agent {
+struct AgentFile {
     #[serde(default)]
     token_configs: TokenConfigs,
 }
@@ -52,10 +62,13 @@ pub(super) fn read(settings: &mut Settings) -> AttestedConfig {
         "false" => Ok(false),
         _ => Err("`true` or `false`, or leave it out"),
     });
-    let attester = settings.parse("attester", |text| match text {
-        "auto" => Ok(None),
-        name => name.parse().map(Some),
-    });
+    let attester = match settings.text("attester") {
+        Some("agent") => settings
+            .parse("attestation_agent", str::parse)
+            .map(Asked::Agent),
+        Some("auto") | None => None,
+        Some(_) => settings.parse("attester", str::parse).map(Asked::Kind),
+    };
     if settings.text("coco_keyprovider_address").is_some() {
         let warning = "PROPLET_COCO_KEYPROVIDER_ADDRESS is not asked: the key provider of \
                        Confidential Containers does not implement unwrapping (their \
@@ -65,8 +78,16 @@ pub(super) fn read(settings: &mut Settings) -> AttestedConfig {
     }
     AttestedConfig {
         enabled,
-        attester: attester.flatten(),
-        brokers: brokers(settings),
+        brokers: match (brokers(settings), &attester) {
+            (brokers, Some(Asked::Agent(_))) if brokers.len() > 1 => {
+                let why =
+                    "an attestation-agent has tokens of one key broker, its own: name that one";
+                settings.invalid("kbs_uri", why.to_owned());
+                brokers
+            }
+            (brokers, _) => brokers,
+        },
+        attester,
         default_key: settings.parse("kbs_resource_path", str::parse),
     }
 }
@@ -116,7 +137,7 @@ fn brokers(settings: &mut Settings) -> Vec<KbsOptions> {
 
 fn agent(settings: &mut Settings) -> Option<AgentKbs> {
     let text = file(settings, "aa_config_path")?;
-    match toml::from_str::<Agent>(&text) {
+    match toml::from_str::<AgentFile>(&text) {
         Ok(agent) => {
             if agent.token_configs.kbs.is_none() && settings.text("kbs_uri").is_none() {
                 let why = "it has no section [token_configs.kbs], whose `url` is where the key \

@@ -264,7 +264,14 @@ pub(super) const KEYS: &[Key] = &[
         &[],
         Kind::Text,
         Some("auto"),
-        "Who makes evidence of the TEE: `auto`, the one that is found; or `tdx`, `snp`, `sgx` by name; or `sample`, which proves nothing and is for tests.",
+        "Who makes evidence of the TEE: `auto`, the one that is found; or `tdx`, `snp`, `sgx` by name; or `agent`, an attestation-agent on this machine; or `sample`, which proves nothing and is for tests.",
+    ),
+    Key::new(
+        "attestation_agent",
+        &[],
+        Kind::Text,
+        Some("127.0.0.1:50010"),
+        "Where that agent is: ADDRESS:PORT for gRPC, `unix:///PATH` for ttrpc, `http://ADDRESS:PORT` for its api-server-rest. It hands out private keys to whoever reaches it, so only this machine is asked.",
     ),
     Key::new(
         "kbs_uri",

@@ -20,17 +20,11 @@ use super::report_data::{Hash, report_data};
 use super::session::{Session, TeeKey};
 use super::{VERSION, error};
 use crate::Tee;
-use crate::attester::Attester;
+use crate::attester::agent::AgentToken;
+use crate::prover::{ProveError, Prover};
 
 /// An honest nonce is 44 characters.
 const NONCE_LEN_MAX: usize = 4096;
-
-/// Who makes the evidence.
-#[derive(Debug, Clone)]
-pub enum Prover {
-    /// This process.
-    Own(Arc<Attester>),
-}
 
 /// How a broker is asked.
 #[derive(Debug, Clone)]
@@ -124,8 +118,7 @@ impl Kbs {
     /// What kind of TEE attests.
     #[must_use]
     pub fn tee(&self) -> Tee {
-        let Prover::Own(attester) = &self.prover;
-        attester.tee()
+        self.prover.tee()
     }
 
     async fn fetch(
@@ -180,6 +173,19 @@ impl Kbs {
     async fn attest(&self, steps: &mut Steps) -> Result<Session, KbsError> {
         let tee = self.tee();
         let begun = Instant::now();
+        if let Prover::Agent(agent, _) = &self.prover {
+            // It asks its broker itself, and gives the token with the key that it is for.
+            let AgentToken {
+                token,
+                tee_keypair_pem,
+            } = agent.token().await.map_err(ProveError::from)?;
+            let key = PrivateKey::from_bytes(tee_keypair_pem.as_bytes())
+                .map_err(|error| KbsError::Setup(format!("the agent's key: {error}")))?;
+            let now = Instant::now();
+            steps.token += now - begun;
+            info!(kbs = %self.options.address, %tee, %agent, "attested by an agent");
+            return Ok(Session::new(token, key, now));
+        }
         let request = Request {
             version: VERSION.to_owned(),
             tee: tee.name().to_owned(),
@@ -223,10 +229,7 @@ impl Kbs {
         let tee_pubkey = Jwk::of(key).map_err(|error| KbsError::Setup(error.to_string()))?;
         let additional = String::new();
         let bound = report_data(hash, &nonce, &tee_pubkey, &additional);
-        let Prover::Own(attester) = &self.prover;
-        let attester = Arc::clone(attester);
-        let evidence = tokio::task::spawn_blocking(move || attester.evidence(&bound)).await;
-        let evidence = evidence.map_err(|error| KbsError::Setup(error.to_string()))??;
+        let evidence = self.prover.evidence(&bound).await?;
         Ok(Attestation {
             init_data: self.options.init_data.clone().map(|body| InitData {
                 format: "toml".to_owned(),

@@ -5,7 +5,7 @@ use std::fmt;
 use super::address::ResourcePath;
 use super::message::ErrorInformation;
 use super::{ERROR_TYPE, VERSION};
-use crate::attester::AttestError;
+use crate::prover::ProveError;
 
 /// What was being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,7 +133,7 @@ pub enum KbsError {
     },
     /// No evidence.
     #[error("no evidence of the TEE: {0}")]
-    Evidence(#[from] AttestError),
+    Evidence(#[from] ProveError),
     /// A URI names a broker that nobody configured.
     #[error(
         "a key is kept by key broker {host}, which is not among those that may be asked: add it to {setting}"

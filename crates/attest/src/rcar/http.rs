@@ -19,8 +19,12 @@ pub(super) fn client(address: &KbsAddress, roots: &[Vec<u8>]) -> Result<Client, 
     }
     let mut certificates = Vec::new();
     for pem in roots {
-        let found = Certificate::from_pem_bundle(pem);
-        certificates.extend(found.map_err(|error| error.to_string())?);
+        let found = Certificate::from_pem_bundle(pem).map_err(|error| error.to_string())?;
+        // Whoever adds a file without one would learn from a handshake at the earliest.
+        if found.is_empty() {
+            return Err("a file of authorities to trust has no certificate in PEM".to_owned());
+        }
+        certificates.extend(found);
     }
     let builder = Client::builder()
         .user_agent(concat!("propeller/", env!("CARGO_PKG_VERSION")))

@@ -114,7 +114,11 @@ impl WrappedKeys {
         if let Some(opened) = self.0.iter().find_map(|wrapped| wrapped.open(keys)) {
             return Ok(opened);
         }
-        let all_foreign = |key: &WrappedKey| matches!(key, WrappedKey::Foreign(_));
+        let all_foreign = |key: &WrappedKey| match key {
+            WrappedKey::Foreign(_) => true,
+            WrappedKey::Packet(_, packet) => !packet.is_supported(),
+            WrappedKey::Jwe(_) | WrappedKey::Malformed(_) => false,
+        };
         match self.0.iter().all(all_foreign) {
             true => Err(DecryptError::Scheme(self.summary())),
             false => Err(DecryptError::NoKey(self.summary())),
@@ -165,7 +169,8 @@ impl WrappedKey {
         if scheme.starts_with(PROVIDER) {
             return match Packet::read(&packet) {
                 Some(packet) => Self::Packet(shown, packet),
-                None => Self::Malformed(shown),
+                // Providers have formats of their own.
+                None => Self::Foreign(shown),
             };
         }
         if scheme != JWE {

@@ -59,8 +59,9 @@ impl fmt::Debug for WrappingKey {
 pub(super) struct Packet {
     /// Where the key is that opens it.
     pub(super) kid: String,
+    // Of these, packets of providers that have formats of their own leave some out.
+    #[serde(default)]
     wrapped_data: String,
-    /// Not there in packets of providers that have formats of their own.
     #[serde(default)]
     iv: String,
     #[serde(default)]

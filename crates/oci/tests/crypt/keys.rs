@@ -64,10 +64,7 @@ fn what_is_no_usable_key_is_told_by_name() {
         b" {\"kty\":\"EC\"}",
         KeyError::Jwk("`crv` has to be P-256, P-384 or P-521"),
     );
-    refused_as_private(
-        b"{\"kty\":\"EC\"}",
-        KeyError::Jwk("`crv` has to be P-256, P-384 or P-521"),
-    );
+    refused_as_private(b"{\"kty\":\"EC\"}", KeyError::Public);
     let certificate = b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     refused_as_public(certificate, KeyError::Certificate);
     refused_as_private(certificate, KeyError::Certificate);

@@ -149,7 +149,7 @@ fn recipients_are_told_without_a_key() {
         "jwe RSA-OAEP",
         "pkcs7",
         "pkcs7",
-        "provider.attestation-agent kbs:///default/key/[31mkek1",
+        "provider.attestation-agent kbs:///default/key/[31mkek1 (not supported)",
     ];
     assert_eq!(recipients(&annotations), expected);
 }
