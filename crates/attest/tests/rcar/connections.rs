@@ -1,6 +1,7 @@
 //! Connections: refused, dropped, slow, endless, sent elsewhere, and not HTTP at all.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use propeller_attest::rcar::{BODY_BYTES_MAX, KbsAddress, KbsError, KbsOptions, Step};
 use serde_json::json;
@@ -94,10 +95,13 @@ async fn given_up(step: Step, answer: fn() -> Answer) -> (KbsError, Broker) {
     .await;
     let client = kbs(&broker);
     let begun = tokio::time::Instant::now();
-    let (outcome, ()) = tokio::join!(secret(&client), async {
+    // Whoever waits for ever is stopped after an hour, which passes at once.
+    let asking = tokio::time::timeout(Duration::from_secs(3600), secret(&client));
+    let (outcome, ()) = tokio::join!(asking, async {
         broker.reached(step).await;
         tokio::time::pause();
     });
+    let outcome = outcome.unwrap();
     let waited = begun.elapsed().as_secs();
     assert!((29..=40).contains(&waited), "{waited} s");
     (outcome.unwrap_err(), broker)

@@ -7,6 +7,7 @@
 
 #[cfg(feature = "admin")]
 mod admin;
+mod agent;
 mod broker;
 mod challenges;
 mod connections;
