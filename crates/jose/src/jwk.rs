@@ -11,6 +11,8 @@ use crate::keys::{self, Oaep, PrivateKey, PrivateKind, PublicKey};
 use crate::wrap::{ECDH_ES_A256KW, RSA_OAEP, RSA_OAEP_256, UNCOMPRESSED};
 use crate::{KeyError, SealError};
 
+const KINDS: &str = "`kty` has to be EC or RSA";
+
 /// A public key as it is attested: with the algorithm that wraps keys for it, and nothing else.
 ///
 /// Both sides hash what they make of it, so that a member more or less is another key.
@@ -127,13 +129,16 @@ pub(crate) fn public(json: &[u8]) -> Result<PublicKey, KeyError> {
             &jwk.e,
             oaep(jwk.alg.as_deref().unwrap_or(RSA_OAEP))?,
         ),
-        _ => Err(KeyError::Jwk("`kty` has to be EC or RSA")),
+        _ => Err(KeyError::Jwk(KINDS)),
     }
 }
 
 /// Reads a private key.
 pub(crate) fn private(json: &[u8]) -> Result<PrivateKey, KeyError> {
     let jwk = read(json)?;
+    if !["EC", "RSA"].contains(&jwk.kty.as_str()) {
+        return Err(KeyError::Jwk(KINDS));
+    }
     let Some(d) = &jwk.d else {
         return Err(KeyError::Public);
     };
@@ -146,8 +151,7 @@ pub(crate) fn private(json: &[u8]) -> Result<PrivateKey, KeyError> {
                 .map_err(|_| KeyError::UnusablePrivate)?;
             Ok(PrivateKey(PrivateKind::Ec(curve, key)))
         }
-        "RSA" => rsa_private(&jwk, d),
-        _ => Err(KeyError::Jwk("`kty` has to be EC or RSA")),
+        _ => rsa_private(&jwk, d),
     }
 }
 
@@ -178,8 +182,22 @@ fn rsa_public(n: &str, e: &str, oaep: Oaep) -> Result<PublicKey, KeyError> {
         n: decode(n)?,
         e: decode(e)?,
     };
+    if !is_exponent(&components.e) {
+        return Err(KeyError::Jwk(
+            "`e` has to be odd, at least 3, and have at most 32 bits",
+        ));
+    }
     let key: Result<PublicEncryptingKey, _> = components.try_into();
     PublicKey::from_rsa(key.map_err(|_| KeyError::UnusablePublic)?, oaep)
+}
+
+/// Whether a key with this exponent encrypts: the library finds out only when it is used.
+fn is_exponent(e: &[u8]) -> bool {
+    let zeros = e.iter().take_while(|byte| **byte == 0).count();
+    match &e[zeros..] {
+        [] | [1] | [_, _, _, _, _, ..] => false,
+        [.., last] => last % 2 == 1,
+    }
 }
 
 fn ec_public(crv: &str, x: &str, y: &str) -> Result<PublicKey, KeyError> {

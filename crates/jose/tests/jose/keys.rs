@@ -206,3 +206,28 @@ fn an_attested_key_names_the_algorithm_that_is_used_with_it() {
         }
     }
 }
+
+#[test]
+fn an_exponent_that_encrypts_nothing_is_told_when_the_key_is_read() {
+    let why = "`e` has to be odd, at least 3, and have at most 32 bits";
+    let key = without(&public_half(&rsa()), "alg");
+    let of = |exponent: &[u8]| with(&key, "e", BASE64URL_NOPAD.encode(exponent));
+    for exponent in [
+        &[][..],
+        &[0],
+        &[1],
+        &[0, 1],
+        &[2],
+        &[1, 0, 0],
+        &[1, 0, 0, 0, 1],
+    ] {
+        refused_as_public(&of(exponent), KeyError::Jwk(why));
+    }
+}
+
+#[test]
+fn a_key_of_another_kind_is_told_as_such_also_as_a_private_one() {
+    let kinds = || KeyError::Jwk("`kty` has to be EC or RSA");
+    refused_as_private(&serde_json::json!({"kty": "oct", "k": "AAAA"}), kinds());
+    refused_as_private(&serde_json::json!({"keys": []}), kinds());
+}
