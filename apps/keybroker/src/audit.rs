@@ -14,7 +14,7 @@ mod chain;
 mod entry;
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -187,13 +187,11 @@ impl Audit {
             path: self.folder.join(FILE),
             cause,
         };
-        // Held, so that no file begins meanwhile.
-        let _state = self.state();
-        let mut files = recent(&self.folder).map_err(failed)?;
-        files.push(self.folder.join(FILE));
+        let files = self.opened().map_err(failed)?;
         let (mut lines, mut last) = (Vec::new(), since);
-        for file in files {
-            let bytes = bounded(&file).map_err(failed)?;
+        for (file, len) in files {
+            let mut bytes = Vec::new();
+            file.take(len).read_to_end(&mut bytes).map_err(failed)?;
             for line in bytes.split(|b| *b == b'\n') {
                 let Ok(line) = serde_json::from_slice::<Value>(line) else {
                     continue;
@@ -212,6 +210,20 @@ impl Audit {
             }
         }
         Ok((lines, last))
+    }
+
+    /// All files that are read again, with how much of each is whole lines, the oldest first.
+    ///
+    /// Nobody who wants to record something waits for them to be read.
+    fn opened(&self) -> io::Result<Vec<(File, u64)>> {
+        // Held, so that no file begins meanwhile.
+        let state = self.state();
+        let mut opened = Vec::new();
+        for path in recent(&self.folder)? {
+            opened.push((File::open(path)?, READ_BYTES_MAX));
+        }
+        opened.push((File::open(self.folder.join(FILE))?, state.len));
+        Ok(opened)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -124,7 +124,7 @@ impl Broker {
             .vault
             .read(path)
             .map_err(|error| failed(chain(&error)))?;
-        let secret = secret.ok_or_else(|| failed("it was deleted meanwhile".to_owned()))?;
+        let secret = secret.ok_or_else(|| failed("there is none, or not any more".to_owned()))?;
         let key = token
             .tee_pubkey
             .to_key()

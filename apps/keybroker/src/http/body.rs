@@ -9,8 +9,9 @@ use zeroize::Zeroizing;
 use super::Api;
 use crate::refusal::Refusal;
 
-/// A handshake with a quote has some 20 KB.
-const SMALL_BYTES_MAX: usize = 64 * 1024;
+/// A handshake with a quote has some 20 KB, with the event log of its firmware ten times as much:
+/// none of them is to wait for bodies that never come.
+const SMALL_BYTES_MAX: usize = 256 * 1024;
 /// What is read of a body that is too large, so that whoever sends it gets to read why.
 const DRAINED_BYTES_MAX: usize = 4 * BODY_BYTES_MAX;
 
