@@ -14,7 +14,7 @@ use super::{Effect, Mind, Moment};
 use crate::judge::Standing;
 use crate::store::attempt::attempt_session;
 use crate::store::task::{Task, task_find, task_protection_set};
-use crate::store::waiting::task_waiting_attested;
+use crate::store::waiting::{task_waiting_attested, task_waits_attested};
 use crate::store::{Blobs, StoreError};
 
 /// Tasks that are given up in one transaction, because nobody can run them.
@@ -158,22 +158,15 @@ impl Mind {
         let (now, term) = (moment.now, self.rules.lease);
         let starting = now.saturating_duration_since(self.begun) < term;
         let expected = starting && self.fleet.is_missing_some(now, term);
-        if expected || !self.fleet.has_sealed(now, term) {
+        if expected || !self.fleet.has_sealed(now, term) || !task_waits_attested(db)? {
             return Ok(());
         }
-        let anybody = self.fleet.has_tee(now, term);
-        for (id, pinned) in task_waiting_attested(db, GIVEN_UP_MAX)? {
-            let hopeless = match &pinned {
-                None => !anybody,
-                // Who is away may come back, and in a TEE.
-                Some(proplet) => self.fleet.find(proplet).is_some_and(|member| {
-                    let tee = member.tee.as_ref().is_some_and(|tee| tee.refused.is_none());
-                    !tee && member.link.is_some() && member.is_alive(now, term)
-                }),
-            };
-            if hopeless {
-                self.abandon_because(db, id, NOBODY, moment, effects)?;
-            }
+        // Who is away may come back, and in a TEE.
+        let outside = self.fleet.outside(now, term);
+        let outside: Vec<&PropletId> = outside.iter().collect();
+        let nobody = !self.fleet.has_tee(now, term);
+        for id in task_waiting_attested(db, &outside, nobody, GIVEN_UP_MAX)? {
+            self.abandon_because(db, id, NOBODY, moment, effects)?;
         }
         Ok(())
     }

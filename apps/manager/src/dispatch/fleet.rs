@@ -176,6 +176,16 @@ impl Fleet {
             .any(|member| member.tee_heard.is_some_and(recent))
     }
 
+    /// Those who are there and in no TEE that counts.
+    pub(super) fn outside(&self, now: Instant, window: Duration) -> Vec<PropletId> {
+        let outside = |member: &&Member| {
+            let tee = member.tee.as_ref().is_some_and(TeeStanding::may_count);
+            !tee && member.link.is_some() && member.is_alive(now, window)
+        };
+        let ids = self.members.values().filter(outside);
+        ids.map(|member| member.id.clone()).collect()
+    }
+
     /// How many are there that are in a TEE.
     pub(super) fn tees(&self, now: Instant, window: Duration) -> usize {
         let counts = |member: &&Member| {

@@ -132,6 +132,8 @@ pub(super) async fn view(
     viewed(&api, id).await
 }
 
+const STAYS_ENCRYPTED: &str = "the task is encrypted and stays so: make another task";
+
 /// Changes what is mentioned and keeps the rest.
 #[utoipa::path(put, path = "/tasks/{id}", tag = "tasks", request_body = TaskRequest,
     params(("id" = String, Path)),
@@ -144,9 +146,13 @@ pub(super) async fn update(
     let id = task_id(&id)?;
     let module = module_of(&api, &request, slot).await?;
     let renderer = api.renderer();
+    let plainly = request.encrypted == Some(false) && module.is_none();
     let before = api
         .read(move |reader| {
             let row = find(reader, id)?;
+            if plainly && row.image.is_some_and(|image| image.key.is_some()) {
+                return Err(ApiError::new(StatusCode::CONFLICT, STAYS_ENCRYPTED));
+            }
             match row.input {
                 Some(blob) => renderer.input(reader, id, blob),
                 None => Ok(Input::default()),

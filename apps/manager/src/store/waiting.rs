@@ -46,25 +46,39 @@ pub fn task_waiting(
     Ok(waiting)
 }
 
-/// Tasks that wait for a TEE, and the only proplet that may have each.
+/// Whether any task waits for a TEE.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn task_waits_attested(db: &Connection) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM tasks WHERE state = 1 AND image_key IS NOT NULL)",
+    )?;
+    Ok(statement.query_row([], |row| row.get(0))?)
+}
+
+/// Tasks that wait for a TEE and may have only one of `proplets`, and with `unpinned` those that may
+/// have anybody.
 ///
 /// # Errors
 /// See [`StoreError`].
 pub fn task_waiting_attested(
     db: &Connection,
+    proplets: &[&PropletId],
+    unpinned: bool,
     limit: usize,
-) -> Result<Vec<(TaskId, Option<PropletId>)>, StoreError> {
+) -> Result<Vec<TaskId>, StoreError> {
+    let named: Vec<&str> = proplets.iter().map(|proplet| proplet.as_str()).collect();
+    let named = serde_json::to_string(&named).expect("texts are JSON");
     let mut statement = db.prepare_cached(
-        "SELECT id, pinned FROM tasks WHERE state = 1 AND image_key IS NOT NULL
-         ORDER BY priority DESC, id LIMIT ?1",
+        "SELECT id FROM tasks WHERE state = 1 AND image_key IS NOT NULL
+         AND CASE WHEN pinned IS NULL THEN ?2 ELSE pinned IN (SELECT value FROM json_each(?1)) END
+         ORDER BY priority DESC, id LIMIT ?3",
     )?;
-    let mut rows = statement.query([limit])?;
-    let mut waiting = Vec::new();
-    while let Some(row) = rows.next()? {
-        let id = TaskId(Uuid::from_bytes(row.get(0)?));
-        waiting.push((id, pinned(row.get(1)?)?));
-    }
-    Ok(waiting)
+    let ids = statement.query_map(params![named, unpinned, limit], |row| {
+        Ok(TaskId(Uuid::from_bytes(row.get(0)?)))
+    })?;
+    Ok(ids.collect::<Result<_, _>>()?)
 }
 
 /// How many tasks wait, and when the next pause ends, if all that wait are pausing.

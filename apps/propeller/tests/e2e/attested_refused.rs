@@ -69,6 +69,18 @@ async fn what_is_not_encrypted_or_not_pinned_is_no_encrypted_task() {
     };
     let why = refused(unasked).await;
     assert!(why.contains("set encrypted as well"), "{why}");
+    // What is encrypted stays so, whatever is asked for later.
+    let built = jwe_image(&scene.folder, &scene.keeper, 2).await;
+    let image = scene.push("app:1", &built).await;
+    let request = encrypted(&image, "default/key/app");
+    let task = scene.client.task_create(&request, false).await.unwrap();
+    let plainly = TaskRequest {
+        encrypted: Some(false),
+        ..TaskRequest::default()
+    };
+    let answer = scene.client.task_update(&task.id, &plainly).await;
+    let why = answer.unwrap_err().to_string();
+    assert!(why.contains("the task is encrypted and stays so"), "{why}");
     let bare = TaskRequest {
         encrypted: Some(true),
         name: Some("bare".to_owned()),
