@@ -47,6 +47,8 @@ pub(crate) enum Failure {
     },
     #[error("{} is a file, and {flag} is about images", path.display())]
     NoImage { path: PathBuf, flag: &'static str },
+    #[error("{0} is kept by another key broker than --kbs")]
+    KeptElsewhere(String),
     #[error("a key broker keeps keys of --encrypt provider:…, and none is given")]
     NothingToKeep,
     #[error("an image is pushed to a tag, and {0} has a digest")]
@@ -90,6 +92,7 @@ impl Failure {
             Self::Reference { .. } => {
                 "name it as REGISTRY/REPOSITORY:TAG, with http:// in front if it has no TLS"
             }
+            Self::KeptElsewhere(_) => "name that broker with --kbs, or leave its host out of keyid",
             Self::NothingToKeep => {
                 "leave --kbs out, or encrypt with provider:attestation-agent:keypath=FILE::keyid=kbs:///…"
             }

@@ -20,6 +20,8 @@ pub enum KeyArg {
         path: PathBuf,
         /// Where the broker keeps them.
         id: KbsUri,
+        /// The same as it was typed: images name it in more ways than one.
+        typed: String,
     },
 }
 
@@ -46,13 +48,14 @@ fn provider(rest: &str) -> Result<KeyArg, String> {
     if name != "attestation-agent" {
         return Err(format!("there is no key provider `{name}` here: {FORM}"));
     }
-    let (mut path, mut id) = (None, None);
+    let (mut path, mut id, mut typed) = (None, None, String::new());
     for parameter in parameters.split("::") {
         match parameter.split_once('=') {
             Some(("keypath", file)) if !file.is_empty() => path = Some(PathBuf::from(file)),
             Some(("keyid", uri)) => {
                 let parsed = uri.parse::<KbsUri>();
                 id = Some(parsed.map_err(|error| format!("keyid: {error}"))?);
+                uri.clone_into(&mut typed);
             }
             Some(("algorithm", "A256GCM")) => {}
             Some(("algorithm", _)) => return Err("the algorithm is A256GCM".to_owned()),
@@ -60,7 +63,7 @@ fn provider(rest: &str) -> Result<KeyArg, String> {
         }
     }
     match (path, id) {
-        (Some(path), Some(id)) => Ok(KeyArg::Provider { path, id }),
+        (Some(path), Some(id)) => Ok(KeyArg::Provider { path, id, typed }),
         _ => Err(FORM.to_owned()),
     }
 }
@@ -82,7 +85,9 @@ impl For {
                     all.public
                         .push(key.map_err(|source| Failure::key(path, source))?);
                 }
-                KeyArg::Provider { path, id } => all.wrapping.push(wrapping(path, id).await?),
+                KeyArg::Provider { path, id, .. } => {
+                    all.wrapping.push(wrapping(path, id.to_string()).await?);
+                }
             }
         }
         Ok(all)
@@ -105,7 +110,9 @@ pub(super) async fn opening(keys: &[KeyArg]) -> Result<Keys, Failure> {
                 let key = PrivateKey::from_bytes(&read(path).await?);
                 private.push(key.map_err(|source| Failure::key(path, source))?);
             }
-            KeyArg::Provider { path, id } => unwrapping.push(wrapping(path, id).await?),
+            KeyArg::Provider { path, typed, .. } => {
+                unwrapping.push(wrapping(path, typed.clone()).await?);
+            }
         }
     }
     Ok(Keys {
@@ -114,10 +121,10 @@ pub(super) async fn opening(keys: &[KeyArg]) -> Result<Keys, Failure> {
     })
 }
 
-async fn wrapping(path: &Path, id: &KbsUri) -> Result<WrappingKey, Failure> {
+async fn wrapping(path: &Path, id: String) -> Result<WrappingKey, Failure> {
     let key = key_bytes(&read(path).await?);
     let key = key.map_err(|source| Failure::key(path, source))?;
-    Ok(WrappingKey::new(id.to_string(), key))
+    Ok(WrappingKey::new(id, key))
 }
 
 #[cfg(test)]
@@ -127,11 +134,18 @@ mod tests {
     #[test]
     fn a_key_of_a_provider_has_a_file_and_a_place() {
         let text = "provider:attestation-agent:keypath=k.bin::keyid=kbs:///default/key/a";
-        let Ok(KeyArg::Provider { path, id }) = text.parse() else {
+        let Ok(KeyArg::Provider { path, id, typed }) = text.parse() else {
             panic!("it is one")
         };
         assert_eq!(path, Path::new("k.bin"));
         assert_eq!(id.to_string(), "kbs:///default/key/a");
+        assert_eq!(typed, "kbs:///default/key/a");
+        let text = "provider:attestation-agent:keypath=k::keyid=/default/image-kek/1";
+        let Ok(KeyArg::Provider { id, typed, .. }) = text.parse() else {
+            panic!("it is one")
+        };
+        assert_eq!(id.to_string(), "kbs:///default/image-kek/1");
+        assert_eq!(typed, "/default/image-kek/1");
         for wrong in [
             "provider:attestation-agent",
             "provider:other:keypath=k::keyid=a/b/c",

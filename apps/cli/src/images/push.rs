@@ -149,9 +149,16 @@ async fn register(broker: &BrokerArgs, keys: &[KeyArg]) -> Result<Vec<String>, C
     let admin = broker.admin().await.map_err(CliError::Broker)?;
     let mut kept = Vec::new();
     for key in keys {
-        let KeyArg::Provider { path, id } = key else {
+        let KeyArg::Provider { path, id, .. } = key else {
             continue;
         };
+        if id
+            .host
+            .as_deref()
+            .is_some_and(|host| !admin.address().is(host))
+        {
+            return Err(Failure::KeptElsewhere(id.to_string()).into());
+        }
         let secret = read(path).await?;
         let put = admin.put_resource(&id.path, &secret, now_secs()).await;
         put.map_err(|error| CliError::Broker(error.into()))?;

@@ -177,6 +177,12 @@ impl Admin {
         })
     }
 
+    /// The broker.
+    #[must_use]
+    pub fn address(&self) -> &KbsAddress {
+        &self.address
+    }
+
     /// Writes a resource in place of what has its path; `now` is in seconds since 1970.
     ///
     /// # Errors
