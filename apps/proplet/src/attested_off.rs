@@ -29,6 +29,7 @@ pub(crate) struct Opened {
 
 /// Nothing is released.
 #[derive(Debug)]
+#[allow(dead_code, reason = "there is none")]
 pub(crate) enum Release<'a> {
     /// Nobody has one.
     Never(std::convert::Infallible, std::marker::PhantomData<&'a ()>),

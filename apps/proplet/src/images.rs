@@ -82,6 +82,10 @@ pub(crate) struct NoModule {
     /// Whether that is for reasons of the proxy's own.
     by_proxy: bool,
     /// Whether that is for its key, for good.
+    #[cfg_attr(
+        not(feature = "tee"),
+        allow(dead_code, reason = "no keys are released")
+    )]
     by_key: bool,
 }
 
@@ -156,6 +160,10 @@ enum Opener<'a, 'b> {
     /// Those that the operator gave to this proplet.
     Own,
     /// Those that a key broker releases for it.
+    #[cfg_attr(
+        not(feature = "tee"),
+        allow(dead_code, reason = "no keys are released")
+    )]
     Released(&'a mut Release<'b>),
 }
 
