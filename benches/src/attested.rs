@@ -49,6 +49,7 @@ struct Run {
     token: u64,
     key: u64,
     image: u64,
+    decrypt: u64,
     compile: u64,
     /// Opening the input, the child's start, and whatever else there is.
     rest: u64,
@@ -131,12 +132,14 @@ async fn task(client: &Client, image: &str, proplet: &str) -> Result<Run, Failur
         return Err(format!("the task came to nothing: {}", task.error).into());
     };
     let steps = proof.steps;
-    let known = steps.evidence_us + steps.token_us + steps.key_us + steps.image_us;
+    let image = steps.image_us + steps.decrypt_us;
+    let known = steps.evidence_us + steps.token_us + steps.key_us + image;
     Ok(Run {
         evidence: steps.evidence_us,
         token: steps.token_us,
         key: steps.key_us,
         image: steps.image_us,
+        decrypt: steps.decrypt_us,
         compile: usage.compile_us,
         rest: usage.prepare_us.saturating_sub(known),
         total: usage.prepare_us + usage.compile_us,
@@ -228,11 +231,12 @@ fn tell_decryption(pair: &Pair) -> Result<(), Failure> {
 }
 
 fn tell(firsts: &[Run], later: &[Run]) {
-    let steps: [(&str, Step); 8] = [
+    let steps: [(&str, Step); 9] = [
         ("evidence, for the broker and the proof", |run| run.evidence),
         ("token", |run| run.token),
         ("key", |run| run.key),
-        ("image: fetch, decrypt, hash", |run| run.image),
+        ("image: fetch, hash", |run| run.image),
+        ("decryption", |run| run.decrypt),
         ("compile, in a process", |run| run.compile),
         ("the rest: input, child", |run| run.rest),
         ("**start message to first instruction**", |run| run.total),

@@ -162,7 +162,7 @@ impl Attesting {
         let module = self.images.encrypted(&reference, &mut release).await;
         let module = module.map_err(|why| (why.refusal(), told(why.text)))?;
         let Released { key, mut steps, .. } = release.released();
-        let known = steps.evidence_us + steps.token_us + steps.key_us;
+        let known = steps.evidence_us + steps.token_us + steps.key_us + steps.decrypt_us;
         steps.image_us = micros(begun.elapsed()).saturating_sub(known);
         let bound = AttemptBinding {
             attempt: start.start.attempt,

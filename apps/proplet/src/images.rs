@@ -326,8 +326,11 @@ impl Images {
         })?;
         let mut pulled = pull(source, &admitted, &options, SILENTLY).await?;
         info!(image = %reference, encrypted = pulled.encrypted, "pulled image");
-        if matches!(opener, Opener::Released(_)) && !pulled.encrypted {
-            return Err(NoModule::for_good(NOT_ENCRYPTED.to_owned()));
+        if let Opener::Released(release) = opener {
+            if !pulled.encrypted {
+                return Err(NoModule::for_good(NOT_ENCRYPTED.to_owned()));
+            }
+            release.decrypted_in(pulled.decrypting);
         }
         Ok(OpenModule {
             wasm: match pulled.encrypted {

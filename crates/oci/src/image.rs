@@ -3,6 +3,8 @@
 mod error;
 mod place;
 
+use std::time::{Duration, Instant};
+
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use propeller_model::Digest;
 use zeroize::Zeroizing;
@@ -80,6 +82,8 @@ pub struct Pulled {
     pub digest: Digest,
     /// Whether it was encrypted in the registry.
     pub encrypted: bool,
+    /// What checking and decrypting took, of all encrypted layers together.
+    pub decrypting: Duration,
 }
 
 /// Finds out what a reference leads to, and chooses the image for WebAssembly if there are several.
@@ -146,12 +150,15 @@ pub async fn pull(
         Place::Archives => Some(config(source, resolved).await?),
     };
     let layers = fetch(source, resolved, wanted, options, progress).await?;
-    // What was held against a digest as a whole is not hashed again.
+    let decrypting = layers.iter().map(|layer| layer.decrypting).sum();
+    // What is held against a digest as a whole is not hashed again.
     let known = match place {
-        Place::Layer(index) => {
-            let layer = &manifest.layers[index];
-            (!layer.is_encrypted()).then_some(layer.digest)
-        }
+        Place::Layer(index) => match &manifest.layers[index] {
+            encrypted if encrypted.is_encrypted() => {
+                layers.first().and_then(|layer| layer.sealed_digest)
+            }
+            plain => Some(plain.digest),
+        },
         Place::Archives => None,
     };
     let limits = options.clone();
@@ -174,6 +181,7 @@ pub async fn pull(
             module,
             digest,
             encrypted,
+            decrypting,
         }),
         false => Err(ImageError::NotWasm),
     }
@@ -195,6 +203,7 @@ struct Layer {
     sealed_digest: Option<Digest>,
     /// From 1.
     number: usize,
+    decrypting: Duration,
 }
 
 async fn fetch(
@@ -226,8 +235,10 @@ fn opened(
             bytes: Zeroizing::new(blob),
             sealed_digest: None,
             number,
+            decrypting: Duration::ZERO,
         });
     }
+    let begun = Instant::now();
     let opened = crypt::decrypt(blob, &descriptor.annotations, keys);
     let opened = opened.map_err(|source| ImageError::Decrypt {
         layer: number,
@@ -237,6 +248,7 @@ fn opened(
         bytes: opened.bytes,
         sealed_digest: opened.digest,
         number,
+        decrypting: begun.elapsed(),
     })
 }
 

@@ -189,6 +189,7 @@ fn shown(proof: &Proof, standing: Standing) -> Value {
             "token_us": steps.token_us,
             "key_us": steps.key_us,
             "image_us": steps.image_us,
+            "decrypt_us": steps.decrypt_us,
         },
     })
 }

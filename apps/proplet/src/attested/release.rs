@@ -83,6 +83,11 @@ impl<'a> Release<'a> {
         })
     }
 
+    /// Notes what decrypting the image took.
+    pub(crate) fn decrypted_in(&mut self, time: Duration) {
+        self.released.steps.decrypt_us += micros(time);
+    }
+
     async fn release(&mut self, wanted: Wanted) -> Result<(), NotReleased> {
         let from = match wanted {
             Wanted::Private(uri) => {

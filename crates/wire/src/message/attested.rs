@@ -72,6 +72,8 @@ pub struct Steps {
     pub token_us: u64,
     /// Getting the key.
     pub key_us: u64,
-    /// Fetching, decrypting and unpacking the image.
+    /// Fetching and unpacking the image.
     pub image_us: u64,
+    /// Checking and decrypting its layers.
+    pub decrypt_us: u64,
 }

@@ -128,7 +128,7 @@ def from_proplet():
     yield "tee", variant(8, blob("tdx"), blob(b"{}")), "The proplet is in a TEE, with evidence."
     report = attempt(1) + flag(True) + blob(b"sealed output") + usage + variant(0)
     proof = blob("snp") + blob("kbs:///default/key/add") + digest(b"image") + digest(b"binding")
-    proof += blob(b"{}") + b"".join(varint(n) for n in (1, 2**7, 2**14, 2**21))
+    proof += blob(b"{}") + b"".join(varint(n) for n in (1, 2**7, 2**14, 2**21, 2**28))
     yield "finished-attested", variant(9, report, proof), "A report with what proves it."
     hello = about() + seq([attempt(1)]) + varint(8)
     yield "hello-in-tee", variant(10, hello, blob("tdx")), "A hello of a proplet in a TEE."

@@ -43,6 +43,7 @@ pub(crate) fn finished(report: Report) -> FromProplet {
                 token_us: 1 << 7,
                 key_us: 1 << 14,
                 image_us: 1 << 21,
+                decrypt_us: 1 << 28,
             },
         },
     }))
