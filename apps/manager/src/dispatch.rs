@@ -35,6 +35,7 @@ use crate::clock::now_ms;
 use crate::judge::Judge;
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError};
+use crate::verifier::{Judged, Verifier};
 
 pub use apply::Input;
 pub use command::{Answer, Change, Command, NewModule, Refusal};
@@ -58,6 +59,8 @@ pub enum Wake {
     Command(Box<Command>, oneshot::Sender<Reply>),
     /// The operator has changed the workload keys.
     Keys(Keyring),
+    /// Evidence has been judged.
+    Judged(Box<Judged>),
     /// Time has passed.
     Tick,
     /// Finish this batch and end. Clients may still hold connections, and nobody waits for them.
@@ -80,7 +83,7 @@ pub struct Rules {
     pub retention: Duration,
     /// Whether proplets without encryption are served.
     pub allow_plaintext: bool,
-    /// What evidence of proplets is worth.
+    /// What evidence of proplets is worth; it judges on a thread of its own.
     pub judge: Arc<Judge>,
 }
 
@@ -111,6 +114,7 @@ pub(crate) struct Mind {
     begun: Instant,
     swept: Instant,
     metrics: Arc<Metrics>,
+    verifier: Verifier,
 }
 
 /// The moment at which a batch is applied, on both clocks.
@@ -137,6 +141,7 @@ impl Dispatcher {
         outgoing: mpsc::Sender<Outgoing>,
         broker_up: Arc<AtomicBool>,
         metrics: Arc<Metrics>,
+        verifier: Verifier,
     ) -> Result<Self, StoreError> {
         let mut mind = Mind {
             desk: Desk::new(instance, keys.clone()),
@@ -149,6 +154,7 @@ impl Dispatcher {
             begun: Instant::now(),
             swept: Instant::now(),
             metrics,
+            verifier,
             rules,
         };
         let transaction = store.begin()?;
@@ -189,6 +195,7 @@ impl Dispatcher {
                 Wake::Stop => (None, None),
                 Wake::Tick => (Some(Input::Tick), None),
                 Wake::Command(command, reply) => (Some(Input::Command(command)), Some(reply)),
+                Wake::Judged(judged) => (Some(Input::Judged(judged)), None),
                 Wake::Link(incoming) => (self.read(incoming), None),
                 Wake::Keys(keys) => {
                     self.mind.rekey(keys, &self.outgoing);

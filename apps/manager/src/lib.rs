@@ -3,6 +3,7 @@
 //! - [`config`] – its settings
 //! - [`http`] – the REST API
 //! - [`dispatch`] – the one thread that decides
+//! - [`verifier`] – the one thread that judges evidence
 //! - [`store`] – SQLite
 //! - [`Manager`] – all of it, running
 
@@ -15,6 +16,7 @@ pub mod judge;
 pub mod metrics;
 mod service;
 pub mod store;
+pub mod verifier;
 
 pub use config::Config;
 pub use service::{Manager, StartError};

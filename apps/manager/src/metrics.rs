@@ -1,13 +1,19 @@
 //! What the manager counts, for `GET /metrics` in Prometheus' text format.
 
 use std::sync::atomic::{AtomicI64, AtomicU64};
+use std::time::Duration;
 
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+use propeller_wire::message::Steps;
+
+/// Seconds, from a token that is in force to an image over a slow line.
+const SECONDS: [f64; 10] = [0.0001, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 10.0, 100.0];
 
 /// All counters of one manager.
 #[derive(Debug)]
@@ -24,6 +30,8 @@ pub struct Metrics {
     settled: Family<Outcome, Counter>,
     dropped: Family<Why, Counter>,
     requests: Family<Request, Counter>,
+    evidence: Family<Evidence, Counter>,
+    attested: Family<Step, Histogram>,
     waiting: Gauge,
     active: Gauge,
 }
@@ -45,6 +53,17 @@ struct Request {
     status: u16,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Evidence {
+    about: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Step {
+    step: &'static str,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
@@ -56,6 +75,8 @@ impl Default for Metrics {
             settled: Family::default(),
             dropped: Family::default(),
             requests: Family::default(),
+            evidence: Family::default(),
+            attested: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             waiting: Gauge::<i64, AtomicI64>::default(),
             active: Gauge::default(),
         };
@@ -98,6 +119,16 @@ impl Metrics {
             "Requests, by method, path and status",
             self.requests.clone(),
         );
+        registry.register(
+            "evidence",
+            "Evidence of proplets, by what it is about (session, attempt) and by outcome",
+            self.evidence.clone(),
+        );
+        registry.register(
+            "attested_seconds",
+            "What attested starts took, by step, as their proplets say",
+            self.attested.clone(),
+        );
         registry.register("tasks_waiting", "Tasks in the queue", self.waiting.clone());
         registry.register("attempts_active", "Attempts under way", self.active.clone());
     }
@@ -120,6 +151,27 @@ impl Metrics {
             status,
         };
         self.requests.get_or_create(&request).inc();
+    }
+
+    /// Evidence was judged, or there was too much of it.
+    pub fn evidence(&self, about: &'static str, outcome: &'static str) {
+        let evidence = Evidence { about, outcome };
+        self.evidence.get_or_create(&evidence).inc();
+    }
+
+    /// An attested start counts, with what it took.
+    pub fn attested(&self, steps: &Steps) {
+        let steps = [
+            ("evidence", steps.evidence_us),
+            ("token", steps.token_us),
+            ("key", steps.key_us),
+            ("image", steps.image_us),
+            ("decryption", steps.decrypt_us),
+        ];
+        for (step, us) in steps {
+            let seconds = Duration::from_micros(us).as_secs_f64();
+            self.attested.get_or_create(&Step { step }).observe(seconds);
+        }
     }
 
     /// How things stand.

@@ -18,6 +18,7 @@ use crate::dispatch::{Dispatcher, TICK, WAKES_MAX, Wake};
 use crate::http::{Api, Bound, Images, Parts, ServeError, Serving};
 use crate::metrics::Metrics;
 use crate::store::{Store, StoreError, remove_orphans};
+use crate::verifier::Verifier;
 
 /// Why a manager does not start.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +85,9 @@ impl Manager {
         tasks.spawn(tick(wakes.clone()));
         let (keys, in_use) = watch::channel(config.keys.clone());
         tasks.spawn(follow(in_use.clone(), wakes.clone()));
+        let judge = Arc::clone(&config.rules.judge);
+        let (verifier, _ends_with_the_dispatcher) =
+            Verifier::start(judge, wakes.downgrade()).map_err(StartError::Thread)?;
         let dispatcher = Dispatcher::new(
             store,
             instance.clone(),
@@ -93,6 +97,7 @@ impl Manager {
             link.outgoing,
             Arc::clone(&broker_up),
             Arc::clone(&metrics),
+            verifier,
         )?;
         let dispatcher = std::thread::Builder::new()
             .name("dispatcher".to_owned())

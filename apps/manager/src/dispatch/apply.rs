@@ -13,6 +13,7 @@ use super::settle::Setback;
 use super::{Command, Effect, Mind, Moment, Reply};
 use crate::store::task::task_find;
 use crate::store::{Blobs, StoreError, Swept};
+use crate::verifier::Judged;
 
 /// Something that happened, opened and parsed.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub enum Input {
     Command(Box<Command>),
     /// A proplet said something in its session.
     Said(PropletId, FromProplet),
+    /// Evidence has been judged.
+    Judged(Box<Judged>),
     /// A proplet announced itself; it gets this answer.
     Announced(PropletId, KeyMatch, Vec<u8>),
     /// A proplet with another key could not open a frame.
@@ -47,6 +50,7 @@ impl Input {
             Self::Tick => "tick",
             Self::Command(_) => "command",
             Self::Said(..) => "message",
+            Self::Judged(_) => "verdict",
             Self::Announced(..) => "announcement",
             Self::Rejected(..) => "rejection",
             Self::PlainCreate(..) | Self::PlainAlive(..) | Self::PlainResults(..) => {
@@ -112,6 +116,7 @@ impl Mind {
             Input::Said(proplet, message) => {
                 self.said(db, blobs, proplet, message, moment, effects)?;
             }
+            Input::Judged(judged) => self.judged(db, blobs, judged, moment, effects)?,
             Input::Announced(proplet, key, answer) => {
                 self.announced(proplet, *key, moment);
                 let channel = Channel::StartTo(proplet.clone());

@@ -2,7 +2,7 @@
 
 use propeller_attest::binding::{AttemptBinding, SessionBinding};
 use propeller_model::task::Retry;
-use propeller_model::{ExitKind, PropletId};
+use propeller_model::{AttemptId, ExitKind, PropletId};
 use propeller_wire::message::{AttestedReport, Proof, TeeClaim, ToProplet};
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -16,9 +16,13 @@ use crate::store::attempt::attempt_session;
 use crate::store::task::{Task, task_find, task_protection_set};
 use crate::store::waiting::{task_waiting_attested, task_waits_attested};
 use crate::store::{Blobs, StoreError};
+use crate::verifier::{Case, Judged, Subject};
 
 /// Tasks that are given up in one transaction, because nobody can run them.
 const GIVEN_UP_MAX: usize = 64;
+
+/// Why evidence is not judged, when there is too much of it.
+const BUSY: &str = "the manager has too much evidence to judge at this moment";
 
 /// Longest place of a key, or of several, that is kept.
 const KEY_LEN_MAX: usize = 4096;
@@ -28,8 +32,14 @@ const NOBODY: &str = "no proplet that is connected is in a TEE, which this task 
                       encrypted: start a proplet inside one, and see `propeller attest detect` there";
 
 impl Mind {
-    /// A proplet has shown evidence of its TEE.
-    pub(super) fn tee_claimed(&mut self, proplet: &PropletId, claim: &TeeClaim, moment: Moment) {
+    /// A proplet shows evidence of its TEE.
+    pub(super) fn tee_claimed(
+        &mut self,
+        proplet: &PropletId,
+        claim: &TeeClaim,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) {
         let Some(session) = self.desk.binding(proplet) else {
             return;
         };
@@ -37,19 +47,108 @@ impl Mind {
             proplet: proplet.as_str(),
             session,
         };
-        let judged = self.rules.judge.judge(
-            &claim.kind,
-            &claim.evidence,
-            &bound.report_data(),
-            moment.ms,
+        if self.verifier.is_busy() {
+            // It shows evidence again in its next session.
+            self.metrics.evidence("session", "not judged");
+            self.stand(proplet, Err(BUSY.to_owned()), moment);
+            return;
+        }
+        effects.push(Effect::Judge(Box::new(Case {
+            proplet: proplet.clone(),
+            subject: Subject::Session(session, Box::new(claim.clone())),
+            report_data: bound.report_data(),
+            came_ms: moment.ms,
+        })));
+    }
+
+    /// An attempt has ended that was made in a TEE: it counts if its proof holds, which takes longer
+    /// to find out than a dispatcher has.
+    pub(super) fn finished_attested(
+        &mut self,
+        db: &Connection,
+        blobs: &Blobs,
+        proplet: &PropletId,
+        attested: &AttestedReport,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        let AttestedReport { report, proof } = attested;
+        let attempt = report.attempt;
+        let Some(task) = self.held(db, proplet, attempt)? else {
+            // Nobody waits for it: as with any report.
+            return self.finished(db, blobs, proplet, report, None, moment, effects);
+        };
+        if let Err(why) = self.admissible(db, proplet, &task, attested)? {
+            return self.not_proven(db, proplet, attested, &why, moment, effects);
+        }
+        if self.verifier.is_busy() {
+            return self.not_proven(db, proplet, attested, BUSY, moment, effects);
+        }
+        let bound = AttemptBinding {
+            attempt,
+            image: proof.image,
+            session: proof.session,
+        };
+        effects.push(Effect::Judge(Box::new(Case {
+            proplet: proplet.clone(),
+            subject: Subject::Attempt(Box::new(attested.clone())),
+            report_data: bound.report_data(),
+            came_ms: moment.ms,
+        })));
+        Ok(())
+    }
+
+    /// Evidence has been judged. Much may have happened since it came.
+    pub(super) fn judged(
+        &mut self,
+        db: &Connection,
+        blobs: &Blobs,
+        judged: &Judged,
+        moment: Moment,
+        effects: &mut Vec<Effect>,
+    ) -> Result<(), StoreError> {
+        let Judged {
+            proplet,
+            subject,
+            verdict,
+        } = judged;
+        let (about, outcome) = (
+            subject.word(),
+            verdict.as_ref().map_or("refused", |_| "held"),
         );
-        let Some(member) = self.fleet.find_mut(proplet) else {
+        self.metrics.evidence(about, outcome);
+        let attested = match subject {
+            Subject::Session(session, _) => {
+                if self.desk.binding(proplet) == Some(*session) {
+                    self.stand(proplet, verdict.clone(), moment);
+                }
+                return Ok(());
+            }
+            Subject::Attempt(attested) => attested,
+        };
+        let AttestedReport { report, proof } = &**attested;
+        let Some(task) = self.held(db, proplet, report.attempt)? else {
+            return self.finished(db, blobs, proplet, report, None, moment, effects);
+        };
+        let admissible = self.admissible(db, proplet, &task, attested)?;
+        match admissible.and_then(|()| verdict.clone()) {
+            Ok(standing) => {
+                self.metrics.attested(&proof.steps);
+                task_protection_set(db, report.attempt.task, &standing.label())?;
+                let proof = shown(proof, standing).to_string();
+                self.finished(db, blobs, proplet, report, Some(&proof), moment, effects)
+            }
+            Err(why) => self.not_proven(db, proplet, attested, &why, moment, effects),
+        }
+    }
+
+    /// What a proplet's evidence for its session came to.
+    fn stand(&mut self, proplet: &PropletId, verdict: Result<Standing, String>, moment: Moment) {
+        let member = self.fleet.find_mut(proplet);
+        let Some(tee) = member.and_then(|member| member.tee.as_mut()) else {
             return;
         };
-        let Some(tee) = &mut member.tee else {
-            return;
-        };
-        match judged {
+        match verdict {
             Ok(standing) if standing.tee == tee.kind => {
                 info!(target: "security", %proplet, tee = %standing.tee, checked = standing.checked, "evidence of a proplet holds");
                 tee.checked_ms = standing.checked.then_some(moment.ms);
@@ -65,55 +164,49 @@ impl Mind {
         }
     }
 
-    /// An attempt has ended that was made in a TEE: it counts if its proof holds.
-    pub(super) fn finished_attested(
+    /// The task of an attempt, if this proplet makes it.
+    fn held(
+        &self,
+        db: &Connection,
+        proplet: &PropletId,
+        attempt: AttemptId,
+    ) -> Result<Option<Task>, StoreError> {
+        match self.leases.holder(attempt) == Some(proplet) {
+            true => task_find(db, attempt.task),
+            false => Ok(None),
+        }
+    }
+
+    fn not_proven(
         &mut self,
         db: &Connection,
-        blobs: &Blobs,
         proplet: &PropletId,
         attested: &AttestedReport,
+        why: &str,
         moment: Moment,
         effects: &mut Vec<Effect>,
     ) -> Result<(), StoreError> {
         let AttestedReport { report, proof } = attested;
         let attempt = report.attempt;
-        let task = match self.leases.holder(attempt) == Some(proplet) {
-            true => task_find(db, attempt.task)?,
-            false => None,
+        warn!(target: "security", %proplet, task = %attempt.task, kind = %proof.kind.escape_debug(), why = %why, "the proof of an attempt is refused");
+        effects.push(Effect::Say(proplet.clone(), ToProplet::Settled(attempt)));
+        let setback = Setback {
+            why: format!("its result is not taken: the evidence for it is refused: {why}"),
+            exit: ExitKind::Refused,
+            retry: Retry::MayHelp,
+            exclude: true,
         };
-        let Some(task) = task else {
-            // Nobody waits for it: as with any report.
-            return self.finished(db, blobs, proplet, report, None, moment, effects);
-        };
-        match self.proven(db, proplet, &task, attested, moment.ms)? {
-            Ok((standing, json)) => {
-                task_protection_set(db, attempt.task, &standing.label())?;
-                let proof = json.to_string();
-                self.finished(db, blobs, proplet, report, Some(&proof), moment, effects)
-            }
-            Err(why) => {
-                warn!(target: "security", %proplet, task = %attempt.task, kind = %proof.kind.escape_debug(), why = %why, "the proof of an attempt is refused");
-                effects.push(Effect::Say(proplet.clone(), ToProplet::Settled(attempt)));
-                let setback = Setback {
-                    why: format!("its result is not taken: the evidence for it is refused: {why}"),
-                    exit: ExitKind::Refused,
-                    retry: Retry::MayHelp,
-                    exclude: true,
-                };
-                self.undone(db, attempt, &setback, moment, effects)
-            }
-        }
+        self.undone(db, attempt, &setback, moment, effects)
     }
 
-    /// What a proof comes to; in words, why it does not hold.
-    fn proven(
+    /// Whether a proof is about what was given; in words, why not.
+    fn admissible(
         &self,
         db: &Connection,
         proplet: &PropletId,
         task: &Task,
         attested: &AttestedReport,
-        now_ms: i64,
-    ) -> Result<Result<(Standing, Value), String>, StoreError> {
+    ) -> Result<Result<(), String>, StoreError> {
         let AttestedReport { report, proof } = attested;
         let refused = |why: &str| Ok(Err(why.to_owned()));
         let Some(image) = task.image.as_ref().filter(|image| image.key.is_some()) else {
@@ -136,14 +229,7 @@ impl Mind {
         if proof.key.len() > KEY_LEN_MAX {
             return refused("the key's place is too long to be one");
         }
-        let bound = AttemptBinding {
-            attempt: report.attempt,
-            image: proof.image,
-            session: proof.session,
-        };
-        let judge = &self.rules.judge;
-        let judged = judge.judge(&proof.kind, &proof.evidence, &bound.report_data(), now_ms);
-        Ok(judged.map(|standing| (standing, shown(proof, standing))))
+        Ok(Ok(()))
     }
 
     /// Gives up tasks that wait for a TEE while nobody who may have them is in one.

@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::logs::Holder;
 use super::{Dispatcher, LogEvent, Mind, Place};
 use crate::store::Swept;
+use crate::verifier::Case;
 
 /// Something to do after a commit.
 #[derive(Debug)]
@@ -35,6 +36,8 @@ pub enum Effect {
     LookAtLogs,
     /// Files that nothing refers to any more.
     Remove(Swept),
+    /// Evidence is to be judged.
+    Judge(Box<Case>),
     /// The first line of a task's story for the log; the attempt is the last one before it.
     Submitted(AttemptId, Trace),
     /// A further line of a task's story for the log.
@@ -48,6 +51,7 @@ impl Dispatcher {
             Effect::Start(proplet, attempt, start) => {
                 self.mind.start(&self.outgoing, &proplet, attempt, &start);
             }
+            Effect::Judge(case) => self.mind.verifier.submit(*case),
             Effect::Publish(channel, bytes) => self.mind.publish(&self.outgoing, channel, bytes),
             Effect::Settled(task) => {
                 self.mind.waiters.wake(task);

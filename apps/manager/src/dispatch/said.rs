@@ -40,7 +40,7 @@ impl Mind {
                 self.hello(db, proplet, &said.hello, tee, moment, effects)
             }
             FromProplet::Tee(claim) => {
-                self.tee_claimed(proplet, claim, moment);
+                self.tee_claimed(proplet, claim, moment, effects);
                 Ok(())
             }
             FromProplet::Heartbeat(beat) => {

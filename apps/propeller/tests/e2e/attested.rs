@@ -29,7 +29,7 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    async fn start(folder: &Path, policy: &str) -> Self {
+    pub(crate) async fn start(folder: &Path, policy: &str) -> Self {
         let (private, public) = keys(folder, "admin");
         let roles = format!(
             "[[role]]\nname = 'admin'\npublic_key = '{}'\nresources = ['*']\nmay = ['write', 'delete']\n",
@@ -80,7 +80,7 @@ impl Keeper {
     }
 }
 
-fn in_tee(world: &World, id: &str, kbs: &str) -> Part {
+pub(crate) fn in_tee(world: &World, id: &str, kbs: &str) -> Part {
     world
         .part(id)
         .with("liveliness_interval", "300ms")
@@ -141,7 +141,7 @@ pub(crate) struct Scene {
     pub(crate) keeper: Keeper,
     pub(crate) client: Client,
     pub(crate) folder: PathBuf,
-    _manager: propeller_manager::Manager,
+    manager: propeller_manager::Manager,
 }
 
 impl Scene {
@@ -160,7 +160,7 @@ impl Scene {
             place,
             keeper,
             folder,
-            _manager: manager,
+            manager,
         })
     }
 
@@ -171,6 +171,11 @@ impl Scene {
     pub(crate) async fn push(&self, name: &str, built: &Built) -> String {
         let reference = self.place.push(name, built).await;
         reference.pinned(built.digest).to_string()
+    }
+
+    async fn metrics(&self) -> String {
+        let metrics = reqwest::get(format!("{}/metrics", self.manager.url())).await;
+        metrics.unwrap().text().await.unwrap()
     }
 
     pub(crate) async fn run(&self, image: &str, key: &str) -> Task {
@@ -202,6 +207,14 @@ async fn an_encrypted_image_runs_in_a_tee_with_a_key_from_the_broker_and_says_so
     // The session with the broker goes on.
     let again = scene.run(&image, "default/key/app").await;
     assert_eq!(again.attempts[0].proof.clone().unwrap().steps.token_us, 0);
+    let metrics = scene.metrics().await;
+    for line in [
+        "manager_evidence_total{about=\"session\",outcome=\"held\"} 1",
+        "manager_evidence_total{about=\"attempt\",outcome=\"held\"} 2",
+        "manager_attested_seconds_count{step=\"decryption\"} 2",
+    ] {
+        assert!(metrics.contains(line), "{line} in {metrics}");
+    }
     // Neither module nor key is on any disk: what the registry has is encrypted, what the proplet
     // keeps of it is sealed besides, and so is what the key broker keeps.
     assert!(!holding(&scene.folder, &built.layer).is_empty());
