@@ -12,6 +12,7 @@ mod disk;
 mod external;
 mod grants;
 mod hostile;
+mod hostile_attested;
 mod images;
 mod interpreter;
 mod isolation;
