@@ -4,7 +4,8 @@
 //!  report data, at most 64 bytes ─▶ Attester ─▶ `primary_evidence` of RCAR
 //!     sample  nobody: anybody can make it
 //!     tdx     configfs ─▶ a quote of the host's quoting service, with the event log of the firmware
-//!     snp     configfs ─▶ a report of the firmware, with the certificates that the host gives along
+//!     snp     configfs, or /dev/sev-guest ─▶ a report of the firmware, with the certificates that
+//!             the host gives along
 //!     sgx     Gramine's files ─▶ a quote
 //! ```
 //!
@@ -24,6 +25,8 @@ mod error;
 mod event_log;
 #[cfg(feature = "sample-attester")]
 mod sample;
+#[cfg(feature = "snp-attester")]
+mod sev_guest;
 #[cfg(feature = "sgx-attester")]
 mod sgx;
 #[cfg(feature = "snp-attester")]

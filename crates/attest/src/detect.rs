@@ -12,6 +12,7 @@ pub(crate) mod entry;
 mod hcl;
 mod machine;
 mod probes;
+mod sev_guest;
 mod tpm;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ use serde::Serialize;
 use crate::Tee;
 
 pub use machine::{Host, Kind, Machine, TPM};
+pub use sev_guest::{ANSWER_BYTES, SEV_GUEST, SevGuestAnswer};
 
 /// What a machine is, and how that was found out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

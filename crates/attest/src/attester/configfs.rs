@@ -54,7 +54,7 @@ impl From<AttestError> for Fault {
 }
 
 /// A report, and the certificates that came along.
-type Blobs = (Vec<u8>, Vec<u8>);
+pub(super) type Blobs = (Vec<u8>, Vec<u8>);
 
 /// Has a report made about `data`, with a request of its own for each try.
 pub(super) fn report(

@@ -202,10 +202,10 @@ fn advice(tee: Tee) -> &'static str {
     }
 }
 
-/// What else there is on older kernels, and why that is no way.
+/// What else there is on older kernels.
 fn older(tee: Tee) -> &'static str {
     match tee {
-        Tee::Snp => "; /dev/sev-guest of older kernels is not used",
+        Tee::Snp => ", or /dev/sev-guest of an older kernel, which is not there either",
         _ => "",
     }
 }

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::configfs::{self, Request};
-use super::{AttestError, certificates, padded};
+use super::{AttestError, certificates, padded, sev_guest};
 use crate::Tee;
 use crate::detect::Machine;
 use crate::snp_report::SnpReport;
@@ -20,7 +20,14 @@ const REQUEST: Request = Request {
 };
 
 pub(super) fn evidence(machine: &dyn Machine, data: &[u8]) -> Result<Value, AttestError> {
-    let (report, table) = configfs::report(machine, &REQUEST, &padded(data)?)?;
+    let data = padded(data)?;
+    let (report, table) = match configfs::report(machine, &REQUEST, &data) {
+        // A kernel before 6.7.
+        Err(none @ AttestError::NoReports { .. }) => {
+            sev_guest::report(machine, &data)?.ok_or(none)?
+        }
+        made => made?,
+    };
     let report = SnpReport::from_bytes(&report);
     let report = report.map_err(|error| AttestError::Malformed {
         tee: Tee::Snp,

@@ -6,6 +6,8 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 
+use super::sev_guest::{self, SEV_GUEST, SevGuestAnswer};
+
 /// Of the kernel's resource manager, which serves several programs at a time.
 pub const TPM: &str = "/dev/tpmrm0";
 
@@ -55,6 +57,13 @@ pub trait Machine: fmt::Debug + Send + Sync {
     /// # Errors
     /// What the kernel says. What the TPM says is an answer.
     fn tpm(&self, command: &[u8]) -> io::Result<Vec<u8>>;
+
+    /// Has the firmware of SEV-SNP make a report over `data` for a privilege level, by way of
+    /// [`SEV_GUEST`].
+    ///
+    /// # Errors
+    /// What the kernel says, with the codes of host and firmware where it has some.
+    fn sev_guest(&self, data: &[u8; 64], level: u32) -> io::Result<SevGuestAnswer>;
 }
 
 /// What can be at a path.
@@ -153,6 +162,12 @@ impl Machine for Host {
         answer.truncate(length);
         Ok(answer)
     }
+
+    fn sev_guest(&self, data: &[u8; 64], level: u32) -> io::Result<SevGuestAnswer> {
+        let mut device = OpenOptions::new();
+        let device = device.read(true).write(true).open(self.path(SEV_GUEST))?;
+        sev_guest::report(&device, data, level)
+    }
 }
 
 #[cfg(test)]
@@ -213,9 +228,11 @@ mod tests {
     }
 
     #[test]
-    fn there_is_no_tpm_in_an_empty_folder() {
+    fn there_is_no_device_in_an_empty_folder() {
         let (_folder, host) = machine();
         let missing = host.tpm(&[]).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+        let missing = host.sev_guest(&[0; 64], 0).unwrap_err();
         assert_eq!(missing.kind(), ErrorKind::NotFound);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::sync::{Arc, Mutex};
 
-use propeller_attest::detect::{Kind, Machine};
+use propeller_attest::detect::{Kind, Machine, SevGuestAnswer};
 
 pub(crate) const REPORTS: &str = "/sys/kernel/config/tsm/report";
 
@@ -48,6 +48,9 @@ struct Request {
     gone: bool,
 }
 
+/// An answer, or the kernel's error.
+type Device = fn(&[u8; 64]) -> Result<SevGuestAnswer, i32>;
+
 /// A kernel with one driver.
 #[derive(Debug)]
 pub(crate) struct Kernel {
@@ -55,6 +58,8 @@ pub(crate) struct Kernel {
     has_privlevel: bool,
     make: fn(&[u8]) -> Vec<u8>,
     auxblob: Option<Vec<u8>>,
+    /// What answers behind `/dev/sev-guest`.
+    device: Option<Device>,
     /// Of one request after another; the last one stays.
     fates: Mutex<Vec<Fate>>,
     requests: Mutex<BTreeMap<String, Request>>,
@@ -70,12 +75,19 @@ impl Kernel {
             has_privlevel: driver == "sev_guest",
             make,
             auxblob: None,
+            device: None,
             fates: Mutex::new(vec![Fate::Report]),
             requests: Mutex::default(),
             names: Mutex::default(),
             files: BTreeMap::new(),
             writes: Mutex::default(),
         }
+    }
+
+    /// An older one, with a device and without configfs.
+    pub(crate) fn with_device(mut self, device: Device) -> Self {
+        self.device = Some(device);
+        self.with_fates(&[Fate::NotMade(ENOENT)])
     }
 
     pub(crate) fn with_auxblob(self, auxblob: &[u8]) -> Self {
@@ -198,6 +210,14 @@ fn split(path: &str) -> Option<(&str, &str)> {
 }
 
 impl Machine for Kernel {
+    fn sev_guest(&self, data: &[u8; 64], level: u32) -> io::Result<SevGuestAnswer> {
+        assert_eq!(level, 0);
+        match self.device {
+            Some(answer) => answer(data).map_err(io::Error::from_raw_os_error),
+            None => Err(ErrorKind::NotFound.into()),
+        }
+    }
+
     fn read(&self, path: &str, bytes_max: usize) -> io::Result<Vec<u8>> {
         let content = match split(path) {
             Some((name, file)) => {

@@ -1,9 +1,10 @@
 //! Evidence of SEV-SNP.
 
+use propeller_attest::detect::{ANSWER_BYTES, SevGuestAnswer};
 use propeller_attest::{AttestError, Attester, Tee};
 use serde_json::{Value, json};
 
-use crate::kernel::{EINVAL, EIO, ENOENT, Fate, Kernel};
+use crate::kernel::{EACCES, EINVAL, EIO, ENOENT, Fate, Kernel};
 
 /// A report of version 3 from a processor of the third generation, without a signature.
 fn report(data: &[u8]) -> Vec<u8> {
@@ -107,7 +108,7 @@ fn older_kernels_are_named() {
     let error = evidence.unwrap_err().to_string();
     assert!(error.contains("Linux 6.7"), "{error}");
     assert!(
-        error.contains("/dev/sev-guest of older kernels is not used"),
+        error.contains("or /dev/sev-guest of an older kernel, which is not there either"),
         "{error}"
     );
 }
@@ -123,4 +124,62 @@ fn what_is_no_report_is_refused() {
     let error = evidence.unwrap_err();
     assert!(matches!(error, AttestError::Malformed { .. }), "{error:?}");
     assert!(std::error::Error::source(&error).is_some());
+}
+
+/// What the firmware of an older kernel's device answers.
+fn answer(status: u32, report: &[u8], certificates: &[u8]) -> SevGuestAnswer {
+    let len = u32::try_from(report.len()).unwrap();
+    let head = [&status.to_le_bytes()[..], &len.to_le_bytes(), &[0; 24]].concat();
+    let mut answer = [&head[..], report].concat();
+    answer.resize(ANSWER_BYTES, 0);
+    SevGuestAnswer {
+        answer,
+        certificates: certificates.to_vec(),
+    }
+}
+
+#[test]
+fn an_older_kernel_is_asked_by_its_device() {
+    let device = |data: &[u8; 64]| Ok(answer(0, &report(data), &table(VCEK, b"der")));
+    let evidence = attest(kernel().with_device(device)).0.unwrap();
+    let data = [[7; 48].as_slice(), &[0; 16]].concat();
+    assert_eq!(evidence["attestation_report"]["report_data"], json!(data));
+    assert_eq!(evidence["cert_chain"][0]["cert_type"], "VCEK");
+    // A host without certificates leaves the room for them as it was.
+    let device = |data: &[u8; 64]| Ok(answer(0, &report(data), &[0; 0x4000]));
+    let evidence = attest(kernel().with_device(device)).0.unwrap();
+    assert_eq!(evidence["cert_chain"], Value::Null);
+}
+
+#[test]
+fn what_the_device_does_not_give_is_told() {
+    let error = |device| attest(kernel().with_device(device)).0.unwrap_err();
+    let above = error(|data| Ok(answer(0x16, &report(data), &[])));
+    assert!(matches!(above, AttestError::Level(_)), "{above:?}");
+    let refused = error(|_| Err(EIO));
+    assert!(
+        matches!(refused, AttestError::Refused { .. }),
+        "{refused:?}"
+    );
+    let denied = error(|_| Err(EACCES));
+    assert!(denied.to_string().contains("/dev/sev-guest"), "{denied}");
+    let empty = error(|_| Ok(answer(0, &[], &[])));
+    assert!(matches!(empty, AttestError::Empty { .. }), "{empty:?}");
+    let malformed = [
+        error(|data| Ok(answer(0x27, &report(data), &[]))),
+        error(|_| Ok(answer(0, &report(&[8; 64]), &[]))),
+        error(|data| {
+            let mut long = answer(0, &report(data), &[]);
+            long.answer[5] = 0xff;
+            Ok(long)
+        }),
+        error(|data| {
+            let mut short = answer(0, &report(data), &[]);
+            short.answer.truncate(31);
+            Ok(short)
+        }),
+    ];
+    for error in malformed {
+        assert!(matches!(error, AttestError::Malformed { .. }), "{error:?}");
+    }
 }

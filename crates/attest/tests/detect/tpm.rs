@@ -8,7 +8,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use propeller_attest::Tee;
-use propeller_attest::detect::{Detected, Kind, Machine, Outcome, detect};
+use propeller_attest::detect::{Detected, Kind, Machine, Outcome, SevGuestAnswer, detect};
 use tempfile::TempDir;
 
 use crate::tree::Tree;
@@ -170,6 +170,10 @@ impl Drop for SoftTpm {
 }
 
 impl Machine for Azure {
+    fn sev_guest(&self, data: &[u8; 64], level: u32) -> io::Result<SevGuestAnswer> {
+        self.tree.sev_guest(data, level)
+    }
+
     fn read(&self, path: &str, bytes_max: usize) -> io::Result<Vec<u8>> {
         self.tree.read(path, bytes_max)
     }

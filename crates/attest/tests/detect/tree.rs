@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::sync::Mutex;
 
-use propeller_attest::detect::{Kind, Machine, TPM};
+use propeller_attest::detect::{Kind, Machine, SevGuestAnswer, TPM};
 
 const REPORTS: &str = "/sys/kernel/config/tsm/report";
 
@@ -157,6 +157,10 @@ impl Tree {
 }
 
 impl Machine for Tree {
+    fn sev_guest(&self, _: &[u8; 64], _: u32) -> io::Result<SevGuestAnswer> {
+        panic!("looking asks for no report");
+    }
+
     fn read(&self, path: &str, bytes_max: usize) -> io::Result<Vec<u8>> {
         let request = path.strip_suffix("/provider");
         if let Some(request) = request
