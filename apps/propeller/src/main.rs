@@ -24,7 +24,7 @@ enum Verb {
     Demo(demo::Args),
     /// Run one module through the encrypted path and print its result
     Run(Box<run::Args>),
-    /// Start broker, manager and one proplet, and keep them running
+    /// Start broker, manager, proxy and one proplet, and keep them running
     Up(up::Args),
     /// Start the manager
     Manager(services::Args),

@@ -1,4 +1,4 @@
-//! `propeller up`: broker, manager and one proplet, until Ctrl-C or SIGTERM.
+//! `propeller up`: broker, manager, proxy and one proplet, until Ctrl-C or SIGTERM.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -8,6 +8,7 @@ use propeller_broker::Broker;
 use propeller_envelope::WorkloadKey;
 use propeller_manager::Manager;
 use propeller_proplet::{Proplet, log};
+use propeller_proxy::Proxy;
 use propeller_settings::service::{rekey, section, until_stopped};
 use propeller_settings::{Schema, Settings, Sources};
 
@@ -42,6 +43,7 @@ async fn serve(args: &Args) -> Result<(), String> {
         broker_address,
         options,
         manager,
+        proxy,
         proplet,
     } = prepare(args)?;
     log::start(&filter)?;
@@ -56,6 +58,7 @@ async fn serve(args: &Args) -> Result<(), String> {
         ),
     };
     let manager = Manager::start(manager).await.map_err(|e| chain(&e))?;
+    let proxy = Proxy::start(proxy).await.map_err(|e| chain(&e))?;
     let proplet = Proplet::start(proplet).map_err(|e| chain(&e))?;
     show(&welcome(
         &manager,
@@ -65,18 +68,19 @@ async fn serve(args: &Args) -> Result<(), String> {
         &key_id,
     ));
     tokio::select! {
-        stopped = until_stopped(|| reload(args, &manager, &proplet)) => stopped?,
+        stopped = until_stopped(|| reload(args, &manager, &proxy, &proplet)) => stopped?,
         () = manager.failed() => return Err(DISPATCHER_FAILED.to_owned()),
     }
-    stop(broker, manager, proplet).await;
+    stop(broker, manager, proxy, proplet).await;
     Ok(())
 }
 
-/// Both parts get their keys, or neither does.
-fn reload(args: &Args, manager: &Manager, proplet: &Proplet) {
+/// All parts get their keys, or none does.
+fn reload(args: &Args, manager: &Manager, proxy: &Proxy, proplet: &Proplet) {
     match prepare(args) {
         Ok(prepared) => {
             rekey(Ok(prepared.manager.keys), |keys| manager.rekey(keys));
+            proxy.rekey(prepared.proxy.keys);
             if let Some(keys) = prepared.proplet.keys {
                 proplet.rekey(keys);
             }
@@ -86,8 +90,9 @@ fn reload(args: &Args, manager: &Manager, proplet: &Proplet) {
 }
 
 /// The proplet first: it tells the manager that it leaves, and its attempts wait for its return.
-async fn stop(broker: Option<Broker>, manager: Manager, proplet: Proplet) {
+async fn stop(broker: Option<Broker>, manager: Manager, proxy: Proxy, proplet: Proplet) {
     proplet.stop().await;
+    proxy.stop().await;
     manager.stop().await;
     if let Some(broker) = broker {
         broker.stop().await;
@@ -102,6 +107,7 @@ struct Prepared {
     broker_address: String,
     options: propeller_broker::Options,
     manager: propeller_manager::Config,
+    proxy: propeller_proxy::Config,
     proplet: propeller_proplet::Config,
 }
 
@@ -118,7 +124,7 @@ fn prepare(args: &Args) -> Result<Prepared, String> {
         None => format!("tcp://{}", options.listen),
     };
     let given = |part: &str| {
-        [
+        vec![
             (
                 "mqtt_address",
                 broker_address.clone(),
@@ -131,29 +137,27 @@ fn prepare(args: &Args) -> Result<Prepared, String> {
             ),
         ]
     };
-    let manager = load(args, propeller_manager::config::SCHEMA, &given("manager"))?;
-    let proplet = load(args, propeller_proplet::config::SCHEMA, &given("proplet"))?;
-    let key = common_key(&manager, &proplet, &key_file)?;
-    let mut manager = with_key(
-        args,
-        manager,
-        propeller_manager::config::SCHEMA,
-        &given("manager"),
-        &key,
-    )?;
-    let mut proplet = with_key(
-        args,
-        proplet,
-        propeller_proplet::config::SCHEMA,
-        &given("proplet"),
-        &key,
-    )?;
+    let mut for_proxy = given("proxy");
+    // Nobody asks a process with a REST API for the health of one of its parts.
+    for_proxy.push(("http_port", "0".to_owned(), false));
+    let mut for_proplet = given("proplet");
+    // The proxy is for proplets elsewhere: this one reaches whatever the proxy does.
+    for_proplet.push(("pull_from", "registry".to_owned(), false));
+    let manager = (propeller_manager::config::SCHEMA, given("manager"));
+    let proxy = (propeller_proxy::config::SCHEMA, for_proxy);
+    let proplet = (propeller_proplet::config::SCHEMA, for_proplet);
+    let loaded = [&manager, &proxy, &proplet].map(|(schema, given)| load(args, *schema, given));
+    let key = common_key(loaded, &key_file)?;
+    let keyed = |(schema, given)| with_key(args, schema, given, &key);
+    let (mut manager, mut proxy, mut proplet) = (keyed(manager)?, keyed(proxy)?, keyed(proplet)?);
     let filter = manager.text("log_level").unwrap_or("info").to_owned();
     let mut warnings = std::mem::take(&mut manager.warnings);
+    warnings.append(&mut proxy.warnings);
     warnings.append(&mut proplet.warnings);
     warnings.append(&mut broker.warnings);
     let options = broker.finish(options).map_err(|e| e.to_string())?;
     let manager = propeller_manager::Config::from_settings(manager).map_err(|e| e.to_string())?;
+    let proxy = propeller_proxy::Config::from_settings(proxy).map_err(|e| e.to_string())?;
     let proplet = propeller_proplet::Config::from_settings(proplet).map_err(|e| e.to_string())?;
     Ok(Prepared {
         filter,
@@ -162,6 +166,7 @@ fn prepare(args: &Args) -> Result<Prepared, String> {
         broker_address,
         options,
         manager,
+        proxy,
         proplet,
     })
 }
@@ -184,14 +189,14 @@ fn load(args: &Args, schema: Schema, given: &[Given]) -> Result<Settings, String
     Ok(Settings::load(schema, &section, &sources))
 }
 
-/// The key that both parts use: the one that either was given, else the one in the file, which is
+/// The key that all parts use: the one that any was given, else the one in the file, which is
 /// made at the first start.
 fn common_key(
-    manager: &Settings,
-    proplet: &Settings,
+    parts: [Result<Settings, String>; 3],
     key_file: &Path,
 ) -> Result<(&'static str, String), String> {
-    for settings in [manager, proplet] {
+    for settings in parts {
+        let settings = settings?;
         for name in ["workload_key", "workload_key_file"] {
             if let Some(value) = settings.text(name) {
                 return Ok((name, value.to_owned()));
@@ -207,19 +212,18 @@ fn common_key(
     Ok(("workload_key_file", key_file.display().to_string()))
 }
 
-/// The settings of a part that has no key of its own yet.
+/// The settings of a part, with the common key if it has none of its own.
 fn with_key(
     args: &Args,
-    settings: Settings,
     schema: Schema,
-    given: &[Given],
+    mut given: Vec<Given>,
     key: &(&'static str, String),
 ) -> Result<Settings, String> {
+    let settings = load(args, schema, &given)?;
     if settings.is_set("workload_key") || settings.is_set("workload_key_file") {
         return Ok(settings);
     }
     let (name, value) = key;
-    let mut given = given.to_vec();
     given.push((name, value.clone(), true));
     load(args, schema, &given)
 }

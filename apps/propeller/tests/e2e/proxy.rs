@@ -17,6 +17,7 @@ use propeller_wire::link::Listen;
 use propeller_wire::memory::{Faults, Hub};
 
 use crate::images::{Place, holding, image, keys, number, request};
+use crate::processes::{Process, free_port};
 use crate::support::{World, client, ready, run, state, until, wat};
 
 /// A proplet that fetches no image by itself.
@@ -67,6 +68,34 @@ async fn an_image_runs_where_only_a_proxy_reaches_its_registry_and_is_fetched_on
         .await;
         assert_eq!(place.fetched(layer), 1);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn up_has_a_proxy_for_proplets_elsewhere() {
+    let world = World::new().await;
+    let Some(place) = Place::start(&world.scratch.path("")) else {
+        return;
+    };
+    let (port, key) = (free_port().to_string(), world.key.to_hex());
+    let broker = format!("tcp://{}", world.address);
+    let registry = format!("http://{}", place.address);
+    let env = [
+        ("MANAGER_HTTP_PORT", port.as_str()),
+        ("MANAGER_WORKLOAD_KEY", key.as_str()),
+        ("PROXY_REGISTRIES", registry.as_str()),
+    ];
+    let folder = world.scratch.path("up");
+    let mut up = Process::start(&folder, &["up", "--broker", &broker], &env);
+    up.expect(&["Propeller is up"]);
+    let _elsewhere = shut_in(&world, "p1");
+    let client = client(&format!("http://127.0.0.1:{port}"));
+    ready(&client, 2).await;
+    place
+        .push("number:1", &image(41, Form::Artifact, &[]))
+        .await;
+    let task = run(&client, &on("p1", &place.image("number:1"))).await;
+    assert_eq!(task.results, "41", "{}", task.error);
+    assert_eq!(up.terminate(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread")]
