@@ -20,7 +20,7 @@ use tally::Tally;
 
 /// Names the file to which a test that cannot run appends `SKIPPED name: reason`.
 const SKIPS: &str = "PROPELLER_TEST_SKIPS";
-/// Names a Python that has the modules `cryptography` and, where it could be had, `amqtt`.
+/// Names a Python that has the module `cryptography` and, where they could be had, others.
 const PYTHON: &str = "PROPELLER_TEST_PYTHON";
 /// Names the mosquitto broker, which often lives outside of PATH.
 const MOSQUITTO: &str = "PROPELLER_TEST_MOSQUITTO";

@@ -38,14 +38,39 @@ const CRYPTOGRAPHY: Module = Module {
     proof: "import cryptography.hazmat.primitives.ciphers.aead",
 };
 
-/// A broker that knows only MQTT 3.1.1. A broker's quirks belong to its version, so it is pinned.
-const AMQTT: Module = Module {
-    requirement: "amqtt==0.12.1",
-    proof: "import amqtt.broker",
-};
+/// What fewer tests need; each of them skips by itself where its module is not there.
+const FURTHER: [Module; 5] = [
+    // A broker that knows only MQTT 3.1.1. A broker's quirks belong to its version, so it is pinned.
+    Module {
+        requirement: "amqtt==0.12.1",
+        proof: "import amqtt.broker",
+    },
+    // The second implementation of CES.
+    Module {
+        requirement: "blake3",
+        proof: "import blake3",
+    },
+    Module {
+        requirement: "PyNaCl",
+        proof: "import nacl.bindings",
+    },
+    Module {
+        requirement: "zstandard",
+        proof: "import zstandard",
+    },
+    // A server that speaks S3.
+    Module {
+        requirement: "moto[server]",
+        proof: "import moto.server",
+    },
+];
 
-/// Debian packages with a program of the same name: a registry, and another tool for images.
-const IMAGE_TOOLS: [&str; 3] = ["docker-registry", "skopeo", "swtpm"];
+/// Debian packages with a program of the same name: a registry, another tool for images, a TPM, and
+/// what finds a C program's mistakes with memory.
+const TOOLS: [&str; 4] = ["docker-registry", "skopeo", "swtpm", "valgrind"];
+
+/// Compilers of the languages that have bindings, by program and package.
+const COMPILERS: [(&str, &str); 2] = [("go", "golang-go"), ("c++", "g++")];
 
 /// What tests may use, and what they have to do without, each with the reason.
 pub(super) struct Provisions {
@@ -60,8 +85,8 @@ pub(super) struct Python {
     pub(super) program: PathBuf,
     /// Where the module lies if the interpreter does not know by itself.
     pub(super) modules: Option<PathBuf>,
-    /// Why it has no amqtt, which fewer tests need and which asks for a newer Python.
-    without_amqtt: Option<String>,
+    /// What of the further modules it has not, each with the reason: some ask for a newer Python.
+    without: Vec<String>,
 }
 
 pub(super) fn install(target: &Path) -> Provisions {
@@ -71,12 +96,16 @@ pub(super) fn install(target: &Path) -> Provisions {
     let python = python(target)
         .map_err(|reason| keep("python3 with cryptography", reason))
         .ok();
-    if let Some(reason) = python.as_ref().and_then(|p| p.without_amqtt.clone()) {
-        keep("python3 with amqtt", reason);
-    }
+    let without = python.iter().flat_map(|python| &python.without);
+    without.for_each(|reason| keep("a module for python3", reason.clone()));
     let runtimes = runtimes::install(target, &mut missing);
-    for package in IMAGE_TOOLS {
-        if let Err(reason) = in_path_or_installed(package) {
+    for package in TOOLS {
+        if let Err(reason) = in_path_or_installed(package, package) {
+            missing.push(format!("{package}: {reason}"));
+        }
+    }
+    for (program, package) in COMPILERS {
+        if let Err(reason) = in_path_or_installed(program, package) {
             missing.push(format!("{package}: {reason}"));
         }
     }
@@ -97,8 +126,8 @@ fn mosquitto() -> Result<PathBuf, String> {
     find().ok_or_else(|| "the package brought no program of that name".to_owned())
 }
 
-fn in_path_or_installed(package: &str) -> Result<(), String> {
-    if run::find(package, &SERVER_FOLDERS).is_some() {
+fn in_path_or_installed(program: &str, package: &str) -> Result<(), String> {
+    if run::find(program, &SERVER_FOLDERS).is_some() {
         return Ok(());
     }
     apt(&[package])
@@ -123,11 +152,7 @@ fn python(target: &Path) -> Result<Python, String> {
     });
     made.or_else(|reason| {
         let half = known.into_iter().find(|p| p.import(&CRYPTOGRAPHY).is_ok());
-        half.map(|python| Python {
-            without_amqtt: Some(reason.clone()),
-            ..python
-        })
-        .ok_or(reason)
+        half.map(|python| python.lacking(&reason)).ok_or(reason)
     })
 }
 
@@ -163,8 +188,21 @@ fn in_venv(venv: &Path) -> Result<Python, String> {
         fetch(&CRYPTOGRAPHY)?;
         python.import(&CRYPTOGRAPHY)?;
     }
-    python.without_amqtt = fetch(&AMQTT).and_then(|()| python.import(&AMQTT)).err();
+    python.without = further(&python, fetch);
     Ok(python)
+}
+
+/// Fetches what is not there of the further modules; what cannot be had, with the reason.
+fn further(python: &Python, fetch: impl Fn(&Module) -> Result<(), String>) -> Vec<String> {
+    let get = |module: &Module| match python.import(module) {
+        Ok(()) => None,
+        Err(_) => {
+            let got = fetch(module).and_then(|()| python.import(module));
+            got.err()
+                .map(|why| format!("{}: {why}", module.requirement))
+        }
+    };
+    FURTHER.iter().filter_map(get).collect()
 }
 
 fn beside(modules: &Path) -> Result<Python, String> {
@@ -184,7 +222,7 @@ fn beside(modules: &Path) -> Result<Python, String> {
         fetch(&CRYPTOGRAPHY)?;
         python.import(&CRYPTOGRAPHY)?;
     }
-    python.without_amqtt = fetch(&AMQTT).and_then(|()| python.import(&AMQTT)).err();
+    python.without = further(&python, fetch);
     Ok(python)
 }
 
@@ -242,7 +280,7 @@ impl Python {
         Self {
             program,
             modules: None,
-            without_amqtt: None,
+            without: Vec::new(),
         }
     }
 
@@ -254,9 +292,16 @@ impl Python {
     }
 
     fn is_complete(&self) -> bool {
-        [CRYPTOGRAPHY, AMQTT]
-            .iter()
-            .all(|module| self.import(module).is_ok())
+        let mut all = std::iter::once(&CRYPTOGRAPHY).chain(&FURTHER);
+        all.all(|module| self.import(module).is_ok())
+    }
+
+    /// One that could not be completed, for a reason.
+    fn lacking(mut self, reason: &str) -> Self {
+        let missing = FURTHER.iter().filter(|module| self.import(module).is_err());
+        let missing = missing.map(|module| format!("{}: {reason}", module.requirement));
+        self.without = missing.collect();
+        self
     }
 
     fn import(&self, module: &Module) -> Result<(), String> {
