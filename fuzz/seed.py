@@ -287,3 +287,41 @@ for name, text in {
     "empty": "",
 }.items():
     write("kbs-policy", name, text.encode())
+
+# CES objects: headers, ends and segments, most of them of another object than the target's.
+
+FOOTER, BLOCK_CHECK = 96, 16
+ENDS = ("trailer-", "footer-", "index-", "ok-base", "ok-empty-1", "ok-two-segments-2")
+SEGMENTS = ("record-", "path-", "frame-", "sealed", "padding", "nonce", "ok-")
+for path in sorted(VECTORS.glob("ces/*.ces")):
+    shard, name = path.read_bytes(), path.stem
+    is_first = name.endswith(".0") or not name.startswith("ok-")
+    if is_first and name.startswith(("header-", "ok-")):
+        write("ces-header", name, shard[:120])
+    if is_first and name.startswith(SEGMENTS):
+        write("ces-segment", name, shard[120:-FOOTER])
+    # The part, where it begins, and the bytes: first the trailer, then what stands before it.
+    begins_at = len(shard) - FOOTER - 8
+    if is_first and name.startswith(ENDS):
+        write("ces-shard", f"{name}-trailer", bytes([0]) + begins_at.to_bytes(8, "big") + shard[begins_at:])
+        block = shard[begins_at - BLOCK_CHECK - 4 : begins_at]
+        write("ces-shard", f"{name}-index", bytes([1]) + bytes(8) + block)
+
+# The C ABI: deeds of four bytes each, which are which shard, what happens to it, and where.
+
+for name, deeds in {
+    "nothing": [],
+    "four-lost": [(0, 2, 0), (3, 2, 0), (7, 2, 0), (11, 2, 0)],
+    "five-lost": [(0, 2, 0), (3, 2, 0), (7, 2, 0), (8, 2, 0), (11, 2, 0)],
+    "flipped": [(0, 0, 130), (1, 32, 5), (2, 64, 250), (3, 96, 330)],
+    "cut": [(0, 1, 0), (1, 1, 119), (2, 1, 300)],
+    "foreign": [(4, 3, 0), (5, 4, 0)],
+    "moved": [(5, 5, 0), (6, 6, 0), (7, 6, 0)],
+    "null": [(2, 7, 100)],
+    "null-and-empty": [(2, 7, 0)],
+    "oversized": [(2, 8, 0)],
+    "range": [(0, 19, 3)],
+    "range-beyond": [(0, 249, 3)],
+    "no-magic": [(i, 1, 0) for i in range(12)],
+}.items():
+    write("ces-abi", name, b"".join(bytes([shard, what]) + at.to_bytes(2, "big") for shard, what, at in deeds))

@@ -5,6 +5,8 @@
 //! it and is replayed ever after. It runs on stable Rust; cargo-fuzz may drive the same functions.
 
 mod attested;
+mod ces;
+mod ces_abi;
 mod chunks;
 mod desk;
 mod engines;
@@ -36,7 +38,7 @@ pub struct Target {
 const PARSES: u64 = 2000;
 
 /// All targets.
-pub const TARGETS: [Target; 22] = [
+pub const TARGETS: [Target; 26] = [
     Target {
         name: "envelope",
         run: envelope::envelope,
@@ -136,6 +138,26 @@ pub const TARGETS: [Target; 22] = [
         name: "evidence",
         run: attested::evidence,
         sample: PARSES,
+    },
+    Target {
+        name: "ces-header",
+        run: ces::header,
+        sample: PARSES,
+    },
+    Target {
+        name: "ces-shard",
+        run: ces::shard,
+        sample: PARSES,
+    },
+    Target {
+        name: "ces-segment",
+        run: ces::segment,
+        sample: PARSES,
+    },
+    Target {
+        name: "ces-abi",
+        run: ces_abi::abi,
+        sample: 200,
     },
     Target {
         name: "load",

@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: measures a release build of the benchmark program (`e2e`, `registry`, `attested`), of the
-//! sandbox, or of pulls from a registry (`pull`).
+//! sandbox, of pulls from a registry (`pull`), or of the CES pipeline (`ces`).
 
 use std::process::ExitCode;
 
@@ -9,8 +9,12 @@ use crate::{metadata::Metadata, run};
 const DEFAULT: &str = "e2e";
 
 /// Those that stand beside what they measure, with their packages: no other crate may know the
-/// engine, and a registry needs nothing else.
-const BESIDE: [(&str, &str); 2] = [("sandbox", "propeller-sandbox"), ("pull", "propeller-oci")];
+/// engine, and the others need nothing else.
+const BESIDE: [(&str, &str); 3] = [
+    ("sandbox", "propeller-sandbox"),
+    ("pull", "propeller-oci"),
+    ("ces", "propeller-ces"),
+];
 
 pub(crate) fn run(metadata: &Metadata, args: &[String]) -> Result<ExitCode, String> {
     let mut command = run::cargo(&metadata.workspace_root);

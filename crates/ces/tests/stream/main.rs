@@ -1,0 +1,14 @@
+//! Streams into shards and back: whole, in part, damaged, attacked, repaired and rotated.
+#![cfg(test)]
+
+mod faults;
+mod hostile;
+mod keys;
+mod mistakes;
+mod objects;
+mod ranges;
+mod repairs;
+mod rotations;
+mod round_trips;
+mod trials;
+mod vectors;

@@ -1,0 +1,3 @@
+module github.com/absmach/propeller/sdks/go
+
+go 1.19
