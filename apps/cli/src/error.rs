@@ -9,6 +9,7 @@ use propeller_api::TaskState;
 use propeller_inspect::InspectError;
 use propeller_sdk::{ClientError, InvalidToken};
 
+use crate::data;
 use crate::images::Failure;
 use crate::keys::BrokerFailure;
 
@@ -53,6 +54,8 @@ pub(crate) enum CliError {
     Image(#[from] Failure),
     #[error(transparent)]
     Broker(BrokerFailure),
+    #[error(transparent)]
+    Data(#[from] data::Failure),
     #[error("not supported by this version: {flag}")]
     Unsupported { flag: &'static str },
     #[error("there is nothing to change")]
@@ -123,6 +126,7 @@ impl CliError {
     pub(crate) fn explain(&self, program: &str, noun: Noun) -> Explanation {
         let exit = match self {
             Self::Unsupported { .. } | Self::NothingToChange => Exit::Usage,
+            Self::Data(failure) => failure.exit(),
             _ => Exit::Failure,
         };
         Explanation {
@@ -138,6 +142,7 @@ impl CliError {
             Self::Client(error) => client_causes(error),
             Self::Image(failure) => failure.causes(),
             Self::Broker(failure) => failure.causes(),
+            Self::Data(failure) => failure.causes(),
             Self::NotUploaded { source, .. }
             | Self::NotStarted { source, .. }
             | Self::NotDeleted { source, .. } => {
@@ -158,6 +163,7 @@ impl CliError {
             Self::Client(error) => return client_hint(error, program, noun),
             Self::Image(failure) => return failure.hint().map(str::to_owned),
             Self::Broker(failure) => return failure.hint().map(str::to_owned),
+            Self::Data(failure) => return failure.hint().map(str::to_owned),
             Self::Unsupported { .. } => "leave it out".to_owned(),
             Self::NothingToChange => format!("see: {program} tasks update --help"),
             Self::Inspect { source, .. } => return inspect_hint(source),

@@ -7,6 +7,7 @@
 pub mod attest;
 mod clock;
 mod connection;
+pub mod data;
 mod error;
 pub mod images;
 pub mod inspect;
@@ -75,6 +76,13 @@ pub enum Verb {
         #[command(subcommand)]
         verb: attest::AttestVerb,
     },
+    /// Keep data as encrypted shards in several places, and get it back
+    #[command(arg_required_else_help = true)]
+    Data {
+        /// What to do with data.
+        #[command(subcommand)]
+        verb: data::DataVerb,
+    },
     /// Give keys to a key broker, and take them away
     #[command(arg_required_else_help = true)]
     Keys {
@@ -142,6 +150,7 @@ pub async fn run(
         | Verb::Pull(_)
         | Verb::Inspect(_)
         | Verb::Attest { .. }
+        | Verb::Data { .. }
         | Verb::Keys { .. }
         | Verb::Health
         | Verb::Completions { .. } => Noun::Manager,
@@ -154,6 +163,7 @@ pub async fn run(
         }
         Verb::Inspect(args) => inspect::run(args, connection.json, ui).await,
         Verb::Attest { verb } => attest::run(&verb, connection.json, ui),
+        Verb::Data { verb } => data::run(verb, connection.json, ui),
         Verb::Keys { verb } => keys::run(verb, connection.json, ui).await,
         Verb::Push(args) => images::push(*args, connection.json, ui).await,
         Verb::Pull(args) => images::pull(args, connection.json, ui).await,
@@ -196,6 +206,7 @@ async fn ask(
         | Verb::Pull(_)
         | Verb::Inspect(_)
         | Verb::Attest { .. }
+        | Verb::Data { .. }
         | Verb::Keys { .. }
         | Verb::Completions { .. } => Ok(Exit::Success),
     }

@@ -16,6 +16,8 @@ const PROGRESS_BYTES_MIN: u64 = 1_000_000;
 
 const PROGRESS_STYLE: &str = "{msg} [{bar:30}] {bytes} of {total_bytes}, {bytes_per_sec}, {eta}";
 
+const UNBOUNDED_STYLE: &str = "{msg}: {bytes}, {bytes_per_sec}";
+
 /// Where results and messages go: results to one stream, everything else to the other.
 pub struct Ui<'a> {
     out: &'a mut (dyn Write + Send),
@@ -147,6 +149,21 @@ impl<'a> Ui<'a> {
         }
         let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
         match ProgressStyle::with_template(PROGRESS_STYLE) {
+            Ok(style) => bar.with_style(style).with_message(message),
+            Err(_) => bar,
+        }
+    }
+
+    /// The same where the total may be unknown, as of a pipe: then it shows how much there was.
+    pub(crate) fn progress_of(&self, total: Option<u64>, message: String) -> ProgressBar {
+        if let Some(total) = total {
+            return self.progress(total, message);
+        }
+        if !self.interactive {
+            return ProgressBar::hidden();
+        }
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
+        match ProgressStyle::with_template(UNBOUNDED_STYLE) {
             Ok(style) => bar.with_style(style).with_message(message),
             Err(_) => bar,
         }

@@ -1,0 +1,202 @@
+//! Why a command about data did not do what it was asked.
+
+use std::error::Error;
+use std::io;
+use std::path::PathBuf;
+
+use propeller_ces::backup::{ExportError, ImportError};
+use propeller_ces::v0::ReconstructError;
+use propeller_ces::{RandomError, RingError};
+
+use super::damage::Unreadable;
+use super::key_args::KeyFailure;
+use super::name::{Name, NameError};
+use super::sink::SinkError;
+use crate::error::Exit;
+
+/// Why a command about data did not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("cannot start what talks to stores")]
+    Bridge(#[source] io::Error),
+    #[error("interrupted")]
+    Interrupted,
+    #[error("{0} is not encrypted")]
+    PlainHttp(String),
+    #[error("{0} is named twice")]
+    PlaceTwice(String),
+    #[error("cannot use the store {text}")]
+    Store {
+        text: String,
+        #[source]
+        source: object_store::Error,
+    },
+    #[error("cannot look into {place}")]
+    Place {
+        place: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("standard input has no name")]
+    Nameless,
+    #[error("{text} cannot be the object's name")]
+    Name {
+        text: String,
+        #[source]
+        source: NameError,
+    },
+    #[error("there is no shard of {name}")]
+    NoShards {
+        name: Name,
+        /// The places that could not be looked into.
+        places: Vec<String>,
+    },
+    #[error("there is something of that name already: {0}")]
+    Exists(String),
+    #[error("cannot read {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot write {}", path.display())]
+    Write {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{} is there already", .0.display())]
+    InTheWay(PathBuf),
+    #[error(transparent)]
+    Key(#[from] KeyFailure),
+    #[error(transparent)]
+    Ring(#[from] RingError),
+    #[error(transparent)]
+    Random(#[from] RandomError),
+    #[error("cannot keep the audit log {}", path.display())]
+    Audit {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("cannot encode the input")]
+    Encode(#[source] Box<dyn Error + Send + Sync>),
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    #[error(transparent)]
+    Unreadable(#[from] Unreadable),
+    #[error("cannot put new shards in place")]
+    NowhereToRepair,
+    #[error("{} of {of} shards keep their header", kept.len())]
+    NotRotated { kept: Vec<String>, of: usize },
+    #[error("the new object is not the old one: it is removed, and the old one is kept")]
+    NotTheSame(#[source] Option<Box<Self>>),
+    #[error("{} old shards could not be removed", .0.len())]
+    OldRemain(Vec<String>),
+    #[error("there is no such geometry")]
+    Geometry(#[source] Box<dyn Error + Send + Sync>),
+    #[error("shards of the older implementation say nothing of themselves")]
+    OldIsOpenedByOneKey,
+    #[error("{one} and {other} are both shard {index}")]
+    OldTwice {
+        one: String,
+        other: String,
+        index: u16,
+    },
+    #[error("cannot read the old shards")]
+    Old(#[from] ReconstructError),
+    #[error("cannot back the keys up")]
+    Export(#[from] ExportError),
+    #[error("cannot restore {}", path.display())]
+    Import {
+        path: PathBuf,
+        #[source]
+        source: ImportError,
+    },
+    #[error("the two passphrases are not the same")]
+    Passphrases,
+    #[error("cannot ask for a passphrase")]
+    NoTerminal(#[source] io::Error),
+}
+
+impl Failure {
+    /// What is behind it, from near to far.
+    pub(crate) fn causes(&self) -> Vec<String> {
+        match self {
+            Self::Unreadable(unreadable) => unreadable.causes(),
+            Self::NoShards { places, .. } => places.clone(),
+            Self::NotRotated { kept, .. } => kept.clone(),
+            Self::OldRemain(remaining) => remaining.clone(),
+            Self::NotTheSame(Some(failure)) => {
+                let mut causes = vec![failure.to_string()];
+                causes.extend(failure.causes());
+                causes
+            }
+            other => chain(other),
+        }
+    }
+
+    /// What to do about it.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        Some(match self {
+            Self::Key(failure) => return failure.hint(),
+            Self::Unreadable(unreadable) => return unreadable.hint(),
+            Self::PlainHttp(_) => "use https://, or allow it with --allow-http",
+            Self::PlaceTwice(_) => {
+                "name it once: what is lost with a place is lost whatever else is called so"
+            }
+            Self::Store { .. } => {
+                "the usual variables say who you are: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
+                 GOOGLE_SERVICE_ACCOUNT, AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"
+            }
+            Self::Place { .. } => {
+                "every place has to be there: a folder that is created by mistake is on another disk"
+            }
+            Self::Nameless | Self::Name { .. } => "give one with --name",
+            Self::NoShards { .. } => "name all places where its shards are with --shards",
+            Self::Exists(_) => {
+                "take another name with --name; if it is what an interrupted put left, remove it"
+            }
+            Self::InTheWay(_) => "name another file, or remove it",
+            Self::NowhereToRepair => "name places that are there with --shards",
+            Self::NotRotated { .. } => {
+                "repair the shards that are damaged, then rotate again: it goes on where it stopped"
+            }
+            Self::NotTheSame(_) => "try again; if it happens again, check memory and disks",
+            Self::OldRemain(_) => "the new object is whole and verified; remove them yourself",
+            Self::OldIsOpenedByOneKey => "give the one key that they were made with",
+            Self::OldTwice { .. } => "move one of the two elsewhere",
+            Self::NoTerminal(_) => "give --passphrase-file FILE or --passphrase-fd N",
+            _ => return None,
+        })
+    }
+
+    pub(crate) fn exit(&self) -> Exit {
+        match self {
+            Self::Interrupted => Exit::Interrupted,
+            Self::PlainHttp(_)
+            | Self::PlaceTwice(_)
+            | Self::Nameless
+            | Self::Name { .. }
+            | Self::Key(KeyFailure::None | KeyFailure::Several(_))
+            | Self::Geometry(_)
+            | Self::OldIsOpenedByOneKey => Exit::Usage,
+            _ => Exit::Failure,
+        }
+    }
+}
+
+/// What is behind an error, from near to far. What only repeats the one before it is left out.
+pub(crate) fn chain(error: &dyn Error) -> Vec<String> {
+    let mut causes: Vec<String> = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        let repeats = causes.last().is_some_and(|last| last.contains(&text));
+        if !repeats {
+            causes.push(text);
+        }
+        cause = error.source();
+    }
+    causes
+}

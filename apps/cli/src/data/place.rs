@@ -1,0 +1,383 @@
+//! Where shards are kept: folders, and prefixes in object stores.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::list::{PaginatedListOptions, PaginatedListStore};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _, RetryConfig};
+use tokio::runtime::Handle;
+
+use super::failure::Failure;
+
+/// How often a request that a store did not answer is made again.
+const RETRIES_MAX: usize = 5;
+/// How long that goes on.
+const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How to reach object stores.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Object stores")]
+pub struct StoreArgs {
+    /// Address of a server that speaks the protocol of S3, Azure or Google, in place of theirs
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// Allow http://: anybody on the way sees the requests, and can change what is not signed
+    #[arg(long)]
+    allow_http: bool,
+}
+
+/// A place as it is typed: a folder, or `s3://…`, `gs://…` or `az://…`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Destination {
+    /// A folder.
+    Folder(PathBuf),
+    /// A prefix of a bucket or container.
+    Bucket {
+        /// As it was typed.
+        text: String,
+        /// Whose protocol.
+        kind: StoreKind,
+        /// What stands behind the bucket's name.
+        prefix: Path,
+    },
+}
+
+/// Whose protocol a store speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Amazon's, and that of many others.
+    S3,
+    /// Google's.
+    Google,
+    /// Microsoft's.
+    Azure,
+}
+
+/// Reads a place. A text that looks like the address of something else is no folder.
+pub(crate) fn destination(text: &str) -> Result<Destination, String> {
+    let Some((scheme, rest)) = text.split_once("://") else {
+        return match text {
+            "" => Err("name a folder".to_owned()),
+            text => Ok(Destination::Folder(text.into())),
+        };
+    };
+    let kind = match scheme {
+        "s3" => StoreKind::S3,
+        "gs" => StoreKind::Google,
+        "az" => StoreKind::Azure,
+        _ => return Err("a place is a folder, or begins with s3://, gs:// or az://".to_owned()),
+    };
+    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+    if bucket.is_empty() {
+        return Err(format!(
+            "write {scheme}://BUCKET, or {scheme}://BUCKET/PREFIX"
+        ));
+    }
+    let prefix = Path::parse(prefix).map_err(|error| error.to_string())?;
+    Ok(Destination::Bucket {
+        text: text.trim_end_matches('/').to_owned(),
+        kind,
+        prefix,
+    })
+}
+
+/// A place where shards are kept.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    Folder(PathBuf),
+    Bucket(Bucket),
+}
+
+/// A prefix in a store.
+#[derive(Clone)]
+pub(crate) struct Bucket {
+    text: String,
+    prefix: Path,
+    pub(crate) store: Arc<dyn ObjectStore>,
+    /// The same: by name, and not by folder.
+    list: Arc<dyn PaginatedListStore>,
+    pub(crate) runtime: Handle,
+}
+
+/// A file in a place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) name: String,
+    pub(crate) size: u64,
+}
+
+impl StoreArgs {
+    /// The places that were typed.
+    pub(crate) fn places(
+        &self,
+        destinations: &[Destination],
+        runtime: &Handle,
+    ) -> Result<Vec<Place>, Failure> {
+        if let Some(url) = &self.endpoint
+            && url.starts_with("http://")
+            && !self.allow_http
+        {
+            return Err(Failure::PlainHttp(url.clone()));
+        }
+        let mut places: Vec<Place> = Vec::new();
+        for destination in destinations {
+            let place = match destination {
+                Destination::Folder(path) => Place::Folder(path.clone()),
+                Destination::Bucket { text, kind, prefix } => Place::Bucket(
+                    self.bucket(text, *kind, prefix, runtime)
+                        .map_err(|source| Failure::Store {
+                            text: text.clone(),
+                            source,
+                        })?,
+                ),
+            };
+            if places
+                .iter()
+                .any(|other| other.to_string() == place.to_string())
+            {
+                return Err(Failure::PlaceTwice(place.to_string()));
+            }
+            places.push(place);
+        }
+        Ok(places)
+    }
+
+    fn bucket(
+        &self,
+        text: &str,
+        kind: StoreKind,
+        prefix: &Path,
+        runtime: &Handle,
+    ) -> Result<Bucket, object_store::Error> {
+        let (store, list): (Arc<dyn ObjectStore>, Arc<dyn PaginatedListStore>) = match kind {
+            StoreKind::S3 => both(self.s3(text)?),
+            StoreKind::Google => both(self.google(text)?),
+            StoreKind::Azure => both(self.azure(text)?),
+        };
+        Ok(Bucket {
+            text: text.to_owned(),
+            prefix: prefix.clone(),
+            store,
+            list,
+            runtime: runtime.clone(),
+        })
+    }
+
+    fn s3(&self, text: &str) -> Result<object_store::aws::AmazonS3, object_store::Error> {
+        let mut builder = AmazonS3Builder::from_env()
+            .with_url(text)
+            .with_retry(retry());
+        if let Some(endpoint) = &self.endpoint {
+            builder = builder.with_endpoint(endpoint);
+        }
+        // The variables may allow it as well.
+        if self.allow_http {
+            builder = builder.with_allow_http(true);
+        }
+        builder.build()
+    }
+
+    fn google(
+        &self,
+        text: &str,
+    ) -> Result<object_store::gcp::GoogleCloudStorage, object_store::Error> {
+        let builder = GoogleCloudStorageBuilder::from_env();
+        let mut builder = builder.with_url(text).with_retry(retry());
+        if let Some(endpoint) = &self.endpoint {
+            builder = builder.with_config(GoogleConfigKey::BaseUrl, endpoint);
+        }
+        if self.allow_http {
+            let key = GoogleConfigKey::Client(object_store::ClientConfigKey::AllowHttp);
+            builder = builder.with_config(key, "true");
+        }
+        builder.build()
+    }
+
+    fn azure(
+        &self,
+        text: &str,
+    ) -> Result<object_store::azure::MicrosoftAzure, object_store::Error> {
+        let builder = MicrosoftAzureBuilder::from_env();
+        let mut builder = builder.with_url(text).with_retry(retry());
+        if let Some(endpoint) = &self.endpoint {
+            builder = builder.with_endpoint(endpoint.clone());
+        }
+        if self.allow_http {
+            builder = builder.with_allow_http(true);
+        }
+        builder.build()
+    }
+}
+
+fn both<S: ObjectStore + PaginatedListStore>(
+    store: S,
+) -> (Arc<dyn ObjectStore>, Arc<dyn PaginatedListStore>) {
+    let store = Arc::new(store);
+    (Arc::clone(&store) as Arc<dyn ObjectStore>, store)
+}
+
+fn retry() -> RetryConfig {
+    RetryConfig {
+        max_retries: RETRIES_MAX,
+        retry_timeout: RETRY_TIME_MAX,
+        ..RetryConfig::default()
+    }
+}
+
+impl Place {
+    /// The files whose names begin like this, in the order of their names.
+    pub(crate) fn list(&self, stem: &str) -> io::Result<Vec<Entry>> {
+        let mut entries = match self {
+            Self::Folder(folder) => list_folder(folder, stem)?,
+            Self::Bucket(bucket) => bucket.runtime.block_on(bucket.list(stem))?,
+        };
+        entries.sort_by(|one, other| one.name.cmp(&other.name));
+        Ok(entries)
+    }
+
+    pub(crate) fn remove(&self, file: &str) -> io::Result<()> {
+        match self {
+            Self::Folder(folder) => fs::remove_file(folder.join(file)),
+            Self::Bucket(bucket) => {
+                let path = bucket.path(file);
+                let removed = bucket.runtime.block_on(bucket.store.delete(&path));
+                removed.map_err(io_error)
+            }
+        }
+    }
+
+    /// Where a file of this name is.
+    pub(crate) fn location(&self, file: &str) -> String {
+        match self {
+            Self::Folder(folder) => folder.join(file).display().to_string(),
+            Self::Bucket(bucket) => format!("{}/{file}", bucket.text),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder(folder) => write!(f, "{}", folder.display()),
+            Self::Bucket(bucket) => f.write_str(&bucket.text),
+        }
+    }
+}
+
+impl fmt::Debug for Bucket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Bucket").field(&self.text).finish()
+    }
+}
+
+fn list_folder(folder: &FilePath, stem: &str) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // Shards have names that are text; nothing else is one.
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        if name.starts_with(stem) {
+            // Of what a link leads to. What cannot be looked at is found when it is opened.
+            let size = fs::metadata(entry.path()).map_or(0, |meta| meta.len());
+            entries.push(Entry { name, size });
+        }
+    }
+    Ok(entries)
+}
+
+impl Bucket {
+    /// The path of a file, whose name is one of an object's: taken as it is, and not escaped, so
+    /// that other tools find it by the name it has in a folder.
+    pub(crate) fn path(&self, file: &str) -> Path {
+        let path = Path::parse(format!("{}{file}", self.folder()));
+        path.expect("names have no slashes and no control characters")
+    }
+
+    /// What stands before the names of files.
+    fn folder(&self) -> String {
+        match self.prefix.as_ref() {
+            "" => String::new(),
+            prefix => format!("{prefix}/"),
+        }
+    }
+
+    async fn list(&self, stem: &str) -> io::Result<Vec<Entry>> {
+        let folder = self.folder();
+        let prefix = format!("{folder}{stem}");
+        let mut entries = Vec::new();
+        let mut token = None;
+        loop {
+            let options = PaginatedListOptions {
+                page_token: token,
+                ..PaginatedListOptions::default()
+            };
+            let page = self.list.list_paginated(Some(&prefix), options).await;
+            let page = page.map_err(io_error)?;
+            for object in page.result.objects {
+                // What is in folders below is not ours.
+                let name = object.location.as_ref().strip_prefix(&folder);
+                if let Some(name) = name.filter(|name| !name.contains('/')) {
+                    entries.push(Entry {
+                        name: name.to_owned(),
+                        size: object.size,
+                    });
+                }
+            }
+            token = page.page_token;
+            if token.is_none() {
+                return Ok(entries);
+            }
+        }
+    }
+}
+
+/// What a store says, as files would say it.
+pub(crate) fn io_error(error: object_store::Error) -> io::Error {
+    let kind = match error {
+        object_store::Error::NotFound { .. } => io::ErrorKind::NotFound,
+        object_store::Error::PermissionDenied { .. }
+        | object_store::Error::Unauthenticated { .. } => io::ErrorKind::PermissionDenied,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_folders_or_prefixes_of_buckets() {
+        assert_eq!(
+            destination("/mnt/a"),
+            Ok(Destination::Folder("/mnt/a".into()))
+        );
+        for (typed, kind, prefix, text) in [
+            ("s3://b", StoreKind::S3, "", "s3://b"),
+            ("s3://b/x/y/", StoreKind::S3, "x/y", "s3://b/x/y"),
+            ("gs://b/x", StoreKind::Google, "x", "gs://b/x"),
+            ("az://b/x", StoreKind::Azure, "x", "az://b/x"),
+        ] {
+            let expected = Destination::Bucket {
+                text: text.to_owned(),
+                kind,
+                prefix: prefix.into(),
+            };
+            assert_eq!(destination(typed), Ok(expected));
+        }
+        for text in ["", "http://host/x", "s3://", "s3:///x", "s3://b/x//y"] {
+            assert!(destination(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! `data rotate`: a new key for an object. Its shards keep everything but 64 bytes of their headers.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+use clap::Args;
+use indicatif::ProgressBar;
+use propeller_ces::format::{HEADER_LEN, WRAPPED_LEN};
+use propeller_ces::{Audit, Key, KeyRing, Object, ReadAt, RotateError, Rotated, rotate};
+use serde_json::json;
+
+use super::audit::AuditLog;
+use super::damage::Unreadable;
+use super::failure::{Failure, chain};
+use super::info::read_header;
+use super::key_args::{KeyArgs, NewKeyArgs};
+use super::place::Place;
+use super::shelf::{ShardFile, Shelf};
+use super::sink::{Sink, Sinks};
+use super::source::CHUNK_LEN;
+use super::{ObjectArgs, Work};
+use crate::error::{CliError, Exit};
+
+/// What rotation writes: the key's id, the wrapped key and the check, at the header's end.
+const ROTATED_FROM: usize = HEADER_LEN - (8 + WRAPPED_LEN + 16);
+
+/// An object, and the key it gets.
+#[derive(Debug, Args)]
+pub struct Rotate {
+    #[command(flatten)]
+    object: ObjectArgs,
+    #[command(flatten)]
+    keys: KeyArgs,
+    #[command(flatten)]
+    new_key: NewKeyArgs,
+}
+
+/// What rotates the shards of one object.
+struct Rotation<'a> {
+    from: KeyRing,
+    to: Key,
+    log: &'a AuditLog,
+}
+
+/// Why a shard keeps its key.
+#[derive(Debug, thiserror::Error)]
+enum Kept {
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    #[error(transparent)]
+    Rotate(#[from] RotateError),
+    #[error(transparent)]
+    Log(Box<Failure>),
+}
+
+pub(super) fn run(args: &Rotate, work: &mut Work<'_, '_>) -> Result<Exit, CliError> {
+    let log = AuditLog::open(args.keys.audit_log.as_deref(), "rotate")?;
+    let from = args.keys.ring().map_err(Failure::from)?;
+    let to = args.new_key.key().map_err(Failure::from)?;
+    // A rotation that was interrupted has left shards under either.
+    let both = from.clone().and_reading([to.clone()]);
+    let both = both.map_err(Failure::from)?;
+    let shelf = args.object.shelf(work)?;
+    // First, so that nothing is touched with a key that does not open the object.
+    let hook = |event: &_| log.tell(event);
+    let object = Object::open(
+        shelf.sources(),
+        &both,
+        args.object.wanted(),
+        Audit::to(&hook),
+    );
+    log.check()?;
+    let object = object.map_err(|error| Failure::from(Unreadable::new(&error, &shelf)))?;
+    let id = object.header().id;
+    drop(object);
+
+    let rotation = Rotation {
+        from,
+        to,
+        log: &log,
+    };
+    let stored = shelf.files.iter().filter(|file| is_stored(&shelf, file));
+    let bar = work
+        .ui
+        .progress(stored.map(|file| file.size).sum(), "Rotating".to_owned());
+    let (mut rotated, mut already, mut kept) = (0, 0, Vec::new());
+    for (input, file) in shelf.files.iter().enumerate() {
+        let is_ours = match read_header(&shelf.source(file)) {
+            Ok(header) => header.object().id == id,
+            // Told like any other that stays as it is.
+            Err(_) => true,
+        };
+        work.interrupt.check().map_err(|_| Failure::Interrupted)?;
+        if !is_ours {
+            work.ui.note(&format!(
+                "warning: {} is of another object",
+                shelf.location(input)
+            ));
+            continue;
+        }
+        match rotation.one(&shelf, file, &bar, work) {
+            Ok(true) => rotated += 1,
+            Ok(false) => already += 1,
+            Err(error) => {
+                let mut why = vec![error.to_string()];
+                why.extend(chain(&error));
+                kept.push(format!("{}: {}", shelf.location(input), why.join(": ")));
+            }
+        }
+    }
+    bar.finish_and_clear();
+    tell(args, &rotation, [rotated, already], &kept, work)?;
+    if kept.is_empty() {
+        return Ok(Exit::Success);
+    }
+    let of = rotated + already + kept.len();
+    Err(Failure::NotRotated { kept, of }.into())
+}
+
+fn tell(
+    args: &Rotate,
+    rotation: &Rotation<'_>,
+    [rotated, already]: [usize; 2],
+    kept: &[String],
+    work: &mut Work<'_, '_>,
+) -> Result<(), CliError> {
+    let (name, key) = (&args.object.name, rotation.to.id());
+    let json = json!({
+        "name": name.to_string(),
+        "key": key.to_string(),
+        "rotated": rotated,
+        "already": already,
+        "kept": kept,
+    });
+    let already = match already {
+        0 => String::new(),
+        already => format!(", and {already} had it already"),
+    };
+    let text = format!("{rotated} shards of {name} have key {key} now{already}\n");
+    work.show(&json, &text)
+}
+
+fn is_stored(shelf: &Shelf, file: &ShardFile) -> bool {
+    matches!(shelf.places[file.place], Place::Bucket(_))
+}
+
+impl Rotation<'_> {
+    /// Rotates one shard; `false` if it has the new key already.
+    fn one(
+        &self,
+        shelf: &Shelf,
+        file: &ShardFile,
+        bar: &ProgressBar,
+        work: &Work<'_, '_>,
+    ) -> Result<bool, Kept> {
+        match &shelf.places[file.place] {
+            Place::Folder(folder) => self.in_place(&folder.join(&file.name)),
+            Place::Bucket(_) => self.anew(shelf, file, bar, work),
+        }
+    }
+
+    fn header(&self, old: &[u8; HEADER_LEN]) -> Result<Rotated, Kept> {
+        let hook = |event: &_| self.log.tell(event);
+        let rotated = rotate(old, &self.from, &self.to, Audit::to(&hook));
+        self.log
+            .check()
+            .map_err(|failure| Kept::Log(Box::new(failure)))?;
+        Ok(rotated?)
+    }
+
+    /// Writes the 64 bytes. If that is cut off half way, the shard's check says so, and repair
+    /// rebuilds it; every other shard is whole.
+    fn in_place(&self, path: &Path) -> Result<bool, Kept> {
+        let file: File = OpenOptions::new().read(true).write(true).open(path)?;
+        let mut old = [0; HEADER_LEN];
+        file.read_exact_at(&mut old, 0)?;
+        let rotated = self.header(&old)?;
+        if rotated.is_changed {
+            file.write_all_at(&rotated.header[ROTATED_FROM..], ROTATED_FROM as u64)?;
+            file.sync_all()?;
+        }
+        Ok(rotated.is_changed)
+    }
+
+    /// Stores cannot change a part of an object: it is written anew, in place of the old one.
+    fn anew(
+        &self,
+        shelf: &Shelf,
+        file: &ShardFile,
+        bar: &ProgressBar,
+        work: &Work<'_, '_>,
+    ) -> Result<bool, Kept> {
+        let source = shelf.source(file);
+        let mut old = [0; HEADER_LEN];
+        source.read_at(&mut old, 0)?;
+        let rotated = self.header(&old)?;
+        if !rotated.is_changed {
+            bar.inc(file.size);
+            return Ok(false);
+        }
+        let place = &shelf.places[file.place];
+        let sink = Sink::open(place, &file.name, Some(file.size), work.interrupt.clone())?;
+        let mut sinks = Sinks(vec![sink]);
+        copy(&source, &rotated, file.size, &mut sinks.0[0], bar)?;
+        sinks.replace_all().map_err(|error| error.source)?;
+        Ok(true)
+    }
+}
+
+fn copy(
+    source: &impl ReadAt,
+    rotated: &Rotated,
+    size: u64,
+    sink: &mut Sink,
+    bar: &ProgressBar,
+) -> io::Result<()> {
+    sink.write_all(&rotated.header)?;
+    let mut at = HEADER_LEN as u64;
+    let mut buf = Vec::new();
+    while at < size {
+        let len = CHUNK_LEN.min(size - at);
+        buf.resize(usize::try_from(len).map_err(io::Error::other)?, 0);
+        source.read_at(&mut buf, at)?;
+        sink.write_all(&buf)?;
+        at += len;
+        bar.inc(len);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rotation_writes_what_the_format_says() {
+        assert_eq!((ROTATED_FROM, HEADER_LEN), (56, 120));
+    }
+}
