@@ -39,7 +39,7 @@ const CRYPTOGRAPHY: Module = Module {
 };
 
 /// What fewer tests need; each of them skips by itself where its module is not there.
-const FURTHER: [Module; 5] = [
+const FURTHER: [Module; 6] = [
     // A broker that knows only MQTT 3.1.1. A broker's quirks belong to its version, so it is pinned.
     Module {
         requirement: "amqtt==0.12.1",
@@ -58,6 +58,12 @@ const FURTHER: [Module; 5] = [
         requirement: "zstandard",
         proof: "import zstandard",
     },
+    // What builds the Python package; pip looks for it beside the package, without the network.
+    Module {
+        requirement: "setuptools>=70.1",
+        // In this order: the other way round, pip hides what is not there.
+        proof: "import setuptools.command.bdist_wheel, pip",
+    },
     // A server that speaks S3.
     Module {
         requirement: "moto[server]",
@@ -69,8 +75,13 @@ const FURTHER: [Module; 5] = [
 /// what finds a C program's mistakes with memory.
 const TOOLS: [&str; 4] = ["docker-registry", "skopeo", "swtpm", "valgrind"];
 
-/// Compilers of the languages that have bindings, by program and package.
-const COMPILERS: [(&str, &str); 2] = [("go", "golang-go"), ("c++", "g++")];
+/// Compilers of the languages that have bindings, and what finds a library for them, by program and
+/// package.
+const COMPILERS: [(&str, &str); 3] = [
+    ("go", "golang-go"),
+    ("c++", "g++"),
+    ("pkg-config", "pkg-config"),
+];
 
 /// What tests may use, and what they have to do without, each with the reason.
 pub(super) struct Provisions {
