@@ -6,10 +6,16 @@
 use aws_lc_rs::cipher::{
     AES_256, DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext, UnboundCipherKey,
 };
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::{hmac, iv::FixedLength, rand};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::error::{DecryptError, EncryptError};
+
+/// Bytes that are looked at before they are hashed: fewer than the cache next to a processor has.
+const PIECE_BYTES: usize = 16 * 1024;
+/// Bytes that come from memory at once, on most processors.
+const LINE_BYTES: usize = 64;
 
 /// What encrypts one layer, and never another.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -38,7 +44,7 @@ impl LayerKey {
             .and_then(|key| key.less_safe_encrypt(bytes, context))
             .map_err(|_| EncryptError::Library)?;
         let mut mac = [0; 32];
-        mac.copy_from_slice(hmac::sign(&self.mac_key(), bytes).as_ref());
+        mac.copy_from_slice(self.mac(bytes).as_ref());
         Ok(mac)
     }
 
@@ -48,7 +54,8 @@ impl LayerKey {
         cipher: Vec<u8>,
         mac: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
-        hmac::verify(&self.mac_key(), &cipher, mac).map_err(|_| DecryptError::Mac)?;
+        let right = self.mac(&cipher);
+        verify_slices_are_equal(right.as_ref(), mac).map_err(|_| DecryptError::Mac)?;
         let mut bytes = Zeroizing::new(cipher);
         let context = DecryptionContext::Iv128(FixedLength::from(self.nonce));
         UnboundCipherKey::new(&AES_256, &self.key)
@@ -58,7 +65,15 @@ impl LayerKey {
         Ok(bytes)
     }
 
-    fn mac_key(&self) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, &self.key)
+    fn mac(&self, bytes: &[u8]) -> hmac::Tag {
+        let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.key));
+        for piece in bytes.chunks(PIECE_BYTES) {
+            // The hash waits for memory line by line, because it takes longer over a line than a
+            // processor looks ahead. Looked at together before, they come side by side.
+            let lines = piece.iter().step_by(LINE_BYTES);
+            std::hint::black_box(lines.fold(0, |all, byte| all ^ byte));
+            context.update(piece);
+        }
+        context.sign()
     }
 }
