@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use propeller_api::TaskRequest;
+use propeller_manager::Manager;
 use propeller_model::PropletId;
 use propeller_proplet::Proplet;
 use propeller_sandbox::{Allocator, EngineConfig, Runtime, WasmtimeRuntime};
@@ -15,8 +16,8 @@ use crate::support::{World, client, guest, request, state, wait};
 
 const TASKS: u32 = 12;
 
-async fn story(seed: u64, runtime: Arc<dyn Runtime>) {
-    let world = World::new().await;
+/// A broker that does what `seed` says to frames, and a manager on it that tries often.
+pub(crate) async fn hostile(world: &World, seed: u64) -> (Hub, Manager) {
     let hub = Hub::new(
         seed,
         Faults {
@@ -34,9 +35,13 @@ async fn story(seed: u64, runtime: Arc<dyn Runtime>) {
         .manager_config()
         .unwrap();
     let (link, carry) = hub.connect(Listen::AsManager);
-    let manager = propeller_manager::Manager::start_on(config, link, carry)
-        .await
-        .unwrap();
+    let manager = Manager::start_on(config, link, carry).await.unwrap();
+    (hub, manager)
+}
+
+async fn story(seed: u64, runtime: Arc<dyn Runtime>) {
+    let world = World::new().await;
+    let (hub, manager) = hostile(&world, seed).await;
     let mut proplets = Vec::new();
     for name in ["p1", "p2"] {
         let id: PropletId = name.parse().unwrap();

@@ -8,10 +8,9 @@ use propeller_proplet::Proplet;
 use propeller_sandbox::{Runtime, WasmtimeRuntime};
 use propeller_sdk::Page;
 use propeller_wire::link::Listen;
-use propeller_wire::memory::{Faults, Hub};
 
 use crate::attested::{Keeper, SAMPLE_MAY, encrypted, in_tee, jwe_image};
-use crate::hostile::engine;
+use crate::hostile::{engine, hostile};
 use crate::images::Place;
 use crate::support::{World, client, state, until, wait};
 
@@ -22,26 +21,7 @@ async fn story(seed: u64) -> Option<()> {
     let folder = world.scratch.path("");
     let place = Place::start(&folder)?;
     let keeper = Keeper::start(&folder, SAMPLE_MAY).await;
-    let hub = Hub::new(
-        seed,
-        Faults {
-            drop_percent: 8,
-            repeat_percent: 10,
-            delay_percent: 10,
-            replay_percent: 10,
-            flip_percent: 4,
-        },
-    );
-    let config = world
-        .manager_part()
-        .with("lease", "600ms")
-        .with("attempts_max", "20")
-        .manager_config()
-        .unwrap();
-    let (link, carry) = hub.connect(Listen::AsManager);
-    let manager = propeller_manager::Manager::start_on(config, link, carry)
-        .await
-        .unwrap();
+    let (hub, manager) = hostile(&world, seed).await;
     let mut proplets = Vec::new();
     for name in ["tee1", "tee2"] {
         let id: PropletId = name.parse().unwrap();
