@@ -195,7 +195,10 @@ impl Dispatcher {
                 Wake::Stop => (None, None),
                 Wake::Tick => (Some(Input::Tick), None),
                 Wake::Command(command, reply) => (Some(Input::Command(command)), Some(reply)),
-                Wake::Judged(judged) => (Some(Input::Judged(judged)), None),
+                Wake::Judged(judged) => {
+                    self.mind.note(&judged);
+                    (Some(Input::Judged(judged)), None)
+                }
                 Wake::Link(incoming) => (self.read(incoming), None),
                 Wake::Keys(keys) => {
                     self.mind.rekey(keys, &self.outgoing);

@@ -3,7 +3,7 @@
 use propeller_attest::binding::{AttemptBinding, SessionBinding};
 use propeller_model::task::Retry;
 use propeller_model::{AttemptId, ExitKind, PropletId};
-use propeller_wire::message::{AttestedReport, Proof, TeeClaim, ToProplet};
+use propeller_wire::message::{AttestedReport, EVIDENCE_LEN_MAX, Proof, TeeClaim, ToProplet};
 use rusqlite::Connection;
 use serde_json::{Value, json};
 use tracing::{info, warn};
@@ -21,8 +21,7 @@ use crate::verifier::{Case, Judged, Subject};
 /// Tasks that are given up in one transaction, because nobody can run them.
 const GIVEN_UP_MAX: usize = 64;
 
-/// Why evidence is not judged, when there is too much of it.
-const BUSY: &str = "the manager has too much evidence to judge at this moment";
+const TOO_LONG: &str = "it is longer than evidence may be";
 
 /// Longest place of a key, or of several, that is kept.
 const KEY_LEN_MAX: usize = 4096;
@@ -43,22 +42,60 @@ impl Mind {
         let Some(session) = self.desk.binding(proplet) else {
             return;
         };
+        let member = self.fleet.find(proplet);
+        let Some(tee) = member.and_then(|member| member.tee.as_ref()) else {
+            return;
+        };
+        if tee.checked_ms.is_some() || tee.refused.is_some() {
+            // One session has one piece of evidence.
+            return;
+        }
+        if claim.evidence.len() > EVIDENCE_LEN_MAX {
+            self.stand(proplet, Err(TOO_LONG.to_owned()), moment);
+            return;
+        }
         let bound = SessionBinding {
             proplet: proplet.as_str(),
             session,
         };
-        if self.verifier.is_busy() {
-            // It shows evidence again in its next session.
-            self.metrics.evidence("session", "not judged");
-            self.stand(proplet, Err(BUSY.to_owned()), moment);
-            return;
-        }
         effects.push(Effect::Judge(Box::new(Case {
             proplet: proplet.clone(),
             subject: Subject::Session(session, Box::new(claim.clone())),
             report_data: bound.report_data(),
             came_ms: moment.ms,
         })));
+    }
+
+    /// Hands evidence to whoever judges it.
+    pub(super) fn have_judged(&mut self, case: Case) {
+        let (proplet, about) = (case.proplet.clone(), case.subject.word());
+        if !self.verifier.submit(case) {
+            // Of an attempt the proplet reports again: nobody told it that it is settled. It shows
+            // evidence for a session in the next one.
+            warn!(target: "security", %proplet, about, "evidence is not judged: there is too much of it");
+            self.metrics.evidence(about, "not judged");
+        }
+    }
+
+    /// Takes note that evidence has been judged, whatever comes of it.
+    pub(super) fn note(&mut self, judged: &Judged) {
+        self.verifier.done(judged);
+        let outcome = judged.verdict.as_ref().map_or("refused", |_| "held");
+        self.metrics.evidence(judged.subject.word(), outcome);
+    }
+
+    /// Whether a report of this attempt is being judged, or is about to be.
+    pub(super) fn is_judged(
+        &self,
+        proplet: &PropletId,
+        attempt: AttemptId,
+        effects: &[Effect],
+    ) -> bool {
+        let about = |effect: &Effect| match effect {
+            Effect::Judge(case) => case.is_about(proplet, attempt),
+            _ => false,
+        };
+        self.verifier.judges(proplet, attempt) || effects.iter().any(about)
     }
 
     /// An attempt has ended that was made in a TEE: it counts if its proof holds, which takes longer
@@ -80,9 +117,6 @@ impl Mind {
         };
         if let Err(why) = self.admissible(db, proplet, &task, attested)? {
             return self.not_proven(db, proplet, attested, &why, moment, effects);
-        }
-        if self.verifier.is_busy() {
-            return self.not_proven(db, proplet, attested, BUSY, moment, effects);
         }
         let bound = AttemptBinding {
             attempt,
@@ -112,11 +146,6 @@ impl Mind {
             subject,
             verdict,
         } = judged;
-        let (about, outcome) = (
-            subject.word(),
-            verdict.as_ref().map_or("refused", |_| "held"),
-        );
-        self.metrics.evidence(about, outcome);
         let attested = match subject {
             Subject::Session(session, _) => {
                 if self.desk.binding(proplet) == Some(*session) {
@@ -225,6 +254,9 @@ impl Mind {
             .and_then(|member| member.tee.as_ref());
         if said.map(|tee| tee.kind.name()) != Some(proof.kind.as_str()) {
             return refused("it is of another kind of TEE than the proplet said");
+        }
+        if proof.evidence.len() > EVIDENCE_LEN_MAX {
+            return refused(TOO_LONG);
         }
         if proof.key.len() > KEY_LEN_MAX {
             return refused("the key's place is too long to be one");

@@ -51,7 +51,7 @@ impl Dispatcher {
             Effect::Start(proplet, attempt, start) => {
                 self.mind.start(&self.outgoing, &proplet, attempt, &start);
             }
-            Effect::Judge(case) => self.mind.verifier.submit(*case),
+            Effect::Judge(case) => self.mind.have_judged(*case),
             Effect::Publish(channel, bytes) => self.mind.publish(&self.outgoing, channel, bytes),
             Effect::Settled(task) => {
                 self.mind.waiters.wake(task);

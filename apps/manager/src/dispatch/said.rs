@@ -259,6 +259,10 @@ impl Mind {
     ) -> Result<(), StoreError> {
         info!(proplet = %proplet, "proplet says goodbye");
         for attempt in self.leases.of(proplet) {
+            if self.is_judged(proplet, attempt, effects) {
+                // It is done, and counts if its proof holds.
+                continue;
+            }
             let setback = Setback {
                 why: "the proplet was shut down".to_owned(),
                 exit: ExitKind::Lost,
