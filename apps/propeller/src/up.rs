@@ -25,6 +25,9 @@ pub struct Args {
     /// Use this broker instead of the embedded one
     #[arg(long, value_name = "URL")]
     broker: Option<String>,
+    /// Start no proxy: proplets elsewhere get no images from here
+    #[arg(long)]
+    no_proxy: bool,
     /// The configuration file, instead of config.toml in the working directory
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -45,7 +48,7 @@ async fn serve(args: &Args) -> Result<(), String> {
         manager,
         proxy,
         proplet,
-    } = prepare(args)?;
+    } = prepare(args, Missing::IsMade)?;
     log::start(&filter)?;
     warn(&warnings);
     let key_id = manager.keys.sealing().id().to_string();
@@ -58,7 +61,10 @@ async fn serve(args: &Args) -> Result<(), String> {
         ),
     };
     let manager = Manager::start(manager).await.map_err(|e| chain(&e))?;
-    let proxy = Proxy::start(proxy).await.map_err(|e| chain(&e))?;
+    let proxy = match args.no_proxy {
+        true => None,
+        false => Some(Proxy::start(proxy).await.map_err(|e| chain(&e))?),
+    };
     let proplet = Proplet::start(proplet).map_err(|e| chain(&e))?;
     show(&welcome(
         &manager,
@@ -68,7 +74,7 @@ async fn serve(args: &Args) -> Result<(), String> {
         &key_id,
     ));
     tokio::select! {
-        stopped = until_stopped(|| reload(args, &manager, &proxy, &proplet)) => stopped?,
+        stopped = until_stopped(|| reload(args, &manager, proxy.as_ref(), &proplet)) => stopped?,
         () = manager.failed() => return Err(DISPATCHER_FAILED.to_owned()),
     }
     stop(broker, manager, proxy, proplet).await;
@@ -76,11 +82,13 @@ async fn serve(args: &Args) -> Result<(), String> {
 }
 
 /// All parts get their keys, or none does.
-fn reload(args: &Args, manager: &Manager, proxy: &Proxy, proplet: &Proplet) {
-    match prepare(args) {
+fn reload(args: &Args, manager: &Manager, proxy: Option<&Proxy>, proplet: &Proplet) {
+    match prepare(args, Missing::IsAnError) {
         Ok(prepared) => {
             rekey(Ok(prepared.manager.keys), |keys| manager.rekey(keys));
-            proxy.rekey(prepared.proxy.keys);
+            if let Some(proxy) = proxy {
+                proxy.rekey(prepared.proxy.keys);
+            }
             if let Some(keys) = prepared.proplet.keys {
                 proplet.rekey(keys);
             }
@@ -90,9 +98,11 @@ fn reload(args: &Args, manager: &Manager, proxy: &Proxy, proplet: &Proplet) {
 }
 
 /// The proplet first: it tells the manager that it leaves, and its attempts wait for its return.
-async fn stop(broker: Option<Broker>, manager: Manager, proxy: Proxy, proplet: Proplet) {
+async fn stop(broker: Option<Broker>, manager: Manager, proxy: Option<Proxy>, proplet: Proplet) {
     proplet.stop().await;
-    proxy.stop().await;
+    if let Some(proxy) = proxy {
+        proxy.stop().await;
+    }
     manager.stop().await;
     if let Some(broker) = broker {
         broker.stop().await;
@@ -111,7 +121,15 @@ struct Prepared {
     proplet: propeller_proplet::Config,
 }
 
-fn prepare(args: &Args) -> Result<Prepared, String> {
+/// What becomes of a key file that is not there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    IsMade,
+    /// Somebody is about to replace it: under another one nothing that was stored can be read.
+    IsAnError,
+}
+
+fn prepare(args: &Args, missing: Missing) -> Result<Prepared, String> {
     let home = args
         .data_dir
         .clone()
@@ -146,8 +164,9 @@ fn prepare(args: &Args) -> Result<Prepared, String> {
     let manager = (propeller_manager::config::SCHEMA, given("manager"));
     let proxy = (propeller_proxy::config::SCHEMA, for_proxy);
     let proplet = (propeller_proplet::config::SCHEMA, for_proplet);
-    let loaded = [&manager, &proxy, &proplet].map(|(schema, given)| load(args, *schema, given));
-    let key = common_key(loaded, &key_file)?;
+    // Not the proxy's: one that serves somebody else's proplets has their key.
+    let loaded = [&manager, &proplet].map(|(schema, given)| load(args, *schema, given));
+    let key = common_key(loaded, &key_file, missing)?;
     let keyed = |(schema, given)| with_key(args, schema, given, &key);
     let (mut manager, mut proxy, mut proplet) = (keyed(manager)?, keyed(proxy)?, keyed(proplet)?);
     let filter = manager.text("log_level").unwrap_or("info").to_owned();
@@ -189,11 +208,12 @@ fn load(args: &Args, schema: Schema, given: &[Given]) -> Result<Settings, String
     Ok(Settings::load(schema, &section, &sources))
 }
 
-/// The key that all parts use: the one that any was given, else the one in the file, which is
-/// made at the first start.
+/// The key that all parts use: the one that manager or proplet was given, else the one in the file,
+/// which is made at the first start.
 fn common_key(
-    parts: [Result<Settings, String>; 3],
+    parts: [Result<Settings, String>; 2],
     key_file: &Path,
+    missing: Missing,
 ) -> Result<(&'static str, String), String> {
     for settings in parts {
         let settings = settings?;
@@ -202,6 +222,9 @@ fn common_key(
                 return Ok((name, value.to_owned()));
             }
         }
+    }
+    if missing == Missing::IsAnError && !key_file.exists() {
+        return Err(format!("there is no workload key {}", key_file.display()));
     }
     make_key(key_file).map_err(|error| {
         format!(
