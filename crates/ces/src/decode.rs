@@ -115,13 +115,15 @@ impl<S: ReadAt> Object<S> {
     ) -> Result<(), ReadError> {
         let records = self.read(0..self.plain_len(), out, threads, progress)?;
         let footer = &mut self.locator.footer;
-        let Err(contradiction) = footer.vouch_for(&records.root.root()) else {
-            return Ok(());
+        let contradiction = match footer.vouch_for(&records.root.root()) {
+            Ok(()) if records.is_whole(footer) => return Ok(()),
+            Ok(()) => TrailerError::Records,
+            Err(contradiction) => contradiction,
         };
         // All that was read is the key's, and so is the footer: only who has the key writes a false
         // one. It makes the digest, so that it is the wrong object if that was given. Otherwise the
         // records count, if they say that this was all.
-        if self.is_named || !records.is_all || records.plain_len != footer.plain_len() {
+        if self.is_named || !records.is_whole(footer) {
             return Err(contradiction.into());
         }
         *footer = records.footer(self.locator.records.coder.keys().mac());

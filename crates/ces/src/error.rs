@@ -297,6 +297,9 @@ pub enum TrailerError {
     /// Of another object, or another version of it.
     #[error("the shard is not of the object with this digest")]
     Digest,
+    /// Records that say something else.
+    #[error("the trailer was written wrong: its records carry another length, or end elsewhere")]
+    Records,
     /// Records that the footer does not vouch for.
     #[error("the shard's records are not those that its footer vouches for")]
     Root,

@@ -47,23 +47,25 @@ pub(crate) fn run<L: Line, W: FnMut(&mut L::Slot)>(
     worker: impl Fn() -> W + Sync,
 ) -> Result<(), L::Error> {
     if threads.get() == 1 {
-        let mut slot = line.slot();
-        let mut work = worker();
-        while line.fill(&mut slot)? {
-            work(&mut slot);
-            line.drain(&mut slot)?;
-        }
-        return Ok(());
+        return alone(line, worker());
     }
     let slots = threads.get() + SLOTS_MORE;
     let (jobs, queue) = sync_channel(slots);
-    let (results, done) = sync_channel(slots);
     let queue = Mutex::new(queue);
+    let (queue, worker) = (&queue, &worker);
     thread::scope(|scope| {
-        for _ in 0..threads.get() {
-            let results = results.clone();
-            scope.spawn(|| serve(&queue, results, worker()));
+        let (results, done) = sync_channel(slots);
+        let spawn = |results| {
+            let serving = move || serve(queue, results, worker());
+            thread::Builder::new().spawn_scoped(scope, serving).ok()
+        };
+        // Where the system gives fewer threads, fewer do the work.
+        let spawned = (0..threads.get()).map_while(|_| spawn(results.clone()));
+        if spawned.count() == 0 {
+            return alone(line, worker());
         }
+        // Only threads hold one now: when all of them are gone, nobody waits for them.
+        drop(results);
         // Dropped at the end of the closure, whatever that is, which ends the threads.
         Conveyor {
             jobs,
@@ -73,6 +75,16 @@ pub(crate) fn run<L: Line, W: FnMut(&mut L::Slot)>(
         }
         .run(line)
     })
+}
+
+/// Everything on the caller's thread.
+fn alone<L: Line>(line: &mut L, mut work: impl FnMut(&mut L::Slot)) -> Result<(), L::Error> {
+    let mut slot = line.slot();
+    while line.fill(&mut slot)? {
+        work(&mut slot);
+        line.drain(&mut slot)?;
+    }
+    Ok(())
 }
 
 /// A segment's slot and its number in the line.
@@ -256,6 +268,15 @@ mod tests {
             both.absent = Some(6);
             assert_eq!(run(&mut both, threads(count), || square), Err(25));
         }
+    }
+
+    #[test]
+    fn workers_that_cannot_be_made_are_a_panic_and_nobody_waits_for_them() {
+        let panicked = catch_unwind(|| {
+            let make = || -> fn(&mut u64) { panic!("there is no memory") };
+            run(&mut line(100, None), threads(3), make)
+        });
+        assert!(panicked.is_err());
     }
 
     #[test]

@@ -164,8 +164,8 @@ impl IndexBlock {
     pub fn segment(&self, number: u32) -> Option<Range<u64>> {
         let at = number.checked_sub(self.first)? as usize;
         let length = self.geometry.entry_len(*self.lengths.get(at)?);
-        let from = self.start + self.entries(&self.lengths[..at]);
-        Some(from..from + length)
+        let from = self.start.checked_add(self.entries(&self.lengths[..at]))?;
+        Some(from..from.checked_add(length)?)
     }
 
     /// The sealed lengths of the segments in this block, in bytes.

@@ -66,14 +66,24 @@ pub(super) struct Tally {
     pub(super) plain_len: u64,
     /// Whether the last one says that it is the last.
     pub(super) is_all: bool,
+    /// Whether one before it said so too.
+    has_early_end: bool,
 }
 
 impl Tally {
     pub(super) fn add(&mut self, record: &Record) -> Result<(), TooManySegments> {
         self.root.push(record.bytes())?;
+        self.has_early_end |= self.is_all;
         self.plain_len += u64::from(record.plain_len());
         self.is_all = record.position().is_last;
         Ok(())
+    }
+
+    /// Whether these are all records of an object with this footer: as many, with as much plaintext,
+    /// and the last of them and no other says that it is the last.
+    pub(super) fn is_whole(&self, footer: &BelievedFooter) -> bool {
+        let is_ended = self.is_all && !self.has_early_end;
+        is_ended && self.plain_len == footer.plain_len()
     }
 
     /// The footer of an object of these records, of which there is one at least.
@@ -121,7 +131,7 @@ impl<S: ReadAt> Locator<S> {
                 }
             };
             let (record, faults) = self.records.record_at(number, offset);
-            match record {
+            match record.filter(|record| self.records.stands_at(record, offset)) {
                 Some(record) => return Some(self.records.found(record, offset, faults)),
                 None => self.records.shards.blame(place, Some(number), Why::Astray),
             }
@@ -236,6 +246,28 @@ impl<S: ReadAt> Records<S> {
             }
         }
         (None, faults)
+    }
+
+    /// Whether so many shards have this record at this place that one of them is good, as long as no
+    /// more are bad than the object survives.
+    ///
+    /// A record's MAC covers its number and not its place: a bad shard can have a copy anywhere, and
+    /// an index that leads there. Then all others would seem to have lost their pieces.
+    fn stands_at(&self, record: &Record, offset: u64) -> bool {
+        let needed = usize::from(self.shards.object.geometry.parity()) + 1;
+        let mut agreeing = [false; 256];
+        for place in self.shards.in_order() {
+            let shard = &self.shards.list[*place];
+            let mut bytes = [0; RECORD_LEN];
+            let read = shard.source.read_at(&mut bytes, offset);
+            if read.is_ok() && bytes == *record.bytes() {
+                agreeing[usize::from(shard.header.index())] = true;
+            }
+            if agreeing.iter().filter(|agrees| **agrees).count() >= needed {
+                return true;
+            }
+        }
+        false
     }
 
     fn found(&mut self, record: Record, offset: u64, faults: Faults) -> Found {

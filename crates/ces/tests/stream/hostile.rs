@@ -1,12 +1,12 @@
 //! Shards that somebody made to mislead, without the key.
 
-use propeller_ces::format::{FOOTER_LEN, HEADER_LEN, RECORD_LEN};
+use propeller_ces::format::{FOOTER_LEN, Footer, HEADER_LEN, Header, RECORD_LEN, Trailer};
 use propeller_ces::{
     Audit, GatherError, Object, ObjectError, Threads, Trust, Wanted, Why, WitnessError, repair,
     verify,
 };
 
-use crate::objects::{SEGMENT, options, random, read, read_with, ring, sealed, uncompressed};
+use crate::objects::{SEGMENT, key, options, random, read, read_with, ring, sealed, uncompressed};
 
 /// `B3(parts)[..16]`.
 fn check(parts: &[&[u8]]) -> [u8; 16] {
@@ -218,6 +218,44 @@ fn an_index_that_lies_costs_time_and_nothing_else() {
     }
 }
 
+/// Each bad shard has a copy of a genuine record at another place, and an index that leads there.
+#[test]
+fn a_record_that_was_copied_to_where_an_index_leads_keeps_nobody_from_reading() {
+    const RECORD_LEN: usize = 97;
+    // The last segment has room for what the first one is said to lack.
+    let plain = random(4 * SEGMENT - 20_000, 21);
+    let (good, _) = sealed(&plain, &options(4, 2));
+    let entry_len = |sealed: u32| RECORD_LEN + 3 * 32 + sealed.div_ceil(4) as usize;
+    for bad in 1..=2 {
+        let mut shards = good.clone();
+        for shard in &mut shards[..bad] {
+            let block = shard.len() - FOOTER_LEN - 8 - 16 - 4 * 4;
+            let first = u32::from_be_bytes(*shard[block..].first_chunk().unwrap());
+            let true_place = 120 + entry_len(first);
+            let record = shard[true_place..][..RECORD_LEN].to_vec();
+            // The first segment is said to be shorter, and the next one to be where that ends; the
+            // last one is as much longer, so that the block stays where it is.
+            let shorter = first - 4 * 1000;
+            let last = u32::from_be_bytes(*shard[block + 12..].first_chunk().unwrap());
+            shard[block..block + 4].copy_from_slice(&shorter.to_be_bytes());
+            shard[block + 12..block + 16].copy_from_slice(&(last + 4 * 1000).to_be_bytes());
+            let id = shard[16..32].to_vec();
+            let right = check(&[&[3], &id, &[0; 4], &shard[block..block + 16]]);
+            shard[block + 16..block + 32].copy_from_slice(&right);
+            let place = 120 + entry_len(shorter);
+            shard[place..place + RECORD_LEN].copy_from_slice(&record);
+        }
+        let wanted = Wanted::default();
+        let mut object = Object::open(shards, &ring(), wanted, Audit::none()).unwrap();
+        let mut out = Vec::new();
+        let range = SEGMENT as u64..2 * SEGMENT as u64;
+        object
+            .read_range(range, &mut out, Threads::ONE, &mut |_| ())
+            .unwrap();
+        assert!(out == plain[SEGMENT..2 * SEGMENT], "{bad} bad shards");
+    }
+}
+
 #[test]
 fn a_footer_that_lies_is_not_believed() {
     let plain = random(2 * SEGMENT, 13);
@@ -241,6 +279,28 @@ fn a_footer_that_lies_is_not_believed() {
     };
     let (found, _) = read_with(shards, &ring(), wanted, Threads::ONE).unwrap();
     assert!(found == plain);
+}
+
+/// Only who has the key can write one, and whoever reads gets all of the object or an error.
+#[test]
+fn a_footer_of_who_has_the_key_is_held_against_the_records() {
+    let plain = random(2 * SEGMENT, 22);
+    let (mut shards, _) = sealed(&plain, &options(2, 1));
+    for shard in &mut shards {
+        let begins = shard.len() - FOOTER_LEN - 8;
+        let header = Header::parse(&shard[..120]).unwrap();
+        let object = *header.object();
+        let keys = header.unwrap_key(&key()).unwrap().keys(&object);
+        let trailer = Trailer::parse(&shard[begins..], begins as u64, &object).unwrap();
+        let root = *shard[begins + 8 + 12..].first_chunk().unwrap();
+        let short = Footer::new(2, plain.len() as u64 - 1, root, keys.mac());
+        let mut bytes = Vec::new();
+        Trailer::new(trailer.offsets().to_vec(), short.footer()).write(&object.id, &mut bytes);
+        shard.truncate(begins);
+        shard.extend_from_slice(&bytes);
+    }
+    let error = format!("{:?}", read(shards).unwrap_err());
+    assert!(error.contains("Records"), "{error}");
 }
 
 #[test]
