@@ -1,6 +1,8 @@
 //! The C ABI of CES: shards that somebody tampered with, and arguments that no program should pass.
 #![allow(unsafe_code, reason = "what is tried is what a C program may pass")]
 
+mod streams;
+
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::LazyLock;
@@ -128,6 +130,7 @@ pub(crate) fn abi(data: &[u8]) {
     let passed = Passed::new(data);
     reconstruct(&passed);
     read(&passed);
+    streams::streams(&passed, data);
 }
 
 fn reconstruct(passed: &Passed) {

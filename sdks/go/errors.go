@@ -4,7 +4,9 @@ package ces
 import "C"
 
 import (
+	"fmt"
 	"runtime"
+	"strings"
 )
 
 // Status says why a call failed.
@@ -20,7 +22,7 @@ const (
 	StatusLost         Status = C.CES_LOST            // too many shards are bad or missing
 	StatusRange        Status = C.CES_RANGE           // the object ends before
 	StatusCallback     Status = C.CES_CALLBACK        // a reader or writer of the caller's failed
-	StatusSystem       Status = C.CES_SYSTEM          // no memory, or no randomness
+	StatusSystem       Status = C.CES_SYSTEM          // no memory, no randomness or no thread
 	StatusSpent        Status = C.CES_SPENT
 	StatusPanic        Status = C.CES_PANIC // a bug in the library
 )
@@ -42,6 +44,14 @@ func (e *Error) Error() string {
 // Unwrap gives what a reader or writer of the caller's said, if one failed.
 func (e *Error) Unwrap() error {
 	return e.cause
+}
+
+// noNUL refuses a text that C would take for a shorter one.
+func noNUL(what, text string) error {
+	if strings.IndexByte(text, 0) < 0 {
+		return nil
+	}
+	return &Error{Status: StatusArgument, Message: fmt.Sprintf("%s has no NUL in it: %q", what, text)}
 }
 
 // called runs one call of the library, and gives the text that belongs to it, which is the thread's.

@@ -12,7 +12,7 @@ import (
 
 // Keys are the keys at hand: one to write and to read with, and older ones to read with only.
 type Keys struct {
-	// Key is what is written with.
+	// Key is what is written with. Zeros, which nobody filled in, are refused.
 	Key [32]byte
 	// Label is the environment that Key is for, such as "production", or empty for every one.
 	Label string
@@ -38,7 +38,8 @@ type ring struct {
 	keys   *C.ces2_keys
 	number cgo.Handle
 	tell   func(Event)
-	thrown any
+	// ending is how the hook ended, if it did not return.
+	ending
 }
 
 // free frees the ring, and throws what its hook threw.
@@ -47,14 +48,15 @@ func (r *ring) free() {
 	if r.tell != nil {
 		r.number.Delete()
 	}
-	if r.thrown != nil {
-		panic(r.thrown)
-	}
+	r.goOn()
 }
 
 // ring makes the library's ring of them, which has to be freed.
 func (k Keys) ring() (*ring, error) {
 	defer zero(&k.Key)
+	if err := noNUL("Keys.Label", k.Label); err != nil {
+		return nil, err
+	}
 	var keys *C.ces2_keys
 	label, free := text(k.Label)
 	defer free()
@@ -114,14 +116,17 @@ func TenantKey(master []byte, tenant string) (key [32]byte, err error) {
 	return key, err
 }
 
-// KeyID names a key without revealing it: 16 hexadecimal digits, which also stand in every shard.
+// KeyID names a key without revealing it: 16 hexadecimal digits, which also stand in every shard. It is
+// empty for zeros, which are no key.
 func KeyID(key [32]byte) string {
 	defer zero(&key)
 	var id [8]byte
-	// It fails for no 32 bytes.
-	_ = called(func() uint32 {
+	err := called(func() uint32 {
 		return uint32(C.ces2_key_id((*C.uint8_t)(&key[0]), (*C.uint8_t)(&id[0])))
 	})
+	if err != nil {
+		return ""
+	}
 	return hex.EncodeToString(id[:])
 }
 

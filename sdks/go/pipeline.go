@@ -26,6 +26,9 @@ import (
 // magic is what a shard begins with; one of the older implementation does not.
 var magic = []byte("PRPLCES")
 
+// olderData is how many shards the older implementation reads an object of.
+const olderData = 8
+
 var errClosed = errors.New("ces: the pipeline is closed, or there never was one")
 
 // ShardData is one shard of an object.
@@ -61,8 +64,8 @@ func NewCESPipelineFromEnvironment(level int) (*CESPipeline, error) {
 	return OpenCESPipeline(level, key)
 }
 
-// NewCESPipelineWithKey takes a key of 32 random bytes. It gives nil if the level is not 0 (not
-// compressed) to 22; [OpenCESPipeline] says so.
+// NewCESPipelineWithKey takes a key of 32 random bytes. It gives nil if the key is nothing but zeros, or
+// the level not 0 (not compressed) to 22; [OpenCESPipeline] says which.
 func NewCESPipelineWithKey(level int, key [32]byte) *CESPipeline {
 	pipeline, _ := OpenCESPipeline(level, key)
 	return pipeline
@@ -146,8 +149,8 @@ func (p *CESPipeline) Process(data []byte) ([]ShardData, error) {
 //
 // Present says for each shard whether it is there; nil says that all with data are. Shards may stand in
 // any order and be of any number, and damaged ones and those of other objects count as missing. Where
-// none of them begins like one, they are taken for shards of the older implementation, which stand at
-// their index. The error lists what is wrong with which.
+// none of them begins like one, or those that do give nothing back, the others are taken for shards of
+// the older implementation, which stand at their index. The error lists what is wrong with which.
 func (p *CESPipeline) Reconstruct(shards []ShardData, present []bool) ([]byte, error) {
 	if p == nil {
 		return nil, errClosed
@@ -168,10 +171,26 @@ func (p *CESPipeline) Reconstruct(shards []ShardData, present []bool) ([]byte, e
 			isOurs = isOurs || bytes.HasPrefix(shard.Data, magic)
 		}
 	}
-	if isOurs {
-		return p.reconstruct(there)
+	if !isOurs {
+		return p.reconstructOlder(there)
 	}
-	return p.reconstructOlder(there)
+	plain, err := p.reconstruct(there)
+	if err == nil {
+		return plain, nil
+	}
+	// One of ours among the older implementation's is one of theirs that is missing.
+	theirs, count := make([][]byte, len(there)), 0
+	for i, shard := range there {
+		if len(shard) > 0 && !bytes.HasPrefix(shard, magic) {
+			theirs[i], count = shard, count+1
+		}
+	}
+	if count >= olderData {
+		if plain, older := p.reconstructOlder(theirs); older == nil {
+			return plain, nil
+		}
+	}
+	return nil, err
 }
 
 // reconstruct lets the library read in Go's memory, piece by piece, so that no shard is copied.
@@ -185,11 +204,24 @@ func (p *CESPipeline) reconstruct(there [][]byte) ([]byte, error) {
 		return nil, err
 	}
 	defer reader.Close()
-	plain := bytes.NewBuffer(make([]byte, 0, reader.info.PlainLen))
+	plain := bytes.NewBuffer(make([]byte, 0, room(reader.info.PlainLen, there)))
 	if _, err := reader.WriteTo(plain); err != nil {
 		return nil, err
 	}
 	return plain.Bytes(), nil
+}
+
+// room is how much memory is taken before there is plaintext: no more than there is of the shards, which
+// is enough for what does not compress. The length is the word of whoever wrote the object.
+func room(plainLen int64, shards [][]byte) int {
+	there := int64(0)
+	for _, shard := range shards {
+		there += int64(len(shard))
+	}
+	if plainLen < there {
+		return int(plainLen)
+	}
+	return int(there)
 }
 
 // reconstructOlder copies the shards: Go may not lend out pointers to pointers.

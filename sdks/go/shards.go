@@ -29,11 +29,16 @@ type Report struct {
 // Verify reads every byte of shards without a key, and says what is wrong with which. Whoever wants the
 // digest learns whether these are the shards of that object; else only whether they agree.
 func Verify(shards []Source, wanted *Wanted) (Report, error) {
+	if err := wanted.check(); err != nil {
+		return Report{}, err
+	}
 	chosen, free := wantedOf(wanted)
 	defer free()
 	sizes, count := sizesOf(shards)
 	var report C.ces2_report
 	var damage *C.char
+	// It is NULL where the call fails, and there where a shard throws in one that does not.
+	defer func() { C.ces2_free_text(damage) }()
 	call := &call{sources: shards}
 	err := call.run(func(number C.uintptr_t) uint32 {
 		return uint32(C.ces_go_verify(sizes, count, number, chosen, &report, &damage))
@@ -41,7 +46,6 @@ func Verify(shards []Source, wanted *Wanted) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
-	defer C.ces2_free_text(damage)
 	return Report{
 		Digest:   digestOf(report.digest),
 		PlainLen: int64(report.plain_len),
@@ -58,6 +62,9 @@ func Verify(shards []Source, wanted *Wanted) (Report, error) {
 // digest: without it, shards of what most of them agree on are built. If it fails, what was written is
 // of no use.
 func Repair(shards []Source, rebuilt map[int]io.Writer, wanted *Wanted) error {
+	if err := wanted.check(); err != nil {
+		return err
+	}
 	chosen, free := wantedOf(wanted)
 	defer free()
 	indices := make([]C.uint32_t, 0, len(rebuilt)+1)

@@ -9,11 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"runtime"
-	"runtime/cgo"
-	"sync"
-	"unsafe"
 )
 
 // Cipher is what an object is sealed with.
@@ -54,6 +49,9 @@ func (o Options) handle() (*C.ces2_options, error) {
 		if value < 0 || value > 1<<30 {
 			return nil, fmt.Errorf("ces: Options.%s cannot be %d", name, value)
 		}
+	}
+	if err := noNUL("Options.Label", o.Label); err != nil {
+		return nil, err
 	}
 	label, free := text(o.Label)
 	defer free()
@@ -160,20 +158,38 @@ type Writer struct {
 	done chan struct{}
 	info Info
 	err  error
+	// thrown is what a shard's writer, or who is told of uses of keys, threw.
+	thrown any
 }
 
 // NewWriter is Encode for whoever writes plaintext and does not read it. Always close the writer, or
-// end it with Abort.
+// end it with Abort. What a shard's writer throws is thrown again by Close, Abort and Info. One that calls
+// runtime.Goexit ends the object, and nobody's goroutine.
 func NewWriter(shards []io.Writer, keys Keys, options Options) *Writer {
 	reader, pipe := io.Pipe()
-	writer := &Writer{pipe: pipe, done: make(chan struct{})}
+	writer := &Writer{pipe: pipe, done: make(chan struct{}), err: errCutOff}
 	go func() {
 		defer close(writer.done)
+		defer func() {
+			// Thrown on, it would end the process, and nobody could catch it.
+			writer.thrown = recover()
+			// Whoever writes learns why nothing is taken any more.
+			reader.CloseWithError(writer.err)
+		}()
 		writer.info, writer.err = Encode(shards, reader, keys, options)
-		// Whoever writes learns why nothing is taken any more.
-		reader.CloseWithError(writer.err)
 	}()
 	return writer
+}
+
+// errCutOff stands for what ended otherwise than by returning.
+var errCutOff = errors.New("ces: what the writer called back did not return")
+
+// wait waits for the object's end, and throws what was thrown on the way.
+func (w *Writer) wait() {
+	<-w.done
+	if w.thrown != nil {
+		panic(w.thrown)
+	}
 }
 
 // Write takes plaintext. It gives the error for which there will be no object.
@@ -184,270 +200,18 @@ func (w *Writer) Write(plain []byte) (int, error) {
 // Close writes what is left, and says whether the object is whole.
 func (w *Writer) Close() error {
 	w.pipe.Close()
-	<-w.done
+	w.wait()
 	return w.err
 }
 
 // Abort ends the writer without an object. What was written to the shards is of no use.
 func (w *Writer) Abort() {
 	w.pipe.CloseWithError(errors.New("ces: the writer was aborted"))
-	<-w.done
+	w.wait()
 }
 
 // Info is what the object is, after Close gave no error.
 func (w *Writer) Info() Info {
-	<-w.done
+	w.wait()
 	return w.info
-}
-
-// Source is a shard: bytes.Reader, strings.Reader and io.SectionReader are some, and [File] makes one of
-// a file. It is used by one goroutine at a time.
-type Source interface {
-	io.ReaderAt
-	Size() int64
-}
-
-// File makes a source of a file, with the length that it has now.
-func File(file *os.File) (Source, error) {
-	about, err := file.Stat()
-	if err != nil {
-		return nil, err
-	}
-	return io.NewSectionReader(file, 0, about.Size()), nil
-}
-
-// Wanted says which object is wanted. What is empty may be any.
-type Wanted struct {
-	// Object is the object's id.
-	Object *[16]byte
-	// Digest is the object's digest, which names all that is in it.
-	Digest *[32]byte
-	// Label is the object's label: another environment's object is refused before a key is tried.
-	Label string
-}
-
-// wantedOf makes one in C's memory, because it has pointers; free has to be called.
-func wantedOf(wanted *Wanted) (*C.ces2_wanted, func()) {
-	if wanted == nil {
-		return nil, func() {}
-	}
-	var blocks []unsafe.Pointer
-	room := (*C.ces2_wanted)(C.calloc(1, C.size_t(unsafe.Sizeof(C.ces2_wanted{}))))
-	blocks = append(blocks, unsafe.Pointer(room))
-	if wanted.Object != nil {
-		room.object = (*C.uint8_t)(C.CBytes(wanted.Object[:]))
-		blocks = append(blocks, unsafe.Pointer(room.object))
-	}
-	if wanted.Digest != nil {
-		room.digest = (*C.uint8_t)(C.CBytes(wanted.Digest[:]))
-		blocks = append(blocks, unsafe.Pointer(room.digest))
-	}
-	if wanted.Label != "" {
-		room.label = C.CString(wanted.Label)
-		blocks = append(blocks, unsafe.Pointer(room.label))
-	}
-	return room, func() {
-		for _, block := range blocks {
-			C.free(block)
-		}
-	}
-}
-
-// sizesOf gives the sizes of sources; a nil one is empty, which counts as missing.
-func sizesOf(sources []Source) (*C.uint64_t, C.size_t) {
-	sizes := make([]C.uint64_t, len(sources))
-	for i, source := range sources {
-		if source != nil && source.Size() > 0 {
-			sizes[i] = C.uint64_t(source.Size())
-		}
-	}
-	if len(sizes) == 0 {
-		return nil, 0
-	}
-	return &sizes[0], C.size_t(len(sizes))
-}
-
-// Reader reads an object's plaintext: all of it, or a part.
-//
-// ReadAt and the other methods may be called by several goroutines; they take turns.
-type Reader struct {
-	lock   sync.Mutex
-	handle *C.ces2_reader
-	call   *call
-	number cgo.Handle
-	info   Info
-	at     int64
-}
-
-// Open opens an object of shards, which may stand in any order; nil stands for one that is missing, and
-// damaged ones and those of other objects may be among them. Wanted may be nil. Close the reader.
-//
-// With more than one thread, segments are opened ahead.
-func Open(shards []Source, keys Keys, wanted *Wanted, threads int) (*Reader, error) {
-	ring, err := keys.ring()
-	if err != nil {
-		return nil, err
-	}
-	defer ring.free()
-	return open(shards, ring.keys, wanted, threads)
-}
-
-func open(shards []Source, keys *C.ces2_keys, wanted *Wanted, threads int) (*Reader, error) {
-	if threads < 1 || threads > 256 {
-		return nil, fmt.Errorf("ces: there are 1 to 256 threads, not %d", threads)
-	}
-	chosen, free := wantedOf(wanted)
-	defer free()
-	reader := &Reader{call: &call{sources: shards}}
-	reader.number = cgo.NewHandle(reader.call)
-	sizes, count := sizesOf(shards)
-	err := reader.calls(func(number C.uintptr_t) uint32 {
-		return uint32(C.ces_go_open(keys, sizes, count, number, chosen, C.uint32_t(threads), &reader.handle))
-	})
-	if err != nil {
-		reader.number.Delete()
-		return nil, err
-	}
-	runtime.SetFinalizer(reader, (*Reader).Close)
-	var info C.ces2_info
-	if err := called(func() uint32 { return uint32(C.ces2_reader_info(reader.handle, &info)) }); err != nil {
-		reader.Close()
-		return nil, err
-	}
-	reader.info = infoOf(&info)
-	return reader, nil
-}
-
-// calls runs a call that reads shards; a shard that fails is not the call's failure.
-func (r *Reader) calls(run func(number C.uintptr_t) uint32) error {
-	return r.call.runAs(r.number, run)
-}
-
-// Info is what the object is.
-func (r *Reader) Info() Info {
-	return r.info
-}
-
-// Size is the length of the plaintext, in bytes.
-func (r *Reader) Size() int64 {
-	return r.info.PlainLen
-}
-
-// Damage is what is wrong with the shards as far as they had to be read, in words; empty if nothing is.
-func (r *Reader) Damage() string {
-	r.lock.Lock()
-	defer r.lock.Unlock()
-	var damage *C.char
-	if err := called(func() uint32 { return uint32(C.ces2_reader_damage(r.handle, &damage)) }); err != nil {
-		return err.Error()
-	}
-	defer C.ces2_free_text(damage)
-	return C.GoString(damage)
-}
-
-// ReadAt reads plaintext as io.ReaderAt says. Only the segments that it is in are read.
-func (r *Reader) ReadAt(buffer []byte, offset int64) (int, error) {
-	r.lock.Lock()
-	defer r.lock.Unlock()
-	return r.readAt(buffer, offset)
-}
-
-func (r *Reader) readAt(buffer []byte, offset int64) (int, error) {
-	if r.handle == nil {
-		return 0, errors.New("ces: the reader is closed")
-	}
-	if offset < 0 {
-		return 0, fmt.Errorf("ces: there is nothing at %d", offset)
-	}
-	var end error
-	if left := r.info.PlainLen - offset; left < int64(len(buffer)) {
-		if left <= 0 {
-			return 0, io.EOF
-		}
-		buffer, end = buffer[:left], io.EOF
-	}
-	err := r.calls(func(C.uintptr_t) uint32 {
-		return uint32(C.ces2_reader_read_at(r.handle, C.uint64_t(offset), first(buffer), C.size_t(len(buffer))))
-	})
-	if err != nil {
-		return 0, err
-	}
-	return len(buffer), end
-}
-
-// Read reads plaintext as io.Reader says. That the object is whole is known only to whoever reads with
-// WriteTo, or with io.Copy, which calls it.
-func (r *Reader) Read(buffer []byte) (int, error) {
-	r.lock.Lock()
-	defer r.lock.Unlock()
-	n, err := r.readAt(buffer, r.at)
-	r.at += int64(n)
-	if n > 0 && err == io.EOF {
-		err = nil
-	}
-	return n, err
-}
-
-// Seek sets where Read goes on, as io.Seeker says.
-func (r *Reader) Seek(offset int64, whence int) (int64, error) {
-	r.lock.Lock()
-	defer r.lock.Unlock()
-	switch whence {
-	case io.SeekStart:
-	case io.SeekCurrent:
-		offset += r.at
-	case io.SeekEnd:
-		offset += r.info.PlainLen
-	default:
-		return 0, fmt.Errorf("ces: whence is 0, 1 or 2, not %d", whence)
-	}
-	if offset < 0 {
-		return 0, errors.New("ces: nothing is before the beginning")
-	}
-	r.at = offset
-	return offset, nil
-}
-
-// WriteTo writes the whole plaintext, wherever Read stands. Each segment is authenticated before it is
-// written; that the object is whole is known at the end only: after an error, what was written is not to
-// be used.
-func (r *Reader) WriteTo(to io.Writer) (int64, error) {
-	r.lock.Lock()
-	defer r.lock.Unlock()
-	if r.handle == nil {
-		return 0, errors.New("ces: the reader is closed")
-	}
-	counted := &counting{to: to}
-	r.call.sinks = func(uint32) io.Writer { return counted }
-	err := r.calls(func(number C.uintptr_t) uint32 {
-		return uint32(C.ces_go_copy(r.handle, number))
-	})
-	if err == nil {
-		r.at = r.info.PlainLen
-	}
-	return counted.written, err
-}
-
-type counting struct {
-	to      io.Writer
-	written int64
-}
-
-func (c *counting) Write(data []byte) (int, error) {
-	n, err := c.to.Write(data)
-	c.written += int64(n)
-	return n, err
-}
-
-// Close frees the reader, and overwrites its keys. It may be called twice. The shards stay open.
-func (r *Reader) Close() error {
-	r.lock.Lock()
-	defer r.lock.Unlock()
-	if r.handle != nil {
-		C.ces2_reader_free(r.handle)
-		r.number.Delete()
-		r.handle = nil
-		runtime.SetFinalizer(r, nil)
-	}
-	return nil
 }

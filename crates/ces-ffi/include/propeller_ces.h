@@ -6,6 +6,10 @@
 // `ces2_` functions stream, and give a ces_status each.
 // Pointers are judged: NULL, unaligned ones and lengths beyond PTRDIFF_MAX are refused. What cannot be
 // seen, such as a handle that was freed already, is undefined, as with free().
+// What a pointer of a result points to is set to zeros as soon as the pointer is judged: after a call
+// that failed, handles and texts are NULL, lengths 0, and freeing them is nothing.
+// A reader or a writer is used by one thread at a time; another one, and a callback that comes back to
+// it, gets CES_SPENT. A callback must not free the handle of the call that calls it.
 // Texts end with a NUL and are UTF-8. A callback must return: no exception and no longjmp leaves it.
 
 #ifndef PROPELLER_CES_H
@@ -44,9 +48,10 @@ typedef enum {
   CES_RANGE = 7,
   // A callback said that it failed.
   CES_CALLBACK = 8,
-  // The system gave no memory or no randomness.
+  // The system gave no memory, no randomness or no thread.
   CES_SYSTEM = 9,
-  // The handle failed before or is finished: free it; or a callback came back to it.
+  // The handle failed before or is finished: free it; or it is in use, by another thread or by the
+  // call whose callback came back to it.
   CES_SPENT = 10,
   // A bug in this library. The handle is not to be used again: free it.
   CES_PANIC = 11,
@@ -105,8 +110,11 @@ typedef struct {
   uint8_t object[16];
 } ces2_event;
 
-// Is told every use of a key, on the thread that called the library or a writer's, before anything is done with
-// what came of it. The event is gone when it returns.
+// Is told every use of a key, before anything is done with what came of it. The event is gone when it
+// returns.
+//
+// It is called on the thread that called the library, or, for `ces2_writer_new`, on the writer's, while
+// `ces2_writer_new` runs: never after a call is over, nor once the ring is freed.
 typedef void (*ces2_audit_fn)(void *context, const ces2_event *event);
 
 // Reads at most `len` bytes of plaintext into `buffer`.
@@ -219,11 +227,13 @@ void *ces_new_ephemeral(int compression_level);
 
 // A pipeline with the 32 bytes at `key`, which are copied.
 //
-// Gives NULL if `key` is NULL, and if the level is not one of `ces_new`.
+// Gives NULL if `key` is NULL or nothing but zeros, which is what nobody filled in, and if the level
+// is not one of `ces_new`.
 //
 // Taken for granted:
 // Where `key` is not NULL, 32 bytes are there.
-void *ces_new_with_key(int compression_level, const uint8_t *key);
+void *ces_new_with_key(int compression_level,
+                       const uint8_t *key);
 
 // Frees a pipeline, and overwrites its key. NULL is nothing.
 //
@@ -249,8 +259,8 @@ FFIShards ces_process(void *pipeline,
 // The plaintext of an object, of any of its shards, at least 8 of which are good.
 //
 // Shards of `ces_process` may stand in any order, and damaged ones and those of other objects among
-// them count as missing. Where none of them begins like one, they are taken for shards of the older
-// implementation, 8 + 4, which stand at their index.
+// them count as missing. Where none of them begins like one, or those that do give nothing back, the
+// others are taken for shards of the older implementation, 8 + 4, which stand at their index.
 // `shard_present` says for each whether it is there: 0 if not, and then its `data` and `len` are
 // ignored. At most 1,000 shards are taken. They stay the caller's.
 //
@@ -318,8 +328,8 @@ ces_status ces2_key_id(const uint8_t *key, uint8_t *id);
 // Makes a ring of one key, to write and to read with; or, where `key` is NULL, an empty one to read
 // with.
 //
-// A key with a `label`, which may be NULL, is for objects with this label and no others.
-// Free the ring with `ces2_keys_free`.
+// A key of nothing but zeros is refused with `CES_KEY`. One with a `label`, which may be NULL, is for
+// objects with this label and no others. Free the ring with `ces2_keys_free`.
 //
 // Taken for granted:
 // Where they are not NULL, 32 bytes are at `key`, `label` ends with a NUL, and at `keys` there is room
@@ -348,7 +358,7 @@ ces_status ces2_keys_audit(ces2_keys *keys, ces2_audit_fn audit, void *context);
 //
 // Taken for granted:
 // Where `keys` is not NULL, it is of `ces2_keys_new`, nobody uses it, and this is the first time that
-// it is freed. Readers do not need it once they are open.
+// it is freed. Readers and writers need neither it nor its hook once they are made.
 void ces2_keys_free(ces2_keys *keys);
 
 // Makes options. Free them with `ces2_options_free`.
@@ -425,9 +435,10 @@ ces_status ces2_encode(const ces2_options *options,
 
 // Begins a new object whose plaintext is pushed with `ces2_writer_push`; `write` gets its shards.
 //
-// `write` is called on the thread that pushes or finishes. A thread of the library's encodes, and
-// whoever is told of uses of the keys is called on that one. `options` may be NULL. The options and
-// the keys are copied. Free the writer with `ces2_writer_free`.
+// `write` is called on the thread that pushes or finishes. A thread of the library's encodes. Whoever
+// is told of uses of the keys is called on that one, while this function waits for it: none is told
+// after it. `options` may be NULL. The options and the keys are copied. Free the writer with
+// `ces2_writer_free`.
 //
 // Taken for granted:
 // Where they are not NULL, `options` and `keys` are handles that nobody changes, and at `writer` there
@@ -455,6 +466,8 @@ ces_status ces2_writer_push(ces2_writer *writer,
 ces_status ces2_writer_finish(ces2_writer *writer, ces2_info *info);
 
 // Frees a writer; one that is not finished leaves no object. NULL is nothing.
+//
+// A callback must not free the writer that calls it.
 //
 // Taken for granted:
 // Where `writer` is not NULL, it is of `ces2_writer_new`, nobody uses it, and this is the first time
@@ -529,6 +542,8 @@ ces_status ces2_reader_read_at(ces2_reader *reader,
 ces_status ces2_reader_damage(const ces2_reader *reader, char **damage);
 
 // Frees a reader, and overwrites its keys and the plaintext it keeps. NULL is nothing.
+//
+// A callback must not free the reader that calls it.
 //
 // Taken for granted:
 // Where `reader` is not NULL, it is of `ces2_reader_open`, nobody uses it, and this is the first time

@@ -7,10 +7,10 @@
     reason = "a pointer of a C program becomes a reference by the caller's word"
 )]
 
-use std::ffi::{CStr, CString, c_char};
+use std::ffi::{CStr, CString, c_char, c_int};
 use std::ptr;
 
-use propeller_ces::{KEY_LEN, Key};
+use propeller_ces::{KEY_LEN, Key, KeyError};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::failure::{Failure, Status};
@@ -112,7 +112,7 @@ pub(crate) unsafe fn text<'a>(
     }
 }
 
-/// The 32 bytes of a key.
+/// The 32 bytes of a key. Zeros are none: they are what nobody filled in.
 ///
 /// # Safety
 /// Where `pointer` is not NULL, 32 bytes are there.
@@ -121,19 +121,41 @@ pub(crate) unsafe fn key(what: &str, pointer: *const u8) -> Result<Key, Failure>
     let bytes = unsafe { array(what, pointer, KEY_LEN) }?;
     let bytes: Zeroizing<[u8; KEY_LEN]> =
         Zeroizing::new(bytes.try_into().expect("a key has 32 bytes"));
+    if bytes.iter().all(|byte| *byte == 0) {
+        return Err(KeyError::Placeholder.into());
+    }
     Ok(Key::from_bytes(*bytes))
 }
+
+/// What results are: of zeros, until there is one. NULL is what a caller frees without harm.
+///
+/// # Safety
+/// Zeros in each of its bytes are one.
+pub(crate) unsafe trait Plain {}
+
+// SAFETY: zeros are NULL.
+unsafe impl<T> Plain for *mut T {}
+// SAFETY: zeros are 0.
+unsafe impl Plain for c_int {}
+// SAFETY: zeros are 0.
+unsafe impl Plain for usize {}
+// SAFETY: zeros are so many times 0.
+unsafe impl<const N: usize> Plain for [u8; N] {}
 
 /// A place of the caller's for a result. Nothing is read from it, so that it may hold anything.
 #[derive(Debug)]
 pub(crate) struct Place<T>(*mut T);
 
-impl<T> Place<T> {
+impl<T: Plain> Place<T> {
+    /// Sets the place to zeros, so that it holds no old handle if the call fails.
+    ///
     /// # Safety
     /// Where `pointer` is not NULL, there is room for a `T`, and nobody else uses it until the call
     /// is over.
     pub(crate) unsafe fn new(what: &str, pointer: *mut T) -> Result<Self, Failure> {
         judged(what, pointer)?;
+        // SAFETY: not NULL and aligned; the caller vouches for room.
+        unsafe { pointer.write_bytes(0, 1) };
         Ok(Self(pointer))
     }
 

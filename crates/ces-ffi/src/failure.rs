@@ -35,9 +35,10 @@ pub enum Status {
     Range = 7,
     /// A callback said that it failed.
     Callback = 8,
-    /// The system gave no memory or no randomness.
+    /// The system gave no memory, no randomness or no thread.
     System = 9,
-    /// The handle failed before or is finished: free it; or a callback came back to it.
+    /// The handle failed before or is finished: free it; or it is in use, by another thread or by the
+    /// call whose callback came back to it.
     Spent = 10,
     /// A bug in this library. The handle is not to be used again: free it.
     Panic = 11,

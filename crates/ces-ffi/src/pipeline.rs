@@ -1,5 +1,7 @@
 //! Whole objects in memory, as the older implementation's callers know them.
 
+use std::io::{self, Write};
+
 use propeller_ces::{
     Audit, Compression, Geometry, Key, KeyRing, Object, Options, Threads, Wanted, Watch, encode,
     format::{BLOCK_SEGMENTS, FOOTER_LEN, HEADER_LEN, TAG_LEN},
@@ -81,19 +83,37 @@ impl Pipeline {
             return Err(Failure::argument(message));
         }
         let present: Vec<&[u8]> = shards.iter().copied().flatten().collect();
-        match present.iter().any(|shard| shard.starts_with(MAGIC)) {
-            true => self.open(present),
-            false => self.open_v0(shards, Geometry::default(), v0::PLAIN_LEN_MAX),
+        let geometry = Geometry::default();
+        if !present.iter().any(|shard| is_ours(shard)) {
+            return self.open_v0(shards, geometry, v0::PLAIN_LEN_MAX);
         }
+        let failure = match self.open(present) {
+            Ok(plain) => return Ok(plain),
+            Err(failure) => failure,
+        };
+        // One of ours among the older implementation's is one of theirs that is missing.
+        let theirs = shards.iter().map(|shard| shard.filter(|it| !is_ours(it)));
+        let theirs: Vec<_> = theirs.collect();
+        if theirs.iter().flatten().count() < usize::from(geometry.data()) {
+            return Err(failure);
+        }
+        let opened = self.open_v0(&theirs, geometry, v0::PLAIN_LEN_MAX);
+        opened.map_err(|_| failure)
     }
 
     fn open(&self, shards: Vec<&[u8]>) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        // One shard may have been handed over many times.
+        let lens = shards.iter().map(|shard| shard.len());
+        let there = lens.fold(0, usize::saturating_add);
         let mut object = Object::open(shards, &self.keys, Wanted::default(), Audit::none())?;
-        // The length is the key's word. Reserved at once, it leaves no copies of plaintext behind.
         let len = usize::try_from(object.plain_len()).unwrap_or(usize::MAX);
-        let mut plain = Zeroizing::new(reserved(len)?);
-        object.read_to(&mut *plain, Threads::ONE, &mut |_| ())?;
-        Ok(plain)
+        let mut plain = Growing::new(len, there)?;
+        let ended = object.read_to(&mut plain, Threads::ONE, &mut |_| ());
+        if let Some(failure) = plain.failed {
+            return Err(failure);
+        }
+        ended?;
+        Ok(plain.bytes)
     }
 
     fn open_v0(
@@ -103,6 +123,61 @@ impl Pipeline {
         plain_len_max: usize,
     ) -> Result<Zeroizing<Vec<u8>>, Failure> {
         reconstruct_v0(shards, self.keys.writing()?, geometry, plain_len_max)
+    }
+}
+
+fn is_ours(shard: &[u8]) -> bool {
+    shard.starts_with(MAGIC)
+}
+
+/// Plaintext that takes memory as it comes. Its length is the word of whoever wrote the object: of a
+/// forged one, nothing comes.
+struct Growing {
+    bytes: Zeroizing<Vec<u8>>,
+    /// How long it is said to be.
+    len: usize,
+    /// That there is no memory, if that is why a write failed.
+    failed: Option<Failure>,
+}
+
+impl Growing {
+    /// Room for as much as there is of the shards, which is enough for what does not compress.
+    fn new(len: usize, shards: usize) -> Result<Self, Failure> {
+        Ok(Self {
+            bytes: Zeroizing::new(reserved(len.min(shards))?),
+            len,
+            failed: None,
+        })
+    }
+
+    /// Room for `more` bytes. What stood in the old room is overwritten.
+    fn grow(&mut self, more: usize) -> Result<(), Failure> {
+        let needed = self.bytes.len().saturating_add(more);
+        if needed <= self.bytes.capacity() {
+            return Ok(());
+        }
+        // In the end there is as much room as plaintext, so that giving it away moves nothing.
+        let doubled = self.bytes.capacity().saturating_mul(2).min(self.len);
+        let mut room = Zeroizing::new(reserved(doubled.max(needed))?);
+        room.extend_from_slice(&self.bytes);
+        self.bytes = room;
+        Ok(())
+    }
+}
+
+impl Write for Growing {
+    fn write(&mut self, data: &[u8]) -> io::Result<usize> {
+        if let Err(failure) = self.grow(data.len()) {
+            let told = io::Error::new(io::ErrorKind::OutOfMemory, failure.to_string());
+            self.failed = Some(failure);
+            return Err(told);
+        }
+        self.bytes.extend_from_slice(data);
+        Ok(data.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -201,5 +276,39 @@ mod tests {
         let seven = pipeline(1).reconstruct(&eight[..7]).unwrap_err();
         assert_eq!(seven.status, Status::Lost);
         assert!(seven.to_string().contains("shard 0 is missing"), "{seven}");
+    }
+
+    #[test]
+    fn plaintext_takes_memory_as_it_comes_and_not_as_it_is_said_to_be() {
+        let mut forged = Growing::new(usize::MAX, 100).unwrap();
+        assert_eq!(forged.bytes.capacity(), 100);
+        forged.write_all(&[1; 150]).unwrap();
+        assert_eq!(forged.bytes.capacity(), 200);
+        let mut plain = Growing::new(1_000, 300).unwrap();
+        for byte in 0..100 {
+            plain.write_all(&[byte; 10]).unwrap();
+        }
+        let expected: Vec<u8> = (0..100).flat_map(|byte| [byte; 10]).collect();
+        assert_eq!(*plain.bytes, expected);
+        assert_eq!(plain.bytes.capacity(), 1_000);
+        assert_eq!(Growing::new(10, 300).unwrap().bytes.capacity(), 10);
+    }
+
+    #[test]
+    fn no_memory_is_told_and_not_blamed_on_a_callback() {
+        let mut plain = Growing::new(usize::MAX, 0).unwrap();
+        let failure = plain.grow(usize::MAX).unwrap_err();
+        assert_eq!(failure.status, Status::System);
+        assert!(failure.to_string().contains("no memory"), "{failure}");
+    }
+
+    #[test]
+    fn plaintext_that_compresses_is_longer_than_its_shards() {
+        let data = vec![b'x'; 5_000_000];
+        let shards = pipeline(3).process(&data).unwrap();
+        assert!(shards.iter().map(Vec::len).sum::<usize>() < 100_000);
+        let shards: Vec<Option<&[u8]>> = shards.iter().map(|shard| Some(&**shard)).collect();
+        let plain = pipeline(3).reconstruct(&shards).unwrap();
+        assert!(*plain == data && plain.capacity() == data.len());
     }
 }

@@ -92,9 +92,15 @@ pub(crate) fn key_of_environment() -> Result<Key, Failure> {
     let Some(value) = std::env::var_os(KEY_VARIABLE) else {
         return Ok(Key::from_variable(None)?);
     };
-    // What is not UTF-8 has no hexadecimal digits either, and is told so.
-    let value = Zeroizing::new(value.to_string_lossy().into_owned());
-    Ok(Key::from_variable(Some(&value))?)
+    let value = Zeroizing::new(value.into_encoded_bytes());
+    match std::str::from_utf8(&value) {
+        Ok(text) => Ok(Key::from_variable(Some(text))?),
+        // It has no hexadecimal digits either, and is told so.
+        Err(_) => {
+            let text = Zeroizing::new(String::from_utf8_lossy(&value).into_owned());
+            Ok(Key::from_variable(Some(&text))?)
+        }
+    }
 }
 
 /// A pipeline with the key in the environment variable `CES_ENCRYPTION_KEY`: 64 hexadecimal digits.
@@ -122,7 +128,8 @@ pub extern "C" fn ces_new_ephemeral(compression_level: c_int) -> *mut c_void {
 
 /// A pipeline with the 32 bytes at `key`, which are copied.
 ///
-/// Gives NULL if `key` is NULL, and if the level is not one of `ces_new`.
+/// Gives NULL if `key` is NULL or nothing but zeros, which is what nobody filled in, and if the level
+/// is not one of `ces_new`.
 ///
 /// # Safety
 /// Where `key` is not NULL, 32 bytes are there.
@@ -214,8 +221,8 @@ pub(crate) unsafe fn present<'a>(
 /// The plaintext of an object, of any of its shards, at least 8 of which are good.
 ///
 /// Shards of `ces_process` may stand in any order, and damaged ones and those of other objects among
-/// them count as missing. Where none of them begins like one, they are taken for shards of the older
-/// implementation, 8 + 4, which stand at their index.
+/// them count as missing. Where none of them begins like one, or those that do give nothing back, the
+/// others are taken for shards of the older implementation, 8 + 4, which stand at their index.
 /// `shard_present` says for each whether it is there: 0 if not, and then its `data` and `len` are
 /// ignored. At most 1,000 shards are taken. They stay the caller's.
 ///

@@ -3,10 +3,13 @@
 //! Encoding pulls. It runs on a thread of its own, which stands still while the caller's works: it
 //! asks for plaintext and hands over what goes to shards, so that callbacks run on the caller's.
 
-use std::cell::RefCell;
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Read, Write};
 use std::rc::Rc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::thread::{self, JoinHandle};
 
 use zeroize::Zeroizing;
@@ -92,19 +95,39 @@ impl<T> Write for Handed<T> {
 
 /// The caller's side.
 pub(crate) struct Writer<T> {
-    running: RefCell<Option<Running<T>>>,
+    /// Locked while it is used, so that a callback that comes back and another thread are told so.
+    /// None when it is over.
+    running: Mutex<Option<Running<T>>>,
 }
 
+/// The thread waits for one of the channels, and ends when both are gone: they are dropped first.
 struct Running<T> {
     wishes: Receiver<Wish<T>>,
     answers: SyncSender<Answer>,
-    thread: JoinHandle<()>,
+    /// The first wish, until it is granted.
+    first: Option<Wish<T>>,
     /// Whether the thread waits for plaintext.
     is_waiting: bool,
+    /// Waits for the thread's end when it is dropped.
+    _thread: Joined,
+}
+
+/// A thread that ends no later than this.
+struct Joined(Option<JoinHandle<()>>);
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            // A panic of it was caught and told already.
+            drop(thread.join());
+        }
+    }
 }
 
 impl<T: Send + 'static> Writer<T> {
     /// Starts `encode`, which reads its plaintext and writes its `shards` shards.
+    ///
+    /// What it does before it reads or writes is done when this returns.
     pub(crate) fn start(
         shards: u32,
         encode: impl FnOnce(Pushed<T>, Vec<Handed<T>>) -> Result<T, Failure> + Send + 'static,
@@ -139,14 +162,30 @@ impl<T: Send + 'static> Writer<T> {
                 format!("there is no thread for the writer: {error}"),
             )
         })?;
+        let thread = Joined(Some(thread));
+        let first = wished.recv().map_err(|_| gone())?;
+        let running = Running {
+            wishes: wished,
+            answers,
+            first: Some(first),
+            is_waiting: false,
+            _thread: thread,
+        };
         Ok(Self {
-            running: RefCell::new(Some(Running {
-                wishes: wished,
-                answers,
-                thread,
-                is_waiting: false,
-            })),
+            running: Mutex::new(Some(running)),
         })
+    }
+
+    /// What runs, for one user at a time. It was left as it is by a user who panicked: taken.
+    fn using(&self) -> Result<MutexGuard<'_, Option<Running<T>>>, Failure> {
+        match self.running.try_lock() {
+            Ok(running) => Ok(running),
+            Err(TryLockError::Poisoned(poisoned)) => Ok(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => Err(Failure::new(
+                Status::Spent,
+                "the writer is in use: by another thread, or by the call that called back",
+            )),
+        }
     }
 
     /// Takes plaintext; returns when it is with the thread, and all that came of it is written.
@@ -156,7 +195,8 @@ impl<T: Send + 'static> Writer<T> {
         mut write: impl FnMut(u32, &[u8]) -> io::Result<()>,
     ) -> Result<(), Failure> {
         // Whatever happens here ends the writer, unless it is put back.
-        let mut running = self.running.take().ok_or_else(spent)?;
+        let mut place = self.using()?;
+        let mut running = place.take().ok_or_else(spent)?;
         let mut chunks = data.chunks(CHUNK);
         loop {
             if let Some(ended) = running.until_it_waits(&mut write)? {
@@ -166,7 +206,7 @@ impl<T: Send + 'static> Writer<T> {
                 };
             }
             let Some(chunk) = chunks.next() else {
-                self.running.replace(Some(running));
+                *place = Some(running);
                 return Ok(());
             };
             running.answer(Answer::Plain(Zeroizing::new(chunk.to_vec())))?;
@@ -178,7 +218,8 @@ impl<T: Send + 'static> Writer<T> {
         &self,
         mut write: impl FnMut(u32, &[u8]) -> io::Result<()>,
     ) -> Result<T, Failure> {
-        let mut running = self.running.take().ok_or_else(spent)?;
+        let mut place = self.using()?;
+        let mut running = place.take().ok_or_else(spent)?;
         loop {
             match running.until_it_waits(&mut write)? {
                 Some(ended) => return ended,
@@ -195,7 +236,11 @@ impl<T> Running<T> {
         write: &mut impl FnMut(u32, &[u8]) -> io::Result<()>,
     ) -> Result<Option<Result<T, Failure>>, Failure> {
         while !self.is_waiting {
-            match self.wishes.recv().map_err(|_| gone())? {
+            let wish = match self.first.take() {
+                Some(wish) => wish,
+                None => self.wishes.recv().map_err(|_| gone())?,
+            };
+            match wish {
                 Wish::Plain => self.is_waiting = true,
                 Wish::Shard(shard, data) => {
                     let written = write(shard, &data);
@@ -215,23 +260,6 @@ impl<T> Running<T> {
     }
 }
 
-impl<T> Drop for Writer<T> {
-    fn drop(&mut self) {
-        if let Some(running) = self.running.take() {
-            let Running {
-                wishes,
-                answers,
-                thread,
-                ..
-            } = running;
-            // It waits for one of the two, and ends when both are gone.
-            drop((wishes, answers));
-            // A panic of it was caught and told already.
-            drop(thread.join());
-        }
-    }
-}
-
 fn spent() -> Failure {
     Failure::new(
         Status::Spent,
@@ -244,73 +272,4 @@ fn gone() -> Failure {
         Status::Panic,
         "the writer's thread is gone, which is a bug: please report it",
     )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Counts its plaintext, and writes each piece of it to both shards.
-    fn counted() -> Writer<usize> {
-        let encode = |mut plain: Pushed<usize>, mut shards: Vec<Handed<usize>>| {
-            let mut buffer = [0; 1000];
-            let mut total = 0;
-            loop {
-                let len = plain
-                    .read(&mut buffer)
-                    .map_err(|e| Failure::argument(e.to_string()))?;
-                for shard in &mut shards {
-                    let written = shard.write_all(&buffer[..len]);
-                    written.map_err(|e| Failure::new(Status::Callback, e.to_string()))?;
-                }
-                total += len;
-                if len == 0 {
-                    return Ok(total);
-                }
-            }
-        };
-        Writer::start(2, encode).unwrap()
-    }
-
-    #[test]
-    fn everything_that_is_pushed_is_written_before_the_push_is_over() {
-        let writer = counted();
-        let mut shards = [Vec::new(), Vec::new()];
-        let mut plain = Vec::new();
-        for len in [0, 1, 999, 3 * CHUNK + 7, 0, 5] {
-            let data = vec![u8::try_from(len % 251).unwrap(); len];
-            plain.extend_from_slice(&data);
-            let write = |shard: u32, data: &[u8]| {
-                shards[shard as usize].extend_from_slice(data);
-                Ok(())
-            };
-            writer.push(&data, write).unwrap();
-            assert!(shards.iter().all(|shard| *shard == plain));
-        }
-        assert_eq!(writer.finish(|_, _| Ok(())).unwrap(), plain.len());
-        let failure = writer.push(&[1], |_, _| Ok(())).unwrap_err();
-        assert_eq!(failure.status, Status::Spent);
-    }
-
-    #[test]
-    fn a_shard_that_cannot_be_written_ends_the_writer() {
-        let writer = counted();
-        let broken = |_, _: &[u8]| Err(io::Error::other("the disk is on fire"));
-        let failure = writer.push(&[1], broken).unwrap_err();
-        assert_eq!(failure.status, Status::Callback);
-        assert_eq!(failure.to_string(), "the disk is on fire");
-        let failure = writer.finish(|_, _| Ok(())).unwrap_err();
-        assert_eq!(failure.status, Status::Spent);
-    }
-
-    #[test]
-    fn a_panic_is_told_and_a_writer_that_nobody_finishes_leaves_no_thread() {
-        let panics = |_, _| -> Result<(), Failure> { panic!("a bug") };
-        let failure = Writer::start(1, panics).unwrap().push(&[1], |_, _| Ok(()));
-        assert_eq!(failure.unwrap_err().status, Status::Panic);
-        drop(counted());
-        let writer = counted();
-        writer.push(&[1; 5000], |_, _| Ok(())).unwrap();
-        drop(writer);
-    }
 }

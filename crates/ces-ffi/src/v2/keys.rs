@@ -35,8 +35,11 @@ pub struct Ces2Event {
     pub object: [u8; 16],
 }
 
-/// Is told every use of a key, on the thread that called the library or a writer's, before anything is done with
-/// what came of it. The event is gone when it returns.
+/// Is told every use of a key, before anything is done with what came of it. The event is gone when it
+/// returns.
+///
+/// It is called on the thread that called the library, or, for `ces2_writer_new`, on the writer's, while
+/// `ces2_writer_new` runs: never after a call is over, nor once the ring is freed.
 pub type Ces2Audit = Option<unsafe extern "C" fn(context: *mut c_void, event: *const Ces2Event)>;
 
 #[derive(Debug, Clone, Copy)]
@@ -214,8 +217,8 @@ unsafe fn labelled(key: *const u8, text: *const c_char) -> Result<Key, Failure> 
 /// Makes a ring of one key, to write and to read with; or, where `key` is NULL, an empty one to read
 /// with.
 ///
-/// A key with a `label`, which may be NULL, is for objects with this label and no others.
-/// Free the ring with `ces2_keys_free`.
+/// A key of nothing but zeros is refused with `CES_KEY`. One with a `label`, which may be NULL, is for
+/// objects with this label and no others. Free the ring with `ces2_keys_free`.
 ///
 /// # Safety
 /// Where they are not NULL, 32 bytes are at `key`, `label` ends with a NUL, and at `keys` there is room
@@ -283,7 +286,7 @@ pub unsafe extern "C" fn ces2_keys_audit(
 ///
 /// # Safety
 /// Where `keys` is not NULL, it is of `ces2_keys_new`, nobody uses it, and this is the first time that
-/// it is freed. Readers do not need it once they are open.
+/// it is freed. Readers and writers need neither it nor its hook once they are made.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn ces2_keys_free(keys: *mut Ces2Keys) {
     failure::quietly(|| {

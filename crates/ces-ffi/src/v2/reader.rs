@@ -4,8 +4,8 @@
     reason = "functions of a C library are declared with pointers"
 )]
 
-use std::cell::RefCell;
 use std::ffi::{c_char, c_void};
+use std::sync::Mutex;
 
 use super::keys::Ces2Keys;
 use super::options::threads;
@@ -20,8 +20,9 @@ use crate::reader::Reader;
 /// An object whose key was at hand.
 #[derive(Debug)]
 pub struct Ces2Reader {
-    /// None while it is used, so that a callback that comes back is told so, and after a panic.
-    reader: RefCell<Option<Reader<Source>>>,
+    /// Locked while it is used, so that a callback that comes back and another thread are told so, and
+    /// poisoned by a panic.
+    reader: Mutex<Reader<Source>>,
 }
 
 impl Ces2Reader {
@@ -30,10 +31,8 @@ impl Ces2Reader {
         &self,
         run: impl FnOnce(&mut Reader<Source>) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
-        let mut reader = self.reader.take().ok_or_else(spent)?;
-        let ended = run(&mut reader);
-        self.reader.replace(Some(reader));
-        ended
+        let mut reader = self.reader.try_lock().map_err(|_| spent())?;
+        run(&mut reader)
     }
 }
 
@@ -98,7 +97,7 @@ pub unsafe extern "C" fn ces2_reader_open(
         let threads = self::threads(threads)?;
         let opened =
             keys.audited(|audit| Reader::open(sources, keys.ring(), wanted, threads, audit))?;
-        let reader = RefCell::new(Some(opened));
+        let reader = Mutex::new(opened);
         place.put(border::handle(Ces2Reader { reader }));
         Ok(())
     })
@@ -222,6 +221,8 @@ pub unsafe extern "C" fn ces2_reader_damage(
 
 /// Frees a reader, and overwrites its keys and the plaintext it keeps. NULL is nothing.
 ///
+/// A callback must not free the reader that calls it.
+///
 /// # Safety
 /// Where `reader` is not NULL, it is of `ces2_reader_open`, nobody uses it, and this is the first time
 /// that it is freed.
@@ -231,4 +232,71 @@ pub unsafe extern "C" fn ces2_reader_free(reader: *mut Ces2Reader) {
         // SAFETY: the caller vouches for the same.
         unsafe { border::free(reader) }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::c_int;
+    use std::thread;
+
+    use propeller_ces::{Audit, Key, KeyRing, Options, Threads, Wanted, Watch, encode};
+
+    use super::*;
+
+    unsafe extern "C" fn read_at(
+        context: *mut c_void,
+        input: u32,
+        offset: u64,
+        buffer: *mut u8,
+        len: usize,
+    ) -> c_int {
+        // SAFETY: the test hands over its shards, and the library's buffer has `len` bytes.
+        let (shards, buffer) = unsafe {
+            let shards = &*context.cast_const().cast::<Vec<Vec<u8>>>();
+            (shards, std::slice::from_raw_parts_mut(buffer, len))
+        };
+        let from = usize::try_from(offset).unwrap();
+        buffer.copy_from_slice(&shards[input as usize][from..from + len]);
+        0
+    }
+
+    /// A handle, as a program in C hands it from thread to thread.
+    struct Handle(*const Ces2Reader);
+
+    // SAFETY: the test uses it while the reader is there.
+    unsafe impl Sync for Handle {}
+
+    #[test]
+    fn another_thread_is_told_that_the_reader_is_in_use() {
+        let key = Key::from_bytes([7; 32]);
+        let mut shards = vec![Vec::new(); 12];
+        let watch = Watch {
+            audit: Audit::none(),
+            progress: &mut |_| (),
+        };
+        let sinks = shards.iter_mut().collect();
+        encode(&b"text"[..], sinks, &key, &Options::new(), watch).unwrap();
+        let sizes: Vec<u64> = shards.iter().map(|shard| shard.len() as u64).collect();
+        let context = (&raw const shards).cast_mut().cast();
+        // SAFETY: the shards outlive the reader.
+        let sources = unsafe { Source::all(&sizes, Some(read_at), context) }.unwrap();
+        let (keys, wanted) = (KeyRing::new(key), Wanted::default());
+        let opened = Reader::open(sources, &keys, wanted, Threads::ONE, Audit::none()).unwrap();
+        let reader = Ces2Reader {
+            reader: Mutex::new(opened),
+        };
+        let handle = Handle(&raw const reader);
+        let read = |handle: &Handle| {
+            let mut buffer = [0; 4];
+            // SAFETY: the reader is there, and the buffer as long as it says.
+            let status = unsafe {
+                ces2_reader_read_at(handle.0.cast_mut(), 0, buffer.as_mut_ptr(), buffer.len())
+            };
+            (status, buffer)
+        };
+        let elsewhere = || thread::scope(|scope| scope.spawn(|| read(&handle)).join().unwrap());
+        let during = reader.using(|_| Ok(elsewhere())).unwrap();
+        assert_eq!(during, (Status::Spent, [0; 4]));
+        assert_eq!(elsewhere(), (Status::Ok, *b"text"));
+    }
 }

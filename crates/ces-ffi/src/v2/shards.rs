@@ -48,9 +48,11 @@ pub unsafe extern "C" fn ces2_verify(
 ) -> Status {
     failure::status(|| {
         // SAFETY: the caller vouches for room.
-        let place = unsafe { Place::new("report", report) }?;
+        let place = unsafe { Place::new("report", report) };
         // SAFETY: as above.
-        let text = unsafe { Place::optional("damage", damage) }?;
+        let text = unsafe { Place::optional("damage", damage) };
+        // Both are set before one of them is refused.
+        let (place, text) = (place?, text?);
         // SAFETY: the caller vouches for the shards.
         let sources = unsafe { sources(sizes, count, read_at, context) }?;
         // SAFETY: the caller vouches for it.
@@ -164,9 +166,11 @@ pub unsafe extern "C" fn ces2_reconstruct_v0(
 ) -> Status {
     failure::status(|| {
         // SAFETY: the caller vouches for room.
-        let place = unsafe { Place::new("plain", plain) }?;
+        let place = unsafe { Place::new("plain", plain) };
         // SAFETY: as above.
-        let len_place = unsafe { Place::new("plain_len", plain_len) }?;
+        let len_place = unsafe { Place::new("plain_len", plain_len) };
+        // Both are set before one of them is refused.
+        let (place, len_place) = (place?, len_place?);
         // SAFETY: the caller vouches for the key.
         let key = unsafe { border::key("key", key) }?;
         // SAFETY: the caller vouches for the shards.

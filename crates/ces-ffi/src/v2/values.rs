@@ -6,7 +6,7 @@ use std::ffi::c_char;
 use propeller_ces::format::ObjectHeader;
 use propeller_ces::{Digest, KeyId, LABEL_LEN, Label, ObjectId, Report, Trust, Wanted};
 
-use crate::border;
+use crate::border::{self, Plain};
 use crate::failure::Failure;
 
 /// XChaCha20-Poly1305: the default, the same on every machine.
@@ -81,6 +81,11 @@ pub struct Ces2Report {
     /// 1 if all segments have enough good pieces, else 0.
     pub readable: u8,
 }
+
+// SAFETY: it is numbers, and zeros are 0.
+unsafe impl Plain for Ces2Info {}
+// SAFETY: as above.
+unsafe impl Plain for Ces2Report {}
 
 #[cfg(target_pointer_width = "64")]
 const _: () = {

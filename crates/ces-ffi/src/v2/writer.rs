@@ -38,9 +38,10 @@ impl fmt::Debug for Ces2Writer {
 
 /// Begins a new object whose plaintext is pushed with `ces2_writer_push`; `write` gets its shards.
 ///
-/// `write` is called on the thread that pushes or finishes. A thread of the library's encodes, and
-/// whoever is told of uses of the keys is called on that one. `options` may be NULL. The options and
-/// the keys are copied. Free the writer with `ces2_writer_free`.
+/// `write` is called on the thread that pushes or finishes. A thread of the library's encodes. Whoever
+/// is told of uses of the keys is called on that one, while this function waits for it: none is told
+/// after it. `options` may be NULL. The options and the keys are copied. Free the writer with
+/// `ces2_writer_free`.
 ///
 /// # Safety
 /// Where they are not NULL, `options` and `keys` are handles that nobody changes, and at `writer` there
@@ -117,6 +118,8 @@ pub unsafe extern "C" fn ces2_writer_finish(
 }
 
 /// Frees a writer; one that is not finished leaves no object. NULL is nothing.
+///
+/// A callback must not free the writer that calls it.
 ///
 /// # Safety
 /// Where `writer` is not NULL, it is of `ces2_writer_new`, nobody uses it, and this is the first time

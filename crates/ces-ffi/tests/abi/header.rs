@@ -34,6 +34,10 @@ const HEAD: &str = "\
 // `ces2_` functions stream, and give a ces_status each.
 // Pointers are judged: NULL, unaligned ones and lengths beyond PTRDIFF_MAX are refused. What cannot be
 // seen, such as a handle that was freed already, is undefined, as with free().
+// What a pointer of a result points to is set to zeros as soon as the pointer is judged: after a call
+// that failed, handles and texts are NULL, lengths 0, and freeing them is nothing.
+// A reader or a writer is used by one thread at a time; another one, and a callback that comes back to
+// it, gets CES_SPENT. A callback must not free the handle of the call that calls it.
 // Texts end with a NUL and are UTF-8. A callback must return: no exception and no longjmp leaves it.";
 
 /// What programs were compiled with is checked again wherever one is compiled.

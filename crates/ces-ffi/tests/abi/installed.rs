@@ -101,3 +101,44 @@ pub(crate) fn skipped(reason: &str) {
         writeln!(file, "SKIPPED {name}: {reason}").unwrap();
     }
 }
+
+#[test]
+fn what_cannot_be_installed_is_refused_before_anything_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let cases: [(&[&str], &str); 7] = [
+        (&["--prefix"], "--prefix needs a folder after it"),
+        (&["--prefix", ""], "--prefix needs a folder after it"),
+        (&["--pangea", "--libraries"], "--libraries needs a folder"),
+        (&["--prefix", "here"], "from / on"),
+        (&["--prefix", "/tmp/with space"], "does not carry"),
+        (&["--prefix", "/tmp/a|b&c"], "does not carry"),
+        (&["--frobnicate"], "unknown argument: --frobnicate"),
+    ];
+    for (arguments, expected) in cases {
+        let mut install = Command::new("sh");
+        install.arg(crate_folder().join("install.sh"));
+        install.args(arguments).current_dir(folder.path());
+        let output = install.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+        assert!(said.contains(expected), "{arguments:?}: {said}");
+    }
+    assert_eq!(folder.path().read_dir().unwrap().count(), 0);
+}
+
+/// With `CDPATH`, `cd` goes elsewhere, and prints where.
+#[test]
+fn a_relative_name_and_a_cdpath_install_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut install = Command::new("sh");
+    install.args(["crates/ces-ffi/install.sh", "--libraries"]);
+    install.arg(built()).current_dir(workspace());
+    install.args(["--prefix", "/opt/ces"]);
+    install
+        .env("DESTDIR", folder.path())
+        .env("CDPATH", workspace());
+    run(install);
+    let config = folder.path().join("opt/ces/lib/pkgconfig/propeller-ces.pc");
+    let config = std::fs::read_to_string(config).unwrap();
+    assert!(config.starts_with("prefix=/opt/ces\n"), "{config}");
+}

@@ -104,6 +104,9 @@ static void keys(void) {
 
     CHECK(ces_new_with_key(3, NULL) == NULL);
     SAYS("`key` is NULL");
+    static const uint8_t zeros[32] = {0};
+    CHECK(ces_new_with_key(3, zeros) == NULL && ces_last_status() == CES_KEY);
+    SAYS("must be random");
     CHECK(ces_new_with_key(23, KEY) == NULL);
     SAYS("1 to 22, got 23");
     CHECK(ces_new_with_key(-1, KEY) == NULL);

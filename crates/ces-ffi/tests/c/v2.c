@@ -1,65 +1,9 @@
 /* Functions that stream. */
-#include "check.h"
+#include "memory.h"
 
 #define SHARDS 6
 
-static const uint8_t KEY[32] = {9, 2, 3, 4, 5, 6, 7, 8};
 static const uint8_t NEW_KEY[32] = {8, 2, 3, 4, 5, 6, 7, 8};
-
-/* A growing piece of memory, and where it is read. */
-struct memory {
-    uint8_t *data;
-    size_t len;
-    size_t at;
-    int fails;
-};
-
-static int64_t read_some(void *context, uint8_t *buffer, size_t len) {
-    struct memory *memory = (struct memory *)context;
-    if (memory->fails) {
-        return -5;
-    }
-    /* Odd pieces, as from a socket. */
-    size_t some = len < 10007 ? len : 10007;
-    if (some > memory->len - memory->at) {
-        some = memory->len - memory->at;
-    }
-    if (some > 0) {
-        memcpy(buffer, memory->data + memory->at, some);
-    }
-    memory->at += some;
-    return (int64_t)some;
-}
-
-static int append(void *context, uint32_t shard, const uint8_t *data, size_t len) {
-    struct memory *memory = (struct memory *)context + shard;
-    if (memory->fails) {
-        return 28;
-    }
-    memory->data = (uint8_t *)realloc(memory->data, memory->len + len + 1);
-    memcpy(memory->data + memory->len, data, len);
-    memory->len += len;
-    return 0;
-}
-
-static int read_at(void *context, uint32_t input, uint64_t offset, uint8_t *buffer, size_t len) {
-    struct memory *memory = (struct memory *)context + input;
-    if (memory->fails) {
-        return 5;
-    }
-    CHECK(offset + len <= memory->len);
-    memcpy(buffer, memory->data + offset, len);
-    return 0;
-}
-
-static int told;
-
-static void audit(void *context, const ces2_event *event) {
-    told++;
-    CHECK(context == &told && strcmp(event->label, "production") == 0);
-    CHECK(strcmp(event->action, "wrapped") == 0 || strcmp(event->action, "unwrapped") == 0 ||
-          strcmp(event->action, "refused") == 0);
-}
 
 /* Comes back to the reader that calls it, which is told so. */
 static int come_back(void *context, uint32_t shard, const uint8_t *data, size_t len) {
@@ -70,12 +14,6 @@ static int come_back(void *context, uint32_t shard, const uint8_t *data, size_t 
     CHECK(ces2_reader_read_at((ces2_reader *)context, 0, &byte, 1) == CES_SPENT);
     SAYS("is in use");
     return 0;
-}
-
-static void drop(struct memory *memory, int count) {
-    for (int i = 0; i < count; i++) {
-        free(memory[i].data);
-    }
 }
 
 static void sizes_of(const struct memory *shards, uint64_t *sizes) {
@@ -273,75 +211,12 @@ static void pushed(size_t len) {
     free(plain.data);
 }
 
-static void failures(void) {
-    ces2_keys *keys;
-    CHECK(ces2_keys_new(NULL, NULL, &keys) == CES_OK);
-    struct memory plain = {NULL, 0, 0, 0};
-    struct memory shards[12] = {{0}};
-    CHECK(ces2_encode(NULL, keys, read_some, &plain, append, shards, NULL) == CES_ARGUMENT);
-    SAYS("only keys to read with");
-    ces2_keys_free(keys);
-    CHECK(ces2_keys_new(KEY, NULL, &keys) == CES_OK);
-    CHECK(ces2_encode(NULL, NULL, read_some, &plain, append, shards, NULL) == CES_NULL);
-    CHECK(ces2_encode(NULL, keys, NULL, &plain, append, shards, NULL) == CES_NULL);
-    SAYS("`read` is NULL");
-    CHECK(ces2_encode(NULL, keys, read_some, &plain, NULL, shards, NULL) == CES_NULL);
-    plain.fails = 1;
-    CHECK(ces2_encode(NULL, keys, read_some, &plain, append, shards, NULL) == CES_CALLBACK);
-    SAYS("cannot read the input: the callback gave -5");
-    plain.fails = 0;
-    shards[7].fails = 1;
-    CHECK(ces2_encode(NULL, keys, read_some, &plain, append, shards, NULL) == CES_CALLBACK);
-    SAYS("cannot write shard 7: the callback gave 28");
-    shards[7].fails = 0;
-    CHECK(ces2_keys_new(KEY, NULL, NULL) == CES_NULL);
-    CHECK(ces2_keys_new(KEY, "NOT A LABEL", &keys) == CES_ARGUMENT);
-    ces2_reader *reader;
-    CHECK(ces2_reader_open(keys, NULL, 3, read_at, shards, NULL, 1, &reader) == CES_NULL);
-    CHECK(ces2_reader_open(keys, NULL, 0, read_at, shards, NULL, 1, &reader) == CES_LOST);
-    CHECK(ces2_reader_open(keys, NULL, 0, read_at, shards, NULL, 0, &reader) == CES_ARGUMENT);
-    ces2_keys_free(keys);
-    ces2_keys_free(NULL);
-    ces2_reader_free(NULL);
-    ces2_options_free(NULL);
-    ces2_free_text(NULL);
-    ces2_free_plain(NULL, 0);
-    drop(shards, 12);
-}
-
-/* The recipe for the keys of tenants; the expected key is of another implementation. */
-static void tenants(void) {
-    static const uint8_t ACME[4] = {0xfe, 0xe3, 0xe1, 0xde};
-    uint8_t master[32], key[32], other[32];
-    for (int i = 0; i < 32; i++) {
-        master[i] = (uint8_t)i;
-    }
-    const uint8_t *name = (const uint8_t *)"acme";
-    CHECK(ces2_key_for_tenant(master, 32, name, 4, key) == CES_OK);
-    CHECK(memcmp(key, ACME, 4) == 0);
-    CHECK(ces2_key_for_tenant(master, 31, name, 4, key) == CES_KEY);
-    CHECK(ces2_key_for_tenant(master, 32, name, 0, key) == CES_KEY);
-    CHECK(ces2_key_for_tenant(master, 32, (const uint8_t *)"\xff", 1, key) == CES_ARGUMENT);
-    CHECK(ces2_key_random(key) == CES_OK && ces2_key_random(other) == CES_OK);
-    CHECK(memcmp(key, other, 32) != 0);
-    const char *text = "0102030405060708090a0b0c0d0e0f101112131415161718191A1b1c1d1e1f20";
-    CHECK(ces2_key_from_hex(text, key) == CES_OK && key[0] == 1 && key[31] == 32);
-    CHECK(ces2_key_from_hex("xyz", key) == CES_KEY);
-    CHECK(ces2_key_from_hex(NULL, key) == CES_NULL);
-    setenv("CES_ENCRYPTION_KEY", text, 1);
-    CHECK(ces2_key_from_environment(other) == CES_OK && memcmp(key, other, 32) == 0);
-    unsetenv("CES_ENCRYPTION_KEY");
-    CHECK(ces2_key_from_environment(other) == CES_KEY);
-}
-
 int main(void) {
     object(0);
     object(1);
     object(300000);
     pushed(0);
     pushed(1200000);
-    failures();
-    tenants();
     puts("ok");
     return 0;
 }

@@ -5,21 +5,24 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import functools
 from typing import Any, Callable, Iterator, Sequence
 
-from ._errors import InvalidKeyError, Status
-from ._library import AUDIT, check, lib
+from ._errors import CesError, InvalidKeyError, Status
+from ._library import AUDIT, check, lib, octets, text
 
 KEY_LEN = 32
 
 
 def checked(key: bytes) -> bytes:
     """A key that has 32 bytes, before C reads as many."""
-    if not isinstance(key, (bytes, bytearray, memoryview)):
-        raise TypeError(f"a key is bytes, not {type(key).__name__}")
+    key = octets("a key", key)
     if len(key) != KEY_LEN:
         raise InvalidKeyError(Status.KEY, f"a key has 32 bytes, not {len(key)}")
-    return bytes(key)
+    if not any(key):
+        # One that nobody filled in.
+        raise InvalidKeyError(Status.KEY, "a key must be random, this one is nothing but zeros")
+    return key
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +46,16 @@ class Ring(ctypes.c_void_p):
     hook: Any = None
     #: What that one raised.
     failed: BaseException | None = None
+    #: Counts how often it was called, and ``left`` how often it came to its end.
+    counted: Any = None
+    left: int = 0
 
     def tell(self, audit: Callable[[Event], None]) -> None:
         """Has every use told to ``audit``."""
 
         def told(_: object, pointer: Any) -> None:
-            event = pointer.contents
             try:
+                event = pointer.contents
                 audit(
                     Event(
                         action=event.action.decode(),
@@ -58,17 +64,26 @@ class Ring(ctypes.c_void_p):
                         object_id=bytes(event.object).hex(),
                     )
                 )
+                self.left += 1
             except BaseException as error:  # noqa: BLE001
                 self.failed = error
+                self.left += 1
 
-        self.hook = AUDIT(told)
+        # As in Calls: a signal may raise before there is a try.
+        self.counted = functools.lru_cache(maxsize=0)(told)
+        self.hook = AUDIT(self.counted)
         check(lib.ces2_keys_audit(self, self.hook, None))
 
     def check(self) -> None:
         """Raises what the hook raised."""
         failed, self.failed = self.failed, None
+        entered = self.counted.cache_info().misses if self.counted is not None else 0
+        is_lost, self.left = entered != self.left, entered
         if failed is not None:
             raise failed
+        if is_lost:
+            message = "an exception was lost while a key's use was told, such as that of a signal"
+            raise CesError(Status.CALLBACK, message)
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -82,7 +97,7 @@ class Keys:
     #: Keys that were written with before.
     older: Sequence[bytes] = ()
     #: Is told every use of these keys before anything is done with what came of it. What it raises is
-    #: raised again when the call is over; a :class:`Writer` calls it on a thread of its own.
+    #: raised again when the call is over; a :class:`Writer` calls it while it is made, on another thread.
     audit: Callable[[Event], None] | None = None
 
     def __repr__(self) -> str:
@@ -110,7 +125,7 @@ def tenant_key(master: bytes, tenant: str) -> bytes:
 
     It is HKDF-SHA256 with the salt ``wgt-ces-v1`` and the info ``ces-pipeline-`` and the tenant's name.
     """
-    secret, name = bytes(master), tenant.encode()
+    secret, name = octets("a master secret", master), tenant.encode()
     return _made(lib.ces2_key_for_tenant, secret, len(secret), name, len(name))
 
 
@@ -127,9 +142,9 @@ def ring(keys: Keys | bytes) -> Iterator[Ring]:
     if not isinstance(keys, Keys):
         keys = Keys(keys)
     handle = Ring()
-    label = keys.label.encode() if keys.label else None
-    check(lib.ces2_keys_new(checked(keys.key), label, ctypes.byref(handle)))
+    label = text("a label", keys.label) if keys.label else None
     try:
+        check(lib.ces2_keys_new(checked(keys.key), label, ctypes.byref(handle)))
         for older in keys.older:
             check(lib.ces2_keys_add(handle, checked(older), None))
         if keys.audit is not None:

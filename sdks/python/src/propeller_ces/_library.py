@@ -10,7 +10,7 @@ import sys
 from ctypes import POINTER, c_char, c_char_p, c_int, c_int64, c_size_t, c_uint8, c_uint32, c_uint64, c_void_p
 from typing import Any
 
-from ._errors import CesError, error_of
+from ._errors import ArgumentError, CesError, Status, error_of
 
 #: Names the library in the place of the one in the package.
 VARIABLE = "PROPELLER_CES_LIBRARY"
@@ -170,6 +170,23 @@ def check(status: int) -> None:
     """Raises what a status stands for."""
     if status != 0:
         raise last_failure()
+
+
+def octets(what: str, data: Any) -> bytes:
+    """The bytes of something bytes-like. A number is none: ``bytes`` would make as many zeros of it."""
+    if isinstance(data, bytes):
+        return data
+    try:
+        return bytes(memoryview(data))
+    except TypeError:
+        raise TypeError(f"{what} is bytes, not {type(data).__name__}") from None
+
+
+def text(what: str, value: str) -> bytes:
+    """A text for C, which would end at a NUL."""
+    if "\0" in value:
+        raise ArgumentError(Status.ARGUMENT, f"{what} has no NUL in it: {value!r}")
+    return value.encode()
 
 
 def copied(address: int | None, length: int) -> bytes:

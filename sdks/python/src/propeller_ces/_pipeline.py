@@ -9,7 +9,7 @@ from typing import Sequence
 
 from ._errors import ArgumentError, Status
 from ._keys import checked, key_from_environment, key_id, random_key
-from ._library import check, copied, last_failure, lib, present
+from ._library import check, copied, last_failure, lib, octets, present
 
 #: How much plaintext of the older implementation is taken unless it is told otherwise, in bytes: 1 GiB.
 PLAIN_MAX_V0 = 1024 * 1024 * 1024
@@ -45,7 +45,7 @@ class Pipeline:
 
     def process(self, data: bytes | bytearray | memoryview) -> list[bytes]:
         """The 12 shards of a new object, any 8 of which give ``data`` back."""
-        data = data if isinstance(data, bytes) else bytes(data)
+        data = octets("what is sharded", data)
         with self._used() as handle:
             made = lib.ces_process(handle, data, len(data))
             if not made.shards:
@@ -59,10 +59,11 @@ class Pipeline:
         """The bytes of an object, of any of its shards, at least 8 of which are good.
 
         ``None`` stands for a missing one. They may stand in any order and be of any number; damaged
-        ones and those of other objects count as missing. Where none begins like one, they are taken for
-        shards of the older implementation, which stand at their index.
+        ones and those of other objects count as missing. Where none begins like one, or those that do give
+        nothing back, the others are taken for shards of the older implementation, which stand at their
+        index.
         """
-        kept = [None if shard is None else bytes(shard) for shard in shards]
+        kept = [None if shard is None else octets("a shard", shard) for shard in shards]
         array, flags = present(kept)
         with self._used() as handle:
             result = lib.ces_reconstruct(handle, array, len(kept), flags)
@@ -77,8 +78,9 @@ class Pipeline:
         """Frees the pipeline when nobody uses it any more, and overwrites its key."""
         with self._lock:
             self._lock.wait_for(lambda: self._users == 0)
-            lib.ces_free(self._handle)
-            self._handle = None
+            # Nothing that a signal raises in between frees it twice.
+            handle, self._handle = self._handle, None
+            lib.ces_free(handle)
 
     def _used(self) -> _Use:
         return _Use(self)
@@ -132,15 +134,23 @@ def reconstruct_v0(
     if not (1 <= data <= 128 and 0 <= parity <= 128):
         message = f"there are 1 to 128 data and 0 to 128 parity shards, not {data} and {parity}"
         raise ArgumentError(Status.ARGUMENT, message)
-    kept = [None if shard is None else bytes(shard) for shard in shards]
+    kept = [None if shard is None else octets("a shard", shard) for shard in shards]
     array, flags = present(kept)
     plain, length = ctypes.c_void_p(), ctypes.c_size_t()
-    check(
-        lib.ces2_reconstruct_v0(
-            checked(key), data, parity, plain_max, array, len(kept), flags, ctypes.byref(plain), ctypes.byref(length)
-        )
-    )
     try:
+        check(
+            lib.ces2_reconstruct_v0(
+                checked(key),
+                data,
+                parity,
+                plain_max,
+                array,
+                len(kept),
+                flags,
+                ctypes.byref(plain),
+                ctypes.byref(length),
+            )
+        )
         return copied(plain.value, length.value)
     finally:
         lib.ces2_free_plain(plain, length)

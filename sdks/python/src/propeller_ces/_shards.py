@@ -9,7 +9,7 @@ from typing import BinaryIO, Mapping, Sequence
 from ._calls import Calls, Shard, Source, sizes_of, wanted_of
 from ._errors import ArgumentError, Status
 from ._keys import Keys, ring
-from ._library import ReportStruct, check, lib, text_of
+from ._library import ReportStruct, check, lib, octets
 
 #: How many bytes of a shard :func:`rotate` changes: the first ones.
 HEADER_LEN = 120
@@ -44,11 +44,21 @@ def verify(shards: Sequence[Shard], *, object_id: str | None = None, digest: byt
     sources = [Source(shard) for shard in shards]
     calls, wanted, report, damage = Calls(), wanted_of(object_id, digest, None), ReportStruct(), ctypes.c_void_p()
     read_at = calls.read_at(sources)
-    calls.check(
-        lib.ces2_verify(
-            sizes_of(sources), len(sources), read_at, None, ctypes.byref(wanted), ctypes.byref(report), ctypes.byref(damage)
+    try:
+        calls.check(
+            lib.ces2_verify(
+                sizes_of(sources),
+                len(sources),
+                read_at,
+                None,
+                ctypes.byref(wanted),
+                ctypes.byref(report),
+                ctypes.byref(damage),
+            )
         )
-    )
+        words = ctypes.string_at(damage.value).decode() if damage.value else ""
+    finally:
+        lib.ces2_free_text(damage)
     return Report(
         object_id=bytes(report.object).hex(),
         digest=bytes(report.digest),
@@ -58,7 +68,7 @@ def verify(shards: Sequence[Shard], *, object_id: str | None = None, digest: byt
         agreeing=report.agreeing,
         whole=report.whole == 1,
         readable=report.readable == 1,
-        damage=text_of(damage.value),
+        damage=words,
     )
 
 
@@ -86,6 +96,8 @@ def repair(
             sizes_of(sources), len(sources), read_at, None, ctypes.byref(wanted), named, len(indices), write, None
         )
     )
+    # The good ones are as long as those that are rebuilt.
+    calls.check_shards(indices, {source.size for source in sources})
 
 
 def rotate(header: bytes, old: Keys | bytes, new: Keys | bytes) -> bytes:
@@ -94,9 +106,10 @@ def rotate(header: bytes, old: Keys | bytes, new: Keys | bytes) -> bytes:
     Write it over the old one, in each shard of the object; what they seal stays as it is. A shard that is
     under ``new`` already keeps its header, so that it may be done again after an interruption.
     """
+    header = octets("a header", header)
     if len(header) != HEADER_LEN:
         raise ArgumentError(Status.ARGUMENT, f"a header has {HEADER_LEN} bytes, not {len(header)}")
-    changed = ctypes.create_string_buffer(bytes(header), HEADER_LEN)
+    changed = ctypes.create_string_buffer(header, HEADER_LEN)
     with ring(old) as before, ring(new) as after:
         check(lib.ces2_rotate(changed, before, after, None))
     return changed.raw

@@ -9,10 +9,10 @@ import io
 import threading
 from typing import Any, BinaryIO, Sequence
 
-from ._calls import Calls, Shard, Source, sizes_of, wanted_of
+from ._calls import Calls, Shard, Source, incomplete, sizes_of, wanted_of
 from ._errors import ArgumentError, RangeError, Status
 from ._keys import Keys, ring
-from ._library import InfoStruct, check, lib, text_of
+from ._library import InfoStruct, check, lib, octets, text, text_of
 
 
 class Cipher(enum.IntEnum):
@@ -92,21 +92,22 @@ class _OptionsHandle:
 
     def __enter__(self) -> ctypes.c_void_p:
         options, handle = self._options, self._handle
-        check(lib.ces2_options_new(ctypes.byref(handle)))
         try:
+            check(lib.ces2_options_new(ctypes.byref(handle)))
             check(lib.ces2_options_geometry(handle, options.data, options.parity))
             check(lib.ces2_options_cipher(handle, int(options.cipher)))
             check(lib.ces2_options_level(handle, options.level))
             check(lib.ces2_options_segment_size(handle, options.segment_size))
-            check(lib.ces2_options_label(handle, options.label.encode() if options.label else None))
+            check(lib.ces2_options_label(handle, text("a label", options.label) if options.label else None))
             check(lib.ces2_options_threads(handle, options.threads))
         except BaseException:
-            lib.ces2_options_free(handle)
+            self.__exit__()
             raise
         return handle
 
     def __exit__(self, *_: object) -> None:
-        lib.ces2_options_free(self._handle)
+        handle, self._handle = self._handle, ctypes.c_void_p()
+        lib.ces2_options_free(handle)
 
 
 def encode(
@@ -126,6 +127,10 @@ def encode(
     info = InfoStruct()
     with _OptionsHandle(options) as chosen, ring(keys) as handle:
         calls.check(lib.ces2_encode(chosen, handle, read, None, write, None, ctypes.byref(info)))
+    if not calls.tally.ended:
+        raise incomplete("the plaintext was not read to its end")
+    calls.check_plain(info.plain_len)
+    calls.check_shards(range(len(shards)))
     return _info(info)
 
 
@@ -145,28 +150,38 @@ class Writer(io.RawIOBase):
     def __init__(self, shards: Sequence[BinaryIO], keys: Keys | bytes, options: Options = Options()) -> None:
         """Begins an object whose shard ``i`` goes to ``shards[i]``."""
         super().__init__()
-        self._handle: ctypes.c_void_p | None = None
-        _one_for_each(shards, options)
+        # The library fills it: there is no moment at which only it knows what is to be freed.
+        self._handle = ctypes.c_void_p()
         self._lock = threading.Lock()
-        self._calls = Calls()
-        self._write = self._calls.writer(list(shards))
-        handle = ctypes.c_void_p()
-        with _OptionsHandle(options) as chosen, ring(keys) as held:
-            check(lib.ces2_writer_new(chosen, held, self._write, None, ctypes.byref(handle)))
-            self._ring = held
-        self._handle = handle
         #: What the object is, when the writer is closed.
         self.info: Info | None = None
+        try:
+            _one_for_each(shards, options)
+            self._shards = len(shards)
+            self._calls = Calls()
+            self._write = self._calls.writer(list(shards))
+            with _OptionsHandle(options) as chosen, ring(keys) as held:
+                self._ring = held
+                check(lib.ces2_writer_new(chosen, held, self._write, None, ctypes.byref(self._handle)))
+        except BaseException:
+            self.abort()
+            raise
 
     def write(self, data: Any) -> int:
         """Takes all of ``data``."""
-        kept = data if isinstance(data, bytes) else bytes(data)
+        kept = octets("plaintext", data)
         with self._lock:
-            if self._handle is None:
+            if not self._handle:
                 raise ValueError("the writer is closed")
             address = ctypes.cast(ctypes.c_char_p(kept), ctypes.c_void_p)
-            self._calls.check(lib.ces2_writer_push(self._handle, address, len(kept)))
-            self._ring.check()
+            try:
+                self._calls.tally.given += len(kept)
+                self._calls.check(lib.ces2_writer_push(self._handle, address, len(kept)))
+                self._ring.check()
+            except BaseException:
+                # The library may not know of it, and would make an object without what was lost.
+                self._free()
+                raise
         return len(kept)
 
     def writable(self) -> bool:
@@ -176,20 +191,27 @@ class Writer(io.RawIOBase):
     def abort(self) -> None:
         """Ends the writer without an object. What was written to the shards is of no use."""
         with self._lock:
-            lib.ces2_writer_free(self._handle)
-            self._handle = None
+            self._free()
         super().close()
+
+    def _free(self) -> None:
+        handle, self._handle = self._handle, ctypes.c_void_p()
+        lib.ces2_writer_free(handle)
 
     def close(self) -> None:
         """Writes what is left, and raises what keeps the object from being whole."""
-        if self.closed or self._handle is None:
-            super().close()
+        if self.closed:
             return
+        if not self._handle:
+            super().close()
+            raise incomplete("the writer failed before")
         try:
             with self._lock:
                 info = InfoStruct()
                 self._calls.check(lib.ces2_writer_finish(self._handle, ctypes.byref(info)))
                 self._ring.check()
+                self._calls.check_plain(info.plain_len)
+                self._calls.check_shards(range(self._shards))
                 self.info = _info(info)
         finally:
             self.abort()
@@ -202,7 +224,7 @@ class Writer(io.RawIOBase):
 
     def __del__(self) -> None:
         # A writer that nobody closed has no object.
-        if getattr(self, "_handle", None) is not None:
+        if getattr(self, "_handle", None):
             self.abort()
 
 
@@ -226,28 +248,34 @@ class Reader(io.RawIOBase):
     ) -> None:
         """Opens the object: any, or the one that is named by its id, its digest or its label."""
         super().__init__()
-        self._handle: ctypes.c_void_p | None = None
-        if not 1 <= threads <= 256:
-            raise ArgumentError(Status.ARGUMENT, f"there are 1 to 256 threads, not {threads}")
+        # The library fills it: there is no moment at which only it knows what is to be freed.
+        self._handle = ctypes.c_void_p()
         self._lock = threading.Lock()
         self._at = 0
-        self._calls = Calls()
-        self._sources = [Source(shard) for shard in shards]
-        self._read_at = self._calls.read_at(self._sources)
-        wanted = wanted_of(object_id, digest, label)
-        sizes = sizes_of(self._sources)
-        handle = ctypes.c_void_p()
-        with ring(keys) as held:
-            self._calls.check(
-                lib.ces2_reader_open(
-                    held, sizes, len(shards), self._read_at, None, ctypes.byref(wanted), threads, ctypes.byref(handle)
+        try:
+            if not 1 <= threads <= 256:
+                raise ArgumentError(Status.ARGUMENT, f"there are 1 to 256 threads, not {threads}")
+            self._calls = Calls()
+            self._sources = [Source(shard) for shard in shards]
+            self._read_at = self._calls.read_at(self._sources)
+            self._out: dict[int, BinaryIO] = {}
+            self._write = self._calls.writer(self._out)
+            wanted = wanted_of(object_id, digest, label)
+            sizes, count = sizes_of(self._sources), len(self._sources)
+            opened = ctypes.byref(self._handle)
+            with ring(keys) as held:
+                self._calls.check(
+                    lib.ces2_reader_open(
+                        held, sizes, count, self._read_at, None, ctypes.byref(wanted), threads, opened
+                    )
                 )
-            )
-        self._handle = handle
-        info = InfoStruct()
-        check(lib.ces2_reader_info(handle, ctypes.byref(info)))
-        #: What the object is.
-        self.info = _info(info)
+            info = InfoStruct()
+            check(lib.ces2_reader_info(self._handle, ctypes.byref(info)))
+            #: What the object is.
+            self.info = _info(info)
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def damage(self) -> str:
@@ -280,8 +308,13 @@ class Reader(io.RawIOBase):
         only. After an exception, what was written is not to be used.
         """
         with self._lock:
-            write = self._calls.writer({0: file})
-            self._calls.check(lib.ces2_reader_copy(self._open(), write, None))
+            self._out[0], self._calls.tally.taken[0] = file, 0
+            try:
+                self._calls.check(lib.ces2_reader_copy(self._open(), self._write, None))
+            finally:
+                self._out.clear()
+            if self._calls.tally.taken[0] != self.info.plain_len:
+                raise incomplete(f"{self._calls.tally.taken[0]} of {self.info.plain_len} bytes were written")
         return self.info.plain_len
 
     def readinto(self, buffer: Any) -> int:
@@ -317,14 +350,14 @@ class Reader(io.RawIOBase):
 
     def close(self) -> None:
         """Frees the reader, and overwrites its keys."""
-        if not self.closed and self._handle is not None:
+        if not self.closed:
             with self._lock:
-                lib.ces2_reader_free(self._handle)
-                self._handle = None
+                handle, self._handle = self._handle, ctypes.c_void_p()
+                lib.ces2_reader_free(handle)
         super().close()
 
     def _open(self) -> ctypes.c_void_p:
-        if self._handle is None:
+        if not self._handle:
             raise ValueError("the reader is closed")
         return self._handle
 
