@@ -10,7 +10,7 @@ use crate::key::KeyId;
 use crate::merkle::{Hash, PieceTree, leaf};
 use crate::object::{Digest, ObjectHeader};
 use crate::record::{RECORD_LEN, Record};
-use crate::shards::{Shards, Wanted};
+use crate::shards::{Shard, Shards, Wanted};
 use crate::source::ReadAt;
 use crate::verify::keys;
 use crate::witness::{Step, Trust, Witness, WitnessError};
@@ -86,8 +86,8 @@ pub enum RepairError {
 /// Rebuilds the shards that `rebuilt` names, each into its sink.
 ///
 /// No key is needed. Damaged shards help as far as they are good. Whoever gives the object's digest
-/// gets shards of that object or an error; without it, shards of what most of `shards` agree on:
-/// see [`Repaired::trust`]. It holds two to three segments in memory, and a piece for each sink.
+/// gets shards of that object or an error; without it, shards of what `shards` agree on, or an error
+/// where some that are whole by themselves contradict others: see [`Repaired::trust`]. It holds two to three segments in memory, and a piece for each sink.
 ///
 /// # Errors
 /// See [`RepairError`]. Whatever was written then has to be thrown away.
@@ -98,11 +98,12 @@ pub fn repair<S: ReadAt, W: Write>(
     progress: &mut dyn FnMut(u64),
 ) -> Result<Repaired, RepairError> {
     let mut shards = Shards::gather(shards, wanted).map_err(WitnessError::from)?;
-    let header = most_common(&shards);
-    let sinks = sinks(rebuilt, header)?;
     let gathered = shards.damage.clone();
     let witness = Witness::find(&mut shards, wanted.digest)?;
     shards.damage = gathered;
+    let digest = witness.footer.digest(&shards.object);
+    let header = most_common(&shards, digest);
+    let sinks = sinks(rebuilt, header)?;
     let mut repair = Repair {
         code: Code::new(shards.object.geometry),
         damage: shards.damage.clone(),
@@ -121,7 +122,7 @@ pub fn repair<S: ReadAt, W: Write>(
     repair.each_sink(|sink| sink.out.flush())?;
     Ok(Repaired {
         object: shards.object,
-        digest: witness.footer.digest(&shards.object),
+        digest,
         trust: witness.trust,
         key: header.key_id(),
         shard_len: repair.shard_len,
@@ -130,21 +131,31 @@ pub fn repair<S: ReadAt, W: Write>(
     })
 }
 
-/// The header whose wrapped key most shards have.
-fn most_common<S>(shards: &Shards<S>) -> Header {
+/// The header whose wrapped key most shards have of those that end like the object's.
+///
+/// Nobody vouches for wrapped keys without the key. But whoever forges whole shards, without those of
+/// the others to copy from, is not counted.
+fn most_common<S: ReadAt>(shards: &Shards<S>, digest: Digest) -> Header {
     let wrapped = |header: &Header| (header.key_id(), *header.wrapped());
-    let headers = || shards.list.iter().map(|shard| shard.header);
+    let is_ours = |shard: &&Shard<S>| {
+        let trailer = shard.trailer();
+        trailer.is_ok_and(|trailer| trailer.footer().digest(&shards.object) == digest)
+    };
+    let ours = shards.list.iter().filter(is_ours);
+    let headers: Vec<Header> = ours.map(|shard| shard.header).collect();
     // One shard that was handed over many times is one.
-    let count = |header: &Header| {
+    let count = |header: &&Header| {
         let mut seen = [false; 256];
-        for same in headers().filter(|other| wrapped(other) == wrapped(header)) {
+        let same = |other: &&Header| wrapped(other) == wrapped(header);
+        for same in headers.iter().filter(same) {
             seen[usize::from(same.index())] = true;
         }
         seen.into_iter().filter(|seen| *seen).count()
     };
-    // The first of those that are equally common.
-    let most = headers().rev().max_by_key(count);
-    most.expect("an object has a shard")
+    // The first of those that are equally common. There is the witness, unless it has changed
+    // meanwhile, and then nothing comes of it.
+    let most = headers.iter().rev().max_by_key(count).copied();
+    most.unwrap_or(shards.list[0].header)
 }
 
 /// A shard that is rebuilt.

@@ -1,8 +1,9 @@
 //! A shard whose records and footer are believed without a key.
 //!
 //! Whoever knows the object's digest believes the shard whose records and footer make that digest.
-//! Whoever does not goes by what most shards agree on, which is no proof: it finds accidents, and
-//! an attacker who changed fewer shards than the object needs.
+//! Whoever does not goes by what all shards agree on that do not contradict themselves. That is no
+//! proof, and no vote either: whoever holds one place can put any number of shards into it, so
+//! that two that contradict each other are for the digest to tell apart.
 
 use crate::damage::{Damage, Why};
 use crate::error::{TooManySegments, TrailerError};
@@ -56,6 +57,34 @@ pub enum WitnessError {
         needed: u8,
         /// What is wrong with each.
         damage: Damage,
+    },
+    /// Shards that are whole by themselves, and not of one object.
+    #[error(
+        "some shards of object {object} make digest {one}, others {other}, and none of them \
+         contradicts itself: give the object's digest, as whoever made the object was told it"
+    )]
+    Contested {
+        /// The object's id.
+        object: ObjectId,
+        /// What some shards make.
+        one: Digest,
+        /// What others make.
+        other: Digest,
+    },
+    /// Two shards with the same index, and nobody vouches for either.
+    #[error(
+        "inputs {one} and {other} are both shard {index} of object {object}, and they differ: give \
+         the object's digest"
+    )]
+    Rivals {
+        /// The object's id.
+        object: ObjectId,
+        /// The shards' index.
+        index: u8,
+        /// Place of the one among the shards that were handed over.
+        one: usize,
+        /// Place of the other.
+        other: usize,
     },
     /// The shard to go by cannot be read once more.
     #[error(
@@ -133,30 +162,24 @@ impl Witness {
                 Err(why) => shards.blame(place, None, why),
             }
         }
+        one_digest(shards, &claims)?;
+        one_shard_an_index(shards, &claims)?;
         // One shard that was handed over many times is one.
-        let agreeing = |digest: Digest| {
-            let mut seen = [false; 256];
-            for claim in claims.iter().filter(|claim| claim.digest == digest) {
-                seen[usize::from(shards.list[claim.place].header.index())] = true;
-            }
-            seen.into_iter().filter(|seen| *seen).count()
-        };
-        let best = claims.iter().max_by_key(|claim| agreeing(claim.digest));
-        let most = best.map_or(0, |best| agreeing(best.digest));
+        let mut seen = [false; 256];
+        for claim in &claims {
+            seen[usize::from(shards.list[claim.place].header.index())] = true;
+        }
+        let agreeing = seen.into_iter().filter(|seen| *seen).count();
         let needed = shards.object.geometry.data();
-        let is_tie = claims.iter().any(|claim| {
-            let is_other = best.is_some_and(|best| best.digest != claim.digest);
-            is_other && agreeing(claim.digest) == most
-        });
-        match best {
-            Some(best) if most >= usize::from(needed) && !is_tie => Ok(Self {
-                place: best.place,
-                footer: best.footer,
-                trust: Trust::Agreement { shards: most },
+        match claims.first() {
+            Some(first) if agreeing >= usize::from(needed) => Ok(Self {
+                place: first.place,
+                footer: first.footer,
+                trust: Trust::Agreement { shards: agreeing },
             }),
             _ => Err(WitnessError::Disagreement {
                 object: shards.object.id,
-                agreeing: most,
+                agreeing,
                 needed,
                 damage: shards.damage.clone(),
             }),
@@ -174,6 +197,7 @@ impl Witness {
     ) -> Result<(), E> {
         let object = shard.header.object();
         let mut layout = Layout::new(*object);
+        let mut plain_len = 0_u64;
         loop {
             if let Some(block) = layout.block(Next::Segment) {
                 visit(Step::Block(block))?;
@@ -190,6 +214,7 @@ impl Witness {
             let position = unproven.position();
             let sealed_len = unproven.sealed_len();
             let record = unproven.believe_until_the_root();
+            plain_len += u64::from(record.plain_len());
             visit(Step::Segment(&record, offset))?;
             layout
                 .segment(&bytes, sealed_len)
@@ -202,6 +227,7 @@ impl Witness {
             visit(Step::Block(block))?;
         }
         let is_unchanged = layout.segments() == self.footer.segments()
+            && plain_len == self.footer.plain_len()
             && self.footer.vouch_for(&layout.root()).is_ok();
         if !is_unchanged {
             return Err(WitnessError::Changed.into());
@@ -225,6 +251,45 @@ pub(crate) enum Step<'a> {
     Trailer(Placed<'a>),
 }
 
+/// Refuses shards that are whole by themselves and not of one object, however many speak for each.
+fn one_digest<S>(shards: &Shards<S>, claims: &[Claim]) -> Result<(), WitnessError> {
+    let mut digests = claims.iter().map(|claim| claim.digest);
+    let first = digests.next();
+    let other = first.and_then(|one| Some((one, digests.find(|other| *other != one)?)));
+    match other {
+        Some((one, other)) => Err(WitnessError::Contested {
+            object: shards.object.id,
+            one,
+            other,
+        }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses two shards with the same index that differ in their header, or of which one contradicts
+/// itself. Two that claim the same differ at most in pieces, which the records tell apart.
+fn one_shard_an_index<S>(shards: &Shards<S>, claims: &[Claim]) -> Result<(), WitnessError> {
+    let is_whole = |place: usize| claims.iter().any(|claim| claim.place == place);
+    let mut holders = [None; 256];
+    for (place, shard) in shards.list.iter().enumerate() {
+        let index = shard.header.index();
+        let Some(first) = holders[usize::from(index)] else {
+            holders[usize::from(index)] = Some(place);
+            continue;
+        };
+        let held: &Shard<S> = &shards.list[first];
+        if held.header != shard.header || is_whole(first) != is_whole(place) {
+            return Err(WitnessError::Rivals {
+                object: shards.object.id,
+                index,
+                one: held.input,
+                other: shard.input,
+            });
+        }
+    }
+    Ok(())
+}
+
 /// What a shard claims, if its records are those that its footer vouches for.
 fn claim<S: ReadAt>(
     place: usize,
@@ -237,16 +302,23 @@ fn claim<S: ReadAt>(
     // What is known goes before what the shard says of itself.
     let footer = footer.identify(object, &known.unwrap_or(digest))?;
     let mut layout = Layout::new(*object);
+    let mut plain_len = 0_u64;
     loop {
         layout.block(Next::Segment);
         let (bytes, record) = read_record(shard, &layout)?;
         let segment = layout.segment(&bytes, record.sealed_len());
         segment.map_err(|_| TrailerError::Root)?;
-        if record.position().is_last || layout.segments() > footer.segments() {
+        let position = record.position();
+        plain_len += u64::from(record.believe_until_the_root().plain_len());
+        if position.is_last || layout.segments() > footer.segments() {
             break;
         }
     }
     footer.vouch_for(&layout.root())?;
+    // The root is over the records alone: a writer may have counted them wrong.
+    if layout.segments() != footer.segments() || plain_len != footer.plain_len() {
+        return Err(TrailerError::Root.into());
+    }
     Ok(Claim {
         place,
         digest,

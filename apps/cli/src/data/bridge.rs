@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Threads that talk to stores: they wait more than they compute.
 const STORE_THREADS: usize = 2;
 /// The exit code of whoever is interrupted twice.
 const INTERRUPTED: i32 = 130;
 
-/// A runtime for stores, and an ear for Ctrl-C.
+/// A runtime for stores, and an ear for Ctrl-C and for what a service manager sends (SIGTERM).
 ///
 /// It is apart from the caller's runtime, which stands still while a command works on shards.
 #[derive(Debug)]
@@ -28,10 +29,24 @@ impl Bridge {
             .build()?;
         let interrupt = Interrupt::default();
         let set = interrupt.clone();
+        let (mut ctrl_c, mut terminated) = {
+            let _inside = runtime.enter();
+            (
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::terminate())?,
+            )
+        };
         // Ends with the runtime.
         drop(runtime.spawn(async move {
-            while tokio::signal::ctrl_c().await.is_ok() {
-                set.hear();
+            loop {
+                let heard = tokio::select! {
+                    heard = ctrl_c.recv() => heard,
+                    heard = terminated.recv() => heard,
+                };
+                match heard {
+                    Some(()) => set.hear(),
+                    None => return,
+                }
             }
         }));
         Ok(Self { runtime, interrupt })
@@ -51,7 +66,7 @@ impl Bridge {
     }
 }
 
-/// Whether somebody pressed Ctrl-C: what is under way then fails and cleans up behind itself.
+/// Whether somebody pressed Ctrl-C, or wants the process to end: what is under way then fails and cleans up behind itself.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Interrupt(Arc<AtomicUsize>);
 
@@ -60,7 +75,7 @@ impl Interrupt {
         self.0.load(Ordering::Relaxed) > 0
     }
 
-    /// Fails once Ctrl-C was pressed.
+    /// Fails once that happened.
     pub(crate) fn check(&self) -> io::Result<()> {
         match self.is_set() {
             // Not `ErrorKind::Interrupted`, after which everybody tries again.
@@ -71,7 +86,7 @@ impl Interrupt {
 
     #[allow(
         clippy::exit,
-        reason = "a second Ctrl-C ends what waits for an input and does not hear the first"
+        reason = "a second signal ends what waits for an input and does not hear the first"
     )]
     fn hear(&self) {
         if self.0.fetch_add(1, Ordering::Relaxed) > 0 {
@@ -80,7 +95,7 @@ impl Interrupt {
     }
 }
 
-/// A reader that ends with an error when somebody pressed Ctrl-C.
+/// A reader or writer that ends with an error when somebody pressed Ctrl-C.
 #[derive(Debug)]
 pub(crate) struct Interruptible<R> {
     pub(crate) inner: R,

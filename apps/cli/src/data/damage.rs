@@ -127,7 +127,9 @@ impl Judged for WitnessError {
         Some(match self {
             Self::Gather(error) => return error.hint(),
             Self::Digest { .. } => "check --digest: it is what put printed",
-            Self::Disagreement { .. } => "give the object's digest with --digest",
+            Self::Disagreement { .. } | Self::Contested { .. } | Self::Rivals { .. } => {
+                "give the object's digest with --digest"
+            }
             _ => return None,
         })
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use propeller_ces::backup::{ExportError, ImportError};
 use propeller_ces::v0::ReconstructError;
-use propeller_ces::{RandomError, RingError};
+use propeller_ces::{KeyId, RandomError, RingError};
 
 use super::damage::Unreadable;
 use super::key_args::KeyFailure;
@@ -25,6 +25,10 @@ pub(crate) enum Failure {
     PlainHttp(String),
     #[error("{0} is named twice")]
     PlaceTwice(String),
+    #[error("--endpoint is for the stores of one vendor, and these are of several")]
+    OneEndpoint,
+    #[error("there are {0} files that are called like shards of this object")]
+    TooManyFiles(usize),
     #[error("cannot use the store {text}")]
     Store {
         text: String,
@@ -39,6 +43,8 @@ pub(crate) enum Failure {
     },
     #[error("standard input has no name")]
     Nameless,
+    #[error("standard input cannot be both the key and what is put")]
+    InputTwice,
     #[error("{text} cannot be the object's name")]
     Name {
         text: String,
@@ -93,6 +99,10 @@ pub(crate) enum Failure {
     NotTheSame(#[source] Option<Box<Self>>),
     #[error("{} old shards could not be removed", .0.len())]
     OldRemain(Vec<String>),
+    #[error("the new key is an old one: {0}")]
+    SameKey(KeyId),
+    #[error("--remove-old does not remove shards of the older implementation")]
+    OldByName,
     #[error("there is no such geometry")]
     Geometry(#[source] Box<dyn Error + Send + Sync>),
     #[error("shards of the older implementation say nothing of themselves")]
@@ -145,6 +155,14 @@ impl Failure {
             Self::PlaceTwice(_) => {
                 "name it once: what is lost with a place is lost whatever else is called so"
             }
+            Self::OneEndpoint => {
+                "each store is asked at the address, in its vendor's protocol: copy between them \
+                 with two commands"
+            }
+            Self::TooManyFiles(_) => {
+                "an object has at most 256 shards: name fewer places, or remove what is none of its"
+            }
+            Self::SameKey(_) => "make one with: propeller data keys new -o FILE",
             Self::Store { .. } => {
                 "the usual variables say who you are: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
                  GOOGLE_SERVICE_ACCOUNT, AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"
@@ -164,6 +182,11 @@ impl Failure {
             }
             Self::NotTheSame(_) => "try again; if it happens again, check memory and disks",
             Self::OldRemain(_) => "the new object is whole and verified; remove them yourself",
+            Self::InputTwice => "give the key with --key-file, or with another --key-fd",
+            Self::OldByName => {
+                "they say nothing of themselves, and other files may be called so: migrate without \
+                 it, and remove them yourself"
+            }
             Self::OldIsOpenedByOneKey => "give the one key that they were made with",
             Self::OldTwice { .. } => "move one of the two elsewhere",
             Self::NoTerminal(_) => "give --passphrase-file FILE or --passphrase-fd N",
@@ -175,8 +198,12 @@ impl Failure {
         match self {
             Self::Interrupted => Exit::Interrupted,
             Self::PlainHttp(_)
+            | Self::OneEndpoint
+            | Self::SameKey(_)
             | Self::PlaceTwice(_)
             | Self::Nameless
+            | Self::InputTwice
+            | Self::OldByName
             | Self::Name { .. }
             | Self::Key(KeyFailure::None | KeyFailure::Several(_))
             | Self::Geometry(_)

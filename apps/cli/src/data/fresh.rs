@@ -7,9 +7,10 @@ use propeller_ces::{
 use serde_json::{Value, json};
 
 use super::failure::Failure;
+use super::files::remove_stale;
 use super::name::Name;
 use super::place::Place;
-use super::sink::{Sink, SinkError, Sinks, part_name, remove_stale};
+use super::sink::{Sink, SinkError, Sinks, Takes, part_name};
 use super::{ThreadsArg, Work};
 use crate::table::Facts;
 use crate::units::{bytes_text, parse_bytes};
@@ -113,7 +114,8 @@ impl Fresh {
         let mut sinks = Sinks::default();
         for (index, place) in (0..count).zip(places.iter().cycle()) {
             let file = name.shard(index, count);
-            let sink = Sink::open(place, &file, shard_len, work.interrupt.clone());
+            let interrupt = work.interrupt.clone();
+            let sink = Sink::open(place, &file, Takes::FreeName, shard_len, interrupt);
             sinks.0.push(sink.map_err(|source| SinkError {
                 location: place.location(&file),
                 source,
@@ -219,24 +221,24 @@ fn clear(place: &Place, name: &Name) -> Result<(), Failure> {
         place: place.to_string(),
         source,
     };
-    let there = place.list(&name.stem()).map_err(failed)?;
-    let there = there
-        .iter()
-        .find(|entry| name.index_of(&entry.name).is_some());
-    if let Some(entry) = there {
+    let is_shard = |file: &str| name.index_of(file).is_some();
+    let there = place.list(&name.stem(), &is_shard).map_err(failed)?;
+    if let Some(entry) = there.first() {
         return Err(Failure::Exists(place.location(&entry.name)));
     }
     let Place::Folder(folder) = place else {
         return Ok(());
     };
     // Of any geometry.
-    for entry in place.list(&format!(".{}", name.stem())).map_err(failed)? {
-        let shard = entry.name.strip_prefix('.').unwrap_or_default();
+    let is_part = |file: &str| {
+        let shard = file.strip_prefix('.').unwrap_or_default();
         let shard = shard.strip_suffix(".part").unwrap_or_default();
-        if name.index_of(shard).is_some() && entry.name == part_name(shard) {
-            let path = folder.join(&entry.name);
-            remove_stale(&path).map_err(|source| Failure::Write { path, source })?;
-        }
+        is_shard(shard) && file == part_name(shard)
+    };
+    let stem = format!(".{}", name.stem());
+    for entry in place.list(&stem, &is_part).map_err(failed)? {
+        let path = folder.join(&entry.name);
+        remove_stale(&path).map_err(|source| Failure::Write { path, source })?;
     }
     Ok(())
 }

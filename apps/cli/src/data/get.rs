@@ -4,15 +4,16 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use indicatif::ProgressBar;
 use propeller_ces::{Audit, Object, ReadError};
 use serde_json::json;
 
 use super::audit::AuditLog;
-use super::bridge::Interruptible;
+use super::bridge::{Interrupt, Interruptible};
 use super::damage::{Unreadable, lines};
 use super::failure::Failure;
 use super::key_args::KeyArgs;
-use super::part::{Part, Replacement};
+use super::part::{Output, Part, Replacement};
 use super::shelf::Shelf;
 use super::source::Source;
 use super::{ObjectArgs, ThreadsArg, Work};
@@ -25,7 +26,8 @@ use crate::units::{bytes_text, parse_bytes};
 pub struct Get {
     #[command(flatten)]
     object: ObjectArgs,
-    /// Where the object goes; - for standard output
+    /// Where the object goes: a file, which is replaced when the object is whole, a pipe or a
+    /// device; - for standard output
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
     /// Begin anew where an interrupted run could go on
@@ -48,7 +50,8 @@ pub struct Range {
     /// How many bytes
     #[arg(long, value_name = "N", value_parser = parse_bytes)]
     length: u64,
-    /// Where they go; - for standard output
+    /// Where they go: a file, which is replaced when they are all there, a pipe or a device; - for
+    /// standard output
     #[arg(long, short, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     #[command(flatten)]
@@ -87,18 +90,15 @@ fn open(
 
 pub(super) fn run(args: &Get, work: &mut Work<'_, '_>) -> Result<Exit, CliError> {
     let mut opened = open(&args.object, &args.keys, args.threads, "get", work)?;
-    if args.output == Path::new("-") {
-        opened.print(None, work)?;
-    } else {
-        let part = Part::open(&args.output, &opened.object, args.restart)?;
-        opened.save(part, work)?;
-        done(
-            &args.object,
-            &opened,
-            &args.output,
-            opened.object.plain_len(),
-            work,
-        )?;
+    match Output::open(&args.output)? {
+        Output::Standard => opened.print(None, work)?,
+        Output::Stream(to) => opened.pass(None, to, &args.output, work)?,
+        Output::File(path) => {
+            let part = Part::open(&path, &opened.object, args.restart)?;
+            opened.save(part, work)?;
+            let len = opened.object.plain_len();
+            done(&args.object, &opened, &args.output, len, work)?;
+        }
     }
     opened.warn(work);
     Ok(Exit::Success)
@@ -106,19 +106,16 @@ pub(super) fn run(args: &Get, work: &mut Work<'_, '_>) -> Result<Exit, CliError>
 
 pub(super) fn range(args: &Range, work: &mut Work<'_, '_>) -> Result<Exit, CliError> {
     let mut opened = open(&args.object, &args.keys, args.threads, "range", work)?;
-    let range = args.offset..args.offset.saturating_add(args.length);
-    if args.output == Path::new("-") {
-        opened.print(Some(range), work)?;
-    } else {
-        let mut bytes = Replacement::open(&args.output)?;
-        let mut none = |_| ();
-        let out = &mut bytes.file;
-        let read = opened
-            .object
-            .read_range(range, out, opened.threads, &mut none);
-        read.map_err(|error| opened.failure(error, &args.output))?;
-        bytes.place()?;
-        done(&args.object, &opened, &args.output, args.length, work)?;
+    let range = Some(args.offset..args.offset.saturating_add(args.length));
+    match Output::open(&args.output)? {
+        Output::Standard => opened.print(range, work)?,
+        Output::Stream(to) => opened.pass(range, to, &args.output, work)?,
+        Output::File(path) => {
+            let mut bytes = Replacement::open(&path, opened.object.digest())?;
+            opened.pass(range, &mut bytes.file, &args.output, work)?;
+            bytes.place()?;
+            done(&args.object, &opened, &args.output, args.length, work)?;
+        }
     }
     opened.warn(work);
     Ok(Exit::Success)
@@ -174,26 +171,51 @@ impl Opened {
         range: Option<std::ops::Range<u64>>,
         work: &mut Work<'_, '_>,
     ) -> Result<(), CliError> {
-        let total = range
-            .as_ref()
-            .map_or_else(|| self.object.plain_len(), |range| range.end - range.start);
-        let bar = work.ui.progress(total, "Getting".to_owned());
-        let mut out = Interruptible {
-            inner: Raw(&mut *work.ui),
-            interrupt: work.interrupt.clone(),
-        };
-        let mut progress = |bytes| bar.set_position(bytes);
-        let read = match range {
-            Some(range) => self
-                .object
-                .read_range(range, &mut out, self.threads, &mut progress),
-            None => self.object.read_to(&mut out, self.threads, &mut progress),
-        };
-        bar.finish_and_clear();
+        let (bar, interrupt) = (self.bar(range.as_ref(), work), work.interrupt.clone());
+        let read = self.read(range, Raw(&mut *work.ui), interrupt, &bar);
         read.map_err(|error| match error {
             ReadError::Output(source) => CliError::Output(source),
             error => self.failure(error, Path::new("-")).into(),
         })
+    }
+
+    /// Writes to something that is there, and stays there whatever comes of it.
+    fn pass(
+        &mut self,
+        range: Option<std::ops::Range<u64>>,
+        to: impl Write,
+        output: &Path,
+        work: &Work<'_, '_>,
+    ) -> Result<(), Failure> {
+        let bar = self.bar(range.as_ref(), work);
+        let read = self.read(range, to, work.interrupt.clone(), &bar);
+        read.map_err(|error| self.failure(error, output))
+    }
+
+    fn bar(&self, range: Option<&std::ops::Range<u64>>, work: &Work<'_, '_>) -> ProgressBar {
+        let len = range.map_or_else(|| self.object.plain_len(), |range| range.end - range.start);
+        work.ui.progress(len, "Getting".to_owned())
+    }
+
+    fn read(
+        &mut self,
+        range: Option<std::ops::Range<u64>>,
+        to: impl Write,
+        interrupt: Interrupt,
+        bar: &ProgressBar,
+    ) -> Result<(), ReadError> {
+        let mut to = Interruptible {
+            inner: to,
+            interrupt,
+        };
+        let (threads, mut progress) = (self.threads, |bytes| bar.set_position(bytes));
+        let object = &mut self.object;
+        let read = match range {
+            Some(range) => object.read_range(range, &mut to, threads, &mut progress),
+            None => object.read_to(&mut to, threads, &mut progress),
+        };
+        bar.finish_and_clear();
+        read
     }
 
     /// Reads what is not there yet. What is read is kept when the rest cannot be had.

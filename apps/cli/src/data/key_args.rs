@@ -1,22 +1,39 @@
 //! Keys on the command line: never the keys themselves, but where they come from.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 
 use clap::Args;
 use propeller_ces::{KEY_LEN, KEY_VARIABLE, Key, KeyError, KeyRing, Label, LabelError, RingError};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
+
+use super::failure::Failure;
+use super::key_text::{command, descriptor, file, variable};
 
 /// The longest text with keys that is read, in bytes: more than a backup full of them.
-const TEXT_LEN_MAX: u64 = 64 * 1024;
+pub(super) const TEXT_LEN_MAX: u64 = 64 * 1024;
+
+/// What names of standard input are called as files.
+const STANDARD_INPUT: [&str; 3] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
+
+/// Where keys come from that are used, and where that is written down.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Keys")]
+pub struct KeyArgs {
+    #[command(flatten)]
+    sources: KeySources,
+    /// File to which a line of JSON is added for every use of a key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_log: Option<PathBuf>,
+}
 
 /// Where keys come from.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Keys")]
-pub struct KeyArgs {
+#[group(skip)]
+pub struct KeySources {
     /// File with a key: 64 hexadecimal digits, for nobody but its owner to read; again for more
     /// keys to read with. Without any of these three, CES_ENCRYPTION_KEY has the key
     #[arg(long, value_name = "FILE")]
@@ -27,15 +44,9 @@ pub struct KeyArgs {
     /// Command that prints a key, run by sh: a vault's, a KMS's or a TPM's
     #[arg(long, value_name = "CMD")]
     key_command: Vec<String>,
-    /// The key itself. Hidden, because others see command lines: it is for the variable alone.
-    #[arg(long, env = KEY_VARIABLE, hide_env_values = true, hide = true)]
-    encryption_key: Option<KeyText>,
     /// Take what that gives for a master secret, and derive the key of this tenant from it
     #[arg(long, value_name = "NAME")]
     tenant: Option<String>,
-    /// File to which a line of JSON is added for every use of a key
-    #[arg(long, value_name = "FILE")]
-    pub(crate) audit_log: Option<PathBuf>,
 }
 
 /// Where the key comes from that takes the place of another.
@@ -60,22 +71,6 @@ pub struct NewKeyArgs {
     /// Take what that gives for a master secret, and derive the new key of this tenant from it
     #[arg(long, value_name = "NAME")]
     new_tenant: Option<String>,
-}
-
-/// A key's text, which is overwritten when it is dropped, and shown by nothing.
-#[derive(Clone)]
-pub struct KeyText(Zeroizing<String>);
-
-impl From<String> for KeyText {
-    fn from(text: String) -> Self {
-        Self(Zeroizing::new(text))
-    }
-}
-
-impl fmt::Debug for KeyText {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("KeyText(..)")
-    }
 }
 
 /// Why there is no key.
@@ -154,7 +149,7 @@ impl fmt::Display for Origin {
     }
 }
 
-impl KeyArgs {
+impl KeySources {
     /// All keys that are given, at least one.
     pub(crate) fn keys(&self) -> Result<Vec<Key>, KeyFailure> {
         let mut texts = Vec::new();
@@ -167,10 +162,10 @@ impl KeyArgs {
         for line in &self.key_command {
             texts.push((Origin::Command, command(line)?));
         }
-        // An empty variable is how many scripts say that there is none.
-        let variable = self.encryption_key.as_ref().map(|KeyText(text)| text);
-        if let Some(text) = variable.filter(|text| !text.trim().is_empty() && texts.is_empty()) {
-            texts.push((Origin::Variable, text.clone()));
+        if texts.is_empty()
+            && let Some(text) = variable()?
+        {
+            texts.push((Origin::Variable, text));
         }
         let mut keys = Vec::new();
         for (origin, text) in texts {
@@ -180,6 +175,19 @@ impl KeyArgs {
             true => Err(KeyFailure::None),
             false => Ok(keys),
         }
+    }
+}
+
+impl KeyArgs {
+    /// All keys that are given, at least one.
+    pub(crate) fn keys(&self) -> Result<Vec<Key>, KeyFailure> {
+        self.sources.keys()
+    }
+
+    /// Whether a key is read from standard input.
+    pub(crate) fn reads_standard_input(&self) -> bool {
+        let is_input = |path: &PathBuf| STANDARD_INPUT.iter().any(|name| path == Path::new(name));
+        self.sources.key_fd.contains(&0) || self.sources.key_file.iter().any(is_input)
     }
 
     /// Keys to read with.
@@ -194,7 +202,16 @@ impl KeyArgs {
 }
 
 impl NewKeyArgs {
-    pub(crate) fn key(&self) -> Result<Key, KeyFailure> {
+    /// The new key, which is none of the old ones.
+    pub(crate) fn other_than(&self, old: &[Key]) -> Result<Key, Failure> {
+        let new = self.key()?;
+        match old.iter().any(|old| old.id() == new.id()) {
+            true => Err(Failure::SameKey(new.id())),
+            false => Ok(new),
+        }
+    }
+
+    fn key(&self) -> Result<Key, KeyFailure> {
         let (origin, text) = match (&self.new_key_file, self.new_key_fd, &self.new_key_command) {
             (Some(path), ..) => (Origin::File(path.clone()), file(path)?),
             (_, Some(number), _) => (Origin::Descriptor(number), descriptor(number)?),
@@ -256,93 +273,6 @@ fn master(digits: &str) -> Result<Zeroizing<Vec<u8>>, KeyError> {
     let bytes = data_encoding::HEXLOWER_PERMISSIVE.decode(digits.as_bytes());
     let bytes = bytes.map_err(|_| KeyError::Length { got: digits.len() })?;
     Ok(Zeroizing::new(bytes))
-}
-
-fn file(path: &Path) -> Result<Zeroizing<String>, KeyFailure> {
-    let origin = Origin::File(path.to_owned());
-    let failed = |source| KeyFailure::Read {
-        origin: Origin::File(path.to_owned()),
-        source,
-    };
-    let file = File::open(path).map_err(failed)?;
-    let meta = file.metadata().map_err(failed)?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        // A pipe, as of `<(…)` in a shell, has no readers but the one it is for.
-        if meta.is_file() && meta.permissions().mode() & 0o077 != 0 {
-            return Err(KeyFailure::Shared { origin });
-        }
-    }
-    read(&origin, file)
-}
-
-/// Opened by its path, which gives another descriptor of the same pipe or file.
-pub(crate) fn open_descriptor(number: u32) -> io::Result<File> {
-    File::open(format!("/dev/fd/{number}"))
-}
-
-fn descriptor(number: u32) -> Result<Zeroizing<String>, KeyFailure> {
-    let origin = Origin::Descriptor(number);
-    match open_descriptor(number) {
-        Ok(file) => read(&origin, file),
-        Err(source) => Err(KeyFailure::Read { origin, source }),
-    }
-}
-
-/// Its standard error is ours, so that it can say what is wrong or ask for something.
-fn command(line: &str) -> Result<Zeroizing<String>, KeyFailure> {
-    let origin = Origin::Command;
-    let failed = |source| KeyFailure::Read {
-        origin: Origin::Command,
-        source,
-    };
-    let mut child = Command::new("sh")
-        .arg("-c")
-        .arg(line)
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    let text = match child.stdout.take() {
-        Some(out) => read(&origin, out),
-        None => Err(KeyFailure::Empty {
-            origin: origin.clone(),
-        }),
-    };
-    if matches!(text, Err(KeyFailure::Long { .. })) {
-        // It would wait for somebody to read the rest.
-        child.kill().ok();
-    }
-    let status = child.wait().map_err(failed)?;
-    match status.success() || matches!(text, Err(KeyFailure::Long { .. })) {
-        true => text,
-        false => Err(KeyFailure::Command { origin, status }),
-    }
-}
-
-fn read(origin: &Origin, from: impl io::Read) -> Result<Zeroizing<String>, KeyFailure> {
-    // Of its final size from the beginning, so that growing leaves no copies behind.
-    let room = usize::try_from(TEXT_LEN_MAX + 1).unwrap_or(usize::MAX);
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    let read = from.take(TEXT_LEN_MAX + 1).read_to_end(&mut bytes);
-    read.map_err(|source| KeyFailure::Read {
-        origin: origin.clone(),
-        source,
-    })?;
-    if bytes.len() as u64 > TEXT_LEN_MAX {
-        return Err(KeyFailure::Long {
-            origin: origin.clone(),
-        });
-    }
-    match String::from_utf8(std::mem::take(&mut *bytes)) {
-        Ok(text) => Ok(Zeroizing::new(text)),
-        Err(error) => {
-            error.into_bytes().zeroize();
-            Err(KeyFailure::Text {
-                origin: origin.clone(),
-            })
-        }
-    }
 }
 
 #[cfg(test)]

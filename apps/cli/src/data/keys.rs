@@ -12,8 +12,9 @@ use zeroize::Zeroizing;
 use super::Work;
 use super::audit::AuditLog;
 use super::failure::Failure;
+use super::files::sync_name;
 use super::fresh::plural;
-use super::key_args::KeyArgs;
+use super::key_args::{KeyArgs, KeySources};
 use super::passphrase::PassphraseArgs;
 use crate::error::{CliError, Exit};
 
@@ -51,13 +52,13 @@ pub struct New {
 #[derive(Debug, Args)]
 pub struct Id {
     #[command(flatten)]
-    keys: KeyArgs,
+    keys: KeySources,
 }
 
 /// Keys to back up.
 #[derive(Debug, Args)]
 pub struct Backup {
-    /// New file for the backup
+    /// New file for the backup; - for standard output
     #[arg(long, short, value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
@@ -110,6 +111,9 @@ fn back_up(args: &Backup, work: &mut Work<'_, '_>) -> Result<(), CliError> {
     let hook = |event: &_| log.tell(event);
     let text = backup::export(&keys, &passphrase, Audit::to(&hook)).map_err(Failure::from)?;
     log.check()?;
+    if args.output == Path::new("-") {
+        return print(text.as_bytes(), &keys, work);
+    }
     create(&args.output, text.as_bytes())?;
     let count = keys.len();
     let json = json!({ "file": args.output.to_string_lossy(), "keys": ids(&keys) });
@@ -147,11 +151,7 @@ fn restore(args: &Restore, work: &mut Work<'_, '_>) -> Result<(), CliError> {
 fn give(output: &Path, keys: &[Key], what: &str, work: &mut Work<'_, '_>) -> Result<(), CliError> {
     let text = lines(keys);
     if output == Path::new("-") {
-        work.ui.raw(text.as_bytes())?;
-        for key in keys {
-            work.ui.note(&format!("key {}", name(key)));
-        }
-        return Ok(());
+        return print(text.as_bytes(), keys, work);
     }
     create(output, text.as_bytes())?;
     let json = json!({ "file": output.to_string_lossy(), "keys": ids(keys) });
@@ -164,6 +164,15 @@ fn give(output: &Path, keys: &[Key], what: &str, work: &mut Work<'_, '_>) -> Res
         ));
     }
     work.show(&json, &told)
+}
+
+/// Hands a text to whoever reads our output, and says elsewhere which keys are in it.
+fn print(text: &[u8], keys: &[Key], work: &mut Work<'_, '_>) -> Result<(), CliError> {
+    work.ui.raw(text)?;
+    for key in keys {
+        work.ui.note(&format!("key {}", name(key)));
+    }
+    Ok(())
 }
 
 /// As key options read them: a key a line, and its label behind it.
@@ -217,6 +226,8 @@ fn create(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     };
     let mut file = options.open(path).map_err(failed)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    // A file without a name is as good as none.
+    let written = written.and_then(|()| sync_name(path));
     written.map_err(|source| {
         std::fs::remove_file(path).ok();
         failed(source)

@@ -3,16 +3,16 @@
 //! The old object goes when the new one was read back completely and is the same, and only when
 //! somebody asked for that.
 
+mod old;
+
 use std::io::{self, PipeReader, Write};
 use std::thread;
 
 use clap::Args;
 use propeller_ces::{
-    Audit, Geometry, Key, KeyRing, Object, Options, ReadAt as _, ReadError, Summary, Threads,
-    Wanted, Watch, encode, v0,
+    Audit, Key, KeyRing, Object, Options, ReadError, Summary, Wanted, Watch, encode,
 };
 use serde_json::json;
-use zeroize::Zeroizing;
 
 use super::audit::AuditLog;
 use super::bridge::Interruptible;
@@ -22,10 +22,11 @@ use super::fresh::{Fresh, ShapeArgs, Told};
 use super::key_args::{KeyArgs, NewKeyArgs};
 use super::name::Name;
 use super::place::{Destination, Place, destination};
-use super::shelf::Shelf;
-use super::source::Source;
+use super::removal::{Removal, close, remove};
+use super::shelf::{ShardFile, Shelf};
 use super::{ObjectArgs, Work};
 use crate::error::{CliError, Exit};
+use old::Old;
 
 /// An object, and what becomes of it.
 #[derive(Debug, Args)]
@@ -48,7 +49,8 @@ pub struct Migrate {
     /// Parity shards that the older implementation made
     #[arg(long, value_name = "M", requires = "from_v0")]
     parity: Option<u8>,
-    /// Remove the old shards when the new object is read back and is the same
+    /// Remove the old object's shards when the new one is read back and is the same; not with
+    /// --from-v0
     #[arg(long)]
     remove_old: bool,
     #[command(flatten)]
@@ -57,13 +59,6 @@ pub struct Migrate {
     keys: KeyArgs,
     #[command(flatten)]
     new_key: NewKeyArgs,
-}
-
-/// The old object's plaintext.
-enum Old {
-    Object(Box<Object<Source>>),
-    /// The older implementation could hold it in memory only, and so does whoever reads it.
-    Whole(Zeroizing<Vec<u8>>),
 }
 
 /// What the plaintext was.
@@ -95,17 +90,20 @@ struct New {
 }
 
 pub(super) fn run(args: &Migrate, work: &mut Work<'_, '_>) -> Result<Exit, CliError> {
+    if args.from_v0 && args.remove_old {
+        return Err(Failure::OldByName.into());
+    }
     let log = AuditLog::open(args.keys.audit_log.as_deref(), "migrate")?;
     let keys = args.keys.keys().map_err(Failure::from)?;
-    let new_key = args.new_key.key().map_err(Failure::from)?;
+    let new_key = args.new_key.other_than(&keys)?;
+    let stores = &args.object.stores;
+    stores.judge_endpoint(args.object.shards.iter().chain(&args.to))?;
     let places = args.object.places(work)?;
-    let targets = args.object.stores.places(&args.to, &work.runtime)?;
+    let targets = stores.places(&args.to, &work.runtime)?;
     let name = args.new_name.as_ref().unwrap_or(&args.object.name);
     let (shelf, old) = args.old(places, keys, &log, work)?;
-    let label = match &old {
-        Old::Object(object) => Some(object.header().label),
-        Old::Whole(_) => None,
-    };
+    let known = old.known();
+    let label = known.as_ref().map(|known| known.header.label);
     let options = args.shape.options(label.filter(|label| !label.is_empty()));
     let new = write(name, old, targets.clone(), &new_key, &options, &log, work);
     let new = new.map_err(|halt| match halt {
@@ -113,93 +111,14 @@ pub(super) fn run(args: &Migrate, work: &mut Work<'_, '_>) -> Result<Exit, CliEr
         Halt::New(failure) => failure,
     })?;
     verify(name, targets, &new_key, &new, &options, &log, work)?;
-    let mut removed = 0;
-    if args.remove_old {
-        removed = remove(&shelf)?;
+    let known = known.filter(|_| args.remove_old);
+    let removal = known.as_ref().map(|known| remove(&shelf, &known.header));
+    // Whatever becomes of the old shards, the new object's digest is told.
+    tell(&shelf, new.told, removal.as_ref(), work)?;
+    match (known, removal) {
+        (Some(known), Some(removal)) => close(&shelf, known.missing, removal, work),
+        _ => Ok(Exit::Success),
     }
-    tell(args, &shelf, new.told, removed, work)?;
-    Ok(Exit::Success)
-}
-
-impl Migrate {
-    /// Finds the old object, and opens it.
-    fn old(
-        &self,
-        places: Vec<Place>,
-        keys: Vec<Key>,
-        log: &AuditLog,
-        work: &mut Work<'_, '_>,
-    ) -> Result<(Shelf, Old), Failure> {
-        let hook = |event: &_| log.tell(event);
-        let audit = Audit::to(&hook);
-        let name = &self.object.name;
-        let opened = match (self.data, self.parity) {
-            (Some(data), Some(parity)) if self.from_v0 => {
-                let geometry =
-                    Geometry::new(data, parity).map_err(|e| Failure::Geometry(e.into()))?;
-                let shelf = Shelf::find_old(places, name, geometry.pieces(), work)?;
-                let whole = read_old(&shelf, geometry, &keys, audit)?;
-                (shelf, Old::Whole(whole))
-            }
-            _ => {
-                let shelf = Shelf::find(places, name, work)?;
-                let ring = KeyRing::reading(keys)?;
-                let object = Object::open(shelf.sources(), &ring, self.object.wanted(), audit);
-                let object = object.map_err(|error| Unreadable::new(&error, &shelf))?;
-                (shelf, Old::Object(Box::new(object)))
-            }
-        };
-        log.check()?;
-        Ok(opened)
-    }
-}
-
-/// The plaintext of shards that say nothing of themselves.
-fn read_old(
-    shelf: &Shelf,
-    geometry: Geometry,
-    keys: &[Key],
-    audit: Audit<'_>,
-) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let [key] = keys else {
-        return Err(Failure::OldIsOpenedByOneKey);
-    };
-    let mut shards: Vec<Option<Vec<u8>>> = vec![None; geometry.pieces().into()];
-    let mut from: Vec<Option<usize>> = vec![None; shards.len()];
-    for (input, file) in shelf.files.iter().enumerate() {
-        let index = usize::from(file.number.index);
-        if let Some(other) = from[index].replace(input) {
-            return Err(Failure::OldTwice {
-                one: shelf.location(other),
-                other: shelf.location(input),
-                index: file.number.index,
-            });
-        }
-        shards[index] = Some(read_whole(shelf, input)?);
-    }
-    let shards: Vec<Option<&[u8]>> = shards.iter().map(Option::as_deref).collect();
-    let reader = v0::Reader {
-        geometry,
-        plain_len_max: v0::PLAIN_LEN_MAX,
-        audit,
-    };
-    Ok(reader.reconstruct(&shards, key)?)
-}
-
-fn read_whole(shelf: &Shelf, input: usize) -> Result<Vec<u8>, Failure> {
-    let failed = |source| Failure::Place {
-        place: shelf.location(input),
-        source,
-    };
-    let source = shelf.source(&shelf.files[input]);
-    let size = source.size().map_err(failed)?;
-    if size > v0::PLAIN_LEN_MAX as u64 {
-        return Err(failed(io::ErrorKind::FileTooLarge.into()));
-    }
-    let size = usize::try_from(size).map_err(|error| failed(io::Error::other(error)))?;
-    let mut bytes = vec![0; size];
-    source.read_at(&mut bytes, 0).map_err(failed)?;
-    Ok(bytes)
 }
 
 /// Writes the new object. It is put in its places when the old one was read to its end.
@@ -212,10 +131,7 @@ fn write(
     log: &AuditLog,
     work: &mut Work<'_, '_>,
 ) -> Result<New, Halt> {
-    let len = match &old {
-        Old::Object(object) => object.plain_len(),
-        Old::Whole(plain) => plain.len() as u64,
-    };
+    let len = old.len();
     let mut fresh = Fresh::open(name, targets, *options, Some(len), work)?;
     let bar = work.ui.progress(len, format!("Encrypting {name} anew"));
     let hook = |event: &_| log.tell(event);
@@ -228,7 +144,7 @@ fn write(
     let (read, summary) = thread::scope(|scope| {
         let reading = scope.spawn(move || {
             let mut out = Hashing::new(out);
-            read(old, &mut out)?;
+            old.read(&mut out)?;
             Ok::<_, ReadError>(out.content())
         });
         let input = Interruptible {
@@ -259,14 +175,6 @@ fn write(
 fn pipe() -> Result<(io::PipeWriter, PipeReader), Failure> {
     let (read, write) = io::pipe().map_err(Failure::Bridge)?;
     Ok((write, read))
-}
-
-/// Reads the old object; the new one's threads have the processors.
-fn read(old: Old, out: &mut Hashing<impl Write>) -> Result<(), ReadError> {
-    match old {
-        Old::Object(mut object) => object.read_to(out, Threads::ONE, &mut |_| ()),
-        Old::Whole(plain) => out.write_all(&plain).map_err(ReadError::Output),
-    }
 }
 
 /// Reads the new object back from its places. If it is not the old one, it is removed.
@@ -311,30 +219,27 @@ fn verify(
         Ok(_) | Err(Failure::NotTheSame(_)) => None,
         Err(failure) => Some(Box::new(failure)),
     };
-    for file in &shelf.files {
+    let count = options.geometry.pieces();
+    let places = shelf.places.len();
+    for file in shelf
+        .files
+        .iter()
+        .filter(|file| is_own(file, count, places))
+    {
         shelf.places[file.place].remove(&file.name).ok();
     }
     Err(Failure::NotTheSame(why))
 }
 
-fn remove(shelf: &Shelf) -> Result<usize, Failure> {
-    let mut remaining = Vec::new();
-    for (input, file) in shelf.files.iter().enumerate() {
-        if let Err(error) = shelf.places[file.place].remove(&file.name) {
-            remaining.push(format!("{}: {error}", shelf.location(input)));
-        }
-    }
-    match remaining.is_empty() {
-        true => Ok(shelf.files.len()),
-        false => Err(Failure::OldRemain(remaining)),
-    }
+/// Whether this run has put it there, rather than anybody else something of such a name.
+fn is_own(file: &ShardFile, count: u16, places: usize) -> bool {
+    file.number.count == count && file.place == usize::from(file.number.index) % places
 }
 
 fn tell(
-    args: &Migrate,
     shelf: &Shelf,
     new: Told,
-    removed: usize,
+    removal: Option<&Removal>,
     work: &mut Work<'_, '_>,
 ) -> Result<(), CliError> {
     let Told {
@@ -342,9 +247,9 @@ fn tell(
         mut text,
     } = new;
     text.push_str("verified  read back completely: the same bytes, under the new key\n");
-    match args.remove_old {
-        true => text.push_str(&format!("old       {removed} shards removed\n")),
-        false => {
+    match removal {
+        Some(removal) => text.push_str(&format!("old       {} shards removed\n", removal.removed)),
+        None => {
             let count = shelf.files.len();
             text.push_str(&format!(
                 "old       {count} shards are still there, and may go\n"
@@ -354,7 +259,15 @@ fn tell(
     let old: Vec<_> = (0..shelf.files.len())
         .map(|input| shelf.location(input))
         .collect();
-    let json = json!({ "new": new, "verified": true, "old": old, "old_removed": removed });
+    let json = json!({
+        "new": new,
+        "verified": true,
+        "old": old,
+        "old_removed": removal.map_or(0, |removal| removal.removed),
+        "old_left_alone": removal.map_or(&[][..], |removal| &removal.left_alone),
+        "old_remaining": removal.map_or(&[][..], |removal| &removal.remaining),
+        "places_dark": shelf.dark_places(),
+    });
     work.show(&json, &text)
 }
 
@@ -392,5 +305,27 @@ impl<W: Write> Write for Hashing<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::name::Numbered;
+    use super::*;
+
+    #[test]
+    fn only_what_this_run_put_is_taken_back() {
+        let own = |index, count, place| {
+            let file = ShardFile {
+                place,
+                name: String::new(),
+                size: 0,
+                number: Numbered { index, count },
+            };
+            is_own(&file, 3, 2)
+        };
+        assert!(own(0, 3, 0) && own(1, 3, 1) && own(2, 3, 0));
+        // Of another geometry, or where this run puts no such shard.
+        assert!(!own(0, 12, 0) && !own(0, 3, 1) && !own(1, 3, 0));
     }
 }

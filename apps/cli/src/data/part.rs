@@ -1,18 +1,64 @@
 //! Files that are not whole yet, and take their place when they are.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File};
 use std::io::{self, Seek as _, SeekFrom, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use propeller_ces::{Digest, Object, ReadAt};
 
 use super::failure::Failure;
-use super::sink::remove_stale;
+use super::files::{create, hold, open_begun, remove_stale, sync_name};
 use crate::units::bytes_text;
 
 /// How much may be written before it is made sure that it is on the disk, in bytes. As much is read
 /// again when an interrupted run goes on: nobody knows whether a power failure left it whole.
 const SYNC_LEN: u64 = 16 * 1024 * 1024;
+
+/// Where an output goes.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// `-`.
+    Standard,
+    /// A pipe or a device: it is written to as it is, and nothing takes its place.
+    Stream(File),
+    /// A file, which is replaced when what takes its place is whole; or none yet.
+    File(PathBuf),
+}
+
+impl Output {
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
+        if path == Path::new("-") {
+            return Ok(Self::Standard);
+        }
+        Self::find(path).map_err(|source| Failure::Write {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    fn find(path: &Path) -> io::Result<Self> {
+        let is_link = match fs::symlink_metadata(path) {
+            Ok(meta) => meta.is_symlink(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Ok(Self::File(path.to_owned()));
+            }
+            Err(error) => return Err(error),
+        };
+        let kind = fs::metadata(path)?.file_type();
+        if kind.is_dir() {
+            return Err(io::ErrorKind::IsADirectory.into());
+        }
+        if !kind.is_file() {
+            return Ok(Self::Stream(File::options().write(true).open(path)?));
+        }
+        // What a link leads to is replaced, and the link stays one.
+        Ok(Self::File(match is_link {
+            true => fs::canonicalize(path)?,
+            false => path.to_owned(),
+        }))
+    }
+}
 
 /// A file that is not whole yet, with its object's digest in its name.
 #[derive(Debug)]
@@ -32,7 +78,7 @@ impl Part {
         object: &Object<S>,
         restart: bool,
     ) -> Result<Self, Failure> {
-        let path = part_path(output, object.digest())?;
+        let path = part_path(output, object.digest(), "part")?;
         let failed = |source| Failure::Write {
             path: path.clone(),
             source,
@@ -40,15 +86,7 @@ impl Part {
         if restart {
             remove_stale(&path).map_err(failed)?;
         }
-        let old = own(&path).map_err(failed)?;
-        let mut file = match old {
-            Some(file) => file,
-            None => create(&path).map_err(failed)?,
-        };
-        if let Err(TryLockError::WouldBlock) = file.try_lock() {
-            let busy = io::Error::new(io::ErrorKind::ResourceBusy, "another command is writing it");
-            return Err(failed(busy));
-        }
+        let mut file = begin(&path).map_err(failed)?;
         let written = file.metadata().map_err(failed)?.len();
         let segment = object.header().segment_size.bytes();
         let begin = resume_at(written.min(object.plain_len()), segment.into());
@@ -64,12 +102,7 @@ impl Part {
     }
 
     pub(crate) fn place(self) -> Result<(), Failure> {
-        let placed = self.file.sync_all();
-        let placed = placed.and_then(|()| fs::rename(&self.path, &self.output));
-        placed.map_err(|source| Failure::Write {
-            path: self.output,
-            source,
-        })
+        place(&self.file, &self.path, &self.output)
     }
 
     /// Where this run goes on, in bytes.
@@ -119,7 +152,7 @@ fn resume_at(written: u64, segment: u64) -> u64 {
     written.saturating_sub(SYNC_LEN) / segment * segment
 }
 
-fn part_path(output: &Path, digest: Digest) -> Result<PathBuf, Failure> {
+fn part_path(output: &Path, digest: Digest, end: &str) -> Result<PathBuf, Failure> {
     let Some(name) = output.file_name() else {
         return Err(Failure::Write {
             path: output.to_owned(),
@@ -129,40 +162,43 @@ fn part_path(output: &Path, digest: Digest) -> Result<PathBuf, Failure> {
     // Half of it tells objects apart as well, and leaves room for the file's name.
     let digest = digest.to_string();
     let digest = &digest[..32];
-    Ok(output.with_file_name(format!(".{}.{digest}.part", name.to_string_lossy())))
+    Ok(output.with_file_name(format!(".{}.{digest}.{end}", name.to_string_lossy())))
 }
 
-/// An earlier run's file, if it is one that nobody else could have written.
-fn own(path: &Path) -> io::Result<Option<File>> {
-    let meta = match fs::symlink_metadata(path) {
-        Ok(meta) => meta,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+/// An earlier run's file, or a new one for its owner alone: what was encrypted stays so.
+fn begin(path: &Path) -> io::Result<File> {
+    let file = match open_begun(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return create(path, true),
         Err(error) => return Err(error),
     };
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::MetadataExt as _;
-        let is_own = meta.uid() == rustix::process::geteuid().as_raw() && meta.mode() & 0o077 == 0;
-        if !meta.is_file() || !is_own {
-            return Err(io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "others may have written it: remove it",
-            ));
-        }
+    let meta = file.metadata()?;
+    // Nobody else could have written it, and it is nowhere under another name.
+    let is_own = meta.uid() == rustix::process::geteuid().as_raw()
+        && meta.mode() & 0o077 == 0
+        && meta.nlink() == 1;
+    if !is_own {
+        return Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "others may have written it: remove it",
+        ));
     }
-    OpenOptions::new().write(true).open(path).map(Some)
+    hold(&file, path)?;
+    Ok(file)
 }
 
-/// A new file, for its owner alone: what was encrypted stays so.
-fn create(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+fn place(file: &File, path: &Path, output: &Path) -> Result<(), Failure> {
+    let placed = file.sync_all();
+    let placed = placed.and_then(|()| fs::rename(path, output));
+    let placed = placed.and_then(|()| sync_name(output));
+    placed.map_err(|source| Failure::Write {
+        path: output.to_owned(),
+        source,
+    })
 }
 
-/// A file that takes another's place when it is whole.
+/// A part of an object, in a file that takes another's place when it is whole.
+#[derive(Debug)]
 pub(crate) struct Replacement {
     pub(crate) file: File,
     path: PathBuf,
@@ -171,32 +207,23 @@ pub(crate) struct Replacement {
 }
 
 impl Replacement {
-    pub(crate) fn open(output: &Path) -> Result<Self, Failure> {
-        let failed = |source| Failure::Write {
-            path: output.to_owned(),
-            source,
-        };
-        let name = output.file_name();
-        let name = name.ok_or_else(|| failed(io::ErrorKind::IsADirectory.into()))?;
-        let path = output.with_file_name(format!(".{}.part", name.to_string_lossy()));
-        remove_stale(&path).map_err(failed)?;
-        let file = create(&path).map_err(failed)?;
-        file.try_lock().ok();
-        Ok(Self {
-            file,
-            path,
-            output: output.to_owned(),
-            is_placed: false,
-        })
+    /// Until then it has the object's digest in its name: a name that nobody else chooses.
+    pub(crate) fn open(output: &Path, digest: Digest) -> Result<Self, Failure> {
+        let path = part_path(output, digest, "range.part")?;
+        let begun = begin(&path).and_then(|file| file.set_len(0).map(|()| file));
+        match begun {
+            Ok(file) => Ok(Self {
+                file,
+                path,
+                output: output.to_owned(),
+                is_placed: false,
+            }),
+            Err(source) => Err(Failure::Write { path, source }),
+        }
     }
 
     pub(crate) fn place(mut self) -> Result<(), Failure> {
-        let placed = self.file.sync_all();
-        let placed = placed.and_then(|()| fs::rename(&self.path, &self.output));
-        placed.map_err(|source| Failure::Write {
-            path: self.output.clone(),
-            source,
-        })?;
+        place(&self.file, &self.path, &self.output)?;
         self.is_placed = true;
         Ok(())
     }

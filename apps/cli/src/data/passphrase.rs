@@ -9,7 +9,7 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
-use super::key_args::open_descriptor;
+use super::key_text::open_descriptor;
 
 /// The longest passphrase, in bytes.
 const LEN_MAX: u64 = 4096;

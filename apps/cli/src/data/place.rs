@@ -1,39 +1,26 @@
 //! Where shards are kept: folders, and prefixes in object stores.
 
+mod stores;
+
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use clap::Args;
-use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
-use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::list::{PaginatedListOptions, PaginatedListStore};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, RetryConfig};
+use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::runtime::Handle;
 
-use super::failure::Failure;
+pub use stores::StoreArgs;
 
-/// How often a request that a store did not answer is made again.
-const RETRIES_MAX: usize = 5;
-/// How long that goes on.
-const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
-
-/// How to reach object stores.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Object stores")]
-pub struct StoreArgs {
-    /// Address of a server that speaks the protocol of S3, Azure or Google, in place of theirs
-    #[arg(long, value_name = "URL")]
-    endpoint: Option<String>,
-    /// Allow http://: anybody on the way sees the requests, and can change what is not signed
-    #[arg(long)]
-    allow_http: bool,
-}
+/// The most files that are taken for shards of one object in one place: an object has at most 256,
+/// and somebody may have left those of another geometry.
+pub(crate) const FILES_MAX: usize = 512;
+/// The most answers that a store may need to list what is called like shards of one object, each
+/// with up to 1,000 names.
+const PAGES_MAX: usize = 64;
 
 /// A place as it is typed: a folder, or `s3://…`, `gs://…` or `az://…`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,130 +102,18 @@ pub(crate) struct Entry {
     pub(crate) size: u64,
 }
 
-impl StoreArgs {
-    /// The places that were typed.
-    pub(crate) fn places(
-        &self,
-        destinations: &[Destination],
-        runtime: &Handle,
-    ) -> Result<Vec<Place>, Failure> {
-        if let Some(url) = &self.endpoint
-            && url.starts_with("http://")
-            && !self.allow_http
-        {
-            return Err(Failure::PlainHttp(url.clone()));
-        }
-        let mut places: Vec<Place> = Vec::new();
-        for destination in destinations {
-            let place = match destination {
-                Destination::Folder(path) => Place::Folder(path.clone()),
-                Destination::Bucket { text, kind, prefix } => Place::Bucket(
-                    self.bucket(text, *kind, prefix, runtime)
-                        .map_err(|source| Failure::Store {
-                            text: text.clone(),
-                            source,
-                        })?,
-                ),
-            };
-            if places
-                .iter()
-                .any(|other| other.to_string() == place.to_string())
-            {
-                return Err(Failure::PlaceTwice(place.to_string()));
-            }
-            places.push(place);
-        }
-        Ok(places)
-    }
-
-    fn bucket(
-        &self,
-        text: &str,
-        kind: StoreKind,
-        prefix: &Path,
-        runtime: &Handle,
-    ) -> Result<Bucket, object_store::Error> {
-        let (store, list): (Arc<dyn ObjectStore>, Arc<dyn PaginatedListStore>) = match kind {
-            StoreKind::S3 => both(self.s3(text)?),
-            StoreKind::Google => both(self.google(text)?),
-            StoreKind::Azure => both(self.azure(text)?),
-        };
-        Ok(Bucket {
-            text: text.to_owned(),
-            prefix: prefix.clone(),
-            store,
-            list,
-            runtime: runtime.clone(),
-        })
-    }
-
-    fn s3(&self, text: &str) -> Result<object_store::aws::AmazonS3, object_store::Error> {
-        let mut builder = AmazonS3Builder::from_env()
-            .with_url(text)
-            .with_retry(retry());
-        if let Some(endpoint) = &self.endpoint {
-            builder = builder.with_endpoint(endpoint);
-        }
-        // The variables may allow it as well.
-        if self.allow_http {
-            builder = builder.with_allow_http(true);
-        }
-        builder.build()
-    }
-
-    fn google(
-        &self,
-        text: &str,
-    ) -> Result<object_store::gcp::GoogleCloudStorage, object_store::Error> {
-        let builder = GoogleCloudStorageBuilder::from_env();
-        let mut builder = builder.with_url(text).with_retry(retry());
-        if let Some(endpoint) = &self.endpoint {
-            builder = builder.with_config(GoogleConfigKey::BaseUrl, endpoint);
-        }
-        if self.allow_http {
-            let key = GoogleConfigKey::Client(object_store::ClientConfigKey::AllowHttp);
-            builder = builder.with_config(key, "true");
-        }
-        builder.build()
-    }
-
-    fn azure(
-        &self,
-        text: &str,
-    ) -> Result<object_store::azure::MicrosoftAzure, object_store::Error> {
-        let builder = MicrosoftAzureBuilder::from_env();
-        let mut builder = builder.with_url(text).with_retry(retry());
-        if let Some(endpoint) = &self.endpoint {
-            builder = builder.with_endpoint(endpoint.clone());
-        }
-        if self.allow_http {
-            builder = builder.with_allow_http(true);
-        }
-        builder.build()
-    }
-}
-
-fn both<S: ObjectStore + PaginatedListStore>(
-    store: S,
-) -> (Arc<dyn ObjectStore>, Arc<dyn PaginatedListStore>) {
-    let store = Arc::new(store);
-    (Arc::clone(&store) as Arc<dyn ObjectStore>, store)
-}
-
-fn retry() -> RetryConfig {
-    RetryConfig {
-        max_retries: RETRIES_MAX,
-        retry_timeout: RETRY_TIME_MAX,
-        ..RetryConfig::default()
-    }
-}
-
 impl Place {
-    /// The files whose names begin like this, in the order of their names.
-    pub(crate) fn list(&self, stem: &str) -> io::Result<Vec<Entry>> {
+    /// The files whose names begin like this and are wanted, in the order of their names.
+    ///
+    /// Fails if there are more than [`FILES_MAX`]: nobody who puts shards makes so many.
+    pub(crate) fn list(
+        &self,
+        stem: &str,
+        is_wanted: &dyn Fn(&str) -> bool,
+    ) -> io::Result<Vec<Entry>> {
         let mut entries = match self {
-            Self::Folder(folder) => list_folder(folder, stem)?,
-            Self::Bucket(bucket) => bucket.runtime.block_on(bucket.list(stem))?,
+            Self::Folder(folder) => list_folder(folder, stem, is_wanted)?,
+            Self::Bucket(bucket) => bucket.runtime.block_on(bucket.list(stem, is_wanted))?,
         };
         entries.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(entries)
@@ -279,7 +154,11 @@ impl fmt::Debug for Bucket {
     }
 }
 
-fn list_folder(folder: &FilePath, stem: &str) -> io::Result<Vec<Entry>> {
+fn list_folder(
+    folder: &FilePath,
+    stem: &str,
+    is_wanted: &dyn Fn(&str) -> bool,
+) -> io::Result<Vec<Entry>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -287,13 +166,27 @@ fn list_folder(folder: &FilePath, stem: &str) -> io::Result<Vec<Entry>> {
         let Ok(name) = entry.file_name().into_string() else {
             continue;
         };
-        if name.starts_with(stem) {
+        if name.starts_with(stem) && is_wanted(&name) {
             // Of what a link leads to. What cannot be looked at is found when it is opened.
             let size = fs::metadata(entry.path()).map_or(0, |meta| meta.len());
-            entries.push(Entry { name, size });
+            add(&mut entries, Entry { name, size })?;
         }
     }
     Ok(entries)
+}
+
+fn add(entries: &mut Vec<Entry>, entry: Entry) -> io::Result<()> {
+    if entries.len() == FILES_MAX {
+        return Err(too_many());
+    }
+    entries.push(entry);
+    Ok(())
+}
+
+fn too_many() -> io::Error {
+    io::Error::other(format!(
+        "there are more than {FILES_MAX} files that are called like shards of one object"
+    ))
 }
 
 impl Bucket {
@@ -312,26 +205,25 @@ impl Bucket {
         }
     }
 
-    async fn list(&self, stem: &str) -> io::Result<Vec<Entry>> {
+    async fn list(&self, stem: &str, is_wanted: &dyn Fn(&str) -> bool) -> io::Result<Vec<Entry>> {
         let folder = self.folder();
         let prefix = format!("{folder}{stem}");
         let mut entries = Vec::new();
         let mut token = None;
-        loop {
+        for _ in 0..PAGES_MAX {
             let options = PaginatedListOptions {
                 page_token: token,
+                // What is in folders below is not ours.
+                delimiter: Some("/".into()),
                 ..PaginatedListOptions::default()
             };
             let page = self.list.list_paginated(Some(&prefix), options).await;
             let page = page.map_err(io_error)?;
             for object in page.result.objects {
-                // What is in folders below is not ours.
                 let name = object.location.as_ref().strip_prefix(&folder);
-                if let Some(name) = name.filter(|name| !name.contains('/')) {
-                    entries.push(Entry {
-                        name: name.to_owned(),
-                        size: object.size,
-                    });
+                if let Some(name) = name.filter(|name| !name.contains('/') && is_wanted(name)) {
+                    let (name, size) = (name.to_owned(), object.size);
+                    add(&mut entries, Entry { name, size })?;
                 }
             }
             token = page.page_token;
@@ -339,6 +231,7 @@ impl Bucket {
                 return Ok(entries);
             }
         }
+        Err(too_many())
     }
 }
 

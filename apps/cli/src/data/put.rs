@@ -57,6 +57,9 @@ impl Put {
 
 pub(super) fn run(args: &Put, work: &mut Work<'_, '_>) -> Result<Exit, CliError> {
     let name = args.name()?;
+    if args.file == Path::new("-") && args.keys.reads_standard_input() {
+        return Err(Failure::InputTwice.into());
+    }
     let log = AuditLog::open(args.keys.audit_log.as_deref(), "put")?;
     let key = args.keys.one().map_err(Failure::from)?;
     let Input { read, len } = input(&args.file)?;

@@ -1,18 +1,19 @@
 //! `data repair`: shards that are missing or damaged, rebuilt where they belong, without the key.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 
 use clap::Args;
 use propeller_ces::format::HeaderError;
-use propeller_ces::{RepairError, Report, Why, repair};
+use propeller_ces::{RepairError, Report, Trust, Why, repair};
 use serde_json::json;
 
 use super::check::{look, trust_json, vouch};
 use super::damage::{Unreadable, lines};
 use super::failure::Failure;
-use super::name::Name;
+use super::name::{Name, Numbered};
 use super::shelf::Shelf;
-use super::sink::{Sink, SinkError, Sinks};
+use super::sink::{Sink, SinkError, Sinks, Takes};
 use super::{ObjectArgs, Work};
 use crate::error::{CliError, Exit};
 
@@ -28,6 +29,7 @@ pub struct Repair {
 struct Target {
     place: usize,
     file: String,
+    takes: Takes,
 }
 
 pub(super) fn run(args: &Repair, work: &mut Work<'_, '_>) -> Result<Exit, CliError> {
@@ -56,7 +58,7 @@ pub(super) fn run(args: &Repair, work: &mut Work<'_, '_>) -> Result<Exit, CliErr
     }
     if targets.is_empty() {
         text = format!(
-            "Nothing to rebuild: all shards of {} are good\n",
+            "Nothing to rebuild: every shard of {} is there, and none of those is damaged\n",
             args.object.name
         );
     }
@@ -64,10 +66,15 @@ pub(super) fn run(args: &Repair, work: &mut Work<'_, '_>) -> Result<Exit, CliErr
     vouch(&report.trust, work);
     left_alone(&report, &shelf, &targets, work);
     if report.keys.len() > 1 {
-        work.ui.note(
-            "note: the shards had several wrapped keys, and the rebuilt ones have the most common \
-             one: rotate again, so that all have the same",
-        );
+        work.ui.note(match targets.is_empty() {
+            true => {
+                "note: the shards have several wrapped keys: rotate again, so that all have one"
+            }
+            false => {
+                "note: the shards had several wrapped keys, and the rebuilt ones have the most \
+                 common one: rotate again, so that all have the same"
+            }
+        });
     }
     Ok(Exit::Success)
 }
@@ -84,9 +91,9 @@ fn rebuild(
         .plain_len
         .div_ceil(report.object.geometry.data().into());
     let mut sinks = Sinks::default();
-    for Target { place, file } in targets.values() {
+    for Target { place, file, takes } in targets.values() {
         let place = &shelf.places[*place];
-        let sink = Sink::open(place, file, Some(len), work.interrupt.clone());
+        let sink = Sink::open(place, file, *takes, Some(len), work.interrupt.clone());
         sinks.0.push(sink.map_err(|source| SinkError {
             location: place.location(file),
             source,
@@ -98,11 +105,12 @@ fn rebuild(
     // What was verified, and nothing that has taken its place since.
     let mut wanted = args.object.wanted();
     wanted.object = Some(report.object.id);
+    wanted.digest = Some(report.digest);
     let mut progress = |bytes| bar.set_position(bytes);
     let repaired = repair(shelf.sources(), indexed, wanted, &mut progress);
     bar.finish_and_clear();
     match repaired {
-        Ok(_) => Ok(sinks.replace_all()?),
+        Ok(_) => Ok(sinks.place_each()?),
         Err(RepairError::Sink { index, source }) => {
             let target = &targets[&index];
             let location = shelf.places[target.place].location(&target.file);
@@ -115,12 +123,14 @@ fn rebuild(
 /// Where each shard that is missing or damaged is rebuilt: where it is; else under its name, if
 /// that is free or taken by a ruin; else in the place with the fewest shards.
 ///
-/// A good shard, and a shard of another object, are never in the way of that.
+/// A good shard, and a shard of another object, are never in the way of that. Without a digest,
+/// there is no report on shards that are whole and contradict each other: none is overwritten.
 fn targets(name: &Name, report: &Report, shelf: &Shelf) -> Result<BTreeMap<u8, Target>, Failure> {
     let mut targets = BTreeMap::new();
     let target = |input: usize| Target {
         place: shelf.files[input].place,
         file: shelf.files[input].name.clone(),
+        takes: Takes::PlaceOfAnother,
     };
     let mut held = vec![0_usize; shelf.places.len()];
     for (input, file) in shelf.files.iter().enumerate() {
@@ -137,9 +147,16 @@ fn targets(name: &Name, report: &Report, shelf: &Shelf) -> Result<BTreeMap<u8, T
             }
         }
     }
+    let count = report.object.geometry.pieces();
+    let is_sole = is_sole(report);
     for &index in report.damage.missing() {
-        let ruin = (0..shelf.files.len())
-            .find(|input| shelf.index(*input) == Some(index.into()) && is_ruin(report, *input));
+        let number = Numbered {
+            index: index.into(),
+            count,
+        };
+        let ruin = (0..shelf.files.len()).find(|input| {
+            shelf.files[*input].number == number && is_sole && is_ruin(report, *input)
+        });
         if let Some(input) = ruin {
             targets.insert(index, target(input));
         }
@@ -147,7 +164,6 @@ fn targets(name: &Name, report: &Report, shelf: &Shelf) -> Result<BTreeMap<u8, T
     for target in targets.values() {
         held[target.place] += 1;
     }
-    let count = report.object.geometry.pieces();
     for &index in report.damage.missing() {
         if targets.contains_key(&index) {
             continue;
@@ -161,20 +177,31 @@ fn targets(name: &Name, report: &Report, shelf: &Shelf) -> Result<BTreeMap<u8, T
         let place = places.filter(is_free).min_by_key(|place| held[*place]);
         let place = place.ok_or(Failure::NowhereToRepair)?;
         held[place] += 1;
-        targets.insert(index, Target { place, file });
+        let takes = Takes::FreeName;
+        targets.insert(index, Target { place, file, takes });
     }
     Ok(targets)
 }
 
-/// Whether nobody can say any more whose shard it was.
+/// Whether a ruin can be no other object's: that one's digest was given, or there is no other.
+fn is_sole(report: &Report) -> bool {
+    let mut faults = report.damage.shards().iter().flat_map(|shard| &shard.first);
+    report.trust == Trust::Digest
+        || !faults.any(|fault| matches!(fault.why, Why::Foreign { .. } | Why::Disguised))
+}
+
+/// Whether nobody can say any more whose shard it was: its header is damaged, or cut off.
+///
+/// What cannot be read now can perhaps be read later.
 fn is_ruin(report: &Report, input: usize) -> bool {
     let faults = report.damage.of(input);
     faults.is_some_and(|faults| {
         faults.index.is_none()
             && faults.first.iter().all(|fault| match &fault.why {
                 // Of a later version, which somebody else can read.
-                Why::Header(HeaderError::Version { .. }) => false,
-                Why::Header(_) | Why::Read { .. } => true,
+                Why::Header(HeaderError::Version(_) | HeaderError::Cipher(_)) => false,
+                Why::Header(_) => true,
+                Why::Read { kind, .. } => *kind == ErrorKind::UnexpectedEof,
                 _ => false,
             })
     })

@@ -1,6 +1,5 @@
 //! `data rotate`: a new key for an object. Its shards keep everything but 64 bytes of their headers.
 
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -8,17 +7,19 @@ use std::path::Path;
 use clap::Args;
 use indicatif::ProgressBar;
 use propeller_ces::format::{HEADER_LEN, WRAPPED_LEN};
-use propeller_ces::{Audit, Key, KeyRing, Object, ReadAt, RotateError, Rotated, rotate};
+use propeller_ces::{Audit, Key, KeyRing, Object, ObjectId, ReadAt, RotateError, Rotated, rotate};
 use serde_json::json;
 
 use super::audit::AuditLog;
 use super::damage::Unreadable;
 use super::failure::{Failure, chain};
+use super::files::open_shard;
+use super::fresh::plural;
 use super::info::read_header;
 use super::key_args::{KeyArgs, NewKeyArgs};
 use super::place::Place;
 use super::shelf::{ShardFile, Shelf};
-use super::sink::{Sink, Sinks};
+use super::sink::{Sink, Sinks, Takes};
 use super::source::CHUNK_LEN;
 use super::{ObjectArgs, Work};
 use crate::error::{CliError, Exit};
@@ -55,10 +56,22 @@ enum Kept {
     Log(Box<Failure>),
 }
 
+/// What became of the shards.
+#[derive(Default)]
+struct Outcome {
+    rotated: usize,
+    already: usize,
+    /// Where a shard keeps its key, and why.
+    kept: Vec<String>,
+    /// How many are nowhere.
+    missing: usize,
+}
+
 pub(super) fn run(args: &Rotate, work: &mut Work<'_, '_>) -> Result<Exit, CliError> {
     let log = AuditLog::open(args.keys.audit_log.as_deref(), "rotate")?;
-    let from = args.keys.ring().map_err(Failure::from)?;
-    let to = args.new_key.key().map_err(Failure::from)?;
+    let old = args.keys.keys().map_err(Failure::from)?;
+    let to = args.new_key.other_than(&old)?;
+    let from = KeyRing::reading(old).map_err(Failure::from)?;
     // A rotation that was interrupted has left shards under either.
     let both = from.clone().and_reading([to.clone()]);
     let both = both.map_err(Failure::from)?;
@@ -73,71 +86,70 @@ pub(super) fn run(args: &Rotate, work: &mut Work<'_, '_>) -> Result<Exit, CliErr
     );
     log.check()?;
     let object = object.map_err(|error| Failure::from(Unreadable::new(&error, &shelf)))?;
-    let id = object.header().id;
+    let (id, missing) = (object.header().id, object.damage().missing().len());
     drop(object);
-
     let rotation = Rotation {
         from,
         to,
         log: &log,
     };
-    let stored = shelf.files.iter().filter(|file| is_stored(&shelf, file));
-    let bar = work
-        .ui
-        .progress(stored.map(|file| file.size).sum(), "Rotating".to_owned());
-    let (mut rotated, mut already, mut kept) = (0, 0, Vec::new());
-    for (input, file) in shelf.files.iter().enumerate() {
-        let is_ours = match read_header(&shelf.source(file)) {
-            Ok(header) => header.object().id == id,
-            // Told like any other that stays as it is.
-            Err(_) => true,
-        };
-        work.interrupt.check().map_err(|_| Failure::Interrupted)?;
-        if !is_ours {
-            work.ui.note(&format!(
-                "warning: {} is of another object",
-                shelf.location(input)
-            ));
-            continue;
+    let mut outcome = rotation.each(&shelf, id, work)?;
+    outcome.missing = missing;
+    tell(args, &rotation, &outcome, &shelf, work)?;
+    outcome.close(&shelf, work)
+}
+
+impl Outcome {
+    /// Says which shards have the old key, as far as anybody knows.
+    fn close(self, shelf: &Shelf, work: &mut Work<'_, '_>) -> Result<Exit, CliError> {
+        // One that does not know itself any more is told with those that keep their key.
+        let missing = self.missing.saturating_sub(self.kept.len());
+        if missing > 0 {
+            let told = plural(
+                missing,
+                "shard is nowhere to be found, and keeps its key",
+                "shards are nowhere to be found, and keep their key",
+            );
+            work.ui.note(&format!("warning: {missing} {told}"));
         }
-        match rotation.one(&shelf, file, &bar, work) {
-            Ok(true) => rotated += 1,
-            Ok(false) => already += 1,
-            Err(error) => {
-                let mut why = vec![error.to_string()];
-                why.extend(chain(&error));
-                kept.push(format!("{}: {}", shelf.location(input), why.join(": ")));
+        if !self.kept.is_empty() {
+            let of = self.rotated + self.already + self.kept.len();
+            return Err(Failure::NotRotated {
+                kept: self.kept,
+                of,
             }
+            .into());
+        }
+        // What could not be looked into may be there again.
+        match shelf.dark.is_empty() {
+            true => Ok(Exit::Success),
+            false => Ok(Exit::Failure),
         }
     }
-    bar.finish_and_clear();
-    tell(args, &rotation, [rotated, already], &kept, work)?;
-    if kept.is_empty() {
-        return Ok(Exit::Success);
-    }
-    let of = rotated + already + kept.len();
-    Err(Failure::NotRotated { kept, of }.into())
 }
 
 fn tell(
     args: &Rotate,
     rotation: &Rotation<'_>,
-    [rotated, already]: [usize; 2],
-    kept: &[String],
+    outcome: &Outcome,
+    shelf: &Shelf,
     work: &mut Work<'_, '_>,
 ) -> Result<(), CliError> {
     let (name, key) = (&args.object.name, rotation.to.id());
     let json = json!({
         "name": name.to_string(),
         "key": key.to_string(),
-        "rotated": rotated,
-        "already": already,
-        "kept": kept,
+        "rotated": outcome.rotated,
+        "already": outcome.already,
+        "kept": outcome.kept,
+        "missing": outcome.missing,
+        "places_dark": shelf.dark_places(),
     });
-    let already = match already {
+    let already = match outcome.already {
         0 => String::new(),
         already => format!(", and {already} had it already"),
     };
+    let rotated = outcome.rotated;
     let text = format!("{rotated} shards of {name} have key {key} now{already}\n");
     work.show(&json, &text)
 }
@@ -147,6 +159,45 @@ fn is_stored(shelf: &Shelf, file: &ShardFile) -> bool {
 }
 
 impl Rotation<'_> {
+    /// Rotates all shards of the object that there are.
+    fn each(
+        &self,
+        shelf: &Shelf,
+        id: ObjectId,
+        work: &mut Work<'_, '_>,
+    ) -> Result<Outcome, Failure> {
+        let stored = shelf.files.iter().filter(|file| is_stored(shelf, file));
+        let len = stored.map(|file| file.size).sum();
+        let bar = work.ui.progress(len, "Rotating".to_owned());
+        let mut outcome = Outcome::default();
+        for (input, file) in shelf.files.iter().enumerate() {
+            let is_ours = match read_header(&shelf.source(file)) {
+                Ok(header) => header.object().id == id,
+                // Told like any other that stays as it is.
+                Err(_) => true,
+            };
+            work.interrupt.check().map_err(|_| Failure::Interrupted)?;
+            if !is_ours {
+                let location = shelf.location(input);
+                work.ui
+                    .note(&format!("warning: {location} is of another object"));
+                continue;
+            }
+            match self.one(shelf, file, &bar, work) {
+                Ok(true) => outcome.rotated += 1,
+                Ok(false) => outcome.already += 1,
+                Err(error) => {
+                    let mut why = vec![error.to_string()];
+                    why.extend(chain(&error));
+                    let location = shelf.location(input);
+                    outcome.kept.push(format!("{location}: {}", why.join(": ")));
+                }
+            }
+        }
+        bar.finish_and_clear();
+        Ok(outcome)
+    }
+
     /// Rotates one shard; `false` if it has the new key already.
     fn one(
         &self,
@@ -173,7 +224,7 @@ impl Rotation<'_> {
     /// Writes the 64 bytes. If that is cut off half way, the shard's check says so, and repair
     /// rebuilds it; every other shard is whole.
     fn in_place(&self, path: &Path) -> Result<bool, Kept> {
-        let file: File = OpenOptions::new().read(true).write(true).open(path)?;
+        let file = open_shard(path, true)?;
         let mut old = [0; HEADER_LEN];
         file.read_exact_at(&mut old, 0)?;
         let rotated = self.header(&old)?;
@@ -201,10 +252,11 @@ impl Rotation<'_> {
             return Ok(false);
         }
         let place = &shelf.places[file.place];
-        let sink = Sink::open(place, &file.name, Some(file.size), work.interrupt.clone())?;
+        let (takes, interrupt) = (Takes::PlaceOfAnother, work.interrupt.clone());
+        let sink = Sink::open(place, &file.name, takes, Some(file.size), interrupt)?;
         let mut sinks = Sinks(vec![sink]);
         copy(&source, &rotated, file.size, &mut sinks.0[0], bar)?;
-        sinks.replace_all().map_err(|error| error.source)?;
+        sinks.place_each().map_err(|error| error.source)?;
         Ok(true)
     }
 }

@@ -4,7 +4,7 @@ use super::Work;
 use super::bridge::Interrupt;
 use super::failure::{Failure, chain};
 use super::name::{Name, Numbered};
-use super::place::Place;
+use super::place::{FILES_MAX, Place};
 use super::source::Source;
 
 /// The files that are shards of an object by their names, in the order of their numbers.
@@ -62,7 +62,7 @@ impl Shelf {
         let mut files = Vec::new();
         let (mut dark, mut reasons) = (Vec::new(), Vec::new());
         for (number, place) in places.iter().enumerate() {
-            let entries = match place.list(stem) {
+            let entries = match place.list(stem, &|file| numbered(file).is_some()) {
                 Ok(entries) => entries,
                 Err(error) => {
                     dark.push(number);
@@ -83,6 +83,10 @@ impl Shelf {
             }));
         }
         work.interrupt.check().map_err(|_| Failure::Interrupted)?;
+        // All of them are open at the same time.
+        if files.len() > FILES_MAX {
+            return Err(Failure::TooManyFiles(files.len()));
+        }
         if files.is_empty() {
             return Err(Failure::NoShards {
                 name: name.clone(),
@@ -117,6 +121,12 @@ impl Shelf {
             Some(file) => self.places[file.place].location(&file.name),
             None => format!("input {input}"),
         }
+    }
+
+    /// The places that cannot be looked into, as they are called.
+    pub(crate) fn dark_places(&self) -> Vec<String> {
+        let dark = self.dark.iter();
+        dark.map(|place| self.places[*place].to_string()).collect()
     }
 
     /// Which shard that one is by its name.

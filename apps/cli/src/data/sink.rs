@@ -1,29 +1,24 @@
 //! Shards to be written, which are there when all of them are whole, and otherwise not at all.
 
-use std::fmt;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufWriter, Write};
-use std::path::{Path as FilePath, PathBuf};
+mod file;
+mod stored;
+
+use std::fs;
+use std::io::{self, Write};
 use std::thread;
 
-use object_store::path::Path;
-use object_store::{MultipartUpload, ObjectStoreExt as _, PutPayload};
-use tokio::task::JoinHandle;
-
 use super::bridge::Interrupt;
-use super::place::{Bucket, Place, io_error};
+use super::place::Place;
+use file::FileSink;
+use stored::StoredSink;
 
-/// Writes to files are gathered to so many bytes.
-const FILE_BUFFER_LEN: usize = 64 * 1024;
-/// What is sent to a store at once, in bytes: one part is gathered while another is under way.
-pub(crate) const PART_LEN: u64 = 8 * 1024 * 1024;
-/// The most parts that S3 makes an object of.
-const PARTS_MAX: u64 = 10_000;
+pub(crate) use file::part_name;
 
 /// A shard to be written.
 #[derive(Debug)]
 pub(crate) struct Sink {
     kind: Kind,
+    takes: Takes,
     state: State,
     pub(crate) location: String,
     interrupt: Interrupt,
@@ -33,6 +28,15 @@ pub(crate) struct Sink {
 enum Kind {
     File(FileSink),
     Stored(Box<StoredSink>),
+}
+
+/// What a shard takes when it is put in its place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Takes {
+    /// A name that nothing has: what came there meanwhile stays, and the shard is refused.
+    FreeName,
+    /// The place of what has its name.
+    PlaceOfAnother,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +52,7 @@ impl Sink {
     pub(crate) fn open(
         place: &Place,
         file: &str,
+        takes: Takes,
         len: Option<u64>,
         interrupt: Interrupt,
     ) -> io::Result<Self> {
@@ -57,6 +62,7 @@ impl Sink {
         };
         Ok(Self {
             kind,
+            takes,
             state: State::Hidden,
             location: place.location(file),
             interrupt,
@@ -75,8 +81,8 @@ impl Sink {
     /// Puts it in its place.
     fn place(&mut self) -> io::Result<()> {
         match &mut self.kind {
-            Kind::File(file) => fs::rename(&file.part, &file.target)?,
-            Kind::Stored(stored) => stored.place()?,
+            Kind::File(file) => file.place(self.takes)?,
+            Kind::Stored(stored) => stored.place(self.takes)?,
         }
         self.state = State::Placed;
         match &self.kind {
@@ -149,8 +155,8 @@ impl Sinks {
         }
     }
 
-    /// Puts each shard in its place, in place of the one that is there; what is there stays.
-    pub(crate) fn replace_all(mut self) -> Result<(), SinkError> {
+    /// Puts each shard in its place; those that are there already stay when another fails.
+    pub(crate) fn place_each(mut self) -> Result<(), SinkError> {
         self.each(Sink::finish)?;
         let placed = self.each(Sink::place);
         self.0.retain(|sink| sink.state == State::Hidden);
@@ -190,198 +196,5 @@ impl Drop for Sinks {
             State::Placed => Ok(()),
         })
         .ok();
-    }
-}
-
-/// A file that is written under another name first.
-#[derive(Debug)]
-struct FileSink {
-    file: BufWriter<File>,
-    part: PathBuf,
-    target: PathBuf,
-}
-
-impl FileSink {
-    fn open(folder: &FilePath, file: &str) -> io::Result<Self> {
-        let part = folder.join(part_name(file));
-        remove_stale(&part)?;
-        let new = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .open(&part)?;
-        // Where files cannot be locked, two runs at once are not told apart from one after another.
-        new.try_lock().ok();
-        Ok(Self {
-            file: BufWriter::with_capacity(FILE_BUFFER_LEN, new),
-            part,
-            target: folder.join(file),
-        })
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.file.flush()?;
-        self.file.get_ref().sync_all()
-    }
-
-    /// The new name has to survive a power failure as well.
-    fn sync_name(&self) -> io::Result<()> {
-        match self.target.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
-        }
-    }
-}
-
-/// The name of a shard's file while it is written.
-pub(crate) fn part_name(file: &str) -> String {
-    format!(".{file}.part")
-}
-
-/// Removes what an interrupted run left, if nobody is writing it.
-pub(crate) fn remove_stale(part: &FilePath) -> io::Result<()> {
-    let old = match OpenOptions::new().write(true).open(part) {
-        Ok(old) => old,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if let Err(TryLockError::WouldBlock) = old.try_lock() {
-        return Err(io::Error::new(
-            io::ErrorKind::ResourceBusy,
-            "another command is writing it",
-        ));
-    }
-    match fs::remove_file(part) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        removed => removed,
-    }
-}
-
-/// An object of a store, sent in parts, or at once if it is small.
-struct StoredSink {
-    bucket: Bucket,
-    path: Path,
-    part_len: usize,
-    buf: Vec<u8>,
-    upload: Option<Box<dyn MultipartUpload>>,
-    under_way: Option<JoinHandle<object_store::Result<()>>>,
-}
-
-impl StoredSink {
-    fn new(bucket: &Bucket, file: &str, len: Option<u64>) -> Self {
-        Self {
-            bucket: bucket.clone(),
-            path: bucket.path(file),
-            part_len: part_len(len),
-            buf: Vec::new(),
-            upload: None,
-            under_way: None,
-        }
-    }
-
-    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        if self.buf.len() == self.part_len {
-            self.send()?;
-        }
-        let len = buf.len().min(self.part_len - self.buf.len());
-        self.buf.extend_from_slice(&buf[..len]);
-        Ok(len)
-    }
-
-    /// Sends what is gathered, when what was sent before has arrived.
-    fn send(&mut self) -> io::Result<()> {
-        self.wait()?;
-        let payload = PutPayload::from(std::mem::take(&mut self.buf));
-        let upload = match &mut self.upload {
-            Some(upload) => upload,
-            none => {
-                let begun = self.bucket.store.put_multipart(&self.path);
-                let begun = self.bucket.runtime.block_on(begun).map_err(io_error)?;
-                none.insert(begun)
-            }
-        };
-        let part = upload.put_part(payload);
-        self.under_way = Some(self.bucket.runtime.spawn(part));
-        Ok(())
-    }
-
-    fn wait(&mut self) -> io::Result<()> {
-        match self.under_way.take() {
-            Some(part) => {
-                let sent = self.bucket.runtime.block_on(part);
-                sent.map_err(io::Error::other)?.map_err(io_error)
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        if self.upload.is_some() && !self.buf.is_empty() {
-            self.send()?;
-        }
-        self.wait()
-    }
-
-    fn place(&mut self) -> io::Result<()> {
-        let runtime = &self.bucket.runtime;
-        let placed = match &mut self.upload {
-            Some(upload) => runtime.block_on(upload.complete()),
-            None => {
-                let payload = PutPayload::from(std::mem::take(&mut self.buf));
-                runtime.block_on(self.bucket.store.put(&self.path, payload))
-            }
-        };
-        placed.map(|_| ()).map_err(io_error)
-    }
-
-    fn abort(&mut self) -> io::Result<()> {
-        if let Some(part) = self.under_way.take() {
-            part.abort();
-            // Cancelled, or done: in either case nothing of it arrives later.
-            self.bucket.runtime.block_on(part).ok();
-        }
-        match &mut self.upload {
-            Some(upload) => {
-                let aborted = self.bucket.runtime.block_on(upload.abort());
-                aborted.map_err(io_error)
-            }
-            None => Ok(()),
-        }
-    }
-
-    fn delete(&mut self) -> io::Result<()> {
-        let deleted = self.bucket.store.delete(&self.path);
-        self.bucket.runtime.block_on(deleted).map_err(io_error)
-    }
-}
-
-impl fmt::Debug for StoredSink {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoredSink")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
-    }
-}
-
-/// Parts that are large enough for as many of them as there may be.
-fn part_len(len: Option<u64>) -> usize {
-    // A shard is longer than the share of the input that it was estimated from.
-    let enough = len.unwrap_or(0).div_ceil(PARTS_MAX - PARTS_MAX / 10);
-    let len = PART_LEN.max(enough);
-    usize::try_from(len).unwrap_or(usize::MAX)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_are_as_large_as_their_number_needs() {
-        let mib = 1024 * 1024;
-        assert_eq!(part_len(None), 8 * mib);
-        assert_eq!(part_len(Some(0)), 8 * mib);
-        // A tebibyte in one shard.
-        let tebibyte = 1 << 40;
-        let parts = tebibyte / part_len(Some(tebibyte)) as u64;
-        assert!(parts < PARTS_MAX, "{parts}");
     }
 }

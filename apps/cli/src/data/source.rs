@@ -17,6 +17,7 @@ use propeller_ces::ReadAt;
 use tokio::task::JoinHandle;
 
 use super::bridge::Interrupt;
+use super::files::open_shard;
 use super::place::{Bucket, Place, io_error};
 
 /// What is read of each end of a shard when it is opened, in bytes.
@@ -42,7 +43,7 @@ enum Kind {
 impl Source {
     pub(crate) fn open(place: &Place, file: &str, size: u64, interrupt: Interrupt) -> Self {
         let kind = match place {
-            Place::Folder(folder) => match File::open(folder.join(file)) {
+            Place::Folder(folder) => match open_shard(&folder.join(file), false) {
                 Ok(file) => Kind::File(file),
                 Err(error) => Kind::Broken(error.kind(), error.to_string()),
             },

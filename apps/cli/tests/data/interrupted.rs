@@ -22,24 +22,21 @@ fn half_put(desk: &Desk) -> Child {
 }
 
 #[test]
-fn ctrl_c_leaves_nothing() {
-    let desk = Desk::new();
-    let mut child = half_put(&desk);
-    let id = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &id])
-            .status()
-            .unwrap()
-            .success()
-    );
-    // It hears it when it reads or writes; until then it takes what comes.
-    let mut stdin = child.stdin.take().unwrap();
-    while stdin.write_all(&random(MIB, 2)).is_ok() {}
-    let ran = desk.ran(child.wait_with_output().unwrap());
-    assert_eq!(ran.code, Some(130), "{ran:?}");
-    assert_eq!(ran.err, "error: interrupted\n");
-    assert!(desk.shards().is_empty());
+fn ctrl_c_and_sigterm_leave_nothing() {
+    for signal in ["-INT", "-TERM"] {
+        let desk = Desk::new();
+        let mut child = half_put(&desk);
+        let id = child.id().to_string();
+        let mut kill = Command::new("kill");
+        assert!(kill.args([signal, &id]).status().unwrap().success());
+        // It hears it when it reads or writes; until then it takes what comes.
+        let mut stdin = child.stdin.take().unwrap();
+        while stdin.write_all(&random(MIB, 2)).is_ok() {}
+        let ran = desk.ran(child.wait_with_output().unwrap());
+        assert_eq!(ran.code, Some(130), "{signal}: {ran:?}");
+        assert_eq!(ran.err, "error: interrupted\n");
+        assert!(desk.shards().is_empty(), "{signal}");
+    }
 }
 
 #[test]
@@ -97,6 +94,23 @@ fn a_shard_that_cannot_be_put_in_its_place_takes_the_others_back() {
     );
     assert!(desk.files("a").is_empty() && desk.files("b").is_empty());
     assert_eq!(desk.files("c"), ["x.ces-002-of-003"]);
+}
+
+#[test]
+fn what_came_under_the_name_meanwhile_stays_and_the_put_takes_its_shards_back() {
+    let desk = Desk::new();
+    let mut child = half_put(&desk);
+    desk.write("b/x.ces-001-of-003", b"somebody else's");
+    drop(child.stdin.take());
+    let ran = desk.ran(child.wait_with_output().unwrap());
+    assert_eq!(ran.code, Some(1));
+    assert!(
+        ran.err.contains("cannot write %/b/x.ces-001-of-003"),
+        "{}",
+        ran.err
+    );
+    assert_eq!(desk.shards().len(), 1);
+    assert_eq!(desk.read("b/x.ces-001-of-003"), b"somebody else's");
 }
 
 /// Where the piece of a segment begins in a shard of 2+1 with segments of 1 MiB that do not

@@ -210,3 +210,80 @@ fn every_use_of_a_key_is_in_the_log() {
     let full = desk.run("get in --shards ABC -o - --key-file %/other --audit-log /dev/full");
     assert_eq!((full.code, full.out.len()), (Some(1), 0), "{full:?}");
 }
+
+#[test]
+fn a_key_command_gets_neither_the_input_nor_the_key_in_the_variable() {
+    let mut desk = Desk::new();
+    desk.variables
+        .push(("CES_ENCRYPTION_KEY", OTHER.to_owned()));
+    let script = format!("cat >&2\necho variable=${{CES_ENCRYPTION_KEY-none}} >&2\necho {KEY}\n");
+    desk.write("script", script.as_bytes());
+    let input = random(10_000, 9);
+    let mut command = desk.command("put - --name x --shards ABC --key-command");
+    command.arg(format!("sh {}", desk.path("script").display()));
+    desk.write("input", &input);
+    command.stdin(fs::File::open(desk.path("input")).unwrap());
+    let put = desk.ran(command.output().unwrap());
+    assert_eq!(put.code, Some(0), "{put:?}");
+    assert!(put.err.contains("variable=none"), "{}", put.err);
+    assert!(desk.does("get x --shards ABC -o - --key-file %/key").out == input);
+}
+
+#[test]
+fn a_key_is_no_argument_and_no_input_is_read_twice() {
+    let desk = Desk::new();
+    let argument = desk.run(&format!("keys id --encryption-key {KEY}"));
+    assert_eq!(argument.code, Some(2), "{argument:?}");
+    assert!(
+        argument.err.contains("unexpected argument"),
+        "{}",
+        argument.err
+    );
+    let twice = desk.pipe("put - --name x --shards ABC --key-fd 0", KEY.as_bytes());
+    assert_eq!(twice.code, Some(2), "{twice:?}");
+    assert!(
+        twice.err.contains("both the key and what is put"),
+        "{}",
+        twice.err
+    );
+    let put = "put - --name x --shards ABC --key-file /dev/stdin";
+    let twice = desk.pipe(put, KEY.as_bytes());
+    assert_eq!(twice.code, Some(2), "{twice:?}");
+    assert!(desk.shards().is_empty());
+}
+
+#[test]
+fn the_new_key_is_another_one() {
+    let desk = Desk::new();
+    desk.write("in", b"x");
+    desk.does("put %/in --shards ABC --key-file %/key");
+    let before = desk.shards();
+    // Whatever else is at hand, and whatever its label is.
+    desk.secret("again", &format!("{KEY} production"));
+    for line in [
+        "rotate in --shards ABC",
+        "migrate in --shards ABC --to %/a --new-name y",
+    ] {
+        let keys = "--key-file %/other --key-file %/key --new-key-file %/again";
+        let same = desk.run(&format!("{line} {keys}"));
+        assert_eq!(same.code, Some(2), "{same:?}");
+        assert!(same.err.contains("is an old one"), "{}", same.err);
+    }
+    assert!(desk.shards() == before);
+}
+
+#[test]
+fn a_backup_goes_to_standard_output_and_an_id_is_no_use_to_log() {
+    let desk = Desk::new();
+    desk.write("words", b"a long passphrase");
+    let backup = desk.does("keys backup -o - --key-file %/key --passphrase-file %/words");
+    assert!(backup.text().starts_with("-----BEGIN"), "{backup:?}");
+    assert!(backup.err.contains(ID), "{}", backup.err);
+    assert_eq!(desk.files("."), ["a", "b", "c", "key", "other", "words"]);
+    desk.write("backup", &backup.out);
+    let restored = desk.does("keys restore %/backup -o - --passphrase-file %/words");
+    assert_eq!(restored.text(), format!("{KEY}\n"));
+    let id = desk.run("keys id --key-file %/key --audit-log %/log");
+    assert_eq!(id.code, Some(2), "{id:?}");
+    assert!(!desk.path("log").exists());
+}

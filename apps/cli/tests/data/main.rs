@@ -2,9 +2,12 @@
 #![cfg(test)]
 
 mod folders;
+mod forgeries;
 mod interrupted;
 mod keys;
 mod migrations;
+mod outputs;
+mod places;
 mod refusals;
 mod stores;
 mod support;

@@ -115,3 +115,72 @@ fn shards_of_the_older_implementation_are_read() {
     );
     assert!(twice.err.contains("are both shard"), "{}", twice.err);
 }
+
+#[test]
+fn only_shards_of_the_old_object_are_removed() {
+    let desk = Desk::new();
+    let bytes = random(10_000, 3);
+    desk.write("in", &bytes);
+    desk.write("in2", &random(10_000, 4));
+    for place in ["d", "e"] {
+        fs::create_dir(desk.path(place)).unwrap();
+    }
+    desk.does("put %/in --name x --shards ABC --key-file %/key");
+    // Another object's shard and a text, both under names of shards.
+    desk.does("put %/in2 --name x --shards %/d --geometry 1+0 --key-file %/key");
+    let other = desk.read("d/x.ces-000-of-001");
+    desk.write("a/x.ces-000-of-001", &other);
+    desk.write("b/x.ces-004-of-009", b"my diary");
+    fs::remove_file(desk.path("d/x.ces-000-of-001")).unwrap();
+    fs::remove_file(desk.path("c/x.ces-011-of-012")).unwrap();
+    let migrate = "migrate x --shards ABC --to %/e --geometry 1+0 --remove-old --key-file %/key \
+        --new-key-file %/other";
+    let done = desk.run(&format!("{migrate} --json"));
+    // One shard was nowhere, and may be somewhere.
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.err.contains("1 old shard was nowhere"), "{}", done.err);
+    let json = done.json();
+    assert_eq!(json["old_removed"], 11);
+    assert_eq!(json["old_left_alone"].as_array().unwrap().len(), 2);
+    assert!(json["new"]["digest"].is_string());
+    assert_eq!(desk.files("a"), ["x.ces-000-of-001"]);
+    assert_eq!(desk.files("b"), ["x.ces-004-of-009"]);
+    assert!(desk.files("c").is_empty());
+    assert!(desk.does("get x --shards %/e -o - --key-file %/other").out == bytes);
+}
+
+#[test]
+fn shards_that_say_nothing_of_themselves_are_never_removed() {
+    let desk = Desk::new();
+    desk.write("a/other-report-3.pdf", b"a report");
+    let refused = desk.run(
+        "migrate other --shards %/a --to %/b --from-v0 --data 8 --parity 4 --remove-old \
+         --key-file %/key --new-key-file %/other",
+    );
+    assert_eq!(refused.code, Some(2), "{refused:?}");
+    assert!(
+        refused.err.contains("older implementation"),
+        "{}",
+        refused.err
+    );
+    assert_eq!(desk.files("a"), ["other-report-3.pdf"]);
+}
+
+#[test]
+fn what_is_in_a_place_that_cannot_be_looked_into_is_not_removed_and_the_digest_is_told() {
+    let desk = Desk::new();
+    desk.write("in", &random(10_000, 5));
+    fs::create_dir(desk.path("d")).unwrap();
+    desk.does("put %/in --shards ABC --key-file %/key");
+    fs::rename(desk.path("c"), desk.path("away")).unwrap();
+    let migrate = "migrate in --shards ABC --to %/d --geometry 1+0 --remove-old --key-file %/key";
+    let done = desk.run(&format!("{migrate} --new-key-file %/other"));
+    assert_eq!(done.code, Some(1), "{done:?}");
+    assert!(done.text().contains("digest"), "{}", done.text());
+    assert!(done.text().contains("8 shards removed"), "{}", done.text());
+    assert!(
+        done.err.contains("nothing is removed from %/c"),
+        "{}",
+        done.err
+    );
+}

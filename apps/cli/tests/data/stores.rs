@@ -31,6 +31,9 @@ for line in sys.stdin:
     elif what == "delete":
         s3.delete_object(Bucket=bucket, Key=rest[0])
         answer = None
+    elif what == "put":
+        s3.put_object(Bucket=bucket, Key=rest[0], Body=b"somebody else's")
+        answer = None
     elif what == "flip":
         body = bytearray(s3.get_object(Bucket=bucket, Key=rest[0])["Body"].read())
         body[int(rest[1])] ^= 1
@@ -246,4 +249,32 @@ fn a_put_that_fails_leaves_nothing_in_any_store() {
         "{}",
         nobody.err
     );
+}
+
+#[test]
+fn what_came_into_a_store_under_the_name_meanwhile_stays() {
+    let Some(mut store) = Store::new() else {
+        return;
+    };
+    // In parts, and at once.
+    for (name, len) in [("x", 24 * MIB), ("y", 1)] {
+        let put = format!("put - --name {name} --shards s3://aaa s3://bbb --geometry 1+1");
+        let put = store.line(&format!("{put} --key-file %/key"));
+        let mut child = store.desk.start(&put);
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&random(len, 3)).unwrap();
+        // Until it has looked whether the name is free.
+        std::thread::sleep(std::time::Duration::from_secs(2));
+        store.ask(&format!("put bbb {name}.ces-001-of-002"));
+        drop(stdin);
+        let ran = store.desk.ran(child.wait_with_output().unwrap());
+        assert_eq!(ran.code, Some(1), "{ran:?}");
+        let place = format!("cannot write s3://bbb/{name}.ces-001-of-002");
+        assert!(ran.err.contains(&place), "{}", ran.err);
+        let objects = store.objects();
+        let names: Vec<&str> = objects.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, [format!("bbb/{name}.ces-001-of-002")]);
+        store.ask(&format!("delete bbb {name}.ces-001-of-002"));
+        assert_eq!(store.ask("uploads bbb"), 0);
+    }
 }

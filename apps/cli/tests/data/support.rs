@@ -219,6 +219,11 @@ pub(crate) fn skipped(reason: &str) {
     }
 }
 
+/// Makes a named pipe.
+pub(crate) fn fifo(path: &Path) {
+    assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+}
+
 /// The permissions of a file.
 pub(crate) fn mode(path: &Path) -> u32 {
     use std::os::unix::fs::PermissionsExt as _;

@@ -331,7 +331,7 @@ fn impostors(shards: &[Vec<u8>]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn without_a_digest_repair_goes_by_what_most_agree_on_and_says_so() {
+fn without_a_digest_repair_goes_by_what_all_agree_on_and_says_so() {
     let (mut shards, summary) = sealed(&random(SEGMENT, 14), &uncompressed(2, 2));
     let lost = shards.remove(3);
     let mut rebuilt = Vec::new();

@@ -1,9 +1,12 @@
 //! Looking at everything and rebuilding, without the key.
 
-use propeller_ces::format::{IndexError, TrailerError};
-use propeller_ces::{RepairError, Report, Trust, Wanted, Why, repair, verify};
+use propeller_ces::format::{
+    FOOTER_LEN, Footer, HEADER_LEN, Header, IndexError, Trailer, TrailerError,
+};
+use propeller_ces::{RepairError, Report, Trust, Wanted, Why, WitnessError, repair, verify};
 
-use crate::objects::{Counting, SEGMENT, options, random, sealed, text, uncompressed};
+use crate::hostile::recheck_header;
+use crate::objects::{Counting, SEGMENT, key, options, random, sealed, text, uncompressed};
 
 fn by(digest: propeller_ces::Digest) -> Wanted {
     Wanted {
@@ -220,4 +223,125 @@ fn shards_that_change_while_they_are_read_are_an_error() {
         }
     }
     assert!(outcomes[0] > 0 && outcomes[1] > 0, "{outcomes:?}");
+}
+
+/// Has a shard of two segments say that its object is so long, as whoever has the key can. It
+/// returns the digest that the object has then.
+fn recount(shard: &mut Vec<u8>, plain_len: u64) -> propeller_ces::Digest {
+    let begins = shard.len() - FOOTER_LEN - 8;
+    let header = Header::parse(&shard[..HEADER_LEN]).unwrap();
+    let object = *header.object();
+    let keys = header.unwrap_key(&key()).unwrap().keys(&object);
+    let trailer = Trailer::parse(&shard[begins..], begins as u64, &object).unwrap();
+    let root = *shard[begins + 8 + 12..].first_chunk().unwrap();
+    let footer = Footer::new(2, plain_len, root, keys.mac());
+    let mut bytes = Vec::new();
+    Trailer::new(trailer.offsets().to_vec(), footer.footer()).write(&object.id, &mut bytes);
+    shard.truncate(begins);
+    shard.extend_from_slice(&bytes);
+    footer.digest(&object)
+}
+
+#[test]
+fn a_shard_whose_footer_counts_otherwise_than_its_records_vouches_for_nothing() {
+    let plain = random(2 * SEGMENT, 31);
+    let (mut shards, _) = sealed(&plain, &options(2, 1));
+    let mut digest = None;
+    for shard in &mut shards {
+        digest = Some(recount(shard, plain.len() as u64 - 1));
+    }
+    let refused = verify(shards.clone(), Wanted::default(), &mut |_| ()).unwrap_err();
+    let nobody = matches!(refused, WitnessError::Disagreement { agreeing: 0, .. });
+    assert!(nobody, "{refused}");
+    let refused = verify(shards.clone(), by(digest.unwrap()), &mut |_| ()).unwrap_err();
+    assert!(matches!(refused, WitnessError::Digest { .. }), "{refused}");
+    let mut rebuilt = Vec::new();
+    let refused = repair(
+        shards,
+        vec![(0, &mut rebuilt)],
+        Wanted::default(),
+        &mut |_| (),
+    );
+    assert!(refused.is_err() && rebuilt.is_empty());
+}
+
+/// A shard of another object with a header of this one, as anybody can make it who sees that.
+fn disguised(other: &[u8], header: &[u8]) -> Vec<u8> {
+    let object = |bytes: &[u8]| *Header::parse(&bytes[..HEADER_LEN]).unwrap().object();
+    let begins = other.len() - FOOTER_LEN - 8;
+    let trailer = Trailer::parse(&other[begins..], begins as u64, &object(other)).unwrap();
+    let mut shard = header[..HEADER_LEN].to_vec();
+    shard.extend_from_slice(&other[HEADER_LEN..begins]);
+    trailer.write(&object(header).id, &mut shard);
+    shard
+}
+
+#[test]
+fn shards_that_agree_outvote_none_that_is_whole_however_many_they_are() {
+    let (honest, summary) = sealed(&random(SEGMENT, 32), &uncompressed(4, 2));
+    let (others, _) = sealed(&random(SEGMENT, 33), &uncompressed(4, 2));
+    let pairs = others.iter().zip(&honest);
+    let mut shards: Vec<_> = pairs.map(|(o, h)| disguised(o, h)).collect();
+    // By themselves they are as good as any.
+    let alone = verify(shards.clone(), Wanted::default(), &mut |_| ()).unwrap();
+    assert_ne!(alone.digest, summary.digest);
+    shards[0].clone_from(&honest[0]);
+    let refused = verify(shards.clone(), Wanted::default(), &mut |_| ()).unwrap_err();
+    assert!(
+        matches!(refused, WitnessError::Contested { .. }),
+        "{refused}"
+    );
+    // Nor does it help to spoil the honest one.
+    shards.push(shards[0].clone());
+    shards[0].pop();
+    let refused = verify(shards, Wanted::default(), &mut |_| ()).unwrap_err();
+    assert!(
+        matches!(refused, WitnessError::Contested { .. }),
+        "{refused}"
+    );
+}
+
+#[test]
+fn two_shards_with_one_index_that_differ_are_for_the_digest_to_tell_apart() {
+    let (mut shards, summary) = sealed(&random(SEGMENT, 34), &uncompressed(4, 2));
+    let good = shards.clone();
+    shards.push(shards[2].clone());
+    let found = verify(shards.clone(), Wanted::default(), &mut |_| ()).unwrap();
+    assert_eq!(found.trust, Trust::Agreement { shards: 6 });
+    shards[6].pop();
+    let refused = verify(shards.clone(), Wanted::default(), &mut |_| ()).unwrap_err();
+    assert!(
+        matches!(
+            refused,
+            WitnessError::Rivals {
+                index: 2,
+                one: 2,
+                other: 6,
+                ..
+            }
+        ),
+        "{refused}"
+    );
+    let mut rebuilt = Vec::new();
+    let sinks = vec![(2, &mut rebuilt)];
+    repair(shards, sinks, by(summary.digest), &mut |_| ()).unwrap();
+    assert!(rebuilt == good[2]);
+}
+
+#[test]
+fn forged_wrapped_keys_of_forged_shards_are_not_handed_on() {
+    let (mut shards, summary) = sealed(&random(SEGMENT, 35), &uncompressed(2, 2));
+    let (others, _) = sealed(&random(SEGMENT, 36), &uncompressed(2, 2));
+    let lost = shards.pop().unwrap();
+    let header = Header::parse(&lost).unwrap();
+    for (index, other) in (0..).zip(&others) {
+        let mut header = header.of_shard(index).unwrap().to_bytes();
+        header[64] ^= 1;
+        recheck_header(&mut header);
+        shards.push(disguised(other, &header));
+    }
+    let mut rebuilt = Vec::new();
+    let sinks = vec![(3, &mut rebuilt)];
+    repair(shards, sinks, by(summary.digest), &mut |_| ()).unwrap();
+    assert!(rebuilt == lost);
 }

@@ -1,0 +1,203 @@
+//! Places as they are typed, and how to reach the stores among them.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::list::PaginatedListStore;
+use object_store::path::Path;
+use object_store::{ObjectStore, RetryConfig};
+use tokio::runtime::Handle;
+
+use super::{Bucket, Destination, Place, StoreKind};
+use crate::data::failure::Failure;
+
+/// How often a request that a store did not answer is made again.
+const RETRIES_MAX: usize = 5;
+/// How long that goes on.
+const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
+
+/// How to reach object stores.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Object stores")]
+pub struct StoreArgs {
+    /// Address of a server that speaks the protocol of S3, Azure or Google, in place of theirs
+    #[arg(long, value_name = "URL")]
+    endpoint: Option<String>,
+    /// Allow http://: anybody on the way sees the requests, and can change what is not signed
+    #[arg(long)]
+    allow_http: bool,
+}
+
+impl StoreArgs {
+    /// The places that were typed, each once, whatever it is called.
+    pub(crate) fn places(
+        &self,
+        destinations: &[Destination],
+        runtime: &Handle,
+    ) -> Result<Vec<Place>, Failure> {
+        self.judge_endpoint(destinations)?;
+        let mut places = Vec::new();
+        let mut identities = Vec::new();
+        for destination in destinations {
+            let place = self.place(destination, runtime)?;
+            let identity = Identity::of(&place);
+            if identities.contains(&identity) {
+                return Err(Failure::PlaceTwice(place.to_string()));
+            }
+            identities.push(identity);
+            places.push(place);
+        }
+        Ok(places)
+    }
+
+    /// Refuses an address without TLS, and one for the stores of several vendors: it speaks the
+    /// protocol of one, and gets the credentials of one.
+    pub(crate) fn judge_endpoint<'d>(
+        &self,
+        destinations: impl IntoIterator<Item = &'d Destination>,
+    ) -> Result<(), Failure> {
+        let Some(url) = &self.endpoint else {
+            return Ok(());
+        };
+        if url.starts_with("http://") && !self.allow_http {
+            return Err(Failure::PlainHttp(url.clone()));
+        }
+        let kind = |destination: &Destination| match destination {
+            Destination::Folder(_) => None,
+            Destination::Bucket { kind, .. } => Some(*kind),
+        };
+        let mut kinds = destinations.into_iter().filter_map(kind);
+        let first = kinds.next();
+        match kinds.any(|kind| Some(kind) != first) {
+            true => Err(Failure::OneEndpoint),
+            false => Ok(()),
+        }
+    }
+
+    fn place(&self, destination: &Destination, runtime: &Handle) -> Result<Place, Failure> {
+        Ok(match destination {
+            Destination::Folder(path) => Place::Folder(path.clone()),
+            Destination::Bucket { text, kind, prefix } => {
+                let bucket = self.bucket(text, *kind, prefix, runtime);
+                Place::Bucket(bucket.map_err(|source| Failure::Store {
+                    text: text.clone(),
+                    source,
+                })?)
+            }
+        })
+    }
+
+    fn bucket(
+        &self,
+        text: &str,
+        kind: StoreKind,
+        prefix: &Path,
+        runtime: &Handle,
+    ) -> Result<Bucket, object_store::Error> {
+        let (store, list): (Arc<dyn ObjectStore>, Arc<dyn PaginatedListStore>) = match kind {
+            StoreKind::S3 => both(self.s3(text)?),
+            StoreKind::Google => both(self.google(text)?),
+            StoreKind::Azure => both(self.azure(text)?),
+        };
+        Ok(Bucket {
+            text: text.to_owned(),
+            prefix: prefix.clone(),
+            store,
+            list,
+            runtime: runtime.clone(),
+        })
+    }
+
+    fn s3(&self, text: &str) -> Result<object_store::aws::AmazonS3, object_store::Error> {
+        let mut builder = AmazonS3Builder::from_env()
+            .with_url(text)
+            .with_retry(retry());
+        if let Some(endpoint) = &self.endpoint {
+            builder = builder.with_endpoint(endpoint);
+        }
+        // The variables may allow it as well.
+        if self.allow_http {
+            builder = builder.with_allow_http(true);
+        }
+        builder.build()
+    }
+
+    fn google(
+        &self,
+        text: &str,
+    ) -> Result<object_store::gcp::GoogleCloudStorage, object_store::Error> {
+        let builder = GoogleCloudStorageBuilder::from_env();
+        let mut builder = builder.with_url(text).with_retry(retry());
+        if let Some(endpoint) = &self.endpoint {
+            builder = builder.with_config(GoogleConfigKey::BaseUrl, endpoint);
+        }
+        if self.allow_http {
+            let key = GoogleConfigKey::Client(object_store::ClientConfigKey::AllowHttp);
+            builder = builder.with_config(key, "true");
+        }
+        builder.build()
+    }
+
+    fn azure(
+        &self,
+        text: &str,
+    ) -> Result<object_store::azure::MicrosoftAzure, object_store::Error> {
+        let builder = MicrosoftAzureBuilder::from_env();
+        let mut builder = builder.with_url(text).with_retry(retry());
+        if let Some(endpoint) = &self.endpoint {
+            builder = builder.with_endpoint(endpoint.clone());
+        }
+        if self.allow_http {
+            builder = builder.with_allow_http(true);
+        }
+        builder.build()
+    }
+}
+
+fn both<S: ObjectStore + PaginatedListStore>(
+    store: S,
+) -> (Arc<dyn ObjectStore>, Arc<dyn PaginatedListStore>) {
+    let store = Arc::new(store);
+    (Arc::clone(&store) as Arc<dyn ObjectStore>, store)
+}
+
+fn retry() -> RetryConfig {
+    RetryConfig {
+        max_retries: RETRIES_MAX,
+        retry_timeout: RETRY_TIME_MAX,
+        ..RetryConfig::default()
+    }
+}
+
+/// What is the same for one place that is typed in two ways.
+#[derive(Debug, PartialEq, Eq)]
+enum Identity {
+    /// The device and the number of a folder that is there.
+    Folder(u64, u64),
+    /// The path of one that is not.
+    Path(PathBuf),
+    Bucket(String),
+}
+
+impl Identity {
+    fn of(place: &Place) -> Self {
+        match place {
+            Place::Bucket(bucket) => Self::Bucket(bucket.text.clone()),
+            Place::Folder(folder) => match fs::metadata(folder) {
+                Ok(meta) => Self::Folder(meta.dev(), meta.ino()),
+                Err(_) => Self::Path(absolute(folder)),
+            },
+        }
+    }
+}
+
+fn absolute(folder: &FilePath) -> PathBuf {
+    std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
+}
