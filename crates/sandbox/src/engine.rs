@@ -18,6 +18,7 @@ mod chunked;
 mod code;
 mod component;
 mod guest;
+mod input;
 mod memory;
 mod network;
 mod output;
@@ -254,6 +255,7 @@ impl Host {
 
     /// Everything that comes before the guest: its code, the limits as they hold here, the call.
     async fn ready(self: &Arc<Self>, job: &mut Job) -> Result<Ready, RunError> {
+        job.has_fitting_stdin()?;
         let world = self.worlds.of(job);
         let key = Key {
             module: job.key.clone(),
@@ -271,6 +273,9 @@ impl Host {
             Some(service) => Asked::Service(service),
             None => Asked::Call(Call::resolve(code, job)?),
         };
+        if let Asked::Call(call) = &asked {
+            job.gather_stdin(call.takes_stdin_as_a_whole()).await?;
+        }
         Ok(Ready { asked, found })
     }
 

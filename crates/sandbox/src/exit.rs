@@ -231,7 +231,8 @@ pub struct Usage {
     pub memory_peak_bytes: u64,
     /// Time on a processor.
     pub cpu_us: u64,
-    /// Arguments, environment and standard input.
+    /// Arguments, environment and standard input; of that, what came by a pipe is for whoever has
+    /// written it to add.
     pub input_bytes: u64,
     /// Standard output, standard error and result.
     pub output_bytes: u64,

@@ -133,6 +133,11 @@ impl RunError {
                 "see the types with `propeller inspect FILE`"
             }
             Self::ArgumentsTooLong { .. } => "pass what is large on standard input",
+            Self::StdinTooLong { .. } => {
+                "a module that reads its standard input itself takes any length of it with --profile \
+                 pure; otherwise create several tasks, each with a part"
+            }
+            Self::StdinTime(_) => Limit::WallClock.hint(),
             Self::TooLarge { .. } => "optimise the module for size and strip it",
             Self::ServiceNotDaemon => "create the task with --daemon and --grant-port PORT",
             Self::ServiceWithoutPort => {
@@ -258,6 +263,8 @@ mod tests {
         }
         let failed = RunError::Runtime(Arc::new(std::io::Error::other("x")));
         assert_eq!(failed.hint(), None);
+        let long = RunError::StdinTooLong { len_max: 1 };
+        check(long.hint().unwrap(), "--profile pure");
         check(RunError::Escaped.hint().unwrap(), "evidence");
     }
 }

@@ -139,6 +139,7 @@ impl Host {
                 profile: job.profile,
             });
         }
+        job.has_fitting_stdin()?;
         let stack_bytes = self.stack_bytes;
         let load = move |wasm: &[u8]| {
             let loaded = Loaded::new(wasm, stack_bytes)?;
@@ -148,6 +149,7 @@ impl Host {
         let found = self.shelf.get(job.key.clone(), &job.wasm, load).await?;
         job.limits = config::enforced(job.limits, stack_bytes);
         let call = Call::resolve(&found.value, &job)?;
+        job.gather_stdin(call.takes_stdin_as_a_whole()).await?;
         let _running = Running::enter(&self.running);
         let mut exit = guest::run(&found.value, &call, &job).await?;
         exit.engine = Some(Arc::clone(&self.told));

@@ -5,6 +5,7 @@ use propeller_model::{Digest, Limits, Profile};
 use serde::{Deserialize, Serialize};
 
 use crate::capabilities::Capabilities;
+use crate::stdin::Stdin;
 use crate::transcript::Transcript;
 
 /// One run of one function of one module.
@@ -23,7 +24,7 @@ pub struct Job {
     /// Environment variables. Nothing else is in the guest's environment.
     pub env: Vec<(String, String)>,
     /// All that the guest can read from its standard input.
-    pub stdin: Bytes,
+    pub stdin: Stdin,
     /// What the guest may use.
     pub limits: Limits,
     /// How the guest sees the world.
@@ -39,12 +40,13 @@ pub struct Job {
 }
 
 impl Job {
-    /// What the guest is given: arguments, environment and standard input, in bytes.
+    /// What the guest is given: arguments, environment and standard input, in bytes, but for what
+    /// comes by a pipe.
     pub(crate) fn input_bytes(&self) -> u64 {
         let args: usize = self.args.iter().map(String::len).sum();
         let env = self.env.iter();
         let env: usize = env.map(|(name, value)| name.len() + value.len()).sum();
-        (args + env + self.stdin.len()) as u64
+        (args + env + self.stdin.len_given()) as u64
     }
 }
 

@@ -4,6 +4,7 @@
 //! too: the runtime did its work. A [`RunError`] means that the job cannot run as it was asked to.
 //!
 //! - [`job`] – the module, the entry point, the arguments, the limits
+//! - [`stdin`] – what a guest reads, of any length
 //! - [`capabilities`] – what a guest may reach beyond its sandbox
 //! - [`chunks`] – jobs whose input is split, executed and merged
 //! - [`exit`] – how a guest ended, what it printed, what it used
@@ -47,6 +48,7 @@ pub mod process;
 pub mod runtime;
 pub mod scripted;
 mod shelf;
+pub mod stdin;
 mod threads;
 pub mod transcript;
 
@@ -60,4 +62,5 @@ pub use interpreter::InterpreterRuntime;
 pub use job::{Entry, Job, ModuleKey};
 pub use runtime::{RunError, Runtime};
 pub use scripted::{Act, Scripted};
+pub use stdin::{STDIN_IN_MEMORY_MAX, Stdin};
 pub use transcript::{Piece, Transcript};

@@ -48,6 +48,7 @@ use crate::threads;
 
 use keeper::Keeper;
 
+pub(crate) use child::guests_pipe;
 pub use lock::Locks;
 pub use mechanism::{AllowMissing, Mechanism, Mechanisms, Missing, Name, NotAllowable, State};
 pub use zygote::enter_if_child;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use propeller_model::Profile;
 use tokio::runtime::Handle;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, LimitHit};
 use crate::job::Job;
 
 /// Runs one job to its end. Dropping the future cancels the job.
@@ -178,6 +178,28 @@ pub enum RunError {
          build the guest for wasm32-wasip1, or send it to a proplet with PROPLET_ENGINE=wasmtime"
     )]
     ComponentInterpreted,
+    /// A pipe is the standard input of a guest that needs all of it before it begins, and has more.
+    #[error(
+        "limit: standard input {len_max} bytes (set by proplet): a deterministic guest and a job in \
+         chunks have all of it in memory, and it is longer; use the profile `pure`, or cut it into \
+         several tasks"
+    )]
+    StdinTooLong {
+        /// How many bytes there may be.
+        len_max: usize,
+    },
+    /// As above, and it has not ended in the time that the guest has.
+    #[error(
+        "{0}: standard input has not ended, and a deterministic guest or a job in chunks begins when \
+         all of it is there"
+    )]
+    StdinTime(LimitHit),
+    /// A pipe is the standard input of a daemon.
+    #[error(
+        "standard input of a daemon cannot be a stream: a daemon begins again after a failure, and a \
+         stream does not; give it as a whole, or let the daemon fetch it"
+    )]
+    StdinOfDaemon,
     /// The guest did what no guest can do: it was in native code of its own.
     #[error("the guest broke out of its sandbox and was stopped by seccomp (SIGSYS)")]
     Escaped,

@@ -50,7 +50,7 @@ pub(crate) fn job(wasm: &[u8], entry: &str, args: &[&str]) -> Job {
         entry: Entry::Named(entry.to_owned()),
         args: args.iter().map(|&arg| arg.to_owned()).collect(),
         env: Vec::new(),
-        stdin: Bytes::new(),
+        stdin: propeller_sandbox::Stdin::default(),
         limits: limits(),
         profile: Profile::Pure,
         capabilities: Capabilities::default(),

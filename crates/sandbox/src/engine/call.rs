@@ -70,11 +70,24 @@ impl Call {
         }
     }
 
+    /// Whether the guest's input goes into its memory before it runs, so that all of it has to be
+    /// there.
+    pub(super) fn takes_stdin_as_a_whole(&self) -> bool {
+        matches!(self, Self::Chunked(_))
+    }
+
     /// Makes the call in a fresh store.
-    pub(super) async fn drive(&self, store: &mut Store<Guest>) -> wasmtime::Result<Returned> {
+    pub(super) async fn drive(
+        &self,
+        store: &mut Store<Guest>,
+        job: &Job,
+    ) -> wasmtime::Result<Returned> {
         match self {
             Self::Module(call) => call.drive(store).await,
-            Self::Chunked(call) => call.drive(store).await,
+            Self::Chunked(call) => {
+                let input = job.stdin.whole().cloned();
+                call.drive(store, input.unwrap_or_default()).await
+            }
             Self::Component(call) => call.drive(store).await,
         }
     }

@@ -14,7 +14,6 @@ use crate::job::Job;
 pub(super) struct ChunkedCall {
     linked: InstancePre<Guest>,
     wanted: Wanted,
-    input: Bytes,
     /// What to call first.
     initializer: Option<&'static str>,
 }
@@ -34,7 +33,6 @@ impl ChunkedCall {
         Some(Self {
             linked: linked.clone(),
             wanted: Wanted::by(job, signature, memory, nothing_else())?,
-            input: job.stdin.clone(),
             initializer: call::initializer(module, Step::Split.name()),
         })
     }
@@ -49,14 +47,18 @@ impl ChunkedCall {
         self.linked.module().imports().len() > 0
     }
 
-    /// Makes all calls in one instance in a fresh store.
-    pub(super) async fn drive(&self, store: &mut Store<Guest>) -> wasmtime::Result<Returned> {
+    /// Makes all calls for `input` in one instance in a fresh store.
+    pub(super) async fn drive(
+        &self,
+        store: &mut Store<Guest>,
+        input: Bytes,
+    ) -> wasmtime::Result<Returned> {
         let instance = self.linked.instantiate_async(&mut *store).await?;
         if let Some(name) = self.initializer {
             call::initialize(store, instance, name).await?;
         }
         let channel = Channel::of(&mut *store, instance)?;
-        let mut calls = Calls::new(self.wanted, self.input.clone());
+        let mut calls = Calls::new(self.wanted, input);
         loop {
             match calls.next() {
                 Next::Done(result) => return Ok(Returned::Bytes(result)),

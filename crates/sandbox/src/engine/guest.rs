@@ -1,17 +1,19 @@
 //! One guest: a store, an instance, a call, and the end.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use propeller_model::{Access, Limits, Stream};
 use wasmtime::component;
 use wasmtime::{Engine, Linker, Store};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
-use wasmtime_wasi::p2::{self, pipe::MemoryInputPipe};
+use wasmtime_wasi::p2;
 use wasmtime_wasi::{FsPerms, I32Exit, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::call::{Call, Returned};
 use super::code::Linkers;
+use super::input;
 use super::memory::MemoryMeter;
 use super::network::{self, Egress, Reach};
 use super::output::Output;
@@ -180,7 +182,7 @@ pub(super) async fn run_with(
     let started = Instant::now();
     let patience = Duration::from_millis(limits.wall_ms.value);
     let mut cpu = Duration::ZERO;
-    let driven = metered(call.drive(&mut store), &mut cpu);
+    let driven = metered(call.drive(&mut store, job), &mut cpu);
     let end = tokio::time::timeout(patience, driven).await;
     let wall_us = micros(started.elapsed());
 
@@ -217,10 +219,11 @@ fn wasi(setting: &Setting<'_>, clock: &VirtualClock, reach: &Reach) -> Result<Wa
     let mut wasi = WasiCtxBuilder::new();
     wasi.arg(&job.name)
         .envs(&job.env)
-        .stdin(MemoryInputPipe::new(job.stdin.clone()))
         .stdout(setting.stdout.clone())
         .stderr(setting.stderr.clone())
         .max_random_size(RANDOM_BYTES_MAX);
+    let given = input::give(&mut wasi, &job.stdin);
+    given.map_err(|error| RunError::Runtime(Arc::new(error)))?;
     if World::of(job.profile) == World::Virtual {
         wasi.wall_clock(clock.clone())
             .monotonic_clock(clock.clone());

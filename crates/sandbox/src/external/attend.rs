@@ -11,6 +11,7 @@ use std::pin::pin;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rustix::fs::{Mode, OFlags};
 use rustix::net::{Shutdown, shutdown};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open, pidfd_send_signal};
@@ -24,6 +25,7 @@ use crate::process::memfd::sealed;
 use crate::process::socket::receive_when_there;
 use crate::process::wire::{Ended, decode, encode};
 use crate::process::{socket, sys};
+use crate::stdin::Stdin;
 
 /// How long a runtime that was told to end, or has ended, may take until nothing of it is left.
 const END_MAX: Duration = Duration::from_secs(5);
@@ -43,7 +45,7 @@ pub(super) struct Input<'a> {
     pub(super) order: Order,
     pub(super) module: &'a [u8],
     pub(super) request: &'a [u8],
-    pub(super) stdin: &'a [u8],
+    pub(super) stdin: &'a Stdin,
     pub(super) stdout_bytes_max: usize,
     pub(super) stderr_bytes_max: usize,
     pub(super) wall: Duration,
@@ -117,7 +119,7 @@ async fn watch(
     let (ended, failed, held) = (&mut outcome.ended, &mut outcome.failed, &mut outcome.held);
     let mut talk = pin!(async {
         tokio::join!(
-            feed(pipes.stdin, input.stdin),
+            feed(pipes.stdin, input.stdin.whole()),
             stdout.read(pipes.stdout, input.stdout_bytes_max, launcher),
             stderr.read(pipes.stderr, input.stderr_bytes_max, launcher),
             reply.read(pipes.reply, REPLY_BYTES_MAX, launcher),
@@ -158,7 +160,8 @@ async fn watch(
 
 /// Our ends of the pipes.
 struct Pipes {
-    stdin: Sender,
+    /// Nothing if the guest has a pipe of its own.
+    stdin: Option<Sender>,
     stdout: AsyncFd<OwnedFd>,
     /// Whether every write to standard output is read on its own.
     apart: bool,
@@ -209,7 +212,13 @@ impl Drop for Launcher {
 
 fn start(program: &Path, input: &Input<'_>) -> io::Result<(Launcher, Pipes)> {
     let (ours, theirs) = socket::pair()?;
-    let (stdin_read, stdin) = io::pipe()?;
+    let (stdin_read, stdin) = match input.stdin.for_blocking()? {
+        Some(pipe) => (pipe.try_clone()?, None),
+        None => {
+            let (read, write) = io::pipe()?;
+            (read, Some(writer(write)?))
+        }
+    };
     let (stdout, stdout_write) = io::pipe()?;
     // What a guest prints is then told from what its runtime prints behind it.
     let apart = rustix::fs::fcntl_setfl(&stdout_write, OFlags::DIRECT).is_ok();
@@ -246,7 +255,7 @@ fn start(program: &Path, input: &Input<'_>) -> io::Result<(Launcher, Pipes)> {
     Ok((
         launcher,
         Pipes {
-            stdin: writer(stdin)?,
+            stdin,
             stdout: reader(stdout)?,
             apart,
             stderr: reader(stderr)?,
@@ -277,8 +286,10 @@ fn writer(pipe: PipeWriter) -> io::Result<Sender> {
 }
 
 /// Writes what the guest may read. A guest need not read it.
-async fn feed(mut to: Sender, bytes: &[u8]) {
-    to.write_all(bytes).await.ok();
+async fn feed(to: Option<Sender>, bytes: Option<&Bytes>) {
+    if let (Some(mut to), Some(bytes)) = (to, bytes) {
+        to.write_all(bytes).await.ok();
+    }
 }
 
 impl Kept {

@@ -190,7 +190,7 @@ mod tests {
             entry: Entry::Named(entry.to_owned()),
             args: args.iter().map(|&arg| arg.to_owned()).collect(),
             env: vec![("A".to_owned(), "b c".to_owned())],
-            stdin: Bytes::new(),
+            stdin: crate::stdin::Stdin::default(),
             limits: Limits::default(),
             profile: Profile::Pure,
             capabilities: Capabilities::default(),

@@ -24,6 +24,7 @@ use crate::exit::{Exit, Status};
 use crate::job::{Entry, Job, ModuleKey};
 use crate::process::wire::End;
 use crate::runtime::RunError;
+use crate::stdin::Stdin;
 use crate::transcript::Transcript;
 
 /// How long a runtime may take to tell its version, and to run a small module. It takes
@@ -76,6 +77,7 @@ impl Host {
         job: Job,
         cancelled: oneshot::Receiver<()>,
     ) -> Result<Exit, RunError> {
+        job.has_fitting_stdin()?;
         let len = job.wasm.len() as u64;
         if len > self.module_bytes_max {
             return Err(RunError::TooLarge {
@@ -181,7 +183,7 @@ impl Host {
             order: self.order(vec![known.version.to_owned()], &nothing()),
             module: &[],
             request: &[],
-            stdin: &[],
+            stdin: &Stdin::default(),
             stdout_bytes_max: reading::TALK_BYTES_MAX,
             stderr_bytes_max: reading::TALK_BYTES_MAX,
             wall: TRIAL_MAX,
@@ -238,7 +240,7 @@ fn nothing() -> Job {
         entry: Entry::Named("_start".to_owned()),
         args: Vec::new(),
         env: Vec::new(),
-        stdin: Bytes::new(),
+        stdin: Stdin::default(),
         limits,
         profile: Profile::Pure,
         capabilities: Capabilities::default(),

@@ -32,6 +32,12 @@ pub(super) enum What {
 }
 
 impl Call {
+    /// Whether the guest's input goes into its memory before it runs, so that all of it has to be
+    /// there.
+    pub(super) fn takes_stdin_as_a_whole(&self) -> bool {
+        matches!(self.what, What::Chunks(_))
+    }
+
     /// The call that `job` asks for.
     pub(super) fn resolve(loaded: &Loaded, job: &Job) -> Result<Self, RunError> {
         let exported = |name: &str| loaded.exported(name);

@@ -15,7 +15,8 @@ pub(super) async fn drive(
     wanted: Wanted,
     job: &Job,
 ) -> Result<(), Error> {
-    let mut calls = Calls::new(wanted, job.stdin.clone());
+    let input = job.stdin.whole().cloned();
+    let mut calls = Calls::new(wanted, input.unwrap_or_default());
     loop {
         match calls.next() {
             Next::Done(result) => {

@@ -1,5 +1,6 @@
 //! One guest: a store, an instance, calls in turns, and the end.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use propeller_model::{Limits, Stream};
@@ -10,7 +11,7 @@ use super::chunked;
 use super::memory::MemoryMeter;
 use super::module::Loaded;
 use super::verdict;
-use super::wasi::{Fail, Wasi};
+use super::wasi::{Fail, Wake, Wasi};
 use crate::cpu::{metered, micros};
 use crate::exit::{Exit, Limit, LimitHit, Status, Usage};
 use crate::job::Job;
@@ -57,8 +58,9 @@ impl Guest {
 /// Runs `call` in a store that nothing else has used or will use.
 pub(super) async fn run(loaded: &Loaded, call: &Call, job: &Job) -> Result<Exit, RunError> {
     let limits = &job.limits;
+    let wasi = Wasi::new(job, call.command);
     let guest = Guest {
-        wasi: Wasi::new(job, call.command),
+        wasi: wasi.map_err(|error| RunError::Runtime(Arc::new(error)))?,
         memory: MemoryMeter::new(limits.memory_bytes.value),
         kept_fuel: limits.fuel.value,
         turn_ends: Instant::now(),
@@ -171,10 +173,10 @@ pub(super) async fn call_in_turns(
                 rest.resume(&mut *store, results)?
             }
             ResumableCall::HostTrap(rest) => {
-                let Some(&Fail::Wait(until)) = rest.host_error().downcast_ref() else {
+                let Some(&Fail::Wait(wake)) = rest.host_error().downcast_ref() else {
                     return Err(rest.into_host_error());
                 };
-                wait(until).await;
+                wait(store.data_mut(), wake).await;
                 begin_turn(store, 0)?;
                 let answer = Wasi::woken(&mut *store, instance)?;
                 rest.resume(&mut *store, &[answer], results)?
@@ -200,10 +202,22 @@ fn begin_turn(store: &mut Store<Guest>, required: u64) -> Result<(), Error> {
     store.set_fuel(left + portion)
 }
 
-/// Waits until a time, or forever.
-async fn wait(until: Option<Instant>) {
-    match until {
-        Some(until) => tokio::time::sleep_until(until.into()).await,
-        None => std::future::pending().await,
+/// Waits for whatever wakes a guest.
+async fn wait(guest: &mut Guest, wake: Wake) {
+    let slept = async {
+        match wake.at {
+            Some(at) => tokio::time::sleep_until(at.into()).await,
+            None => std::future::pending().await,
+        }
+    };
+    let read = async {
+        match wake.stdin {
+            true => guest.wasi.stdin_is_there().await,
+            false => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        () = slept => {}
+        () = read => {}
     }
 }

@@ -8,6 +8,7 @@ mod memory;
 mod poll;
 mod streams;
 
+use std::io;
 use std::time::Instant;
 
 use propeller_model::Limits;
@@ -33,6 +34,7 @@ pub(super) enum Errno {
     Ilseq = 25,
     Intr = 27,
     Inval = 28,
+    Io = 29,
     Nomem = 48,
     Notdir = 54,
     Notsock = 57,
@@ -59,12 +61,21 @@ pub(super) enum Fail {
     /// The guest gave no list of chunks.
     #[error("`split` gave no list of chunks: {0}")]
     Chunks(ListError),
-    /// The guest waits until then, or forever; [`Wasi::woken`] has the answer.
+    /// The guest waits; [`Wasi::woken`] has the answer.
     #[error("the guest waits")]
-    Wait(Option<Instant>),
+    Wait(Wake),
 }
 
 impl HostError for Fail {}
+
+/// What wakes a guest that waits. Without anything it waits until it is ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wake {
+    /// This time.
+    pub(super) at: Option<Instant>,
+    /// Standard input that can be read.
+    pub(super) stdin: bool,
+}
 
 impl From<Errno> for Fail {
     fn from(errno: Errno) -> Self {
@@ -85,27 +96,42 @@ pub(super) struct Wasi {
     handles_max: u64,
     started: Instant,
     /// What the guest waits for.
-    waits_for: Option<poll::Waiting>,
+    waits_for: Option<Unanswered>,
+}
+
+/// A call whose answer is not there yet.
+enum Unanswered {
+    Poll(poll::Waiting),
+    Read(Room),
+}
+
+/// Where a read puts what it reads.
+#[derive(Clone, Copy)]
+struct Room {
+    buffer: u32,
+    len: u32,
+    /// Where it puts how much that was.
+    count: u32,
 }
 
 impl Wasi {
     /// Arguments are for commands; any other function sees its name alone.
-    pub(super) fn new(job: &Job, command: bool) -> Self {
+    pub(super) fn new(job: &Job, command: bool) -> io::Result<Self> {
         let args = if command { job.args.as_slice() } else { &[] };
         let name = std::iter::once(&job.name);
         let Limits { handles, .. } = job.limits;
-        Self {
+        Ok(Self {
             args: name.chain(args).cloned().collect(),
             environ: job
                 .env
                 .iter()
                 .map(|(name, value)| format!("{name}={value}"))
                 .collect(),
-            streams: Streams::new(job),
+            streams: Streams::new(job)?,
             handles_max: handles.value,
             started: Instant::now(),
             waits_for: None,
-        }
+        })
     }
 
     /// Writes to standard output in the guest's place.
@@ -118,7 +144,31 @@ impl Wasi {
         let memory = instance.get_memory(&*store, MEMORY);
         let memory = memory.ok_or_else(|| Error::host(NO_MEMORY))?;
         let (bytes, guest) = memory.data_and_store_mut(&mut *store);
-        answer(guest.wasi.poll_woken(&mut Memory::new(bytes)))
+        let (memory, wasi) = (&mut Memory::new(bytes), &mut guest.wasi);
+        answer(match wasi.waits_for.take() {
+            Some(Unanswered::Poll(waiting)) => wasi.poll_woken(memory, &waiting),
+            Some(Unanswered::Read(room)) => wasi.read(memory, room),
+            None => unreachable!("only a guest that waits is woken"),
+        })
+    }
+
+    /// Waits until standard input can be read, or is at its end.
+    pub(super) async fn stdin_is_there(&mut self) {
+        self.streams.stdin_is_there().await;
+    }
+
+    /// Reads standard input, once there is some.
+    fn read(&mut self, memory: &mut Memory<'_>, room: Room) -> Answer {
+        let Some(read) = self.streams.read(room.len)? else {
+            self.waits_for = Some(Unanswered::Read(room));
+            return Err(Fail::Wait(Wake {
+                at: None,
+                stdin: true,
+            }));
+        };
+        memory.write(room.buffer, read)?;
+        let len = u32::try_from(read.len()).map_err(|_| Errno::Overflow)?;
+        memory.write_u32(room.count, len)
     }
 }
 

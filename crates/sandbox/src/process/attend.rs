@@ -1,7 +1,7 @@
 //! One job in one child: sends it, reads what comes back, and judges the end.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,9 +32,18 @@ const ENDED_MAX: Duration = Duration::from_secs(5);
 
 /// Runs `job`, whose code is `code`, in a child. Dropping the future kills the child.
 pub(super) async fn attend(keeper: &Keeper, code: &Prepared, job: &Job) -> Result<Exit, RunError> {
-    let parcel = Parcel::pack(job, code.kind(), seed(job)?);
-    let parcel = parcel.map_err(|error| RunError::Runtime(Arc::new(error)))?;
-    let mut child = deliver(keeper, code.image(), &parcel).await?;
+    let host = |error: io::Error| RunError::Runtime(Arc::new(error));
+    let parcel = Parcel::pack(job, code.kind(), seed(job)?).map_err(host)?;
+    let pipe = job.stdin.for_blocking().map_err(host)?;
+    let with: Vec<BorrowedFd<'_>> = [Some(code.image().as_fd())]
+        .into_iter()
+        .chain([
+            parcel.input.as_ref().map(AsFd::as_fd),
+            pipe.map(AsFd::as_fd),
+        ])
+        .flatten()
+        .collect();
+    let mut child = deliver(keeper, &parcel.message, &with).await?;
     let began = Instant::now();
     let mut told = Told::new(job);
     let patience = Duration::from_millis(job.limits.wall_ms.value).saturating_add(GRACE);
@@ -89,13 +98,15 @@ impl Parcel {
 }
 
 /// Gives the job to a child that takes it.
-async fn deliver(keeper: &Keeper, image: &OwnedFd, parcel: &Parcel) -> Result<Child, RunError> {
-    let mut with = vec![image.as_fd()];
-    with.extend(parcel.input.as_ref().map(AsFd::as_fd));
+async fn deliver(
+    keeper: &Keeper,
+    message: &[u8],
+    with: &[BorrowedFd<'_>],
+) -> Result<Child, RunError> {
     loop {
         let child = keeper.take().await?;
         // One that died while it waited has not seen the job, so another one gets it.
-        if send_when_possible(&child.socket, &parcel.message, &with)
+        if send_when_possible(&child.socket, message, with)
             .await
             .is_ok()
         {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
 use rustix::process::Pid;
@@ -19,6 +19,15 @@ use crate::engine::split::{Kind, Loaded, Runner, Seed, Sink};
 use crate::exit::{Exit, Inconclusive, Status};
 use crate::job::Job;
 use crate::runtime::RunError;
+
+/// The number of the pipe that a guest reads, in a child whose job has one. A child has no use for a
+/// standard output: until then it is nothing.
+pub(super) const PIPE: RawFd = 1;
+
+/// What has that number.
+pub(crate) fn guests_pipe() -> BorrowedFd<'static> {
+    rustix::stdio::stdout()
+}
 
 /// What every child finds ready when it is forked.
 pub(super) struct Inheritance {
@@ -182,6 +191,12 @@ fn assignment() -> Result<Option<Assignment>, String> {
         }
     };
     let job: Work<'_> = postcard::from_bytes(&work).map_err(text)?;
+    if job.piped {
+        let pipe = with.next().ok_or("a job came without its pipe")?;
+        rustix::stdio::dup2_stdout(&pipe).map_err(text)?;
+        // As above.
+        std::mem::forget(pipe);
+    }
     Ok(Some(Assignment {
         seed: job.seed,
         kind: job.kind,
@@ -230,7 +245,10 @@ fn chunks<'a>(bytes: &'a [u8], frame: impl Fn(&'a [u8]) -> FromChild<'a>) {
 
 /// Sends one frame, with the one call that the filters leave for it.
 fn say(frame: &FromChild<'_>) {
-    if rustix::io::write(rustix::stdio::stdin(), &encode(frame)).is_err() {
+    let message = encode(frame);
+    let socket = rustix::stdio::stdin();
+    // The alarm may ring while the proplet has not read what is before.
+    if rustix::io::retry_on_intr(|| rustix::io::write(socket, &message)).is_err() {
         // Nobody listens any more.
         sys::exit(1);
     }

@@ -70,20 +70,23 @@ const COMPILING: [i64; 22] = [
     libc::SYS_close,
 ];
 
-/// Both filters, built once in the zygote.
+/// All filters, built once in the zygote.
 pub(super) struct Filters {
     /// For a child that waits for its job and loads its code.
     pub(super) waiting: BpfProgram,
     /// On top, before the first instruction of the guest.
     pub(super) running: BpfProgram,
+    /// In its place, if the guest reads a pipe.
+    pub(super) reading: BpfProgram,
 }
 
 impl Filters {
-    /// Filters for children whose socket is `socket`.
-    pub(super) fn build(socket: RawFd) -> Result<Self, BackendError> {
+    /// Filters for children whose socket is `socket`, and whose pipe is `pipe` if they have one.
+    pub(super) fn build(socket: RawFd, pipe: RawFd) -> Result<Self, BackendError> {
         Ok(Self {
-            waiting: program(waiting(socket)?, SeccompAction::KillProcess)?,
+            waiting: program(waiting(socket, pipe)?, SeccompAction::KillProcess)?,
             running: program(running(socket)?, SeccompAction::KillProcess)?,
+            reading: program(reading(socket, pipe)?, SeccompAction::KillProcess)?,
         })
     }
 }
@@ -106,6 +109,13 @@ fn running(socket: RawFd) -> Result<Rules, BackendError> {
     rules.insert(libc::SYS_write, vec![one(descriptor(socket)?)?]);
     rules.insert(libc::SYS_mmap, vec![mapped_without(libc::PROT_EXEC)?]);
     rules.insert(libc::SYS_mprotect, vec![one(without(libc::PROT_EXEC)?)?]);
+    Ok(rules)
+}
+
+/// As above, and one more descriptor is read, which is the end of a pipe.
+fn reading(socket: RawFd, pipe: RawFd) -> Result<Rules, BackendError> {
+    let mut rules = running(socket)?;
+    rules.insert(libc::SYS_read, vec![one(descriptor(pipe)?)?]);
     Ok(rules)
 }
 
@@ -132,8 +142,13 @@ fn compiling(process: Pid) -> Result<Rules, BackendError> {
 }
 
 /// While a child waits and loads, before it has seen anything of a stranger but compiled code.
-fn waiting(socket: RawFd) -> Result<Rules, BackendError> {
-    let mut rules = running(socket)?;
+fn waiting(socket: RawFd, pipe: RawFd) -> Result<Rules, BackendError> {
+    let mut rules = reading(socket, pipe)?;
+    // The pipe comes under any number, and goes where the guest reads it.
+    let moved = || one(equals(1, pipe.cast_unsigned())?);
+    rules.insert(libc::SYS_dup3, vec![moved()?]);
+    #[cfg(target_arch = "x86_64")]
+    rules.insert(libc::SYS_dup2, vec![moved()?]);
     rules.insert(libc::SYS_recvmsg, vec![one(descriptor(socket)?)?]);
     for call in [libc::SYS_pread64, libc::SYS_close] {
         rules.insert(call, Vec::new());

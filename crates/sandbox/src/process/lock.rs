@@ -32,7 +32,7 @@ use crate::job::Job;
 /// Who children are if the proplet is root: the user that owns nothing.
 const NOBODY: u32 = 65534;
 
-/// Descriptors of a child while it loads: three streams, code, input, and a memory file for each
+/// Descriptors of a child while it loads: three streams, code, input, a pipe, and a memory file for each
 /// memory of a component that starts with something in it.
 const DESCRIPTORS_MAX: u64 = 1024;
 
@@ -155,7 +155,11 @@ pub(super) fn guest(locks: Locks, filters: &Filters, job: &Job, input: u64) -> R
         sys::refuse_new_code().ok();
     }
     if locks.seccomp {
-        apply_filter(&filters.running).map_err(|error| format!("seccomp: {error}"))?;
+        let filter = match job.stdin.is_pipe() {
+            true => &filters.reading,
+            false => &filters.running,
+        };
+        apply_filter(filter).map_err(|error| format!("seccomp: {error}"))?;
     }
     Ok(())
 }

@@ -89,7 +89,8 @@ pub(super) fn hear_alarms() -> io::Result<()> {
     // SAFETY: all zeroes is a `sigaction` without flags and with an empty mask.
     let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
     action.sa_sigaction = ring as extern "C" fn(libc::c_int) as usize;
-    action.sa_flags = libc::SA_RESTART | libc::SA_ONSTACK;
+    // Without SA_RESTART: it also ends the waiting of a guest whose input does not come.
+    action.sa_flags = libc::SA_ONSTACK;
     // SAFETY: the handler loads and adds to atomics alone, which a signal may do at any time.
     check(unsafe { libc::sigaction(libc::SIGALRM, &raw const action, ptr::null_mut()) })
 }

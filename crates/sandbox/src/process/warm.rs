@@ -6,6 +6,7 @@ use propeller_model::{Digest, Limits, Profile};
 
 use crate::capabilities::Capabilities;
 use crate::job::{Entry, Job, ModuleKey};
+use crate::stdin::Stdin;
 use crate::transcript::Transcript;
 
 /// What is asked of either.
@@ -22,7 +23,7 @@ pub(super) fn job() -> Job {
         },
         args: Vec::new(),
         env: Vec::new(),
-        stdin: Bytes::new(),
+        stdin: Stdin::default(),
         limits: Limits::default(),
         profile: Profile::Pure,
         capabilities: Capabilities::default(),

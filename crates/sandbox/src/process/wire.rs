@@ -17,6 +17,7 @@ use crate::config::Metering;
 use crate::engine::split::{Kind, Seed};
 use crate::exit::{Limit, Trap};
 use crate::job::{Entry, Job, ModuleKey};
+use crate::stdin::Stdin;
 use crate::transcript::{Keeps, Transcript};
 
 /// The longest message on a socket. The kernel's default buffer holds three of them.
@@ -65,7 +66,8 @@ pub(crate) enum End {
     Killed(i32),
 }
 
-/// What a child gets, with its code: the work, or how long it is in a second descriptor.
+/// What a child gets, with its code: the work, or how long it is in a second descriptor. The last
+/// descriptor is the guest's pipe, if it has one.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToChild<'a> {
     #[serde(borrow)]
@@ -85,6 +87,8 @@ pub(super) struct Work<'a> {
     env: Cow<'a, [(String, String)]>,
     #[serde(borrow, with = "serde_bytes")]
     stdin: &'a [u8],
+    /// Whether standard input is a pipe, which comes beside.
+    pub(super) piped: bool,
     limits: Limits,
     profile: Profile,
     pub(super) seed: Seed,
@@ -116,7 +120,8 @@ impl<'a> Work<'a> {
             entry: Cow::Borrowed(entry),
             args: Cow::Borrowed(args),
             env: Cow::Borrowed(env),
-            stdin,
+            stdin: stdin.whole().map_or(&[], |bytes| bytes),
+            piped: stdin.is_pipe(),
             limits: *limits,
             profile: *profile,
             seed,
@@ -137,7 +142,10 @@ impl<'a> Work<'a> {
             entry: self.entry.into_owned(),
             args: self.args.into_owned(),
             env: self.env.into_owned(),
-            stdin: Bytes::copy_from_slice(self.stdin),
+            stdin: match self.piped {
+                true => Stdin::own(),
+                false => Bytes::copy_from_slice(self.stdin).into(),
+            },
             limits: self.limits,
             profile: self.profile,
             capabilities: Capabilities::default(),

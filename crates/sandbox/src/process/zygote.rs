@@ -191,7 +191,8 @@ fn inheritance(plan: Plan) -> Result<Option<Inheritance>, String> {
         load(component, Kind::Component)?,
     ];
     let socket = std::os::fd::AsRawFd::as_raw_fd(&rustix::stdio::stdin());
-    let filters = Filters::build(socket).map_err(|error| format!("seccomp filter: {error}"))?;
+    let filters =
+        Filters::build(socket, child::PIPE).map_err(|error| format!("seccomp filter: {error}"))?;
     let inheritance = Inheritance {
         warm,
         runner,

@@ -86,7 +86,7 @@ fn cases(call: &HostCall) -> Vec<Case> {
         let job = |entry: &str| Job {
             entry: Entry::Named(entry.to_owned()),
             env: environment(call.name),
-            stdin: Bytes::from_static(STDIN),
+            stdin: Bytes::from_static(STDIN).into(),
             limits: Limits {
                 wall_ms: bound(WALL_MS),
                 ..Limits::default()

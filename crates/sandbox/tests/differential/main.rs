@@ -5,6 +5,8 @@
 mod calls;
 mod guest;
 
+use std::io::Write;
+
 use propeller_model::{Digest, Limits, Profile};
 use propeller_sandbox::{
     Allocator, Capabilities, EngineConfig, Entry, Exit, InterpreterRuntime, Job, ModuleKey,
@@ -13,6 +15,8 @@ use propeller_sandbox::{
 
 use calls::{SEQUENCES, TEMPLATES};
 use guest::{guest, numbers};
+
+const INPUT: &[u8] = b"some input";
 
 const CONFIG: EngineConfig = EngineConfig {
     stack_bytes_max: 1024 * 1024,
@@ -42,10 +46,19 @@ impl Both {
         }
     }
 
-    /// Makes the calls, one after the other in one guest, and compares everything that is left.
+    /// Makes the calls, one after the other in one guest, and compares everything that is left, also
+    /// where the input comes by a pipe.
     async fn check(&self, calls: &[&str]) {
         let expected = told(self.wasmtime.run(job(calls)).await);
         let got = told(self.interpreter.run(job(calls)).await);
+        Self::compare(calls, &expected, &got);
+        let by_pipe = told(self.wasmtime.run(piped(calls)).await);
+        Self::compare(calls, &expected, &by_pipe);
+        let by_pipe = told(self.interpreter.run(piped(calls)).await);
+        Self::compare(calls, &expected, &by_pipe);
+    }
+
+    fn compare(calls: &[&str], expected: &Told, got: &Told) {
         assert_eq!(got.status, expected.status, "{calls:?}");
         assert_eq!(got.stdout, expected.stdout, "{calls:?}");
         for (at, (got, expected)) in got.memory.iter().zip(&expected.memory).enumerate() {
@@ -78,6 +91,15 @@ fn told(end: Result<Exit, RunError>) -> Told {
     }
 }
 
+fn piped(calls: &[&str]) -> Job {
+    let (read, mut write) = std::io::pipe().expect("there are pipes");
+    write.write_all(INPUT).expect("there is room");
+    Job {
+        stdin: read.into(),
+        ..job(calls)
+    }
+}
+
 fn job(calls: &[&str]) -> Job {
     let calls: Vec<_> = calls.iter().map(|call| numbers(call)).collect();
     Job {
@@ -93,7 +115,7 @@ fn job(calls: &[&str]) -> Job {
             ("ONE".to_owned(), "1".to_owned()),
             ("EMPTY".to_owned(), String::new()),
         ],
-        stdin: b"some input".as_slice().into(),
+        stdin: bytes::Bytes::from_static(INPUT).into(),
         limits: Limits::default(),
         profile: Profile::Pure,
         capabilities: Capabilities::default(),

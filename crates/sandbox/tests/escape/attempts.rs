@@ -122,6 +122,7 @@ pub(crate) const ATTEMPTS: &[Attempt] = &[
     ("write to another file that is open", |_| {
         call(libc::SYS_write, [1, buffer(), 1, 0, 0, 0])
     }),
+    ("read a file that is open", |_| read(3)),
     ("execute a program", |_| {
         let end = [0_usize; 1];
         let end = end.as_ptr() as usize;
@@ -245,6 +246,10 @@ fn open(path: &str, flags: i32) -> i64 {
         libc::SYS_openat,
         [at(), path.as_ptr() as usize, flags as usize, 0o600, 0, 0],
     )
+}
+
+pub(crate) fn read(descriptor: usize) -> i64 {
+    call(libc::SYS_read, [descriptor, buffer(), 16, 0, 0, 0])
 }
 
 fn vm_read(pid: usize) -> i64 {

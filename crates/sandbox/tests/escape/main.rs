@@ -12,6 +12,7 @@
 
 mod attempts;
 mod compiler;
+mod pipe;
 mod scan;
 mod table;
 
@@ -31,6 +32,7 @@ use propeller_sandbox::{
 
 use attempts::{ATTEMPTS, World};
 use compiler::{COMPILERS_WAY_OUT, taken_over};
+use pipe::WITH_A_PIPE;
 use scan::scan_works;
 use table::{DONE, Row};
 
@@ -118,9 +120,12 @@ fn main() -> ExitCode {
     };
 
     let outside = Outside::new(key);
-    let (all, all_there) = outside.all(&name);
-    let (most, _) = outside.all(&outside.copy(&name, NO_SECCOMP));
-    let (none, _) = outside.all(&outside.copy(&name, FREE));
+    let names: Vec<&str> = ATTEMPTS.iter().map(|(name, _)| *name).collect();
+    let ends = |program: &Path| outside.all(program, &names, |job| job);
+    let (all, all_there) = ends(&name);
+    let (most, _) = ends(&outside.copy(&name, NO_SECCOMP));
+    let (none, _) = ends(&outside.copy(&name, FREE));
+    let wrong_with_a_pipe = pipe::wrong(&outside, &name, &all);
     let compiling = outside.compiling(&name);
     let rows = all.into_iter().zip(most).zip(none).zip(compiling);
     let rows: Vec<Row> = rows
@@ -130,6 +135,7 @@ fn main() -> ExitCode {
         table::write(&rows);
     }
     let mut wrong = table::differences(&rows, all_there);
+    wrong.extend(wrong_with_a_pipe);
     for ((name, _), row) in ATTEMPTS.iter().zip(&rows) {
         println!("| {name} | {} |", row.join(" | "));
         let [all, _, none, compiling] = row;
@@ -147,7 +153,8 @@ fn main() -> ExitCode {
     }
     let failures = wrong.len();
     let verdict = if failures == 0 { "ok" } else { "FAILED" };
-    let held = ATTEMPTS.len().saturating_sub(failures);
+    let held = 2 * ATTEMPTS.len() + WITH_A_PIPE.len();
+    let held = held.saturating_sub(failures);
     // In the words of other tests, for whoever counts.
     println!("test result: {verdict}. {held} passed; {failures} failed; 0 ignored");
     assert!(wrong.is_empty(), "{wrong:#?}\n{HINT}");
@@ -198,7 +205,8 @@ fn attempt(words: &[impl AsRef<str>]) -> String {
     if name == SCAN_WORKS {
         return scan_works().to_string();
     }
-    let attempt = ATTEMPTS.iter().find(|(known, _)| *known == name);
+    let mut known = ATTEMPTS.iter().chain(WITH_A_PIPE);
+    let attempt = known.find(|(known, _)| *known == name);
     attempt.map_or_else(
         || "unknown".to_owned(),
         |(_, attempt)| attempt(&world).to_string(),
@@ -248,9 +256,14 @@ impl Outside {
         copy
     }
 
-    /// The end of every attempt in a zygote's children, and whether nothing was missing that holds
-    /// them.
-    fn all(&self, program: &Path) -> (Vec<String>, bool) {
+    /// The end of each of `attempts` in a zygote's children, as jobs that `changed` has made of ours;
+    /// and whether nothing was missing that holds them.
+    fn all(
+        &self,
+        program: &Path,
+        attempts: &[&str],
+        changed: impl Fn(Job) -> Job,
+    ) -> (Vec<String>, bool) {
         let runtime = ProcessRuntime::new(ProcessConfig {
             engine: ENGINE,
             metering: propeller_sandbox::Metering::Full,
@@ -269,7 +282,7 @@ impl Outside {
         let found = found.expect("a search makes no call that is forbidden");
         assert_eq!(told(found.result.as_deref()), DONE, "{SCAN_WORKS}");
         let mut ends = Vec::new();
-        for (name, _) in ATTEMPTS {
+        for name in attempts {
             // A job next door, with a canary in its input, whose process is warm at the same time.
             let neighbour = Job {
                 key: ModuleKey {
@@ -280,11 +293,12 @@ impl Outside {
                 wasm: Bytes::from_static(
                     b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x07\x0a\x01\x06_start\0\0\x0a\x04\x01\x02\0\x0b",
                 ),
-                stdin: Bytes::from(self.neighbour.clone()),
+                stdin: Bytes::from(self.neighbour.clone()).into(),
                 ..self.job("unknown")
             };
             let (_, end) = clock.block_on(async {
-                tokio::join!(runtime.run(neighbour), runtime.run(self.job(name)))
+                let job = changed(self.job(name));
+                tokio::join!(runtime.run(neighbour), runtime.run(job))
             });
             ends.push(match end {
                 Ok(exit) => told(exit.result.as_deref()),
@@ -320,7 +334,7 @@ impl Outside {
                 masked(&self.neighbour),
             ],
             env: Vec::new(),
-            stdin: Bytes::new(),
+            stdin: propeller_sandbox::Stdin::default(),
             limits: Limits::default(),
             profile: Profile::Pure,
             capabilities: propeller_sandbox::Capabilities::default(),

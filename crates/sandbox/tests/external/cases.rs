@@ -4,6 +4,7 @@ use bytes::Bytes;
 use propeller_sandbox::external::ExternalRuntime;
 use propeller_sandbox::{Exit, Job, RunError, Runtime, Status};
 
+use crate::piped;
 use crate::support::{bound, job, line, marked, unique, until};
 
 const MIB: usize = 1024 * 1024;
@@ -54,7 +55,7 @@ const PRELUDE: &str = r#"
 "#;
 
 /// A command of this body.
-fn command(body: &str) -> Job {
+pub(crate) fn command(body: &str) -> Job {
     job(
         &format!(r#"(module {PRELUDE} (func (export "_start") (local $n i32) {body}))"#),
         "_start",
@@ -71,7 +72,7 @@ const ECHO: &str = "
   (if (i32.load (i32.const 20)) (then
     (call $write (i32.const 1) (i32.const 65536) (i32.load (i32.const 20)))))";
 
-const CAT: &str = "
+pub(crate) const CAT: &str = "
   (loop $more
     (i32.store (i32.const 0) (i32.const 65536))
     (i32.store (i32.const 4) (i32.const 60000))
@@ -126,11 +127,11 @@ pub(crate) async fn conforms(runtime: &ExternalRuntime, can: &Can) {
     nothing_is_left(runtime).await;
 }
 
-async fn run(runtime: &ExternalRuntime, job: Job) -> Exit {
+pub(crate) async fn run(runtime: &ExternalRuntime, job: Job) -> Exit {
     runtime.run(job).await.expect("the job runs")
 }
 
-async fn check(runtime: &ExternalRuntime, job: Job, expected: &str) {
+pub(crate) async fn check(runtime: &ExternalRuntime, job: Job, expected: &str) {
     let entry = format!("{:?} {:?}", job.entry, job.args);
     let end = line(&runtime.run(job).await);
     assert!(end.contains(expected), "{entry}: {end}");
@@ -189,13 +190,14 @@ async fn streams(runtime: &ExternalRuntime) {
         ("(drop (call $close (i32.const 0)))", false),
     ] {
         let mut job = command(body);
-        job.stdin = Bytes::from(input.clone());
+        job.stdin = Bytes::from(input.clone()).into();
         let exit = run(runtime, job).await;
         assert_eq!(exit.status, Status::Exited(0), "{body}");
         assert!(exit.stdout.is_empty() || exit.stdout == input, "{body}");
         assert_eq!(!exit.stdout.is_empty(), copied, "{body}");
         assert_eq!(exit.usage.input_bytes, MIB as u64);
     }
+    piped::streams(runtime, &input).await;
     for (fd, name) in [(1, "stdout"), (2, "stderr")] {
         let flood = format!(
             "(loop $again (call $write (i32.const {fd}) (i32.const 512) (i32.const 10000)) (br $again))"

@@ -9,6 +9,7 @@ mod conformance;
 
 mod cases;
 mod deaths;
+mod piped;
 mod programs;
 mod real;
 mod support;

@@ -1,5 +1,7 @@
 //! Jobs in chunks: `split`, `execute` and `merge`, all of them or one.
 
+use std::io::Write;
+
 use bytes::Bytes;
 use propeller_sandbox::{Entry, Job, Status};
 
@@ -17,7 +19,7 @@ fn chunked(text: &str, entry: &str, input: &[u8]) -> Job {
             },
             name => Entry::Named(name.to_owned()),
         },
-        stdin: Bytes::copy_from_slice(input),
+        stdin: Bytes::copy_from_slice(input).into(),
         ..job
     }
 }
@@ -34,6 +36,18 @@ async fn the_input_is_split_executed_and_merged() {
         assert_eq!(exit.stdout, count);
         assert_eq!(exit.usage.output_bytes, 1);
     }
+}
+
+#[tokio::test]
+async fn an_input_by_a_pipe_is_split_executed_and_merged() {
+    let (read, mut write) = std::io::pipe().expect("there are pipes");
+    write.write_all(b"banana split").expect("there is room");
+    drop(write);
+    let mut piped = chunked(TALLY, "", b"");
+    piped.stdin = read.into();
+    let exit = exit(piped).await;
+    assert_eq!(exit.stdout, b"3");
+    assert_eq!(exit.usage.input_bytes, 0);
 }
 
 #[tokio::test]

@@ -73,7 +73,7 @@ async fn a_function_gets_its_name_alone_and_may_print() {
 #[tokio::test]
 async fn a_command_reads_its_input_to_the_end() {
     let mut job = job(CAT, "_start", &[]);
-    job.stdin = Bytes::from_static(b"some input");
+    job.stdin = Bytes::from_static(b"some input").into();
     let exit = exit(job).await;
     assert_eq!(exit.status, Status::Exited(0));
     assert_eq!(exit.stderr, b"some input");

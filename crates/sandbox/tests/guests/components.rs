@@ -8,12 +8,15 @@ const GREET: &str = include_str!("../../../../examples/guests/greet/greet.wat");
 
 /// A Rust program for WASI preview 1 as a component: what compilers for WASI 0.2 emit.
 pub(crate) fn hello() -> Vec<u8> {
+    component("hello")
+}
+
+/// The same of another one.
+pub(crate) fn component(guest: &str) -> Vec<u8> {
     use wasi_preview1_component_adapter_provider as adapter;
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../examples/guests/hello.wasm"
-    );
-    let module = std::fs::read(path).expect("the guest is checked in");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../examples/guests");
+    let module = std::fs::read(format!("{folder}/{guest}.wasm"));
+    let module = module.expect("the guest is checked in");
     let name = adapter::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME;
     let adapter = adapter::WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER;
     let encoder = wit_component::ComponentEncoder::default().module(&module);

@@ -87,7 +87,7 @@ fn busy(module: &Job, way: &str) -> Job {
     let entry = if way == "hang" { "burn" } else { way };
     let mut job = Job {
         entry: propeller_sandbox::Entry::Named(entry.to_owned()),
-        stdin: Bytes::from_static(&[b'x'; 64 * 1024]),
+        stdin: Bytes::from_static(&[b'x'; 64 * 1024]).into(),
         ..module.clone()
     };
     job.limits.fuel = bound(if way == "burn" { 100_000 } else { 1 << 40 });

@@ -61,7 +61,7 @@ async fn a_guest_connects_to_a_host_of_its_job_by_name_and_by_address() {
         let (address, echo) = echo();
         let port = address.port();
         let job = Job {
-            stdin: Bytes::from_static(b"there and back"),
+            stdin: Bytes::from_static(b"there and back").into(),
             ..dial(
                 &["connect", name, &port.to_string()],
                 host(name, port, true),

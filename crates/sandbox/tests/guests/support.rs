@@ -51,7 +51,7 @@ pub(crate) fn job_of(wasm: Vec<u8>) -> Job {
         },
         args: Vec::new(),
         env: Vec::new(),
-        stdin: Bytes::new(),
+        stdin: propeller_sandbox::Stdin::default(),
         limits: Limits::default(),
         profile: Profile::Pure,
         capabilities: Capabilities::default(),

@@ -12,6 +12,8 @@ mod commands;
 mod conformance;
 #[path = "../guests/limits.rs"]
 mod limits;
+#[path = "../guests/piped.rs"]
+mod piped;
 #[path = "../guests/refusals.rs"]
 mod refusals;
 #[path = "../conformance/single.rs"]
@@ -19,6 +21,8 @@ mod single;
 #[allow(dead_code, reason = "what looks at processes is for the other suites")]
 #[path = "../guests/support.rs"]
 mod support;
+#[path = "../guests/waits.rs"]
+mod waits;
 
 mod own;
 mod runtime;

@@ -14,7 +14,7 @@ const HELLO: &str = concat!(
 async fn a_program_from_a_compiler_runs() {
     let mut hello = job_of(std::fs::read(HELLO).expect("the guest is checked in"));
     hello.args = vec!["Ada".to_owned()];
-    hello.stdin = Bytes::from_static(b"input");
+    hello.stdin = Bytes::from_static(b"input").into();
     let exit = exit(hello).await;
     assert_eq!(exit.status, Status::Exited(0));
     let stdout = String::from_utf8(exit.stdout).expect("the guest prints text");

@@ -139,7 +139,7 @@ async fn programs_print_the_same_for_the_same_fuel() {
     let hello = include_bytes!("../../../../examples/guests/hello.wasm");
     check(&runtimes, job_of(hello.to_vec())).await;
     let mut count = job_of(include_bytes!("../../../../examples/guests/wordcount.wasm").to_vec());
-    count.stdin = bytes::Bytes::from_static(b"one two three two\n");
+    count.stdin = bytes::Bytes::from_static(b"one two three two\n").into();
     check(&runtimes, count).await;
     let mut greet = job_of(include_bytes!("../../../../examples/guests/greet.wasm").to_vec());
     greet.entry = propeller_sandbox::Entry::Named("greet".to_owned());

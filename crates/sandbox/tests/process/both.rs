@@ -139,7 +139,7 @@ async fn both_tell_the_same_of_components() {
     for args in [&[][..], &["Ada"]] {
         let mut hello = crate::support::job_of(crate::components::hello());
         hello.args = args.iter().map(ToString::to_string).collect();
-        hello.stdin = Bytes::from_static(b"input");
+        hello.stdin = Bytes::from_static(b"input").into();
         check(&processes, &threads, hello).await;
     }
 }
@@ -180,13 +180,42 @@ async fn a_guest_may_have_all_the_time_there_is() {
     crate::support::check(job, "2.5").await;
 }
 
+/// A process polls nothing: it waits for its pipe in the call that reads, and then says that it is
+/// ready.
+#[tokio::test]
+async fn a_guest_that_polls_its_pipe_waits_for_it() {
+    let text = r#"
+        (module
+          (import "wasi_snapshot_preview1" "poll_oneoff"
+            (func $poll (param i32 i32 i32 i32) (result i32)))
+          (memory (export "memory") 1)
+          (func (export "wait") (result i32 i32)
+            (i32.store8 (i32.const 8) (i32.const 1))
+            (drop (call $poll (i32.const 0) (i32.const 256) (i32.const 1) (i32.const 512)))
+            (i32.load (i32.const 512))
+            (i32.load8_u (i32.const 266))))
+    "#;
+    let processes = runtime();
+    let (read, write) = std::io::pipe().expect("there are pipes");
+    let mut waits = job(text, "wait", &[]);
+    waits.stdin = read.into();
+    let began = std::time::Instant::now();
+    let closed = async {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        drop(write);
+    };
+    let (end, ()) = tokio::join!(processes.run(waits), closed);
+    assert_eq!(crate::support::line(&end), "1 1");
+    assert!(began.elapsed().as_millis() >= 100);
+}
+
 #[tokio::test]
 async fn a_mebibyte_goes_in_and_out() {
     let processes = runtime();
     let threads = WasmtimeRuntime::new(CONFIG).expect("the engine starts on this machine");
     let input: Vec<u8> = (0..MIB).map(|at| at.to_le_bytes()[1]).collect();
     let mut copy = job(CAT, "_start", &[]);
-    copy.stdin = Bytes::from(input.clone());
+    copy.stdin = Bytes::from(input.clone()).into();
     let exit = processes.run(copy.clone()).await.expect("the job runs");
     assert!(exit.stdout == input, "{} bytes came out", exit.stdout.len());
     check(&processes, &threads, copy.clone()).await;

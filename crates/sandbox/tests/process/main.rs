@@ -20,8 +20,12 @@ mod conformance;
 mod deterministic;
 #[path = "../guests/flat.rs"]
 mod flat;
+#[path = "../guests/gathered.rs"]
+mod gathered;
 #[path = "../guests/limits.rs"]
 mod limits;
+#[path = "../guests/piped.rs"]
+mod piped;
 #[path = "../guests/preview2.rs"]
 mod preview2;
 #[path = "../guests/refusals.rs"]

@@ -55,7 +55,7 @@ fn cases() -> Vec<(&'static str, Job)> {
     cases.push(("hello", hello));
     let photo = guest("testdata/photo.jpg");
     let thumbnail = Job {
-        stdin: Bytes::from(photo),
+        stdin: Bytes::from(photo).into(),
         entry: Entry::Named("_start".to_owned()),
         ..job_of(guest("thumbnail.wasm"))
     };

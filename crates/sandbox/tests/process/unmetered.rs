@@ -35,6 +35,29 @@ fn counted(exit: &Exit) -> bool {
 }
 
 #[tokio::test]
+async fn a_guest_that_waits_for_input_runs_out_of_time() {
+    let (read, write) = std::io::pipe().expect("there are pipes");
+    let mut waits = crate::piped::piped("copy", &["4"], read.into());
+    waits.limits.wall_ms = bound(50);
+    let exit = exit(&runtime(), waits).await;
+    assert!(!counted(&exit));
+    assert_eq!(line(&Ok(exit)), "limit: wall clock 50 ms (set by task)");
+    drop(write);
+}
+
+#[tokio::test]
+async fn a_guest_gets_no_file_that_passes_for_a_pipe() {
+    let file = std::fs::File::open("/dev/null").expect("it is there");
+    let file = std::io::PipeReader::from(std::os::fd::OwnedFd::from(file));
+    let reads = crate::piped::piped("copy", &["4"], file.into());
+    let end = runtime().run(reads).await;
+    assert!(
+        matches!(end, Err(propeller_sandbox::RunError::Runtime(_))),
+        "{end:?}"
+    );
+}
+
+#[tokio::test]
 async fn all_limits_but_fuel_hold_and_results_say_that_none_was_counted() {
     let runtime = runtime();
     let mut grow = job(GUEST, "grow", &[]);

@@ -6,7 +6,7 @@ use super::Param::{Choice, Flags, I32, I64, LongFlags};
 use super::memory::{aligned, item, offset};
 use super::poll::{nanos, wall_clock};
 use super::streams::Stream;
-use super::{Answer, Args, Errno, Fail, Function, Memory, Wasi};
+use super::{Answer, Args, Errno, Fail, Function, Memory, Room, Wasi};
 
 /// The only function without a result.
 pub(super) const NEVER_RETURNS: &str = "proc_exit";
@@ -254,10 +254,8 @@ fn fd_read(wasi: &mut Wasi, memory: &mut Memory<'_>, args: Args<'_>) -> Answer {
     if wasi.streams.get(args.i32(0))? != Stream::Stdin {
         return Err(Errno::Badf.into());
     }
-    let read = wasi.streams.read(len)?;
-    memory.write(buffer, &read)?;
-    let len = u32::try_from(read.len()).map_err(|_| Errno::Overflow)?;
-    memory.write_u32(args.i32(3), len)
+    let count = args.i32(3);
+    wasi.read(memory, Room { buffer, len, count })
 }
 
 fn fd_pread(wasi: &mut Wasi, memory: &mut Memory<'_>, args: Args<'_>) -> Answer {

@@ -1,4 +1,4 @@
-//! `poll_oneoff`: waiting for time, and for streams that are always ready.
+//! `poll_oneoff`: waiting for time and for a pipe, and for streams that are always ready.
 
 use std::time::{Duration, Instant};
 
@@ -6,7 +6,7 @@ use rustix::time::ClockId;
 
 use super::memory::{item, offset};
 use super::streams::Stream;
-use super::{Args, Errno, Fail, Memory, Wasi};
+use super::{Args, Errno, Fail, Memory, Unanswered, Wake, Wasi};
 use crate::exit::Limit;
 
 const SUBSCRIPTION_BYTES: u32 = 48;
@@ -35,7 +35,7 @@ pub(super) struct Waiting {
 struct Subscription {
     userdata: u64,
     kind: u8,
-    /// When it is ready; `None` is never.
+    /// When it is ready; `None` is never, or when a pipe is.
     ready: Option<Instant>,
 }
 
@@ -72,30 +72,35 @@ impl Wasi {
             count,
         };
         // A stream that is ready leaves no time for a clock to be looked at.
-        if waiting.watches_a_stream() {
-            return waiting.write_events(memory, |it| it.kind != CLOCK);
+        let ready = |it: &Subscription| it.kind != CLOCK && it.ready.is_some();
+        if waiting.subscriptions.iter().any(ready) {
+            return waiting.write_events(memory, ready);
         }
         let first = waiting.first();
         if first.is_some_and(|first| first <= now) {
             return waiting.write_events(memory, |it| it.is_due(now));
         }
-        self.waits_for = Some(waiting);
-        Err(Fail::Wait(first))
+        let wake = Wake {
+            at: first,
+            stdin: waiting.subscriptions.iter().any(|it| it.kind == FD_READ),
+        };
+        self.waits_for = Some(Unanswered::Poll(waiting));
+        Err(Fail::Wait(wake))
     }
 
     /// Answers a guest that has waited.
-    pub(super) fn poll_woken(&mut self, memory: &mut Memory<'_>) -> Result<(), Fail> {
-        match self.waits_for.take() {
-            Some(waiting) => {
-                let now = Instant::now();
-                waiting.write_events(memory, |it| it.is_due(now))
-            }
-            None => unreachable!("only a guest that waits is woken"),
-        }
+    pub(super) fn poll_woken(
+        &mut self,
+        memory: &mut Memory<'_>,
+        waiting: &Waiting,
+    ) -> Result<(), Fail> {
+        let now = Instant::now();
+        let read = self.streams.stdin_is_there_now();
+        waiting.write_events(memory, |it| it.is_due(now) || (it.kind == FD_READ && read))
     }
 
     fn subscription(
-        &self,
+        &mut self,
         memory: &Memory<'_>,
         at: u32,
         now: Instant,
@@ -106,7 +111,7 @@ impl Wasi {
         let ready = match kind {
             CLOCK => self.deadline(memory, at, now)?,
             FD_READ => match self.streams.get(fd()?)? {
-                Stream::Stdin => Some(now),
+                Stream::Stdin => self.streams.stdin_is_there_now().then_some(now),
                 Stream::Stdout | Stream::Stderr => return Err(Errno::Badf.into()),
             },
             FD_WRITE => match self.streams.get(fd()?)? {
@@ -155,10 +160,6 @@ impl Subscription {
 }
 
 impl Waiting {
-    fn watches_a_stream(&self) -> bool {
-        self.subscriptions.iter().any(|it| it.kind != CLOCK)
-    }
-
     /// When the first subscription is ready.
     fn first(&self) -> Option<Instant> {
         self.subscriptions.iter().filter_map(|it| it.ready).min()

@@ -1,20 +1,32 @@
 //! The three standard streams, and the descriptors that stand for them.
 
+use std::future::poll_fn;
+use std::io;
+
 use bytes::Bytes;
 use propeller_model::Stream as Told;
 
 use super::{Errno, Fail};
 use crate::exit::Limit;
 use crate::job::Job;
+use crate::stdin::blocks::{Blocks, Given};
+use crate::stdin::{Source, Stdin};
 use crate::transcript::Transcript;
 
 /// What may be read from standard input, and what was written to the others.
 pub(super) struct Streams {
     /// Which stream a descriptor stands for. A guest may close and renumber them, and open no more.
     descriptors: [Option<Stream>; 3],
-    stdin: Bytes,
+    stdin: Input,
     transcript: Transcript,
     bytes_max: [usize; 2],
+}
+
+/// Where standard input comes from.
+enum Input {
+    /// With how many of them were read.
+    Bytes(Bytes, usize),
+    Pipe(Blocks),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,17 +36,28 @@ pub(super) enum Stream {
     Stderr,
 }
 
+impl Input {
+    fn of(stdin: &Stdin) -> io::Result<Self> {
+        Ok(match stdin.source() {
+            Source::Bytes(bytes) => Self::Bytes(bytes.clone(), 0),
+            Source::Pipe(pipe) => Self::Pipe(Blocks::watched(pipe)?),
+            #[cfg(all(target_os = "linux", feature = "wasmtime"))]
+            Source::Own => unreachable!("the process of a guest interprets nothing"),
+        })
+    }
+}
+
 impl Streams {
-    pub(super) fn new(job: &Job) -> Self {
+    pub(super) fn new(job: &Job) -> io::Result<Self> {
         let limits = &job.limits;
         let bytes_max = [limits.stdout_bytes, limits.stderr_bytes]
             .map(|bound| usize::try_from(bound.value).unwrap_or(usize::MAX));
-        Self {
+        Ok(Self {
             descriptors: [Stream::Stdin, Stream::Stdout, Stream::Stderr].map(Some),
-            stdin: job.stdin.clone(),
+            stdin: Input::of(&job.stdin)?,
             transcript: job.transcript.clone(),
             bytes_max,
-        }
+        })
     }
 
     /// How many descriptors are open.
@@ -62,15 +85,45 @@ impl Streams {
         Ok(())
     }
 
-    /// Up to `len` bytes of standard input; none at its end.
-    pub(super) fn read(&mut self, len: u32) -> Result<Bytes, Errno> {
-        if self.stdin.is_empty() {
-            return Ok(Bytes::new());
-        }
-        match self.stdin.len().min(len as usize) {
+    /// Up to `len` bytes of standard input; none at its end, and nothing while they are not there.
+    pub(super) fn read(&mut self, len: u32) -> Result<Option<&[u8]>, Errno> {
+        let len = len as usize;
+        let read = match &mut self.stdin {
+            Input::Bytes(bytes, at) => {
+                let left = &bytes[*at..];
+                let read = &left[..left.len().min(len)];
+                *at += read.len();
+                if left.is_empty() {
+                    return Ok(Some(read));
+                }
+                read
+            }
+            Input::Pipe(pipe) => match pipe.give(len) {
+                Given::Bytes(read) => read,
+                Given::Later => return Ok(None),
+                Given::End => return Ok(Some(&[])),
+                Given::Failed(_) => return Err(Errno::Io),
+            },
+        };
+        match read {
             // There is more, and no room for it: as if interrupted, so that the guest asks again.
-            0 => Err(Errno::Intr),
-            len => Ok(self.stdin.split_to(len)),
+            [] => Err(Errno::Intr),
+            read => Ok(Some(read)),
+        }
+    }
+
+    /// Whether a read of standard input has an answer.
+    pub(super) fn stdin_is_there_now(&mut self) -> bool {
+        match &mut self.stdin {
+            Input::Bytes(..) => true,
+            Input::Pipe(pipe) => pipe.give(0) != Given::Later,
+        }
+    }
+
+    /// Waits until it has.
+    pub(super) async fn stdin_is_there(&mut self) {
+        if let Input::Pipe(pipe) = &mut self.stdin {
+            poll_fn(|context| pipe.poll_ready(context)).await;
         }
     }
 
