@@ -18,5 +18,5 @@ pub use error::{SettingError, SettingsError};
 pub use images::{Images, image_keys, images, registry};
 pub use lock::{DirectoryLock, LockError};
 pub use schema::{Key, Kind, Schema};
-pub use sources::{Sources, host_variable, program};
+pub use sources::{Sources, host_variable, program, store_variables};
 pub use value::{Settings, Source};

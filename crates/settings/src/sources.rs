@@ -1,6 +1,7 @@
 //! Where values come from, read once.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -78,6 +79,19 @@ impl Sources {
 )]
 pub fn host_variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// The variables that the tools of object stores' vendors read: `AWS_…`, `GOOGLE_…` and `AZURE_…`.
+/// They are credentials, for whoever connects to a store.
+#[must_use]
+pub fn store_variables() -> Vec<(String, String)> {
+    const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+    let text = |(name, value): (OsString, OsString)| {
+        let name = name.into_string().ok()?;
+        let is_ours = PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        Some((name, value.into_string().ok()?)).filter(|_| is_ours)
+    };
+    std::env::vars_os().filter_map(text).collect()
 }
 
 /// Where a program is: `name` itself if it is a path, else the first file of that name in `PATH`.

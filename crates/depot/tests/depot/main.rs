@@ -1,0 +1,10 @@
+//! Depots in folders, and in a store that speaks the protocol of S3.
+#![cfg(test)]
+
+mod contract;
+mod encoded;
+mod folders;
+mod marks;
+mod stores;
+mod support;
+mod sweeps;

@@ -1,0 +1,49 @@
+//! What holds for stores alone.
+
+use propeller_depot::{Depot, DepotError, Doing, OpenError};
+
+use crate::support::{Store, no_variables, put, stdin, task};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_has_to_be_there() {
+    let Some(store) = Store::new() else {
+        return;
+    };
+    let refused = store.open("s3://nowhere").await.unwrap_err();
+    let OpenError::Probe { doing, source, .. } = &refused else {
+        panic!("{refused}");
+    };
+    assert_eq!(*doing, Doing::Write);
+    assert!(matches!(source, DepotError::Store { .. }), "{source}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_goes_away_is_an_error_and_not_a_missing_object() {
+    let Some(store) = Store::new() else {
+        return;
+    };
+    let depot = store.open("s3://aaa").await.unwrap();
+    put(&depot, stdin(task(1)), b"x").await.unwrap();
+    drop(store);
+    let lost = depot.len(stdin(task(1))).await.unwrap_err();
+    assert!(matches!(lost, DepotError::Store { .. }), "{lost}");
+    let lost = put(&depot, stdin(task(1)), b"y").await.unwrap_err();
+    assert!(matches!(lost, DepotError::Store { .. }), "{lost}");
+}
+
+#[tokio::test]
+async fn nothing_is_sent_without_tls_but_to_this_machine() {
+    let variables = [
+        ("AWS_ENDPOINT_URL", "http://key:secret@store.example:9000"),
+        ("AWS_REGION", "us-east-1"),
+    ];
+    let location = "s3://aaa".parse().unwrap();
+    let refused = Depot::open(&location, variables).await.unwrap_err();
+    assert!(matches!(refused, OpenError::PlainHttp { .. }), "{refused}");
+    assert!(!refused.to_string().contains("secret"), "{refused}");
+
+    // Without an account there is no address.
+    let location = "az://aaa".parse().unwrap();
+    let refused = Depot::open(&location, no_variables()).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Variables { .. }), "{refused}");
+}
