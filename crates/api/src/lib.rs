@@ -15,9 +15,10 @@ pub use grants::{DirectoryGrant, Engine, Grants};
 pub use logs::{ExitKind, LogEvent, LogStream};
 pub use proplet::{CpuMetrics, MemoryMetrics, Metadata};
 pub use proplet::{History, Proplet, PropletMetrics, PropletMetricsPage, PropletPage};
-pub use results::{Results, TaskMetrics, TaskMetricsPage};
+pub use results::{Results, SealedObject, TaskMetrics, TaskMetricsPage};
 pub use task::{
-    Limits, Started, Stopped, Task, TaskPage, TaskRequest, TaskState, ZERO_TIME, time_text,
+    Limits, ObjectInfo, Started, Stopped, Task, TaskPage, TaskRequest, TaskState, ZERO_TIME,
+    time_text,
 };
 
 use serde::{Deserialize, Serialize};

@@ -23,6 +23,9 @@ pub struct Proplet {
     pub link: String,
     /// Ours: attempts it takes at a time.
     pub slots: u32,
+    /// Ours: whether it reaches the manager's object store.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub object_store: bool,
     /// Ours: the TEE that it is in, and whether the manager has checked that.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub tee: String,

@@ -32,12 +32,26 @@ pub struct Results {
     /// Ours: standard output, in standard base64; of a daemon the end of it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub stdout_base64: String,
+    /// Ours: standard output, if it is too large for an answer: get it from `/tasks/{id}/stdout`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdout_object: Option<SealedObject>,
     /// Ours: standard error, as text; of a daemon the end of it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub stderr: String,
     /// Ours: what ran it; absent for a task that nothing ran, and in plain mode.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub engine: Option<Engine>,
+}
+
+/// A CES object with one shard, and what opens it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SealedObject {
+    /// The digest to hold it against, 64 hexadecimal digits.
+    pub digest: String,
+    /// Length of its plaintext, in bytes.
+    pub length: u64,
+    /// The key that its data key is wrapped with, 64 hexadecimal digits.
+    pub key: String,
 }
 
 /// A page of a task's measurements, newest first.

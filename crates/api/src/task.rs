@@ -152,6 +152,9 @@ pub struct Task {
     /// Ours: what the task asks for beyond its sandbox.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grants: Option<Grants>,
+    /// Ours: standard input that is too large for a request, if it was uploaded.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stdin_object: Option<ObjectInfo>,
     /// Ours: every attempt, oldest first. Only when one task is viewed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<Attempt>,
@@ -167,6 +170,15 @@ pub struct Task {
     /// The start and end of the module in base64, if it has one, as upstream redacts it.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub file: String,
+}
+
+/// Ours: what is known of a CES object without its key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ObjectInfo {
+    /// Its digest, 64 hexadecimal digits.
+    pub digest: String,
+    /// Length of its plaintext, in bytes.
+    pub length: u64,
 }
 
 /// Ours: limits that a task asks for. What is left out is the default.
@@ -225,6 +237,10 @@ pub struct TaskRequest {
     /// Ours: standard input, in standard base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stdin: Option<String>,
+    /// Ours: key of the task's objects, 64 hexadecimal digits: what is uploaded as standard input is
+    /// sealed with it, and so is a large output. Left out, the manager draws one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_key: Option<String>,
     /// Ours: limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,

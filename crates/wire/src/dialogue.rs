@@ -62,6 +62,7 @@ impl Dialogue for Tasks {
             | FromProplet::Printed(_)
             | FromProplet::Tee(_)
             | FromProplet::HelloInTee(_)
+            | FromProplet::Reaches(_)
             | FromProplet::Goodbye => Channel::Alive,
         }
     }

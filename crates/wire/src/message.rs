@@ -3,6 +3,7 @@
 //! A changed message is a new variant at the end of its enum, never an edit of an old one.
 
 mod attested;
+mod stored;
 mod work;
 
 use propeller_model::{AttemptId, Digest, ExitKind, Stream, Trace};
@@ -12,6 +13,7 @@ use serde_bytes::ByteBuf;
 pub use attested::{
     AttestedReport, EVIDENCE_LEN_MAX, HelloInTee, Proof, StartAttested, Steps, TeeClaim,
 };
+pub use stored::{InputObjects, ObjectKey, StoreMark, StoredObject};
 pub use work::{AskedLimits, Input, Output};
 
 /// Largest message, in bytes: three outputs of 1 MiB and what surrounds them.
@@ -166,6 +168,8 @@ pub enum FromProplet {
     FinishedAttested(Box<AttestedReport>),
     /// First message of a session, in place of [`Hello`](FromProplet::Hello), of whoever is in a TEE.
     HelloInTee(Box<HelloInTee>),
+    /// I reach this store; said with every heartbeat.
+    Reaches(StoreMark),
 }
 
 /// See [`FromProplet::Hello`].
@@ -256,6 +260,8 @@ pub enum Refusal {
     NoTee,
     /// The key of the image is not released, or does not open it.
     NoKey,
+    /// The store does not give what the task reads, or does not take what it printed.
+    Store,
 }
 
 /// See [`FromProplet::Finished`].

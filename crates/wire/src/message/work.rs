@@ -4,6 +4,8 @@ use propeller_model::{Engine, Grants, Profile};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::{InputObjects, StoredObject};
+
 /// What a task is given. Travels and rests in an envelope of its own.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
@@ -25,6 +27,9 @@ pub struct Input {
     pub profile: Profile,
     /// What the task asks for, with the profile `granted`.
     pub grants: Grants,
+    /// What of it is in the store; see [`Input::to_bytes`].
+    #[serde(skip)]
+    pub objects: Option<InputObjects>,
 }
 
 /// Limits that a task asks for; what it leaves out is the default.
@@ -60,4 +65,7 @@ pub struct Output {
     /// Bytes of standard output and of standard error that came before and are not kept: of a daemon
     /// only the end is.
     pub gone: [u64; 2],
+    /// Standard output, if it is in the store and not here; see [`Output::to_bytes`].
+    #[serde(skip)]
+    pub stdout_object: Option<StoredObject>,
 }

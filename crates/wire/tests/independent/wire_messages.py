@@ -107,7 +107,7 @@ def from_proplet():
     yield "heartbeat", heartbeat, "A heartbeat that names two attempts."
     yield "started", variant(2, attempt(1)), "The guest runs."
     reasons = ["busy", "outbox-full", "unopenable", "no-module", "lease-lost", "leaving"]
-    reasons += ["above-ceiling", "no-tee", "no-key"]
+    reasons += ["above-ceiling", "no-tee", "no-key", "store"]
     for place, reason in enumerate(reasons):
         refused = variant(3, attempt(1), variant(place), blob("in words"))
         yield f"refused-{reason}", refused, f"Refused: {reason.replace('-', ' ')}."
@@ -132,6 +132,7 @@ def from_proplet():
     yield "finished-attested", variant(9, report, proof), "A report with what proves it."
     hello = about() + seq([attempt(1)]) + varint(8)
     yield "hello-in-tee", variant(10, hello, blob("tdx")), "A hello of a proplet in a TEE."
+    yield "reaches", variant(11, b"\x09" * 16), "A store that is reached."
 
 
 # Input and Output
@@ -146,6 +147,14 @@ def inputs():
     grants = seq([directory]) + seq([host]) + seq([varint(8080)]) + seq([blob("LANG")])
     yield "full", full + variant(2) + grants, "Everything is there."
     yield "empty", b"\0" * 15, "Everything is left out."
+    key = b"\0" * 15 + b"\x07" * 32
+    yield "object-key", key + option(None), "Outputs are sealed with a key."
+    yield "object-stdin", key + option(stored(2**64 - 1)), "Standard input is in the store."
+
+
+def stored(name):
+    """An object in the store."""
+    return varint(name) + digest(b"module") + varint(2**40)
 
 
 def outputs():
@@ -158,6 +167,7 @@ def outputs():
     largest = option(None) + blob(b"") + blob(b"") + option(zigzag(2**31 - 1)) + option(None)
     largest += option(None) + option(None) + varint(0) + varint(0)
     yield "exit-code-largest", largest, "The exit code is the largest."
+    yield "object", b"\0" * 9 + stored(3), "Standard output is in the store."
 
 
 # ToProxy and FromProxy
@@ -202,15 +212,15 @@ def wrong():
     stop = variant(2, attempt(3))
     cases = [("empty", "ToProplet", b"", "There are no bytes.")]
     cases += [("variant-to-proplet", "ToProplet", variant(10), "There is no variant 10.")]
-    cases += [("variant-from-proplet", "FromProplet", variant(11), "There is no variant 11.")]
+    cases += [("variant-from-proplet", "FromProplet", variant(12), "There is no variant 12.")]
     cases += [("trailing", "ToProplet", stop + b"\0", "A zero byte follows the message.")]
     cases += [("cut", "ToProplet", stop[:-1], "The attempt's number is missing.")]
     short = variant(2, blob(bytes(15)), varint(1))
     cases += [("task-short", "ToProplet", short, "The task's id has 15 bytes.")]
     wide = variant(2, blob(bytes(16)), varint(2**32))
     cases += [("number-wide", "ToProplet", wide, "The attempt's number has 33 bits.")]
-    refused = variant(3, attempt(1), variant(9), blob(""))
-    cases += [("refusal", "FromProplet", refused, "There is no refusal 9.")]
+    refused = variant(3, attempt(1), variant(10), blob(""))
+    cases += [("refusal", "FromProplet", refused, "There is no refusal 10.")]
     text = variant(3, attempt(1), variant(0), blob(b"\xff"))
     cases += [("utf8", "FromProplet", text, "The text is not UTF-8.")]
     flag_2 = variant(4, attempt(1), b"\2", blob(b""), b"\0" * 5)
@@ -241,5 +251,13 @@ def wrong():
     cut = variant(2, varint(1), blob("a/b"), digest(b"blob"), varint(1), seq([varint(0)]))
     cases += [("chunks-cut", "ToProxy", cut, "Whether it is asked again is missing.")]
     cases += [("trailing-proxy", "ToProxy", variant(0) + b"\0", "A zero byte follows the message.")]
+    bare = b"\0" * 15
+    cases += [("input-trailing", "Input", bare + b"\0", "A zero byte follows an input.")]
+    key_short = bare + b"\x07" * 31
+    cases += [("object-key-short", "Input", key_short, "The key of the objects has 31 bytes.")]
+    after = bare + b"\x07" * 32 + option(None) + b"\0"
+    cases += [("object-trailing", "Input", after, "A zero byte follows the objects.")]
+    cut = b"\0" * 9 + stored(3)[:-1]
+    cases += [("object-cut", "Output", cut, "The end of the length is missing.")]
     for name, kind, plain, comment in cases:
         yield f"message-malformed-{name}", kind, plain, comment

@@ -8,12 +8,12 @@ use propeller_model::{
     Access, AttemptId, Digest, Directory, Engine, ExitKind, Grants, Host, Profile, Stream, TaskId,
     Trace,
 };
+use propeller_wire::images::{FromProxy, ToProxy};
 use propeller_wire::message::{
-    About, AskedLimits, Beat, Fetch, FromProplet, Heartbeat, Hello, Input, Module, Output, Piece,
-    Printed, Refusal, Refused, Report, Start, StartImage, ToProplet, Usage, Vitals, Watch, Welcome,
-    decode, encode,
+    About, AskedLimits, Beat, Fetch, FromProplet, Heartbeat, Hello, Input, InputObjects,
+    MessageError, Module, ObjectKey, Output, Piece, Printed, Refusal, Refused, Report, Start,
+    StartImage, StoreMark, StoredObject, ToProplet, Usage, Vitals, Watch, Welcome, decode, encode,
 };
-use serde::{Serialize, de::DeserializeOwned};
 use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
@@ -75,7 +75,36 @@ fn named<T>(values: Vec<T>, name: fn(&T) -> String) -> Vec<(String, T)> {
         .collect()
 }
 
-fn check_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(
+/// A message, or what has an envelope of its own.
+trait Part: Sized {
+    fn read(bytes: &[u8]) -> Result<Self, MessageError>;
+    fn write(&self) -> Vec<u8>;
+}
+
+macro_rules! parts {
+    ($($what:ty: $read:expr, $write:expr;)*) => {$(
+        impl Part for $what {
+            fn read(bytes: &[u8]) -> Result<Self, MessageError> {
+                $read(bytes)
+            }
+
+            fn write(&self) -> Vec<u8> {
+                $write(self)
+            }
+        }
+    )*};
+}
+
+parts! {
+    ToProplet: decode, encode;
+    FromProplet: decode, encode;
+    ToProxy: decode, encode;
+    FromProxy: decode, encode;
+    Input: Input::from_bytes, Input::to_bytes;
+    Output: Output::from_bytes, Output::to_bytes;
+}
+
+fn check_as<T: Part + PartialEq + Debug>(
     file: &File,
     samples: impl IntoIterator<Item = (String, T)>,
     expected: &str,
@@ -83,13 +112,13 @@ fn check_as<T: Serialize + DeserializeOwned + PartialEq + Debug>(
     let [body] = &*file.bodies else {
         panic!("one body")
     };
-    let decoded = decode::<T>(body);
+    let decoded = T::read(body);
     if file.field("expect") == "malformed" {
         assert!(decoded.is_err(), "{decoded:?}");
         return;
     }
     let decoded = decoded.unwrap();
-    assert_eq!(encode(&decoded), *body);
+    assert_eq!(decoded.write(), *body);
     let (_, sample) = samples
         .into_iter()
         .find(|(name, _)| name == expected)
@@ -132,6 +161,7 @@ fn from_proplet_name(message: &FromProplet) -> String {
             Refusal::AboveCeiling => "refused-above-ceiling",
             Refusal::NoTee => "refused-no-tee",
             Refusal::NoKey => "refused-no-key",
+            Refusal::Store => "refused-store",
         },
         FromProplet::Finished(report) => match report.exit {
             ExitKind::Returned => "finished-returned",
@@ -149,6 +179,7 @@ fn from_proplet_name(message: &FromProplet) -> String {
         FromProplet::Goodbye => "goodbye",
         FromProplet::Tee(_) => "tee",
         FromProplet::HelloInTee(_) => "hello-in-tee",
+        FromProplet::Reaches(_) => "reaches",
         FromProplet::FinishedAttested(_) => "finished-attested",
         FromProplet::Printed(printed) => match printed.stream {
             Stream::Stdout => "printed-stdout",
@@ -319,6 +350,7 @@ fn from_proplet() -> Vec<FromProplet> {
         refused(Refusal::AboveCeiling),
         refused(Refusal::NoTee),
         refused(Refusal::NoKey),
+        refused(Refusal::Store),
         FromProplet::Fetch(Fetch {
             attempt: attempt(1),
             digest: module_digest(),
@@ -332,10 +364,11 @@ fn from_proplet() -> Vec<FromProplet> {
     messages.extend(ExitKind::ALL.map(report).map(FromProplet::Finished));
     messages.push(attested::tee());
     messages.push(attested::finished(report(ExitKind::Returned)));
+    messages.push(FromProplet::Reaches(StoreMark([9; 16])));
     messages
 }
 
-fn inputs() -> [(&'static str, Input); 2] {
+fn inputs() -> [(&'static str, Input); 4] {
     let full = Input {
         invoke: Some("add".to_owned()),
         task_name: "sum".to_owned(),
@@ -363,11 +396,29 @@ fn inputs() -> [(&'static str, Input); 2] {
             ports: vec![8080],
             env: vec!["LANG".to_owned()],
         },
+        objects: None,
     };
-    [("full", full), ("empty", Input::default())]
+    let key = InputObjects {
+        key: ObjectKey([7; 32]),
+        stdin: None,
+    };
+    let stdin = InputObjects {
+        stdin: Some(stored(u64::MAX)),
+        ..key.clone()
+    };
+    let with = |objects| Input {
+        objects: Some(objects),
+        ..Input::default()
+    };
+    [
+        ("full", full),
+        ("empty", Input::default()),
+        ("object-key", with(key)),
+        ("object-stdin", with(stdin)),
+    ]
 }
 
-fn outputs() -> [(&'static str, Output); 3] {
+fn outputs() -> [(&'static str, Output); 4] {
     let full = Output {
         result: Some("42".to_owned()),
         stdout: ByteBuf::from(b"out"),
@@ -385,14 +436,28 @@ fn outputs() -> [(&'static str, Output); 3] {
         }),
         hint: Some("look there".to_owned()),
         gone: [300, 0],
+        stdout_object: None,
     };
     let largest = Output {
         exit_code: Some(i32::MAX),
+        ..Output::default()
+    };
+    let in_store = Output {
+        stdout_object: Some(stored(3)),
         ..Output::default()
     };
     [
         ("full", full),
         ("empty", Output::default()),
         ("exit-code-largest", largest),
+        ("object", in_store),
     ]
+}
+
+fn stored(name: u64) -> StoredObject {
+    StoredObject {
+        name,
+        digest: module_digest().0,
+        plain_len: 1 << 40,
+    }
 }
