@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use propeller_depot::Location;
 use propeller_envelope::Keyring;
 use propeller_model::PropletId;
 use propeller_model::retry::Policy;
@@ -79,6 +80,27 @@ pub const SCHEMA: Schema = Schema {
             Kind::Bytes,
             Some("100MiB"),
             "Largest module that is accepted, as upstream.",
+        ),
+        Key::new(
+            "object_store",
+            &[],
+            Kind::Text,
+            None,
+            "Where large inputs and outputs of tasks lie, sealed: an absolute folder, `s3://BUCKET/PREFIX`, `gs://…` or `az://…`, which no other manager uses. Proplets are given the same. Credentials are the vendor's usual variables.",
+        ),
+        Key::new(
+            "inline_max",
+            &[],
+            Kind::Bytes,
+            Some("1MiB"),
+            "Longest standard input in a request; a longer one goes into the object store.",
+        ),
+        Key::new(
+            "object_max",
+            &[],
+            Kind::Bytes,
+            Some("16GiB"),
+            "Largest object that is accepted for the object store, as it comes: compressed and sealed.",
         ),
         Key::new(
             "storage_type",
@@ -156,6 +178,19 @@ pub struct Config {
     pub rules: Rules,
     /// How images are looked up.
     pub images: propeller_settings::Images,
+    /// Where large inputs and outputs lie.
+    pub objects: Objects,
+}
+
+/// Where large inputs and outputs lie, and what counts as large.
+#[derive(Debug, Clone)]
+pub struct Objects {
+    /// The object store, if there is one.
+    pub store: Option<Location>,
+    /// Longest standard input in a request, in bytes.
+    pub inline_max: u64,
+    /// Largest object, in bytes.
+    pub object_max: u64,
 }
 
 /// How the REST API is served.
@@ -202,6 +237,7 @@ impl Config {
             data_dir: settings.path("data_dir").unwrap_or_default(),
             rules: rules(&mut settings),
             images: images(&mut settings),
+            objects: objects(&mut settings),
         };
         if settings.text("storage_type") != Some("sqlite") {
             let why = "not supported by this version: only `sqlite` is";
@@ -209,6 +245,23 @@ impl Config {
         }
         settings.finish(config)
     }
+}
+
+fn objects(settings: &mut Settings) -> Objects {
+    /// All that a guest is given by a request travels in one message.
+    const INLINE_MAX: u64 = 3 * 1024 * 1024;
+    let objects = Objects {
+        store: settings.parse("object_store", str::parse),
+        inline_max: settings.bytes("inline_max"),
+        object_max: settings.bytes("object_max"),
+    };
+    if objects.inline_max > INLINE_MAX {
+        settings.invalid("inline_max", "0 to 3MiB".to_owned());
+    }
+    if objects.object_max == 0 {
+        settings.invalid("object_max", "at least 1".to_owned());
+    }
+    objects
 }
 
 /// Whoever names an image waits for it.

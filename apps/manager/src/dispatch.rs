@@ -11,6 +11,7 @@ mod command;
 mod commands;
 mod effect;
 mod fleet;
+mod give_up;
 mod leases;
 mod logs;
 mod place;
@@ -28,17 +29,19 @@ use propeller_model::PropletId;
 use propeller_model::retry::Policy;
 use propeller_wire::Desk;
 use propeller_wire::link::{Incoming, Outgoing};
+use propeller_wire::message::StoreMark;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info};
 
 use crate::clock::now_ms;
 use crate::judge::Judge;
 use crate::metrics::Metrics;
+use crate::objects::Discards;
 use crate::store::{Store, StoreError};
 use crate::verifier::{Judged, Verifier};
 
 pub use apply::Input;
-pub use command::{Answer, Change, Command, NewModule, Refusal};
+pub use command::{Answer, Change, Command, NewInput, NewModule, Refusal};
 pub use effect::Effect;
 pub use fleet::{Fleet, Member, TeeStanding};
 pub use logs::{EVENTS_MAX, Follower, LogEvent, Place};
@@ -87,6 +90,15 @@ pub struct Rules {
     pub judge: Arc<Judge>,
 }
 
+/// What the dispatcher knows of the object store: it never waits for it.
+#[derive(Debug, Clone)]
+pub struct Objects {
+    /// Which store it is.
+    pub mark: StoreMark,
+    /// Takes what is to go from it.
+    pub discards: Discards,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Dispatcher {
@@ -115,6 +127,7 @@ pub(crate) struct Mind {
     swept: Instant,
     metrics: Arc<Metrics>,
     verifier: Verifier,
+    objects: Option<Objects>,
 }
 
 /// The moment at which a batch is applied, on both clocks.
@@ -142,6 +155,7 @@ impl Dispatcher {
         broker_up: Arc<AtomicBool>,
         metrics: Arc<Metrics>,
         verifier: Verifier,
+        objects: Option<Objects>,
     ) -> Result<Self, StoreError> {
         let mut mind = Mind {
             desk: Desk::new(instance, keys.clone()),
@@ -156,6 +170,7 @@ impl Dispatcher {
             metrics,
             verifier,
             rules,
+            objects,
         };
         let transaction = store.begin()?;
         mind.fleet.remember(&transaction)?;

@@ -9,9 +9,13 @@ mod guard;
 mod health;
 mod images;
 mod logs;
+mod new_task;
+mod objects;
 mod proplets;
 mod request;
 mod serve;
+mod stdin;
+mod stdout;
 mod tasks;
 mod upload;
 mod view;
@@ -32,6 +36,7 @@ use crate::store::Reader;
 
 pub use error::ApiError;
 pub use images::{Images, PATIENCE};
+pub use objects::Keep;
 pub use serve::{Bound, ServeError, Serving};
 
 /// Modules that are read, hashed and sealed at the same time: each is in memory as a whole.
@@ -57,6 +62,10 @@ struct Shared {
     upload_max: u64,
     uploads: Arc<Semaphore>,
     images: Images,
+    objects: Keep,
+    /// One for each object on its way in.
+    object_uploads: Arc<Semaphore>,
+    downloads: stdout::Downloads,
     broker_up: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
 }
@@ -82,6 +91,8 @@ pub struct Parts {
     pub upload_max: u64,
     /// What images are looked up with.
     pub images: Images,
+    /// Where large inputs and outputs lie.
+    pub objects: Keep,
     /// Whether the broker is connected.
     pub broker_up: Arc<AtomicBool>,
     /// Counters.
@@ -102,6 +113,7 @@ impl Api {
             loopback,
             upload_max,
             images,
+            objects,
             broker_up,
             metrics,
         } = parts;
@@ -117,6 +129,9 @@ impl Api {
                 upload_max,
                 uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
                 images,
+                objects,
+                object_uploads: Arc::new(Semaphore::new(stdin::UPLOADS_MAX)),
+                downloads: stdout::Downloads::default(),
                 broker_up,
                 metrics,
             }),
@@ -134,6 +149,8 @@ impl Api {
                 get(tasks::view).put(tasks::update).delete(tasks::delete),
             )
             .route("/tasks/{id}/upload", put(upload::upload))
+            .route("/tasks/{id}/stdin", put(stdin::upload_stdin))
+            .route("/tasks/{id}/stdout", get(stdout::download_stdout))
             .route("/tasks/{id}/start", post(tasks::start))
             .route("/tasks/{id}/stop", post(tasks::stop))
             .route("/tasks/{id}/results", get(tasks::results))
@@ -209,6 +226,8 @@ pub fn openapi() -> String {
             logs::logs,
             tasks::metrics,
             upload::upload,
+            stdin::upload_stdin,
+            stdout::download_stdout,
             proplets::list,
             proplets::view,
             proplets::delete,

@@ -5,6 +5,7 @@
 //! - [`dispatch`] – the one thread that decides
 //! - [`verifier`] – the one thread that judges evidence
 //! - [`store`] – SQLite
+//! - [`objects`] – the object store, for what is too large for a message
 //! - [`Manager`] – all of it, running
 
 pub mod attestation;
@@ -14,6 +15,7 @@ pub mod dispatch;
 pub mod http;
 pub mod judge;
 pub mod metrics;
+pub mod objects;
 mod service;
 pub mod store;
 pub mod verifier;

@@ -32,6 +32,7 @@ pub struct Metrics {
     requests: Family<Request, Counter>,
     evidence: Family<Evidence, Counter>,
     attested: Family<Step, Histogram>,
+    object_bytes: Family<Way, Counter>,
     waiting: Gauge,
     active: Gauge,
 }
@@ -64,6 +65,11 @@ struct Step {
     step: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Way {
+    direction: &'static str,
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut metrics = Self {
@@ -77,6 +83,7 @@ impl Default for Metrics {
             requests: Family::default(),
             evidence: Family::default(),
             attested: Family::new_with_constructor(|| Histogram::new(SECONDS)),
+            object_bytes: Family::default(),
             waiting: Gauge::<i64, AtomicI64>::default(),
             active: Gauge::default(),
         };
@@ -129,6 +136,11 @@ impl Metrics {
             "What attested starts took, by step, as their proplets say",
             self.attested.clone(),
         );
+        registry.register(
+            "object_bytes",
+            "Bytes of objects that clients sent (in) and fetched (out)",
+            self.object_bytes.clone(),
+        );
         registry.register("tasks_waiting", "Tasks in the queue", self.waiting.clone());
         registry.register("attempts_active", "Attempts under way", self.active.clone());
     }
@@ -172,6 +184,12 @@ impl Metrics {
             let seconds = Duration::from_micros(us).as_secs_f64();
             self.attested.get_or_create(&Step { step }).observe(seconds);
         }
+    }
+
+    /// A part of an object came in, or went out.
+    pub fn object_bytes(&self, direction: &'static str, len: usize) {
+        let bytes = self.object_bytes.get_or_create(&Way { direction });
+        bytes.inc_by(len as u64);
     }
 
     /// How things stand.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
 
+use propeller_depot::Depot;
 use propeller_envelope::Keyring;
 use propeller_oci::{Registry, RegistryError};
 use propeller_wire::link::{Carry, Link, Listen};
@@ -13,10 +14,11 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tracing::info;
 
-use crate::config::{Config, instance};
-use crate::dispatch::{Dispatcher, TICK, WAKES_MAX, Wake};
-use crate::http::{Api, Bound, Images, Parts, ServeError, Serving};
+use crate::config::{self, Config, instance};
+use crate::dispatch::{Dispatcher, Objects, TICK, WAKES_MAX, Wake};
+use crate::http::{Api, Bound, Images, Keep, Parts, ServeError, Serving};
 use crate::metrics::Metrics;
+use crate::objects::{self, Discards, ObjectsError, remove_discarded, sweep_hourly};
 use crate::store::{Store, StoreError, remove_orphans};
 use crate::verifier::Verifier;
 
@@ -33,6 +35,9 @@ pub enum StartError {
     /// The broker's options.
     #[error(transparent)]
     Connect(#[from] ConnectError),
+    /// The object store.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
     /// What images are looked up with.
     #[error("cannot set up the connection to registries")]
     Registry(#[from] RegistryError),
@@ -72,7 +77,7 @@ impl Manager {
     pub async fn start_on(config: Config, link: Link, carry: Carry) -> Result<Self, StartError> {
         let address = SocketAddr::new(config.http.host, config.http.port);
         let bound = Bound::bind(address, config.http.tls.as_ref()).await?;
-        let store = Store::open(&config.data_dir)?;
+        let mut store = Store::open(&config.data_dir)?;
         let reader = store.reader();
         reader.with(|db| remove_orphans(db, reader.blobs()))?;
         let instance = instance();
@@ -83,6 +88,7 @@ impl Manager {
         tasks.spawn(carry);
         tasks.spawn(forward(link.incoming, wakes.clone()));
         tasks.spawn(tick(wakes.clone()));
+        let (depot, objects) = take_store(&config.objects, &mut store, &mut tasks).await?;
         let (keys, in_use) = watch::channel(config.keys.clone());
         tasks.spawn(follow(in_use.clone(), wakes.clone()));
         let judge = Arc::clone(&config.rules.judge);
@@ -98,6 +104,7 @@ impl Manager {
             Arc::clone(&broker_up),
             Arc::clone(&metrics),
             verifier,
+            objects.clone(),
         )?;
         let dispatcher = std::thread::Builder::new()
             .name("dispatcher".to_owned())
@@ -115,6 +122,11 @@ impl Manager {
             images: Images {
                 registry: Registry::new(config.images.registry)?,
                 trusted: config.images.trusted,
+            },
+            objects: Keep {
+                store: depot.zip(objects.map(|objects| objects.discards)),
+                inline_max: config.objects.inline_max,
+                object_max: config.objects.object_max,
             },
             broker_up,
             metrics,
@@ -172,6 +184,23 @@ impl Manager {
         }
         info!("manager stopped");
     }
+}
+
+/// Opens the object store, if there is one, and has it kept tidy.
+async fn take_store(
+    config: &config::Objects,
+    store: &mut Store,
+    tasks: &mut JoinSet<()>,
+) -> Result<(Option<Depot>, Option<Objects>), ObjectsError> {
+    let Some(location) = &config.store else {
+        return Ok((None, None));
+    };
+    let (depot, mark) = objects::open(location, store).await?;
+    let (discards, queue) = Discards::new();
+    tasks.spawn(remove_discarded(depot.clone(), queue));
+    tasks.spawn(sweep_hourly(depot.clone(), store.reader()));
+    info!(store = %location, "object store ready");
+    Ok((Some(depot), Some(Objects { mark, discards })))
 }
 
 async fn forward(

@@ -9,6 +9,7 @@ mod blob;
 pub mod image;
 mod migrate;
 pub mod module;
+pub mod object_store;
 pub mod proplet;
 mod retention;
 pub mod row;

@@ -41,8 +41,31 @@ pub struct Waiting {
     pub pinned: Option<PropletId>,
     /// Proplets that have rejected this run for a reason of their own.
     pub excluded: Vec<PropletId>,
-    /// Whether only a proplet in a TEE may have it.
-    pub attested: bool,
+    /// What it needs of whoever gets it.
+    pub needs: Needs,
+}
+
+/// What a task needs that not every proplet has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Only a proplet in a TEE may have it.
+    pub tee: bool,
+    /// Only a proplet that reaches the object store can do it.
+    pub store: bool,
+}
+
+impl Needs {
+    /// All that there are.
+    pub const ALL: [Self; 4] = [
+        Self::these(false, false),
+        Self::these(false, true),
+        Self::these(true, false),
+        Self::these(true, true),
+    ];
+
+    const fn these(tee: bool, store: bool) -> Self {
+        Self { tee, store }
+    }
 }
 
 /// A proplet that is alive.
@@ -58,13 +81,17 @@ pub struct Candidate {
     pub busy: u32,
     /// Whether it is in a TEE.
     pub tee: bool,
+    /// Whether it reaches the object store.
+    pub store: bool,
 }
 
 impl Candidate {
-    /// Whether it can do what the task needs at all. What is to be attested is never said in plain,
-    /// nor to somebody with another key.
-    fn suits(&self, waiting: &Waiting) -> bool {
-        !waiting.attested || (self.tee && self.link == Link::Sealed)
+    /// Whether it can do what the task needs at all. What is to be attested, and what the key of an
+    /// object goes with, is never said in plain, nor to somebody with another key.
+    #[must_use]
+    pub fn suits(&self, needs: Needs) -> bool {
+        let has_all = (self.tee || !needs.tee) && (self.store || !needs.store);
+        has_all && (needs == Needs::default() || self.link == Link::Sealed)
     }
 }
 
@@ -149,7 +176,7 @@ impl<'a> Room<'a> {
             Some(proplet) => self.by_id.get(proplet).copied()?,
             None => self.best(waiting)?,
         };
-        if !self.candidates[index].suits(waiting) {
+        if !self.candidates[index].suits(waiting.needs) {
             return None;
         }
         let candidate = &mut self.candidates[index];
@@ -177,7 +204,7 @@ impl<'a> Room<'a> {
             Link::Plain => self.unpinned.plain,
             Link::KeyMismatch => self.unpinned.last_resort,
         };
-        let allowed = |candidate: &Candidate| linked(candidate) && candidate.suits(waiting);
+        let allowed = |candidate: &Candidate| linked(candidate) && candidate.suits(waiting.needs);
         let fresh = |c: &Candidate| allowed(c) && !waiting.excluded.contains(&c.proplet);
         let any_fresh = self.candidates.iter().any(fresh);
         let willing = |c: &&Candidate| if any_fresh { fresh(c) } else { allowed(c) };

@@ -1,11 +1,12 @@
 //! Plans as one-line scenarios.
 //!
-//! Proplets are `name:link:free:busy[:tee]`, tasks are `number[:priority][@pinned][!excluded]`, with
-//! a `*` in front if only a proplet in a TEE may have it.
+//! Proplets are `name:link:free:busy[:tee][:store]`, tasks are
+//! `number[:priority][@pinned][!excluded]`, with a `*` in front if only a proplet in a TEE may have
+//! it, and a `+` before that if only one that reaches the object store may.
 #![cfg(test)]
 
 use propeller_model::{PropletId, TaskId};
-use propeller_scheduler::{Candidate, Link, Snapshot, Unpinned, Waiting, plan};
+use propeller_scheduler::{Candidate, Link, Needs, Snapshot, Unpinned, Waiting, plan};
 
 fn proplet(name: &str) -> PropletId {
     name.parse().unwrap()
@@ -23,7 +24,8 @@ fn candidate(text: &str) -> Candidate {
         },
         free: parts[2].parse().unwrap(),
         busy: parts[3].parse().unwrap(),
-        tee: parts.get(4) == Some(&"tee"),
+        tee: parts[4..].contains(&"tee"),
+        store: parts[4..].contains(&"store"),
     }
 }
 
@@ -31,8 +33,8 @@ fn waiting(text: &str) -> Waiting {
     let (text, excluded) = text.split_once('!').unwrap_or((text, ""));
     let (text, pinned) = text.split_once('@').unwrap_or((text, ""));
     let (number, priority) = text.split_once(':').unwrap_or((text, "50"));
-    let attested = number.starts_with('*');
-    let number = number.trim_start_matches('*');
+    let (store, number) = (number.starts_with('+'), number.trim_start_matches('+'));
+    let (tee, number) = (number.starts_with('*'), number.trim_start_matches('*'));
     Waiting {
         task: TaskId(uuid::Uuid::from_u128(number.parse().unwrap())),
         priority: priority.parse().unwrap(),
@@ -42,7 +44,7 @@ fn waiting(text: &str) -> Waiting {
             .filter(|e| !e.is_empty())
             .map(proplet)
             .collect(),
-        attested,
+        needs: Needs { tee, store },
     }
 }
 
@@ -160,4 +162,50 @@ fn what_is_attested_is_never_said_in_plain_nor_to_another_key() {
 #[test]
 fn an_ordinary_task_may_run_in_a_tee() {
     check("a:sealed:1:0:tee", "1", "1>a (least busy)");
+}
+
+#[test]
+fn what_is_in_the_store_goes_only_where_that_is_reached_and_nobody_waits_behind_it() {
+    check(
+        "a:sealed:2:0 b:sealed:1:5:store",
+        "+1 +2 3",
+        "1>b (least busy), 3>a (least busy)",
+    );
+    check("a:sealed:1:0", "+1 2", "2>a (least busy)");
+}
+
+#[test]
+fn what_is_in_the_store_goes_to_a_proplet_that_it_names_only_if_that_reaches_it() {
+    check("a:sealed:1:0 b:sealed:1:0:store", "+1@a", "");
+    check("a:sealed:1:0 b:sealed:1:0:store", "+1@b", "1>b (pinned)");
+}
+
+#[test]
+fn what_is_in_the_store_is_never_said_in_plain_nor_to_another_key() {
+    check("a:plain:1:0:store b:mismatch:1:0:store", "+1", "");
+    check("a:plain:1:0:store b:mismatch:1:0:store", "+1@a +2@b", "");
+}
+
+#[test]
+fn who_needs_both_gets_both() {
+    check("a:sealed:1:0:tee b:sealed:1:0:store", "+*1", "");
+    check(
+        "a:sealed:1:0:tee b:sealed:1:0:store c:sealed:1:9:tee:store",
+        "+*1 +2 *3",
+        "1>c (least busy), 2>b (least busy), 3>a (least busy)",
+    );
+}
+
+#[test]
+fn who_rejected_what_is_in_the_store_gets_it_again_if_nobody_else_reaches_it() {
+    check(
+        "a:sealed:1:0:store b:sealed:1:0",
+        "+1!a",
+        "1>a (least busy)",
+    );
+}
+
+#[test]
+fn an_ordinary_task_may_go_where_the_store_is_reached() {
+    check("a:sealed:1:0:store", "1", "1>a (least busy)");
 }

@@ -166,8 +166,11 @@ impl Mind {
                 // More is waiting: the next tick goes on.
                 self.swept = moment.now.checked_sub(SWEEP).unwrap_or(moment.now);
             }
-            if swept.tasks > 0 {
-                info!(tasks = swept.tasks, "removed tasks past their retention");
+            if !swept.tasks.is_empty() {
+                info!(
+                    tasks = swept.tasks.len(),
+                    "removed tasks past their retention"
+                );
             }
             effects.push(Effect::Remove(swept));
         }

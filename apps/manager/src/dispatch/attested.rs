@@ -14,21 +14,13 @@ use super::{Effect, Mind, Moment};
 use crate::judge::Standing;
 use crate::store::attempt::attempt_session;
 use crate::store::task::{Task, task_find, task_protection_set};
-use crate::store::waiting::{task_waiting_attested, task_waits_attested};
 use crate::store::{Blobs, StoreError};
 use crate::verifier::{Case, Judged, Subject};
-
-/// Tasks that are given up in one transaction, because nobody can run them.
-const GIVEN_UP_MAX: usize = 64;
 
 const TOO_LONG: &str = "it is longer than evidence may be";
 
 /// Longest place of a key, or of several, that is kept.
 const KEY_LEN_MAX: usize = 4096;
-
-/// What is shown as the reason.
-const NOBODY: &str = "no proplet that is connected is in a TEE, which this task needs because it is \
-                      encrypted: start a proplet inside one, and see `propeller attest detect` there";
 
 impl Mind {
     /// A proplet shows evidence of its TEE.
@@ -262,31 +254,6 @@ impl Mind {
             return refused("the key's place is too long to be one");
         }
         Ok(Ok(()))
-    }
-
-    /// Gives up tasks that wait for a TEE while nobody who may have them is in one.
-    ///
-    /// Whoever was connected before a restart may come back: for a lease, that is waited for.
-    pub(super) fn give_up_without_tee(
-        &mut self,
-        db: &Connection,
-        moment: Moment,
-        effects: &mut Vec<Effect>,
-    ) -> Result<(), StoreError> {
-        let (now, term) = (moment.now, self.rules.lease);
-        let starting = now.saturating_duration_since(self.begun) < term;
-        let expected = starting && self.fleet.is_missing_some(now, term);
-        if expected || !self.fleet.has_sealed(now, term) || !task_waits_attested(db)? {
-            return Ok(());
-        }
-        // Who is away may come back, and in a TEE.
-        let outside = self.fleet.outside(now, term);
-        let outside: Vec<&PropletId> = outside.iter().collect();
-        let nobody = !self.fleet.has_tee(now, term);
-        for id in task_waiting_attested(db, &outside, nobody, GIVEN_UP_MAX)? {
-            self.abandon_because(db, id, NOBODY, moment, effects)?;
-        }
-        Ok(())
     }
 }
 

@@ -1,5 +1,6 @@
 //! What people and programs ask of the dispatcher through the REST API.
 
+use propeller_depot::Name;
 use propeller_model::{Digest, PropletId, TaskId, Trace};
 use tokio::sync::oneshot;
 
@@ -76,10 +77,25 @@ pub struct Change {
     pub metadata: Option<String>,
     /// Whether it runs until it is stopped.
     pub daemon: Option<bool>,
-    /// Its sealed input.
-    pub input: Option<Blob>,
+    /// Its input.
+    pub input: Option<Box<NewInput>>,
     /// Its module, new or known.
     pub module: Option<NewModule>,
+}
+
+/// An input that a task gets.
+#[derive(Debug)]
+pub struct NewInput {
+    /// As it rests.
+    pub sealed: Blob,
+    /// What it was made from: if the task has another one meanwhile, it is refused.
+    pub before: Option<Blob>,
+    /// Whether the task needs the object store with it.
+    pub stored: bool,
+    /// The object that was its standard input, and is not any more.
+    pub dropped: Option<Name>,
+    /// Whether its objects have another key.
+    pub rekeyed: bool,
 }
 
 /// A module that a task gets.

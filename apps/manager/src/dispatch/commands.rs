@@ -7,8 +7,8 @@ use rusqlite::Connection;
 
 use super::logs::Holder;
 use super::{
-    Answer, Change, Command, Effect, Follower, Member, Mind, Moment, NewModule, Place, Refusal,
-    Reply,
+    Answer, Change, Command, Effect, Follower, Member, Mind, Moment, NewInput, NewModule, Place,
+    Refusal, Reply,
 };
 use crate::store::module::{Module, module_exists, module_insert};
 use crate::store::proplet::proplet_delete;
@@ -158,10 +158,10 @@ impl Mind {
             }
             None => {}
         }
-        let mut replaced = Swept::default();
-        if let Some(input) = &change.input {
-            replaced.replace(task.input.as_ref());
-            task.input = Some(input.clone());
+        if let Some(input) = &change.input
+            && let Err(refusal) = give(&mut task, input, effects)
+        {
+            return Ok(Err(refusal));
         }
         task.name = change.name.clone().unwrap_or(task.name);
         task.app_name = change.app_name.clone().unwrap_or(task.app_name);
@@ -171,7 +171,6 @@ impl Mind {
         task.daemon = change.daemon.unwrap_or(task.daemon);
         task.updated_ms = moment.ms;
         task_update(db, &task)?;
-        effects.push(Effect::Remove(replaced));
         Ok(Ok(Answer::Done))
     }
 
@@ -190,7 +189,7 @@ impl Mind {
             return Ok(Err(conflict(rejected)));
         }
         let mut swept = Swept::default();
-        swept.remove_task(db, task.id.0.as_bytes())?;
+        swept.remove_task(db, task.id)?;
         effects.push(Effect::Remove(swept));
         Ok(Ok(Answer::Done))
     }
@@ -276,6 +275,31 @@ impl Mind {
         self.desk.forget(id);
         Ok(Ok(Answer::Done))
     }
+}
+
+/// Gives a task its input.
+fn give(task: &mut Task, new: &NewInput, effects: &mut Vec<Effect>) -> Result<(), Refusal> {
+    let refused = |why: &str| Err(Refusal::Conflict(why.to_owned()));
+    if task.input != new.before {
+        return refused("the task was changed by somebody else meanwhile: try again");
+    }
+    let under_way = matches!(task.state, State::Assigned { .. } | State::Running { .. });
+    if under_way && new.dropped.is_some() {
+        return refused("the task is under way: stop it before changing its standard input");
+    }
+    if new.rekeyed && !matches!(task.state, State::Created { attempts: 0 }) {
+        return refused(
+            "the task has been started, and what it printed may be sealed with its key: make \
+             another task for another object_key",
+        );
+    }
+    let mut replaced = Swept::default();
+    replaced.replace(task.input.as_ref());
+    effects.push(Effect::Remove(replaced));
+    effects.extend(new.dropped.map(Effect::Discard));
+    task.input = Some(new.sealed.clone());
+    task.stored = new.stored;
+    Ok(())
 }
 
 fn no_module() -> Refusal {

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use bytes::Bytes;
+use propeller_depot::Name;
 use propeller_envelope::Keyring;
 use propeller_model::{AttemptId, PropletId, TaskId, Trace};
 use propeller_scheduler::Link;
@@ -14,6 +15,7 @@ use tracing::{info, warn};
 
 use super::logs::Holder;
 use super::{Dispatcher, LogEvent, Mind, Place};
+use crate::objects::Discard;
 use crate::store::Swept;
 use crate::verifier::Case;
 
@@ -36,6 +38,8 @@ pub enum Effect {
     LookAtLogs,
     /// Files that nothing refers to any more.
     Remove(Swept),
+    /// An object that a task has no more.
+    Discard(Name),
     /// Evidence is to be judged.
     Judge(Box<Case>),
     /// The first line of a task's story for the log; the attempt is the last one before it.
@@ -71,7 +75,12 @@ impl Dispatcher {
             Effect::Submitted(attempt, trace) => {
                 info!(task = %attempt.task, trace = %trace.id(), "submitted");
             }
-            Effect::Remove(swept) => swept.finish(self.store.blobs()),
+            Effect::Remove(swept) => {
+                for task in swept.finish(self.store.blobs()) {
+                    self.mind.discard(Discard::Task(task));
+                }
+            }
+            Effect::Discard(name) => self.mind.discard(Discard::Object(name)),
             Effect::Leg(attempt, proplet, trace, leg) => info!(
                 task = %attempt.task,
                 attempt = attempt.number,
@@ -100,6 +109,13 @@ impl Mind {
         }
         self.keys = keys;
         self.solicit(outgoing);
+    }
+
+    /// Has something removed from the object store, by whoever may wait for that.
+    fn discard(&self, discard: Discard) {
+        if let Some(objects) = &self.objects {
+            objects.discards.add(discard);
+        }
     }
 
     fn follow(&mut self, task: TaskId, place: Option<Place>, events: mpsc::Sender<LogEvent>) {

@@ -1,19 +1,22 @@
 //! Who is there, as far as the manager knows.
 
+mod standing;
+
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use propeller_attest::Tee;
 use propeller_model::{AttemptId, Digest, PropletId};
 use propeller_scheduler::{Candidate, Link, Unpinned};
 use propeller_wire::frame::SessionId;
-use propeller_wire::message::{About, Vitals};
+use propeller_wire::message::{About, StoreMark, Vitals};
 use rusqlite::Connection;
 
 use super::Moment;
 use super::leases::Leases;
 use crate::store::StoreError;
 use crate::store::proplet::{Known, proplet_list, proplet_upsert};
+
+pub use standing::TeeStanding;
 
 /// Signs of life that are kept, as upstream does.
 const HISTORY_MAX: usize = 10;
@@ -30,29 +33,6 @@ const MEMBERS_MAX: usize = 4096;
 #[derive(Debug, Default)]
 pub struct Fleet {
     members: BTreeMap<PropletId, Member>,
-}
-
-/// The TEE that a proplet is in: what it said, and what its evidence came to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TeeStanding {
-    /// What it said.
-    pub kind: Tee,
-    /// When a policy was held against its evidence, and satisfied.
-    pub checked_ms: Option<i64>,
-    /// Why its evidence is refused.
-    pub refused: Option<String>,
-}
-
-impl TeeStanding {
-    /// Whether it is one, as far as is known now.
-    fn counts(&self, only_checked: bool) -> bool {
-        self.may_count() && (self.checked_ms.is_some() || !only_checked)
-    }
-
-    /// Whether it may turn out to be one.
-    fn may_count(&self) -> bool {
-        self.refused.is_none()
-    }
 }
 
 /// One proplet.
@@ -78,6 +58,8 @@ pub struct Member {
     pub vitals: VecDeque<(i64, Vitals)>,
     /// The TEE that it is in, if it is in one.
     pub tee: Option<TeeStanding>,
+    /// Whether it reaches the manager's object store.
+    pub store: bool,
     /// Whether it ever had a session: then it is never served in plain again.
     pub(super) ever_sealed: bool,
     /// Modules that it has got in this session.
@@ -91,6 +73,12 @@ pub struct Member {
     heard: Option<Instant>,
     /// The same of one in a TEE, also after it has left.
     tee_heard: Option<Instant>,
+    /// When its session began.
+    begun: Option<Instant>,
+    /// The object store that it reaches, ours or another one.
+    reaches: Option<StoreMark>,
+    /// When it last said that it reaches ours, also after it has left.
+    store_heard: Option<Instant>,
     unsaved: bool,
 }
 
@@ -166,35 +154,6 @@ impl Fleet {
             .any(|member| member.link == Some(Link::Sealed) && member.is_alive(now, window))
     }
 
-    /// Whether somebody is in a TEE, or was a moment ago and may be back: a restart is no reason to
-    /// give tasks up.
-    pub(super) fn has_tee(&self, now: Instant, window: Duration) -> bool {
-        let recent = |at: Instant| now.saturating_duration_since(at) < 2 * window;
-        self.members
-            .values()
-            .filter(|member| member.tee.as_ref().is_some_and(TeeStanding::may_count))
-            .any(|member| member.tee_heard.is_some_and(recent))
-    }
-
-    /// Those who are there and in no TEE that counts.
-    pub(super) fn outside(&self, now: Instant, window: Duration) -> Vec<PropletId> {
-        let outside = |member: &&Member| {
-            let tee = member.tee.as_ref().is_some_and(TeeStanding::may_count);
-            !tee && member.link.is_some() && member.is_alive(now, window)
-        };
-        let ids = self.members.values().filter(outside);
-        ids.map(|member| member.id.clone()).collect()
-    }
-
-    /// How many are there that are in a TEE.
-    pub(super) fn tees(&self, now: Instant, window: Duration) -> usize {
-        let counts = |member: &&Member| {
-            let tee = member.tee.as_ref().is_some_and(TeeStanding::may_count);
-            tee && member.is_alive(now, window)
-        };
-        self.members.values().filter(counts).count()
-    }
-
     /// Whether somebody who had a session has neither left nor been heard from.
     pub(super) fn is_missing_some(&self, now: Instant, window: Duration) -> bool {
         self.members
@@ -243,6 +202,7 @@ impl Fleet {
                         .tee
                         .as_ref()
                         .is_some_and(|tee| tee.counts(only_checked)),
+                    store: member.store,
                 })
             })
             .collect()
@@ -297,6 +257,7 @@ impl Member {
             history: VecDeque::new(),
             vitals: VecDeque::new(),
             tee: None,
+            store: false,
             ever_sealed: false,
             delivered: HashSet::new(),
             letters: VecDeque::new(),
@@ -304,6 +265,9 @@ impl Member {
             left: false,
             heard: None,
             tee_heard: None,
+            begun: None,
+            reaches: None,
+            store_heard: None,
             unsaved: true,
         }
     }
@@ -338,6 +302,7 @@ impl Member {
     pub(super) fn leave(&mut self) {
         self.heard = None;
         self.link = None;
+        self.store = false;
         self.left = true;
     }
 

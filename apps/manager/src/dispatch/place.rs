@@ -2,7 +2,7 @@
 
 use propeller_model::task::Event;
 use propeller_model::{AttemptId, PropletId, TaskId};
-use propeller_scheduler::{Candidate, Link, Placement, Snapshot, plan};
+use propeller_scheduler::{Candidate, Link, Needs, Placement, Snapshot, plan};
 use propeller_wire::Channel;
 use propeller_wire::message::{
     INLINE_LEN_MAX, Module, Start, StartAttested, StartImage, ToProplet,
@@ -33,33 +33,25 @@ impl Mind {
         if self.waiting == 0 {
             return Ok(());
         }
-        self.give_up_without_tee(db, moment, effects)?;
+        self.give_up(db, moment, effects)?;
         let only_checked = self.rules.judge.has_policy();
         let proplets =
             self.fleet
                 .candidates(moment.now, self.rules.lease, &self.leases, only_checked);
-        let room: usize = proplets.iter().map(|c| c.free as usize).sum();
-        if room == 0 {
-            return Ok(());
-        }
-        let free = |c: &&Candidate| c.free > 0;
-        let ids = |who: Vec<&'_ Candidate>| -> Vec<PropletId> {
-            who.into_iter().map(|c| c.proplet.clone()).collect()
-        };
-        let everybody = ids(proplets.iter().filter(free).collect());
-        let everybody: Vec<&PropletId> = everybody.iter().collect();
-        let most = room.min(PLACEMENTS_MAX);
-        let mut tasks = task_waiting(db, moment.ms, &everybody, most, false)?;
-        // Looked for apart, so that those who wait for a TEE stand in nobody's way.
-        let in_tee: Vec<&Candidate> = proplets.iter().filter(free).filter(|c| c.tee).collect();
-        let room: usize = in_tee.iter().map(|c| c.free as usize).sum();
-        if room > 0 {
-            let in_tee = ids(in_tee);
-            let in_tee: Vec<&PropletId> = in_tee.iter().collect();
+        let mut tasks = Vec::new();
+        // Looked for apart, so that those who wait for something rare stand in nobody's way.
+        for needs in Needs::ALL {
+            let able = |c: &&Candidate| c.free > 0 && c.suits(needs);
+            let able: Vec<&Candidate> = proplets.iter().filter(able).collect();
+            let room: usize = able.iter().map(|c| c.free as usize).sum();
+            if room == 0 {
+                continue;
+            }
+            let able: Vec<&PropletId> = able.into_iter().map(|c| &c.proplet).collect();
             let most = room.min(PLACEMENTS_MAX);
-            tasks.extend(task_waiting(db, moment.ms, &in_tee, most, true)?);
-            tasks.sort_by_key(|waiting| waiting.task);
+            tasks.extend(task_waiting(db, moment.ms, &able, most, needs)?);
         }
+        tasks.sort_by_key(|waiting| waiting.task);
         let unpinned = self
             .fleet
             .unpinned(moment.now, self.rules.lease, self.begun);

@@ -11,7 +11,7 @@ use propeller_model::task::Retry;
 use propeller_model::{AttemptId, ExitKind, Profile, PropletId};
 use propeller_scheduler::Link;
 use propeller_wire::Channel;
-use propeller_wire::message::{About, AskedLimits, Input as TaskInput, Output, decode, encode};
+use propeller_wire::message::{About, AskedLimits, Input as TaskInput, Output};
 use propeller_wire::upstream::{self, Alive, Create, Metadata, Results, Start, Stop};
 use rusqlite::Connection;
 use tracing::{debug, info};
@@ -147,7 +147,7 @@ impl Mind {
             attempt: attempt.number,
             proplet: proplet.as_str(),
         };
-        let sealed = seal(&self.keys, &context, &encode(&output))
+        let sealed = seal(&self.keys, &context, &output.to_bytes())
             .map_err(|_| StoreError::Row("no randomness to seal a result with"))?;
         let output = kept(blobs, sealed)?;
         let success = failure.is_none();
@@ -189,7 +189,7 @@ impl Mind {
             .clone()
             .ok_or(StoreError::Row("a task without its input"))?;
         let input = open(&self.keys, &context, &blobs.read(input)?).map_err(|_| UNOPENABLE)?;
-        let input: TaskInput = decode(&input).map_err(|_| UNOPENABLE)?;
+        let input = TaskInput::from_bytes(&input).map_err(|_| UNOPENABLE)?;
         if let Some(lacks) = lacking(&input) {
             return Err(StoreError::Row(lacks));
         }
@@ -239,6 +239,10 @@ impl Mind {
 fn lacking(input: &TaskInput) -> Option<&'static str> {
     if !input.stdin.is_empty() {
         return Some("it has standard input, which plain mode cannot carry");
+    }
+    let objects = input.objects.as_ref();
+    if objects.is_some_and(|objects| objects.stdin.is_some()) {
+        return Some("its standard input is in the object store, which plain mode cannot carry");
     }
     if input.limits != AskedLimits::default() {
         return Some("it asks for limits, which plain mode cannot carry");

@@ -57,6 +57,13 @@ impl Mind {
             }
             FromProplet::Fetch(fetch) => Self::fetch(db, blobs, proplet, *fetch, effects),
             FromProplet::Goodbye => self.goodbye(db, proplet, moment, effects),
+            FromProplet::Reaches(store) => {
+                let ours = self.objects.as_ref().map(|objects| objects.mark);
+                if let Some(member) = self.fleet.find_mut(proplet) {
+                    member.reach(*store, ours, moment);
+                }
+                Ok(())
+            }
             // It was passed on where it was opened.
             FromProplet::Printed(_) => Ok(()),
         }
@@ -80,6 +87,7 @@ impl Mind {
         member.about = hello.about.clone();
         member.slots = hello.slots;
         member.link = Some(Link::Sealed);
+        member.begin(moment);
         member.tee = tee.map(|kind| TeeStanding {
             kind,
             checked_ms: None,
@@ -193,7 +201,8 @@ impl Mind {
                 (Retry::IsFree, false)
             }
             Refusal::LeaseLost => (Retry::MayHelp, false),
-            Refusal::Leaving | Refusal::NoModule => (Retry::MayHelp, true),
+            // Another proplet may reach the store better.
+            Refusal::Leaving | Refusal::NoModule | Refusal::Store => (Retry::MayHelp, true),
             Refusal::Unopenable => (Retry::IsPointless, true),
             // Another proplet may allow more, if there is one.
             Refusal::AboveCeiling if self.fleet.alive(moment.now, self.rules.lease) > 1 => {

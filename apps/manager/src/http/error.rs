@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use propeller_api::Problem;
+use propeller_depot::DepotError;
 
 use crate::dispatch::Refusal;
 use crate::store::StoreError;
@@ -39,6 +40,28 @@ impl ApiError {
     #[must_use]
     pub fn shutting_down() -> Self {
         let detail = "the manager is shutting down: try again soon";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+    }
+
+    /// Whether what was asked for is certain not to have been done.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        self.status != StatusCode::SERVICE_UNAVAILABLE
+    }
+
+    /// 409: it cannot be done in this state.
+    pub fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    /// 503: the object store does not do what it should. The cause is in the log.
+    #[must_use]
+    pub fn object_store(error: &DepotError) -> Self {
+        tracing::warn!(error = %error, cause = ?error, "a request met a failing object store");
+        if let DepotError::TooLong { .. } = error {
+            return Self::new(StatusCode::PAYLOAD_TOO_LARGE, error.to_string());
+        }
+        let detail = "the manager's object store failed: try again; its log says why";
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
     }
 

@@ -13,6 +13,7 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
     // A client may write any word here, and each would be a series for good.
     let method = match *request.method() {
         Method::GET => "GET",
+        Method::HEAD => "HEAD",
         Method::POST => "POST",
         Method::PUT => "PUT",
         Method::DELETE => "DELETE",

@@ -284,6 +284,11 @@ impl Feed {
             let skip = from[stream.index()].saturating_sub(gone);
             let skip = usize::try_from(skip).unwrap_or(usize::MAX).min(bytes.len());
             let mut offset = gone + skip as u64;
+            let stored = output.stdout_object.filter(|_| stream == Stream::Stdout);
+            if let Some(object) = stored.filter(|object| object.plain_len > from[0]) {
+                // Nothing, at its end: what came before is not kept here.
+                self.output(stream, object.plain_len, &[]);
+            }
             for piece in bytes[skip..].chunks(PRINTED_LEN_MAX) {
                 self.output(stream, offset, piece);
                 offset += piece.len() as u64;

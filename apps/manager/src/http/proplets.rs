@@ -212,6 +212,7 @@ fn proplet(member: Member) -> Proplet {
         }
         .to_owned(),
         slots: member.slots,
+        object_store: member.store,
         tee: tee.map(TeeStanding::label).unwrap_or_default(),
         tee_checked_at: tee
             .and_then(|tee| tee.checked_ms)

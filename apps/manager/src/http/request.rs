@@ -10,9 +10,9 @@ use propeller_model::{Digest, PropletId, TaskId, Trace};
 use propeller_wire::message::{AskedLimits, Input};
 use rusqlite::types::Value;
 use serde::Deserialize;
-use serde_bytes::ByteBuf;
 
-use super::{ApiError, grants};
+use super::objects::check_daemon;
+use super::{ApiError, Keep, grants};
 
 /// Labels of a task, as JSON, in bytes: upstream's bound.
 const METADATA_LEN_MAX: usize = 1_048_576;
@@ -155,7 +155,11 @@ pub(super) fn key_of_image(request: &TaskRequest) -> Result<Option<String>, ApiE
 }
 
 /// Changes an input as a request says.
-pub(super) fn change_input(input: &mut Input, request: &TaskRequest) -> Result<(), ApiError> {
+pub(super) fn change_input(
+    input: &mut Input,
+    request: &TaskRequest,
+    keep: &Keep,
+) -> Result<(), ApiError> {
     if let Some(name) = request.name.as_ref().filter(|name| !name.is_empty()) {
         input.task_name.clone_from(name);
     }
@@ -169,7 +173,7 @@ pub(super) fn change_input(input: &mut Input, request: &TaskRequest) -> Result<(
         let bytes = BASE64
             .decode(stdin.as_bytes())
             .map_err(|_| ApiError::invalid("stdin is not standard base64"))?;
-        input.stdin = ByteBuf::from(bytes);
+        keep.change_stdin(input, bytes)?;
     }
     if let Some(limits) = request.limits {
         input.limits = AskedLimits {
@@ -179,7 +183,9 @@ pub(super) fn change_input(input: &mut Input, request: &TaskRequest) -> Result<(
             output_bytes: limits.output_bytes,
         };
     }
+    keep.change_key(input, request)?;
     input.daemon = request.daemon.unwrap_or(input.daemon);
+    check_daemon(input)?;
     grants::change(input, request)?;
     let flag = request.cli_args.as_deref().map(invoke_flag).transpose()?;
     match (&request.invoke, flag.flatten()) {
@@ -192,7 +198,7 @@ pub(super) fn change_input(input: &mut Input, request: &TaskRequest) -> Result<(
         (None, Some(flag)) => input.invoke = Some(flag),
         (None, None) => {}
     }
-    let len = propeller_wire::message::encode(input).len();
+    let len = input.to_bytes().len();
     if len > INPUT_LEN_MAX {
         let detail = format!(
             "inputs, environment and stdin are {len} bytes, at most {INPUT_LEN_MAX} are accepted"

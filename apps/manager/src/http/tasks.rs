@@ -10,30 +10,25 @@ use propeller_api::{
     Problem, Results, Started, Stopped, Task, TaskMetrics, TaskMetricsPage, TaskPage, TaskRequest,
     time_text,
 };
-use propeller_envelope::{Context, seal};
-use propeller_model::task::State as TaskState;
-use propeller_model::{TaskId, Trace};
-use propeller_wire::message::{Input, encode};
+use propeller_model::TaskId;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::body::{Document, Query};
+use super::new_task::{created, given, module_of, new_task};
 use super::request::{
-    Paging, change_input, digest, filter, key_of_image, metadata as labels_json, name, pinned,
-    priority, task_id, trace,
+    Paging, change_input, filter, metadata as labels_json, name, pinned, priority, task_id, trace,
 };
 use super::view::{Detail, Renderer, find, usage};
 use super::{Api, ApiError};
-use crate::clock::now_ms;
 use crate::dispatch::{Change, Command, NewModule};
+use crate::store::Reader;
 use crate::store::attempt::attempt_list;
 use crate::store::task::{Task as TaskRow, task_list};
-use crate::store::{Blob, Reader};
 
 /// Longest wait in one request: below what proxies cut off.
 const WAIT_MAX: Duration = Duration::from_secs(30);
-const PRIORITY_DEFAULT: u8 = 50;
 
 /// `POST /tasks`.
 #[derive(Debug, Default, Deserialize)]
@@ -145,22 +140,13 @@ pub(super) async fn update(
 ) -> Result<Json<Task>, ApiError> {
     let id = task_id(&id)?;
     let module = module_of(&api, &request, slot).await?;
-    let renderer = api.renderer();
     let plainly = request.encrypted == Some(false) && module.is_none();
-    let before = api
-        .read(move |reader| {
-            let row = find(reader, id)?;
-            if plainly && row.image.is_some_and(|image| image.key.is_some()) {
-                return Err(ApiError::new(StatusCode::CONFLICT, STAYS_ENCRYPTED));
-            }
-            match row.input {
-                Some(blob) => renderer.input(reader, id, blob),
-                None => Ok(Input::default()),
-            }
-        })
-        .await?;
+    let (row, before) = api.given(id).await?;
+    if plainly && row.image.is_some_and(|image| image.key.is_some()) {
+        return Err(ApiError::conflict(STAYS_ENCRYPTED));
+    }
     let mut input = before.clone();
-    change_input(&mut input, &request)?;
+    change_input(&mut input, &request, &api.shared.objects)?;
     let change = Change {
         name: given(&request.name).map(name).transpose()?,
         app_name: given(&request.file_name).map(name).transpose()?,
@@ -169,7 +155,7 @@ pub(super) async fn update(
         metadata: request.metadata.as_ref().map(labels_json).transpose()?,
         daemon: request.daemon,
         input: (input != before)
-            .then(|| api.seal_input(id, &input))
+            .then(|| api.new_input(id, row.input, &before, &input))
             .transpose()?,
         module,
     };
@@ -269,103 +255,6 @@ impl Api {
             tenant: self.shared.tenant.clone(),
         }
     }
-
-    fn seal_input(&self, id: TaskId, input: &Input) -> Result<Blob, ApiError> {
-        let context = Context::Input {
-            tenant: &self.shared.tenant,
-            task: *id.0.as_bytes(),
-        };
-        let sealed = seal(&self.keys(), &context, &encode(input))
-            .map_err(|error| ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()))?;
-        Ok(self.shared.reader.blobs().keep(sealed)?)
-    }
-}
-
-/// A text that is more than upstream's zero value.
-fn given(text: &Option<String>) -> Option<&str> {
-    text.as_deref().filter(|text| !text.is_empty())
-}
-
-/// The module that a request gives to a task, if it gives one.
-async fn module_of(
-    api: &Api,
-    request: &TaskRequest,
-    slot: Option<OwnedSemaphorePermit>,
-) -> Result<Option<NewModule>, ApiError> {
-    let ways = (
-        given(&request.file),
-        given(&request.module),
-        given(&request.image_url),
-    );
-    let key = key_of_image(request)?;
-    if key.is_some() && ways.2.is_none() {
-        return Err(ApiError::invalid(
-            "encrypted: the module of an encrypted task is in an image: set image_url with it",
-        ));
-    }
-    match ways {
-        (Some(file), None, None) => Ok(Some(api.module_base64(file, slot).await?)),
-        (None, Some(known), None) => Ok(Some(NewModule::Known(digest(known)?))),
-        (None, None, Some(image)) => Ok(Some(api.image_or_file(image, key).await?)),
-        (None, None, None) => Ok(None),
-        _ => Err(ApiError::invalid(
-            "set one of file, module and image_url: a task has one module",
-        )),
-    }
-}
-
-/// A row for a task that nobody has yet.
-fn new_task(
-    api: &Api,
-    id: TaskId,
-    trace: Option<Trace>,
-    request: &TaskRequest,
-) -> Result<TaskRow, ApiError> {
-    let task_name = name(request.name.as_deref().unwrap_or_default())?;
-    let mut input = Input::default();
-    change_input(&mut input, request)?;
-    let now = now_ms();
-    Ok(TaskRow {
-        id,
-        app_name: match request.file_name.as_deref() {
-            Some(file) if !file.is_empty() => name(file)?,
-            _ => task_name.clone(),
-        },
-        name: task_name,
-        priority: match request.priority {
-            // Upstream takes 0 for "not set".
-            None | Some(0) => PRIORITY_DEFAULT,
-            Some(number) => priority(number)?,
-        },
-        pinned: pinned(request.proplet_id.as_deref().unwrap_or_default())?,
-        metadata: request.metadata.as_ref().map(labels_json).transpose()?,
-        module: None,
-        image: None,
-        daemon: input.daemon,
-        input: Some(api.seal_input(id, &input)?),
-        state: TaskState::NEW,
-        last_proplet: None,
-        excluded: Vec::new(),
-        protection: String::new(),
-        error: String::new(),
-        trace: trace.unwrap_or_else(|| Trace::of(id)),
-        created_ms: now,
-        updated_ms: now,
-        started_ms: None,
-        finished_ms: None,
-    })
-}
-
-/// What the client sees of a task that was just created: what it sent, without another read.
-fn created(api: &Api, row: TaskRow, started: bool) -> Result<Task, ApiError> {
-    let mut task = api
-        .renderer()
-        .render(&api.shared.reader, row, Detail::Brief)?;
-    if started {
-        task.state = propeller_api::TaskState::Scheduled as u8;
-        task.start_time.clone_from(&task.created_at);
-    }
-    Ok(task)
 }
 
 /// Waits until a task is settled or the time is up, whichever comes first.

@@ -10,15 +10,19 @@ use propeller_api::{
 use propeller_envelope::{Context, Keyring, open};
 use propeller_model::task::{Outcome, State};
 use propeller_model::{AttemptId, ExitKind, PropletId, TaskId};
-use propeller_wire::message::{Input, Output, Printed, decode};
+use propeller_wire::message::{Input, Output, Printed};
 use serde_json::Value;
 
 use super::ApiError;
 use super::grants::{engine, grants};
+use super::objects::{object_info, stdin_of};
 use crate::store::attempt::{Attempt as AttemptRow, attempt_find, attempt_list};
 use crate::store::module::module_find;
 use crate::store::task::{Task as TaskRow, task_find};
 use crate::store::{Blob, Reader, StoreError};
+
+/// Where to look for an output that is in no log.
+const ELSEWHERE: &str = "standard output is in the object store: `propeller tasks results` gets it";
 
 /// Opens what is stored sealed.
 #[derive(Debug, Clone)]
@@ -81,6 +85,7 @@ impl Renderer {
         };
         let output = output.unwrap_or_default();
         let state = api_state(&row.state);
+        let stdin_object = stdin_of(&input).as_ref().map(object_info);
         let key = row.image.as_ref().and_then(|image| image.key.clone());
         let error = failure(state, &output, row.error);
         let proplet = row
@@ -123,6 +128,7 @@ impl Renderer {
             limits: limits(&input.limits),
             profile: input.profile.to_string(),
             grants: grants(input.grants),
+            stdin_object,
             attempts: attempts.into_iter().map(attempt).collect(),
             exit: exit.map(exit_kind),
             hint: output.hint.unwrap_or_default(),
@@ -138,6 +144,7 @@ impl Renderer {
         let output = self.output(reader, &row, last.as_ref())?;
         let state = api_state(&row.state);
         let output = output.unwrap_or_default();
+        let stdout_object = self.sealed_stdout(reader, &row, &output)?;
         Ok(Results {
             results: results_value(&output),
             state: state as u8,
@@ -146,6 +153,7 @@ impl Renderer {
             hint: output.hint.unwrap_or_default(),
             exit_code: output.exit_code,
             stdout_base64: BASE64.encode(&output.stdout),
+            stdout_object,
             stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
             engine: output.engine.map(engine),
         })
@@ -164,7 +172,7 @@ impl Renderer {
             task: *task.0.as_bytes(),
         };
         let plain = open(&self.keys, &context, &sealed).map_err(|_| unopenable("input"))?;
-        decode(&plain).map_err(|_| unopenable("input"))
+        Input::from_bytes(&plain).map_err(|_| unopenable("input"))
     }
 
     /// What a task that has ended has left behind; `None` if it has not ended.
@@ -177,11 +185,16 @@ impl Renderer {
         let output = self.output(reader, &row, last.as_ref())?;
         let output = output.unwrap_or_default();
         let state = api_state(&row.state);
+        let elsewhere = output.stdout_object.is_some().then_some(ELSEWHERE);
         let end = LogEvent::End {
             state: state as u8,
             exit: last.as_ref().and_then(|last| last.exit).map(exit_kind),
             error: failure(state, &output, row.error),
-            hint: output.hint.clone().unwrap_or_default(),
+            hint: output
+                .hint
+                .clone()
+                .or_else(|| elsewhere.map(ToOwned::to_owned))
+                .unwrap_or_default(),
         };
         let attempt = last.and_then(|last| {
             let number = last.number;
@@ -232,7 +245,8 @@ impl Renderer {
             proplet: &attempt.proplet,
         };
         let plain = open(&self.keys, &context, &sealed).map_err(|_| unopenable("result"))?;
-        Ok(Some(decode(&plain).map_err(|_| unopenable("result"))?))
+        let output = Output::from_bytes(&plain).map_err(|_| unopenable("result"))?;
+        Ok(Some(output))
     }
 }
 
@@ -312,8 +326,10 @@ fn excerpt(reader: &Reader, row: &TaskRow) -> Result<String, StoreError> {
 
 /// What a function returned, else what a command printed, as text; null if there is neither.
 fn results_value(output: &Output) -> Value {
+    let printed_elsewhere = output.stdout_object.is_some();
     match (&output.result, output.exit_code, output.stdout.is_empty()) {
         (Some(result), _, _) => Value::String(result.clone()),
+        _ if printed_elsewhere => Value::Null,
         (None, None, true) => Value::Null,
         (None, _, _) => match std::str::from_utf8(&output.stdout) {
             Ok(text) => Value::String(text.to_owned()),

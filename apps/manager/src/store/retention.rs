@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use propeller_model::TaskId;
 use rusqlite::{Connection, params};
+use uuid::Uuid;
 
 use super::{Blobs, StoreError};
 
@@ -15,7 +17,7 @@ const ORPHAN_AGE: Duration = Duration::from_secs(3600);
 #[derive(Debug, Default)]
 pub struct Swept {
     /// Tasks removed.
-    pub tasks: usize,
+    pub tasks: Vec<TaskId>,
     files: Vec<String>,
 }
 
@@ -26,15 +28,17 @@ impl Swept {
     /// See [`StoreError`].
     pub fn sweep(db: &Connection, before_ms: i64) -> Result<Self, StoreError> {
         let mut swept = Self::default();
-        let old: Vec<[u8; 16]> = db
+        let old: Vec<TaskId> = db
             .prepare_cached(
                 "SELECT id FROM tasks WHERE state IN (4, 5, 6) AND finished_ms < ?1
                  ORDER BY finished_ms LIMIT ?2",
             )?
-            .query_map(params![before_ms, SWEEP_MAX], |row| row.get(0))?
+            .query_map(params![before_ms, SWEEP_MAX], |row| {
+                Ok(TaskId(Uuid::from_bytes(row.get(0)?)))
+            })?
             .collect::<Result<_, _>>()?;
         for task in old {
-            swept.remove_task(db, &task)?;
+            swept.remove_task(db, task)?;
         }
         swept.remove_modules(db, before_ms)?;
         Ok(swept)
@@ -43,24 +47,24 @@ impl Swept {
     /// Whether there was more than one go can remove.
     #[must_use]
     pub fn is_partial(&self) -> bool {
-        self.tasks >= SWEEP_MAX as usize
+        self.tasks.len() >= SWEEP_MAX as usize
     }
 
     /// Removes one task with its attempts.
     ///
     /// # Errors
     /// See [`StoreError`].
-    pub fn remove_task(&mut self, db: &Connection, task: &[u8; 16]) -> Result<(), StoreError> {
+    pub fn remove_task(&mut self, db: &Connection, task: TaskId) -> Result<(), StoreError> {
         let files: Vec<String> = db
             .prepare_cached(
                 "SELECT input_file FROM tasks WHERE id = ?1 AND input_file IS NOT NULL UNION ALL
                  SELECT output_file FROM attempts WHERE task = ?1 AND output_file IS NOT NULL",
             )?
-            .query_map([task], |row| row.get(0))?
+            .query_map([task.0.as_bytes()], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
-        self.tasks += db
-            .prepare_cached("DELETE FROM tasks WHERE id = ?1")?
-            .execute([task])?;
+        db.prepare_cached("DELETE FROM tasks WHERE id = ?1")?
+            .execute([task.0.as_bytes()])?;
+        self.tasks.push(task);
         self.files.extend(files);
         Ok(())
     }
@@ -88,9 +92,11 @@ impl Swept {
         Ok(())
     }
 
-    /// Removes the files. Call it after the commit.
-    pub fn finish(self, blobs: &Blobs) {
+    /// Removes the files, and says which tasks are gone. Call it after the commit.
+    #[must_use]
+    pub fn finish(self, blobs: &Blobs) -> Vec<TaskId> {
         blobs.remove(&self.files);
+        self.tasks
     }
 }
 
@@ -117,7 +123,7 @@ pub fn remove_orphans(db: &Connection, blobs: &Blobs) -> Result<usize, StoreErro
 #[cfg(test)]
 mod tests {
     use propeller_model::task::{Event, State};
-    use propeller_model::{Digest, TaskId, retry::Policy};
+    use propeller_model::{Digest, retry::Policy};
 
     use super::*;
     use crate::store::module::{Module, module_exists, module_insert};
@@ -128,8 +134,8 @@ mod tests {
 
     fn task(id: u128, input: Blob) -> Task {
         Task {
-            id: TaskId(uuid::Uuid::from_u128(id)),
-            trace: propeller_model::Trace::of(TaskId(uuid::Uuid::from_u128(id))),
+            id: TaskId(Uuid::from_u128(id)),
+            trace: propeller_model::Trace::of(TaskId(Uuid::from_u128(id))),
             name: "x".to_owned(),
             app_name: "x".to_owned(),
             priority: 50,
@@ -139,6 +145,7 @@ mod tests {
             image: None,
             daemon: false,
             input: Some(input),
+            stored: false,
             state: State::NEW,
             last_proplet: None,
             excluded: Vec::new(),
@@ -188,10 +195,10 @@ mod tests {
             settle(&db, task, ms);
         }
         let swept = Swept::sweep(&db, 3_000).unwrap();
-        assert_eq!(swept.tasks, 1);
+        assert_eq!(swept.tasks, [old.id]);
         assert!(file.exists(), "files go after the commit");
         db.commit().unwrap();
-        swept.finish(&blobs);
+        assert_eq!(swept.finish(&blobs), [old.id]);
         assert!(!file.exists());
         let db = store.begin().unwrap();
         assert!(task_find(&db, old.id).unwrap().is_none());

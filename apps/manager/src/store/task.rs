@@ -33,6 +33,8 @@ pub struct Task {
     pub daemon: bool,
     /// Its sealed input.
     pub input: Option<Blob>,
+    /// Whether it needs the object store.
+    pub stored: bool,
     /// Where it stands.
     pub state: State,
     /// Who had the last attempt, once the task is settled.
@@ -65,7 +67,7 @@ impl Task {
 
 const COLUMNS: &str = "id, name, app_name, priority, pinned, metadata, module, input, input_file,
      state, attempts, tries, proplet, excluded, protection, error, created_ms, updated_ms,
-     started_ms, finished_ms, trace, daemon, image, image_encrypted, image_key";
+     started_ms, finished_ms, trace, daemon, image, image_encrypted, image_key, stored";
 
 /// Remembers a new task.
 ///
@@ -78,9 +80,9 @@ pub fn task_insert(db: &Connection, task: &Task) -> Result<(), StoreError> {
     db.prepare_cached(
         "INSERT INTO tasks (id, name, app_name, priority, pinned, metadata, module, input,
          input_file, state, attempts, tries, proplet, not_before_ms, excluded, protection, error,
-         created_ms, updated_ms, started_ms, trace, daemon, image, image_encrypted, image_key)
+         created_ms, updated_ms, started_ms, trace, daemon, image, image_encrypted, image_key, stored)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '', '', '', ?14, ?14,
-         ?15, ?16, ?17, ?18, ?19, ?20)",
+         ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
     )?
     .execute(params![
         task.id.0.as_bytes(),
@@ -103,6 +105,7 @@ pub fn task_insert(db: &Connection, task: &Task) -> Result<(), StoreError> {
         image,
         encrypted,
         key,
+        task.stored,
     ])?;
     Ok(())
 }
@@ -122,7 +125,7 @@ pub fn task_update(db: &Connection, task: &Task) -> Result<(), StoreError> {
     db.prepare_cached(
         "UPDATE tasks SET name = ?2, app_name = ?3, priority = ?4, pinned = ?5, metadata = ?6,
          module = ?7, input = ?8, input_file = ?9, updated_ms = ?10, daemon = ?11, image = ?12,
-         image_encrypted = ?13, image_key = ?14 WHERE id = ?1",
+         image_encrypted = ?13, image_key = ?14, stored = ?15 WHERE id = ?1",
     )?
     .execute(params![
         task.id.0.as_bytes(),
@@ -139,6 +142,7 @@ pub fn task_update(db: &Connection, task: &Task) -> Result<(), StoreError> {
         image,
         encrypted,
         key,
+        task.stored,
     ])?;
     Ok(())
 }
@@ -241,6 +245,15 @@ pub fn task_find(db: &Connection, id: TaskId) -> Result<Option<Task>, StoreError
     rows.next()?.map(task).transpose()
 }
 
+/// Whether there is a task with this id.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn task_exists(db: &Connection, id: TaskId) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached("SELECT 1 FROM tasks WHERE id = ?1")?;
+    Ok(statement.exists([id.0.as_bytes()])?)
+}
+
 /// A page of tasks, newest first, with the number of all that match.
 ///
 /// # Errors
@@ -301,6 +314,7 @@ fn task(row: &Row<'_>) -> Result<Task, StoreError> {
         module: row.get::<_, Option<[u8; 32]>>(6)?.map(Digest),
         image: Image::from_columns(row.get(22)?, row.get(23)?, row.get(24)?),
         input: Blob::from_columns(row.get(7)?, row.get(8)?),
+        stored: row.get(25)?,
         last_proplet: pinned(columns.proplet.clone())?,
         state: row::state(columns)?,
         excluded: proplet_ids(&row.get::<_, String>(13)?)?,

@@ -1,15 +1,37 @@
 //! Tasks that wait for a proplet.
 
 use propeller_model::{PropletId, TaskId};
-use propeller_scheduler::Waiting;
+use propeller_scheduler::{Needs, Waiting};
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
 use super::StoreError;
 use super::task::{pinned, proplet_ids};
 
-/// Tasks that wait for a proplet and may have one of `proplets`, in the order of their turn:
-/// those that only a TEE may have, or all others.
+/// Something that a task may need and a proplet may lack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// A trusted execution environment.
+    Tee,
+    /// The object store.
+    Store,
+}
+
+impl Need {
+    /// All that there are.
+    pub const ALL: [Self; 2] = [Self::Tee, Self::Store];
+
+    /// The tasks that need it, in words that the index of those that wait knows.
+    fn condition(self) -> &'static str {
+        match self {
+            Self::Tee => "(image_key IS NULL) = 0",
+            Self::Store => "(image_key IS NULL) IN (0, 1) AND stored = 1",
+        }
+    }
+}
+
+/// Tasks that wait for a proplet and may have one of `proplets`, in the order of their turn, and
+/// need this and nothing else.
 ///
 /// A pause is at most a minute: one that ends later was begun before the clock was set back.
 ///
@@ -20,19 +42,17 @@ pub fn task_waiting(
     now_ms: i64,
     proplets: &[&PropletId],
     limit: usize,
-    attested: bool,
+    needs: Needs,
 ) -> Result<Vec<Waiting>, StoreError> {
-    let alive: Vec<&str> = proplets.iter().map(|proplet| proplet.as_str()).collect();
-    let alive = serde_json::to_string(&alive).expect("texts are JSON");
-    let kind = if attested { "IS NOT NULL" } else { "IS NULL" };
-    let mut statement = db.prepare_cached(&format!(
+    let alive = names(proplets);
+    let mut statement = db.prepare_cached(
         "SELECT id, priority, pinned, excluded FROM tasks
-         WHERE state = 1 AND image_key {kind}
+         WHERE state = 1 AND (image_key IS NULL) = ?4 AND stored = ?5
          AND (not_before_ms <= ?1 OR not_before_ms > ?1 + 120000)
          AND (pinned IS NULL OR pinned IN (SELECT value FROM json_each(?2)))
-         ORDER BY priority DESC, id LIMIT ?3"
-    ))?;
-    let mut rows = statement.query(params![now_ms, alive, limit])?;
+         ORDER BY priority DESC, id LIMIT ?3",
+    )?;
+    let mut rows = statement.query(params![now_ms, alive, limit, !needs.tee, needs.store])?;
     let mut waiting = Vec::new();
     while let Some(row) = rows.next()? {
         waiting.push(Waiting {
@@ -40,42 +60,43 @@ pub fn task_waiting(
             priority: row.get(1)?,
             pinned: pinned(row.get(2)?)?,
             excluded: proplet_ids(&row.get::<_, String>(3)?)?,
-            attested,
+            needs,
         });
     }
     Ok(waiting)
 }
 
-/// Whether any task waits for a TEE.
+/// Whether any task that waits needs this.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub fn task_waits_attested(db: &Connection) -> Result<bool, StoreError> {
-    let mut statement = db.prepare_cached(
-        "SELECT EXISTS (SELECT 1 FROM tasks WHERE state = 1 AND image_key IS NOT NULL)",
-    )?;
+pub fn task_waits_for(db: &Connection, need: Need) -> Result<bool, StoreError> {
+    let condition = need.condition();
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT EXISTS (SELECT 1 FROM tasks WHERE state = 1 AND {condition})"
+    ))?;
     Ok(statement.query_row([], |row| row.get(0))?)
 }
 
-/// Tasks that wait for a TEE and may have only one of `proplets`, and with `unpinned` those that may
-/// have anybody.
+/// Tasks that wait, need this and may have only one of `proplets`, and with `unpinned` those that
+/// may have anybody.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub fn task_waiting_attested(
+pub fn task_waiting_for(
     db: &Connection,
+    need: Need,
     proplets: &[&PropletId],
     unpinned: bool,
     limit: usize,
 ) -> Result<Vec<TaskId>, StoreError> {
-    let named: Vec<&str> = proplets.iter().map(|proplet| proplet.as_str()).collect();
-    let named = serde_json::to_string(&named).expect("texts are JSON");
-    let mut statement = db.prepare_cached(
-        "SELECT id FROM tasks WHERE state = 1 AND image_key IS NOT NULL
+    let condition = need.condition();
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT id FROM tasks WHERE state = 1 AND {condition}
          AND CASE WHEN pinned IS NULL THEN ?2 ELSE pinned IN (SELECT value FROM json_each(?1)) END
-         ORDER BY priority DESC, id LIMIT ?3",
-    )?;
-    let ids = statement.query_map(params![named, unpinned, limit], |row| {
+         ORDER BY priority DESC, id LIMIT ?3"
+    ))?;
+    let ids = statement.query_map(params![names(proplets), unpinned, limit], |row| {
         Ok(TaskId(Uuid::from_bytes(row.get(0)?)))
     })?;
     Ok(ids.collect::<Result<_, _>>()?)
@@ -88,4 +109,125 @@ pub fn task_waiting_attested(
 pub fn task_waiting_count(db: &Connection) -> Result<u64, StoreError> {
     let mut statement = db.prepare_cached("SELECT count(*) FROM tasks WHERE state = 1")?;
     Ok(statement.query_row([], |row| row.get(0))?)
+}
+
+fn names(proplets: &[&PropletId]) -> String {
+    let names: Vec<&str> = proplets.iter().map(|proplet| proplet.as_str()).collect();
+    serde_json::to_string(&names).expect("texts are JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use propeller_model::Trace;
+    use propeller_model::task::{Run, State};
+
+    use super::*;
+    use crate::store::image::Image;
+    use crate::store::task::{Task, task_find, task_insert, task_update};
+    use crate::store::{Blob, Store};
+
+    /// A task that waits.
+    fn task(id: u128, needs: Needs) -> Task {
+        let id = TaskId(Uuid::from_u128(id));
+        let image = Image {
+            reference: "example.com/a@sha256:0".to_owned(),
+            encrypted: true,
+            key: Some(String::new()),
+        };
+        Task {
+            id,
+            name: "x".to_owned(),
+            app_name: "x".to_owned(),
+            priority: 50,
+            pinned: None,
+            metadata: None,
+            module: None,
+            image: needs.tee.then_some(image),
+            daemon: false,
+            input: Some(Blob::Inline(vec![1])),
+            stored: needs.store,
+            state: State::Queued {
+                run: Run {
+                    attempts: 0,
+                    tries: 0,
+                },
+            },
+            last_proplet: None,
+            excluded: Vec::new(),
+            protection: String::new(),
+            error: String::new(),
+            trace: Trace::of(id),
+            created_ms: 0,
+            updated_ms: 0,
+            started_ms: None,
+            finished_ms: None,
+        }
+    }
+
+    fn numbers(ids: impl IntoIterator<Item = TaskId>) -> Vec<u128> {
+        ids.into_iter().map(|id| id.0.as_u128()).collect()
+    }
+
+    #[test]
+    fn each_kind_is_found_by_itself_and_by_each_of_its_needs() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let db = store.begin().unwrap();
+        for need in Need::ALL {
+            assert!(!task_waits_for(&db, need).unwrap());
+        }
+        for (id, needs) in (1..).zip(Needs::ALL) {
+            task_insert(&db, &task(id, needs)).unwrap();
+        }
+        for (id, needs) in (1..).zip(Needs::ALL) {
+            let found = task_waiting(&db, 0, &[], 9, needs).unwrap();
+            assert!(found.iter().all(|waiting| waiting.needs == needs));
+            assert_eq!(numbers(found.into_iter().map(|w| w.task)), [id]);
+        }
+        for (need, expected) in [(Need::Store, [2, 4]), (Need::Tee, [3, 4])] {
+            assert!(task_waits_for(&db, need).unwrap());
+            let found = task_waiting_for(&db, need, &[], true, 9).unwrap();
+            assert_eq!(numbers(found), expected);
+            let found = task_waiting_for(&db, need, &[], false, 9).unwrap();
+            assert_eq!(numbers(found), []);
+        }
+        assert_eq!(task_waiting_count(&db).unwrap(), 4);
+    }
+
+    #[test]
+    fn that_a_task_needs_the_store_can_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let db = store.begin().unwrap();
+        let mut changed = task(1, Needs::default());
+        task_insert(&db, &changed).unwrap();
+        for stored in [true, false] {
+            changed.stored = stored;
+            task_update(&db, &changed).unwrap();
+            let found = task_find(&db, changed.id).unwrap().unwrap();
+            assert_eq!(found.stored, stored);
+            assert_eq!(task_waits_for(&db, Need::Store).unwrap(), stored);
+        }
+    }
+
+    #[test]
+    fn who_waits_is_found_without_looking_at_anybody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut store = Store::open(folder.path()).unwrap();
+        let db = store.begin().unwrap();
+        for condition in [
+            "(image_key IS NULL) = ?1 AND stored = ?2 ORDER BY priority DESC, id",
+            "(image_key IS NULL) = 0",
+            "(image_key IS NULL) IN (0, 1) AND stored = 1",
+        ] {
+            let explain =
+                format!("EXPLAIN QUERY PLAN SELECT id FROM tasks WHERE state = 1 AND {condition}");
+            let mut statement = db.prepare(&explain).unwrap();
+            let lines = statement.raw_query().mapped(|row| row.get::<_, String>(3));
+            let plan: Vec<String> = lines.map(Result::unwrap).collect();
+            assert_eq!(plan.len(), 1, "{plan:?}");
+            assert!(plan[0].starts_with("SEARCH tasks USING"), "{plan:?}");
+            assert!(plan[0].contains("tasks_turn"), "{plan:?}");
+        }
+    }
 }

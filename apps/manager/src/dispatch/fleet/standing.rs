@@ -1,0 +1,170 @@
+//! What proplets have that not every task needs: a trusted execution environment (TEE), a way to the
+//! object store.
+
+use std::time::{Duration, Instant};
+
+use propeller_attest::Tee;
+use propeller_model::PropletId;
+use propeller_wire::message::StoreMark;
+use tracing::{info, warn};
+
+use super::{Fleet, Member, Moment};
+use crate::store::waiting::Need;
+
+/// The TEE that a proplet is in: what it said, and what its evidence came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TeeStanding {
+    /// What it said.
+    pub kind: Tee,
+    /// When a policy was held against its evidence, and satisfied.
+    pub checked_ms: Option<i64>,
+    /// Why its evidence is refused.
+    pub refused: Option<String>,
+}
+
+impl TeeStanding {
+    /// Whether it is one, as far as is known now.
+    pub(super) fn counts(&self, only_checked: bool) -> bool {
+        self.may_count() && (self.checked_ms.is_some() || !only_checked)
+    }
+
+    /// Whether it may turn out to be one.
+    pub(super) fn may_count(&self) -> bool {
+        self.refused.is_none()
+    }
+}
+
+impl Fleet {
+    /// Whether somebody has what is needed, or had it a moment ago and may be back: a restart is no
+    /// reason to give tasks up.
+    pub(in crate::dispatch) fn has(&self, need: Need, now: Instant, window: Duration) -> bool {
+        self.members
+            .values()
+            .any(|member| member.may_have(need, now, window))
+    }
+
+    /// Those who are there and do not have what is needed.
+    pub(in crate::dispatch) fn without(
+        &self,
+        need: Need,
+        now: Instant,
+        window: Duration,
+    ) -> Vec<PropletId> {
+        let without = |member: &&Member| {
+            let has = match need {
+                Need::Tee => member.tee_may_count(),
+                Need::Store => member.may_have(need, now, window),
+            };
+            !has && member.link.is_some() && member.is_alive(now, window)
+        };
+        let ids = self.members.values().filter(without);
+        ids.map(|member| member.id.clone()).collect()
+    }
+
+    /// How many are there that are in a TEE.
+    pub(in crate::dispatch) fn tees(&self, now: Instant, window: Duration) -> usize {
+        let counts = |member: &&Member| member.tee_may_count() && member.is_alive(now, window);
+        self.members.values().filter(counts).count()
+    }
+}
+
+impl Member {
+    /// A session begins: what it reaches is yet to be said.
+    pub(in crate::dispatch) fn begin(&mut self, moment: Moment) {
+        self.begun = Some(moment.now);
+        self.store = false;
+    }
+
+    /// It says which object store it reaches, with every sign of life: the log says it once.
+    pub(in crate::dispatch) fn reach(
+        &mut self,
+        store: StoreMark,
+        ours: Option<StoreMark>,
+        moment: Moment,
+    ) {
+        self.store = ours == Some(store);
+        if self.store {
+            self.store_heard = Some(moment.now);
+        }
+        if self.reaches.replace(store) == Some(store) {
+            return;
+        }
+        let proplet = &self.id;
+        match (self.store, ours) {
+            (true, _) => info!(%proplet, "proplet reaches the object store"),
+            (false, Some(_)) => {
+                warn!(%proplet, "a proplet reaches another object store than the manager's: give it the same one with PROPLET_OBJECT_STORE");
+            }
+            (false, None) => {
+                warn!(%proplet, "a proplet reaches an object store, and the manager has none: set MANAGER_OBJECT_STORE");
+            }
+        }
+    }
+
+    fn may_have(&self, need: Need, now: Instant, window: Duration) -> bool {
+        let within = |at: Option<Instant>, term: Duration| {
+            at.is_some_and(|at| now.saturating_duration_since(at) < term)
+        };
+        match need {
+            Need::Tee => self.tee_may_count() && within(self.tee_heard, 2 * window),
+            // It is said after the session has begun, and only once the store was reached.
+            Need::Store => within(self.store_heard, 2 * window) || within(self.begun, window),
+        }
+    }
+
+    fn tee_may_count(&self) -> bool {
+        self.tee.as_ref().is_some_and(TeeStanding::may_count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OURS: StoreMark = StoreMark([1; 16]);
+    const OTHER: StoreMark = StoreMark([2; 16]);
+    const WINDOW: Duration = Duration::from_secs(30);
+
+    fn member() -> Member {
+        Member::new("p".parse().unwrap())
+    }
+
+    #[test]
+    fn only_our_store_counts_and_only_as_long_as_the_session() {
+        let moment = Moment {
+            now: Instant::now(),
+            ms: 0,
+        };
+        let mut member = member();
+        for (said, ours, counts) in [
+            (OURS, Some(OURS), true),
+            (OTHER, Some(OURS), false),
+            (OURS, None, false),
+            (OURS, Some(OURS), true),
+        ] {
+            member.reach(said, ours, moment);
+            assert_eq!(member.store, counts, "{said:?} {ours:?}");
+        }
+        member.begin(moment);
+        assert!(!member.store);
+        member.reach(OURS, Some(OURS), moment);
+        member.leave();
+        assert!(!member.store);
+    }
+
+    #[test]
+    fn who_may_yet_reach_the_store_is_waited_for() {
+        let now = Instant::now();
+        let moment = Moment { now, ms: 0 };
+        let may = |member: &Member, after| member.may_have(Need::Store, now + after, WINDOW);
+        let mut member = member();
+        assert!(!may(&member, Duration::ZERO));
+        member.begin(moment);
+        assert!(may(&member, WINDOW / 2));
+        assert!(!may(&member, WINDOW));
+        member.reach(OURS, Some(OURS), moment);
+        member.leave();
+        assert!(may(&member, WINDOW));
+        assert!(!may(&member, 2 * WINDOW));
+    }
+}

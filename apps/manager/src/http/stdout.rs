@@ -1,0 +1,329 @@
+//! `GET /tasks/{id}/stdout`: an output that is too large for an answer, as the CES object that its
+//! proplet has put into the object store.
+
+use std::io;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use data_encoding::HEXLOWER;
+use futures_util::StreamExt as _;
+use futures_util::stream::{self, BoxStream};
+use propeller_api::{ObjectInfo, Problem, SealedObject};
+use propeller_depot::{DepotError, Name, Part};
+use propeller_model::TaskId;
+use propeller_wire::message::Output;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::objects::{Octets, object_info};
+use super::request::task_id;
+use super::view::{Ended, Renderer};
+use super::{Api, ApiError};
+use crate::metrics::Metrics;
+use crate::store::Reader;
+use crate::store::task::Task as TaskRow;
+
+/// Objects on their way out at the same time: each holds up to 12 MiB of blocks of a store.
+const DOWNLOADS_MAX: usize = 16;
+/// Longest time in which a client takes nothing: it gives its place to others.
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+
+/// An output that is in the object store, as it is there: a CES object in one shard, which the `key`
+/// in `/tasks/{id}/results` opens.
+#[utoipa::path(get, path = "/tasks/{id}/stdout", tag = "tasks",
+    params(("id" = String, Path, description = "Task id"),
+        ("range" = Option<String>, Header, description = "One range of bytes, `bytes=FIRST-LAST`"),
+        ("if-range" = Option<String>, Header, description = "The `ETag` of the object that the range is of")),
+    responses(
+        (status = 200, body = inline(Octets), content_type = "application/octet-stream", description = "The object; its `ETag` is its digest"),
+        (status = 206, body = inline(Octets), content_type = "application/octet-stream", description = "A range of it"),
+        (status = 404, body = Problem, description = "The output is not in the object store; it says where it is"),
+        (status = 416, body = Problem, description = "The object has no such bytes"),
+        (status = 503, body = Problem, description = "Too many objects are being fetched, or the object store failed")))]
+pub(super) async fn download_stdout(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let id = task_id(&id)?;
+    let renderer = api.renderer();
+    let found = api.read(move |reader| renderer.stdout(reader, id)).await?;
+    let (depot, _) = api.shared.objects.store()?;
+    let failed = |error: DepotError| match error {
+        DepotError::Missing { .. } => ApiError::new(StatusCode::NOT_FOUND, GONE),
+        error => ApiError::object_store(&error),
+    };
+    let len = depot.len(found.name).await.map_err(failed)?;
+    let len = len.ok_or_else(|| ApiError::new(StatusCode::NOT_FOUND, GONE))?;
+    let tag = format!("\"{}\"", HEXLOWER.encode(&found.digest));
+    let asked = asked(&headers, &tag, len);
+    let (status, range) = match &asked {
+        Asked::Whole => (StatusCode::OK, 0..len),
+        Asked::Part(range) => (StatusCode::PARTIAL_CONTENT, range.clone()),
+        Asked::Nothing => {
+            let detail = format!("the object has {len} bytes, and none in this range");
+            let refused = ApiError::new(StatusCode::RANGE_NOT_SATISFIABLE, detail);
+            let has = [(header::CONTENT_RANGE, format!("bytes */{len}"))];
+            return Ok((has, refused).into_response());
+        }
+    };
+    let bytes = depot.read(found.name, range.clone()).await;
+    let bytes = bytes.map_err(failed)?;
+    let body = api.shared.downloads.begin(bytes, &api.shared.metrics)?;
+    let mut said = vec![
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::ACCEPT_RANGES, "bytes".to_owned()),
+        (header::CACHE_CONTROL, "no-store".to_owned()),
+        (
+            header::CONTENT_LENGTH,
+            (range.end - range.start).to_string(),
+        ),
+        (header::ETAG, tag),
+    ];
+    said.extend(content_range(&asked, len));
+    let mut response = (status, body).into_response();
+    for (name, value) in said {
+        let value = value.parse().expect("digits, letters and signs");
+        response.headers_mut().insert(name, value);
+    }
+    Ok(response)
+}
+
+const GONE: &str = "the object is not in the object store any more: somebody removed it there";
+
+/// An output in the store.
+struct Found {
+    name: Name,
+    digest: [u8; 32],
+}
+
+impl Renderer {
+    /// What a task has printed, if that is in the object store, with the key that opens it.
+    pub(super) fn sealed_stdout(
+        &self,
+        reader: &Reader,
+        row: &TaskRow,
+        output: &Output,
+    ) -> Result<Option<SealedObject>, ApiError> {
+        let (Some(object), Some(input)) = (&output.stdout_object, &row.input) else {
+            return Ok(None);
+        };
+        let input = self.input(reader, row.id, input.clone())?;
+        let ObjectInfo { digest, length } = object_info(object);
+        Ok(input.objects.map(|objects| SealedObject {
+            digest,
+            length,
+            key: HEXLOWER.encode(&objects.key.0),
+        }))
+    }
+
+    /// The object that a task's standard output is.
+    fn stdout(&self, reader: &Reader, id: TaskId) -> Result<Found, ApiError> {
+        let none = |detail: &str| ApiError::new(StatusCode::NOT_FOUND, detail);
+        let Some(Ended {
+            attempt, output, ..
+        }) = self.ended(reader, id)?
+        else {
+            return Err(none(
+                "the task has not ended: what it prints meanwhile is in /tasks/{id}/logs",
+            ));
+        };
+        match (attempt, output.stdout_object) {
+            (Some((attempt, _)), Some(object)) => Ok(Found {
+                name: Name {
+                    task: id.0,
+                    part: Part::Stdout(attempt.number),
+                },
+                digest: object.digest,
+            }),
+            _ => Err(none(
+                "what the task printed is not in the object store: it is in /tasks/{id}/results",
+            )),
+        }
+    }
+}
+
+/// What is asked for of an object.
+#[derive(Debug, PartialEq, Eq)]
+enum Asked {
+    Whole,
+    Part(Range<u64>),
+    /// Bytes that it does not have.
+    Nothing,
+}
+
+/// RFC 9110, section 14: what is no range of bytes, is several, or is of another object, is not
+/// looked at.
+fn asked(headers: &HeaderMap, tag: &str, len: u64) -> Asked {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    let is_of_this = text(header::IF_RANGE).is_none_or(|wanted| wanted == tag);
+    let range = text(header::RANGE).filter(|_| is_of_this);
+    range.map_or(Asked::Whole, |range| read_range(range, len))
+}
+
+fn read_range(text: &str, len: u64) -> Asked {
+    let Some((unit, range)) = text.split_once('=') else {
+        return Asked::Whole;
+    };
+    let Some((first, last)) = range.trim().split_once('-') else {
+        return Asked::Whole;
+    };
+    // A number that is too large is larger than any object.
+    let number = |text: &str| {
+        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        is_number.then(|| text.parse::<u64>().unwrap_or(u64::MAX))
+    };
+    let (start, end) = match (first, number(first), last, number(last)) {
+        _ if !unit.eq_ignore_ascii_case("bytes") => return Asked::Whole,
+        ("", _, _, Some(count)) => (len.saturating_sub(count), len),
+        (_, Some(start), "", _) => (start, len),
+        (_, Some(start), _, Some(last)) if start <= last => (start, last.saturating_add(1)),
+        _ => return Asked::Whole,
+    };
+    let range = start..end.min(len);
+    match range.is_empty() {
+        true => Asked::Nothing,
+        false => Asked::Part(range),
+    }
+}
+
+fn content_range(asked: &Asked, len: u64) -> Option<(HeaderName, String)> {
+    let Asked::Part(Range { start, end }) = asked else {
+        return None;
+    };
+    let value = format!("bytes {start}-{}/{len}", end - 1);
+    Some((header::CONTENT_RANGE, value))
+}
+
+/// Objects on their way out.
+#[derive(Debug)]
+pub(super) struct Downloads {
+    slots: Arc<Semaphore>,
+    pumps: Mutex<JoinSet<()>>,
+}
+
+impl Default for Downloads {
+    fn default() -> Self {
+        Self {
+            slots: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
+            pumps: Mutex::default(),
+        }
+    }
+}
+
+impl Downloads {
+    /// A body of these bytes. It is cut off if they fail, or if nobody takes any for long: nothing
+    /// but a task of its own would notice the latter.
+    fn begin(
+        &self,
+        mut bytes: BoxStream<'static, Result<Bytes, DepotError>>,
+        metrics: &Arc<Metrics>,
+    ) -> Result<Body, ApiError> {
+        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
+            let detail = "16 objects are being fetched already, which is the most: try again";
+            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, detail));
+        };
+        let (pieces, taken) = mpsc::channel::<io::Result<Bytes>>(1);
+        let metrics = Arc::clone(metrics);
+        let pump = async move {
+            let _slot = slot;
+            while let Some(piece) = bytes.next().await {
+                if let Err(error) = &piece {
+                    tracing::warn!(error = %error, cause = ?error, "an object could not be read to its end");
+                }
+                let len = piece.as_ref().map_or(0, Bytes::len);
+                let send = pieces.send(piece.map_err(io::Error::other));
+                match tokio::time::timeout(PAUSE_MAX, send).await {
+                    Ok(Ok(())) => metrics.object_bytes("out", len),
+                    _ => return,
+                }
+            }
+        };
+        let mut pumps = self.pumps.lock().unwrap_or_else(PoisonError::into_inner);
+        while pumps.try_join_next().is_some() {}
+        pumps.spawn(pump);
+        let body = stream::unfold(taken, async |mut taken| Some((taken.recv().await?, taken)));
+        Ok(Body::from_stream(body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_range_of_bytes_is_read_and_nothing_else() {
+        for (text, expected) in [
+            ("bytes=0-0", Asked::Part(0..1)),
+            ("bytes=2-4", Asked::Part(2..5)),
+            ("Bytes=2-4", Asked::Part(2..5)),
+            ("bytes= 2-4", Asked::Part(2..5)),
+            ("bytes=2-", Asked::Part(2..10)),
+            ("bytes=2-99", Asked::Part(2..10)),
+            ("bytes=2-99999999999999999999999", Asked::Part(2..10)),
+            ("bytes=-3", Asked::Part(7..10)),
+            ("bytes=-99", Asked::Part(0..10)),
+            ("bytes=10-", Asked::Nothing),
+            ("bytes=10-11", Asked::Nothing),
+            ("bytes=99999999999999999999999-", Asked::Nothing),
+            ("bytes=-0", Asked::Nothing),
+            ("bytes=4-2", Asked::Whole),
+            ("bytes=0-1,4-5", Asked::Whole),
+            ("bytes=-", Asked::Whole),
+            ("bytes=+1-2", Asked::Whole),
+            ("bytes=1 - 2", Asked::Whole),
+            ("bytes=", Asked::Whole),
+            ("bytes", Asked::Whole),
+            ("lines=1-2", Asked::Whole),
+        ] {
+            assert_eq!(read_range(text, 10), expected, "{text}");
+        }
+        assert_eq!(read_range("bytes=0-", 0), Asked::Nothing);
+    }
+
+    #[test]
+    fn a_range_of_another_object_is_not_looked_at() {
+        let headers = |if_range: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::RANGE, "bytes=1-2".parse().unwrap());
+            if let Some(tag) = if_range {
+                headers.insert(header::IF_RANGE, tag.parse().unwrap());
+            }
+            headers
+        };
+        assert_eq!(asked(&headers(None), "\"a\"", 9), Asked::Part(1..3));
+        assert_eq!(
+            asked(&headers(Some("\"a\"")), "\"a\"", 9),
+            Asked::Part(1..3)
+        );
+        assert_eq!(asked(&headers(Some("\"b\"")), "\"a\"", 9), Asked::Whole);
+        assert_eq!(asked(&HeaderMap::new(), "\"a\"", 9), Asked::Whole);
+    }
+
+    #[test]
+    fn a_range_is_told_with_its_last_byte() {
+        let (_, value) = content_range(&Asked::Part(2..5), 10).unwrap();
+        assert_eq!(value, "bytes 2-4/10");
+        assert_eq!(content_range(&Asked::Whole, 10), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_takes_nothing_loses_the_place_and_further_ones_wait_for_one() {
+        let (downloads, metrics) = (Downloads::default(), Arc::default());
+        let endless = || stream::repeat_with(|| Ok(Bytes::from_static(b"x"))).boxed();
+        let mut bodies = Vec::new();
+        for _ in 0..DOWNLOADS_MAX {
+            bodies.push(downloads.begin(endless(), &metrics).unwrap());
+        }
+        assert!(downloads.begin(endless(), &metrics).is_err());
+        tokio::time::sleep(PAUSE_MAX * 2).await;
+        assert!(downloads.begin(endless(), &metrics).is_ok());
+        let cut = axum::body::to_bytes(bodies.remove(0), usize::MAX).await;
+        assert_eq!(cut.unwrap().len(), 1, "what was taken ends there");
+    }
+}
