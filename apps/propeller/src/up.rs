@@ -161,11 +161,16 @@ fn prepare(args: &Args, missing: Missing) -> Result<Prepared, String> {
     let mut for_proplet = given("proplet");
     // The proxy is for proplets elsewhere: this one reaches whatever the proxy does.
     for_proplet.push(("pull_from", "registry".to_owned(), false));
-    let manager = (propeller_manager::config::SCHEMA, given("manager"));
+    let mut manager = (propeller_manager::config::SCHEMA, given("manager"));
     let proxy = (propeller_proxy::config::SCHEMA, for_proxy);
-    let proplet = (propeller_proplet::config::SCHEMA, for_proplet);
+    let mut proplet = (propeller_proplet::config::SCHEMA, for_proplet);
     // Not the proxy's: one that serves somebody else's proplets has their key.
     let loaded = [&manager, &proplet].map(|(schema, given)| load(args, *schema, given));
+    if let Some(store) = common_store(&loaded, &home)? {
+        for (_, given) in [&mut manager, &mut proplet] {
+            given.push(("object_store", store.clone(), false));
+        }
+    }
     let key = common_key(loaded, &key_file, missing)?;
     let keyed = |(schema, given)| with_key(args, schema, given, &key);
     let (mut manager, mut proxy, mut proplet) = (keyed(manager)?, keyed(proxy)?, keyed(proplet)?);
@@ -188,6 +193,31 @@ fn prepare(args: &Args, missing: Missing) -> Result<Prepared, String> {
         proxy,
         proplet,
     })
+}
+
+/// Where large inputs and outputs lie: where manager or proplet was told, else in a folder that is
+/// both parts' owner's alone. In plain mode there is no place for them.
+fn common_store(
+    parts: &[Result<Settings, String>; 2],
+    home: &Path,
+) -> Result<Option<String>, String> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    for settings in parts.iter().flatten() {
+        if let Some(store) = settings.text("object_store") {
+            return Ok(Some(store.to_owned()));
+        }
+        if settings.text("plaintext") == Some("true") {
+            return Ok(None);
+        }
+    }
+    let folder = std::path::absolute(home.join("objects"));
+    let made = folder.and_then(|folder| {
+        let mut builder = std::fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(&folder)?;
+        Ok(folder)
+    });
+    let wrong = |error| format!("cannot make {}/objects: {error}", home.display());
+    Ok(Some(made.map_err(wrong)?.display().to_string()))
 }
 
 /// A value that `up` gives to a part: its name, the value, and whether it goes before what the

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use propeller_depot::Location;
 use propeller_envelope::Keyring;
 use propeller_model::PropletId;
 use propeller_sandbox::EngineConfig;
@@ -74,6 +75,10 @@ pub struct Config {
     /// What to do for work that only a TEE may open.
     #[cfg(feature = "tee")]
     pub attested: attested::AttestedConfig,
+    /// Where large inputs and outputs lie.
+    pub object_store: Option<Location>,
+    /// Longest standard output that is reported in a message, in bytes.
+    pub inline_max: usize,
     /// What its operator says about it.
     pub about: Words,
 }
@@ -83,6 +88,8 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Most of each output, so that all of them fit into one message.
 const OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
+/// Most of a standard output that is in memory, and not in a message.
+const STORED_OUTPUT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 impl Config {
     /// Reads the settings.
@@ -131,6 +138,7 @@ impl Config {
                 fuel: s.number("max_fuel", 1, u64::MAX),
                 wall: s.duration("max_wall"),
                 output_bytes: s.bytes("max_output"),
+                stored_output_bytes: stored_output(s),
                 handles: s.number("max_handles", 1, 1_000_000),
                 daemons: u32::try_from(s.number("max_daemons", 0, 4096)).unwrap_or(0),
             },
@@ -152,10 +160,37 @@ impl Config {
             layer_store: s.path("layer_store_path"),
             #[cfg(feature = "tee")]
             attested: attested::read(s),
+            object_store: object_store(s, plaintext),
+            inline_max: inline_max(s),
             about: words::read(s),
         };
         settings.finish(config)
     }
+}
+
+fn object_store(settings: &mut Settings, plaintext: bool) -> Option<Location> {
+    if settings.is_set("object_store") && plaintext {
+        let why = "in plain mode there are no keys for objects: unset PROPLET_PLAINTEXT";
+        settings.invalid("object_store", why.to_owned());
+    }
+    settings.text("object_store")?;
+    settings.parse("object_store", str::parse)
+}
+
+fn stored_output(settings: &mut Settings) -> Option<u64> {
+    let most = settings.bytes("max_stored_output");
+    if !(1..=STORED_OUTPUT_BYTES_MAX).contains(&most) {
+        settings.invalid("max_stored_output", "1 to 1GiB".to_owned());
+    }
+    settings.is_set("object_store").then_some(most)
+}
+
+fn inline_max(settings: &mut Settings) -> usize {
+    let longest = settings.bytes("inline_max");
+    if longest > OUTPUT_BYTES_MAX {
+        settings.invalid("inline_max", "0 to 1MiB".to_owned());
+    }
+    usize::try_from(longest).unwrap_or(usize::MAX)
 }
 
 fn policy(settings: &mut Settings) -> Arc<Policy> {

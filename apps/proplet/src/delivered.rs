@@ -3,7 +3,7 @@
 use aws_lc_rs::digest;
 use bytes::Bytes;
 use propeller_envelope::{Context, Keyring, open};
-use propeller_wire::message::{Input, Start, decode};
+use propeller_wire::message::{Input, Start};
 
 /// Modules that are opened without leaving the thread: a millisecond's work.
 pub(crate) const QUICK_LEN_MAX: u64 = 256 * 1024;
@@ -25,7 +25,7 @@ impl Delivered {
             task: *start.attempt.task.0.as_bytes(),
         };
         let input = open(keys, &context, &start.input).ok()?;
-        let input = decode(&input).ok()?;
+        let input = Input::from_bytes(&input).ok()?;
         let sealed = match self {
             Self::Sealed(sealed) => sealed,
             Self::Open(wasm) => return Some((wasm, input)),

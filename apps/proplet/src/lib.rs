@@ -34,6 +34,7 @@ mod presence;
 mod said;
 mod service;
 mod shelved;
+mod stored;
 mod tell;
 mod vitals;
 mod watch;

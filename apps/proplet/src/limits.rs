@@ -16,6 +16,8 @@ pub struct Ceilings {
     pub wall: Duration,
     /// Standard output, standard error and result, each, in bytes.
     pub output_bytes: u64,
+    /// Standard output of a task that may leave it in the object store, in bytes; `None` without one.
+    pub stored_output_bytes: Option<u64>,
     /// Open handles of one guest.
     pub handles: u64,
     /// Daemons at a time.
@@ -49,15 +51,28 @@ impl Ceilings {
         let fuel = ceiling("fuel", "", self.fuel, "PROPLET_MAX_FUEL");
         let wall = ceiling("wall clock", " ms", wall_max, "PROPLET_MAX_WALL");
         let output = ceiling("output", " bytes", self.output_bytes, "PROPLET_MAX_OUTPUT");
-        let output = |bound| output(bound, asked.output_bytes);
+        let stored = self.stored_output_bytes.filter(|_| input.objects.is_some());
+        let (stdout, beside) = match stored {
+            None => (
+                output(default.stdout_bytes, asked.output_bytes)?,
+                asked.output_bytes,
+            ),
+            // The others still have to fit into a message, whatever standard output may have.
+            Some(stored) => {
+                let variable = "PROPLET_MAX_STORED_OUTPUT";
+                let stdout = ceiling("output", " bytes", stored, variable);
+                let beside = asked.output_bytes.map(|asked| asked.min(self.output_bytes));
+                (stdout(default.stdout_bytes, asked.output_bytes)?, beside)
+            }
+        };
         let limits = Limits {
             memory_bytes: memory(default.memory_bytes, asked.memory_bytes)?,
             fuel: fuel(default.fuel, asked.fuel)?,
             wall_ms: wall(default.wall_ms, asked.wall_ms)?,
             stack_bytes: default.stack_bytes,
-            stdout_bytes: output(default.stdout_bytes)?,
-            stderr_bytes: output(default.stderr_bytes)?,
-            result_bytes: output(default.result_bytes)?,
+            stdout_bytes: stdout,
+            stderr_bytes: output(default.stderr_bytes, beside)?,
+            result_bytes: output(default.result_bytes, beside)?,
             handles: default.handles.capped(Some(self.handles)),
         };
         if !input.daemon {
@@ -102,7 +117,7 @@ fn ceiling(
 #[cfg(test)]
 mod tests {
     use propeller_model::SetBy;
-    use propeller_wire::message::AskedLimits;
+    use propeller_wire::message::{AskedLimits, InputObjects, ObjectKey};
 
     use super::*;
 
@@ -111,6 +126,7 @@ mod tests {
         fuel: 2000,
         wall: Duration::from_secs(3),
         output_bytes: 4000,
+        stored_output_bytes: Some(9000),
         handles: 5,
         daemons: 1,
     };
@@ -173,6 +189,31 @@ mod tests {
         };
         let memory = CEILINGS.limits(&input(asked)).unwrap().0.memory_bytes;
         assert_eq!((memory.value, memory.set_by), (1000, SetBy::Task));
+    }
+
+    #[test]
+    fn only_standard_output_of_who_has_a_key_for_objects_is_larger_than_a_message() {
+        let mut large = input(AskedLimits {
+            output_bytes: Some(9000),
+            ..AskedLimits::default()
+        });
+        assert!(CEILINGS.limits(&large).is_err());
+        large.objects = Some(InputObjects {
+            key: ObjectKey([1; 32]),
+            stdin: None,
+        });
+        let (limits, _) = CEILINGS.limits(&large).unwrap();
+        assert_eq!(limits.stdout_bytes.value, 9000);
+        assert_eq!(
+            (limits.stderr_bytes.value, limits.result_bytes.value),
+            (4000, 4000)
+        );
+        large.limits.output_bytes = Some(9001);
+        let excess = CEILINGS.limits(&large).unwrap_err().to_string();
+        assert!(
+            excess.ends_with("at most 9000 (PROPLET_MAX_STORED_OUTPUT)"),
+            "{excess}"
+        );
     }
 
     #[test]

@@ -47,6 +47,15 @@ impl Worker {
         self.announce_at = None;
         self.announce_pause = ANNOUNCE_MIN;
         self.prove();
+        self.say_reach();
+    }
+
+    /// Says which store is reached, if any is.
+    pub(crate) fn say_reach(&mut self) {
+        let mark = self.bench.store.as_ref().and_then(|store| store.mark());
+        if let Some(mark) = mark {
+            self.say(&FromProplet::Reaches(mark));
+        }
     }
 
     /// Makes evidence for the session, to be shown when it is made.

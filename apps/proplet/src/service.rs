@@ -23,6 +23,7 @@ use crate::isolation;
 use crate::outbox::OutboxError;
 use crate::plain::Plain;
 use crate::plain_fetch::PlainFetches;
+use crate::stored::Store;
 use crate::vitals::about;
 use crate::work::Bench;
 use crate::worker::{Parts, Worker};
@@ -233,6 +234,7 @@ fn sealed(
             daemons: Arc::new(Semaphore::new(config.ceilings.daemons as usize)),
             images,
             attesting,
+            store: store(config),
         },
         keys,
         about: about(config),
@@ -242,6 +244,11 @@ fn sealed(
         link,
     };
     Ok(Worker::new(parts, &config.data_dir.join("outbox"))?)
+}
+
+fn store(config: &Config) -> Option<Arc<Store>> {
+    let location = config.object_store.clone()?;
+    Some(Arc::new(Store::new(location, config.inline_max)))
 }
 
 /// What is kept on disk of images, if anything is to be. Envelopes are for this proplet by its name.

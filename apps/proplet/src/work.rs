@@ -10,7 +10,7 @@ use propeller_sandbox::{
     Capabilities, Entry, Exit, Job, ModuleKey, RunError, Runtime, Status, Transcript,
 };
 use propeller_wire::message::{
-    AttestedReport, Input, Output, Refusal, Refused, Report, Start, Usage, encode,
+    AttestedReport, Input, Output, Refusal, Refused, Report, Start, Usage,
 };
 use serde_bytes::ByteBuf;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,6 +21,7 @@ use crate::delivered::Delivered;
 use crate::images::Images;
 use crate::limits::{Ceilings, Excess};
 use crate::policy::Policy;
+use crate::stored::{self, Store};
 use crate::watch::Slot;
 
 /// Longest error text, in bytes.
@@ -45,6 +46,8 @@ pub struct Bench {
     pub images: Arc<Images>,
     /// What is done for work that only a TEE may open, if this is one.
     pub(crate) attesting: Option<Arc<Attesting>>,
+    /// Where large inputs and outputs lie, if the operator named it.
+    pub(crate) store: Option<Arc<Store>>,
 }
 
 /// How an attempt ended.
@@ -89,14 +92,24 @@ pub(crate) async fn work(
             text,
         })
     };
-    let admitted = match admit(&bench, &start, wasm, input) {
+    let objects = input.objects.clone();
+    let mut admitted = match admit(&bench, &start, wasm, input) {
         Ok(admitted) => admitted,
         Err(text) => return refused(Refusal::AboveCeiling, text),
+    };
+    let feed = stored::feed(&bench, attempt, objects.as_ref(), &mut admitted.job).await;
+    let feed = match feed {
+        Ok(feed) => feed,
+        Err(why) => return refused(Refusal::Store, why),
     };
     let prepared = micros(received.elapsed());
     let transcript = admitted.job.transcript.clone();
     slot.get_or_init(|| transcript.clone());
-    let ran = run(bench.runtime.as_ref(), admitted.job).await;
+    let ran = stored::run(bench.runtime.as_ref(), admitted.job, feed).await;
+    let (ran, fed) = match ran {
+        Ok(ran) => ran,
+        Err(why) => return refused(Refusal::Store, why),
+    };
     if let Err(lost @ RunError::Lost) = &ran {
         // The guest did nothing wrong: the task is tried again.
         return refused(Refusal::LeaseLost, lost.to_string());
@@ -107,6 +120,7 @@ pub(crate) async fn work(
         mut output,
         mut usage,
     } = judge(ran);
+    usage.input_bytes += fed;
     output.gone = Stream::BOTH.map(|stream| transcript.gone(stream));
     // What the sandbox does not count as compiling or running was waiting for a free thread.
     usage.prepare_us = prepared.max(
@@ -120,6 +134,9 @@ pub(crate) async fn work(
         Some(_) => "App failed; its task says why",
     };
     info!(id = %attempt.task, attempt = attempt.number, trace = %start.trace.id(), "{said}");
+    if let Err(why) = stored::put_away(&bench, attempt, objects.as_ref(), &mut output).await {
+        return refused(Refusal::Store, why);
+    }
     match seal_output(&bench, &start, &output) {
         Some(output) => Worked::Report(Report {
             attempt,
@@ -190,6 +207,8 @@ pub(crate) fn job(
         profile,
         // Held against the policy by whoever has one.
         grants: _,
+        // Brought by whoever has a store.
+        objects: _,
     } = input;
     Ok(Job {
         key,
@@ -201,7 +220,7 @@ pub(crate) fn job(
         },
         args,
         env,
-        stdin: Bytes::from(stdin.into_vec()),
+        stdin: Bytes::from(stdin.into_vec()).into(),
         limits,
         profile,
         capabilities: Capabilities::default(),
@@ -269,6 +288,7 @@ pub(crate) fn judge(ran: Result<Exit, RunError>) -> Judged {
                 engine: exit.engine.map(Arc::unwrap_or_clone),
                 hint: hint.map(str::to_owned),
                 gone: [0; 2],
+                stdout_object: None,
             };
             Judged {
                 success,
@@ -305,6 +325,8 @@ fn kind(status: &Status) -> ExitKind {
 fn kind_of_failure(error: &RunError) -> ExitKind {
     match error {
         RunError::TooLarge { .. }
+        | RunError::StdinTooLong { .. }
+        | RunError::StdinTime(_)
         | RunError::CompileTime { .. }
         | RunError::CompileMemory { .. } => ExitKind::Limit,
         RunError::Escaped | RunError::Forged => ExitKind::Escaped,
@@ -341,7 +363,7 @@ fn seal_output(bench: &Bench, start: &Start, output: &Output) -> Option<Vec<u8>>
         attempt: start.attempt.number,
         proplet: bench.proplet.as_str(),
     };
-    seal(&bench.keys, &context, &encode(output)).ok()
+    seal(&bench.keys, &context, &output.to_bytes()).ok()
 }
 
 /// An error and its causes in one line.

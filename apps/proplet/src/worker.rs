@@ -151,6 +151,10 @@ impl Worker {
 
     /// Runs until `stop` fires, then says goodbye and writes down what is not acknowledged.
     pub(crate) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
+        let mut reaching = JoinSet::new();
+        if let Some(store) = self.bench.store.clone() {
+            reaching.spawn(async move { store.reach().await });
+        }
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut tell = tokio::time::interval(TELL_EVERY);
@@ -179,6 +183,7 @@ impl Worker {
                         self.proven(session, claim);
                     }
                 }
+                Some(_reached) = reaching.join_next() => self.say_reach(),
                 Ok(()) = self.keys.changed() => self.rekey(),
                 _ = tick.tick() => self.tick(),
                 _ = tell.tick(), if !self.watches.is_empty() => self.tell_printed(),
@@ -352,6 +357,7 @@ impl Worker {
             vitals: vitals(),
         });
         self.say(&heartbeat);
+        self.say_reach();
     }
 
     fn leave(&mut self) {

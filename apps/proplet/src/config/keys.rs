@@ -71,6 +71,27 @@ pub(super) const KEYS: &[Key] = &[
         "Most standard output, standard error and result of one guest, each; at most 1MiB, so that they fit into one message.",
     ),
     Key::new(
+        "object_store",
+        &[],
+        Kind::Text,
+        None,
+        "Where large inputs and outputs of tasks lie, as from here: a folder from / on, `s3://BUCKET/PREFIX`, `gs://…` or `az://…`; the same store as MANAGER_OBJECT_STORE. Credentials are read as the vendor's tools do: AWS_…, GOOGLE_…, AZURE_….",
+    ),
+    Key::new(
+        "inline_max",
+        &[],
+        Kind::Bytes,
+        Some("1MiB"),
+        "Longest standard output that is reported in a message, at most 1MiB; a longer one goes to the object store, if there is one.",
+    ),
+    Key::new(
+        "max_stored_output",
+        &[],
+        Kind::Bytes,
+        Some("64MiB"),
+        "Most standard output of one guest, whatever its task asks for, if there is an object store. It is in memory until the guest ends.",
+    ),
+    Key::new(
         "max_handles",
         &[],
         Kind::Number,
