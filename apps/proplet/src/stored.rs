@@ -9,38 +9,88 @@
 //! Plaintext is in memory only, a few segments of it. Whatever goes wrong with either, the attempt
 //! was not made: a guest cannot tell the end of its input from an end by a failure.
 
-use std::io::{self, ErrorKind, PipeWriter};
-use std::sync::OnceLock;
-use std::thread;
+mod feed;
+
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use propeller_ces::{
-    Audit, Digest, Event, Geometry, Key, KeyRing, Object, Options, ReadError, Threads, Wanted,
-    Watch, encode,
-};
-use propeller_depot::{Depot, Location, Mark, Name, OpenError, Part, Reader};
+use bytes::Bytes;
+use propeller_ces::{Audit, Event, Geometry, Key, Options, Summary, Watch, encode};
+use propeller_depot::{BlockingWriter, Depot, Location, Mark, Name, OpenError, Part};
 use propeller_model::AttemptId;
-use propeller_sandbox::{Exit, Job, RunError, Runtime, Stdin};
+use propeller_sandbox::exit::Inconclusive;
+use propeller_sandbox::{Exit, Job, Limit, RunError, Runtime, Status, Stdin};
 use propeller_settings::store_variables;
-use propeller_wire::message::{InputObjects, ObjectKey, Output, StoreMark, StoredObject};
-use tokio::sync::oneshot;
+use propeller_wire::message::{Input, ObjectKey, Output, Refusal, StoreMark, StoredObject};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
+
+pub(crate) use feed::Feed;
+use feed::Shard;
 
 use crate::work::{self, Bench, chain};
 
 /// How long to wait before the store is tried again that was not reached.
 const AGAIN: Duration = Duration::from_secs(10);
+/// Pauses before an output is given to a store again that did not take it: what a guest has
+/// computed for an hour is worth two minutes.
+const KEEP_AGAIN: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(10),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+];
+/// Outputs that are sealed at a time: each has parts of its own in memory.
+const KEEPS_MAX: usize = 4;
+/// Threads that feed guests. One outlives its attempt by as long as the store does not answer.
+const FEEDS_MAX: usize = 512;
+/// Longest output that a report has room for: a task that asks for more has it in the store.
+const OUTPUT_LEN_INLINE: u64 = 1024 * 1024;
 
-const NO_STORE: &str = "the input is in the object store, and this proplet was given none: set \
+const NO_STORE: &str = "the task has objects in an object store, and this proplet was given none: set \
                         PROPLET_OBJECT_STORE";
+
+/// Why an attempt was not made.
+pub(crate) type Declined = (Refusal, String);
+
+/// What a task has in the store.
+#[derive(Debug)]
+pub(crate) struct Objects {
+    key: ObjectKey,
+    stdin: Option<StoredObject>,
+}
+
+impl Objects {
+    /// Of a task that has something there, or may: only those go to whom reaches the same store.
+    pub(crate) fn of(input: &Input) -> Option<Self> {
+        let objects = input.objects.as_ref()?;
+        let output = input.limits.output_bytes;
+        let may_be_large = output.is_some_and(|most| most > OUTPUT_LEN_INLINE);
+        (objects.stdin.is_some() || may_be_large).then(|| Self {
+            key: objects.key.clone(),
+            stdin: objects.stdin,
+        })
+    }
+}
 
 /// The store, as far as it is reached.
 #[derive(Debug)]
 pub(crate) struct Store {
     location: Location,
     /// Longer output lies in the store.
-    pub(crate) inline_max: usize,
-    reached: OnceLock<(Depot, Mark)>,
+    inline_max: usize,
+    reached: OnceLock<Reached>,
+    feeds: Arc<Semaphore>,
+    keeps: Semaphore,
+}
+
+#[derive(Debug)]
+struct Reached {
+    depot: Depot,
+    mark: Mark,
+    /// Where threads may wait for the store: those of guests have other things to do.
+    runtime: Handle,
 }
 
 impl Store {
@@ -49,13 +99,15 @@ impl Store {
             location,
             inline_max,
             reached: OnceLock::new(),
+            feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
+            keeps: Semaphore::new(KEEPS_MAX),
         }
     }
 
     /// Which store it is, once it is reached.
     pub(crate) fn mark(&self) -> Option<StoreMark> {
-        let (_, mark) = self.reached.get()?;
-        Some(StoreMark(*mark.as_bytes()))
+        let reached = self.reached.get()?;
+        Some(StoreMark(*reached.mark.as_bytes()))
     }
 
     /// Tries until the store is reached: it may start later than the proplet, and so may the
@@ -65,7 +117,12 @@ impl Store {
             let reached = async {
                 let depot = Depot::open(&self.location, store_variables()).await?;
                 let mark = depot.mark().await?;
-                Ok::<_, OpenError>((depot, mark))
+                let runtime = Handle::current();
+                Ok::<_, OpenError>(Reached {
+                    depot,
+                    mark,
+                    runtime,
+                })
             };
             match reached.await {
                 Ok(reached) => {
@@ -81,98 +138,129 @@ impl Store {
         }
     }
 
-    fn depot(&self) -> Result<&Depot, String> {
-        let (depot, _) = self
-            .reached
-            .get()
-            .ok_or("the object store is not reached")?;
-        Ok(depot)
+    fn reached(&self) -> Result<&Reached, Declined> {
+        let unreached = || {
+            let why = "the object store is not reached";
+            (Refusal::Store, why.to_owned())
+        };
+        self.reached.get().ok_or_else(unreached)
     }
 
     /// Opens an input and begins to feed it to whoever reads its pipe.
-    pub(crate) async fn feed(
+    async fn feed(
         &self,
         attempt: AttemptId,
         key: &ObjectKey,
         stdin: StoredObject,
-    ) -> Result<(Stdin, Feed), String> {
+    ) -> Result<(Stdin, Feed), Declined> {
+        let Reached { depot, runtime, .. } = self.reached()?;
+        let place = Arc::clone(&self.feeds).try_acquire_owned();
+        let place = place.map_err(|_| {
+            let why = "too many inputs are being read from the object store";
+            (Refusal::Busy, why.to_owned())
+        })?;
         let name = Name {
             task: attempt.task.0,
             part: Part::Stdin(stdin.name),
         };
-        let reader = self.depot()?.reader(name).await;
-        let reader = reader.map_err(|error| chain(&error))?;
-        let reader = reader.ok_or("the input is not in the object store any more")?;
+        let reader = depot.reader(name).await;
+        let reader = reader.map_err(|error| (Refusal::Store, chain(&error)))?;
+        let reader = reader.ok_or_else(|| {
+            let why = "the input is not in the object store any more";
+            (Refusal::NoInput, why.to_owned())
+        })?;
         let key = key.clone();
-        let object = tokio::task::spawn_blocking(move || opened(reader, &key, stdin)).await;
-        let object = object.map_err(|_| "opening the input failed")??;
-        let (read, write) = io::pipe().map_err(|error| format!("no pipe: {error}"))?;
-        Ok((Stdin::from(read), Feed::begin(object, write)?))
+        let open = move || feed::open(Shard::new(reader), &key, stdin);
+        let object = runtime.spawn_blocking(open).await;
+        let crashed = |_| (Refusal::LeaseLost, "opening the input crashed".to_owned());
+        Feed::begin(object.map_err(crashed)??, place)
     }
 
-    /// Puts an output into the store.
-    pub(crate) async fn keep(
+    /// Puts an output into the store, and tries again where that does not answer.
+    async fn keep(
         &self,
         attempt: AttemptId,
         key: &ObjectKey,
-        stdout: Vec<u8>,
-    ) -> Result<StoredObject, String> {
+        stdout: Bytes,
+    ) -> Result<StoredObject, Declined> {
+        let Reached { depot, runtime, .. } = self.reached()?;
         let name = Name {
             task: attempt.task.0,
             part: Part::Stdout(attempt.number),
         };
-        let mut writer = self.depot()?.writer_blocking(name);
-        let key = Key::from_bytes(key.0);
-        let keep = move || {
-            let options = Options {
-                geometry: Geometry::new(1, 0).map_err(|error| error.to_string())?,
-                ..Options::new()
+        let mut pauses = KEEP_AGAIN.iter();
+        loop {
+            let place = self.keeps.acquire().await;
+            let writer = depot.writer_blocking(name);
+            let (key, stdout) = (Key::from_bytes(key.0), stdout.clone());
+            let kept = runtime.spawn_blocking(move || seal(&stdout, &key, writer));
+            let kept = kept.await;
+            drop(place);
+            let crashed = |_| (Refusal::LeaseLost, "sealing the output crashed".to_owned());
+            let why = match kept.map_err(crashed)? {
+                Ok(summary) => {
+                    return Ok(StoredObject {
+                        name: u64::from(attempt.number),
+                        digest: summary.digest.0,
+                        plain_len: summary.plain_len,
+                    });
+                }
+                Err(why) => why,
             };
-            let watch = Watch {
-                audit: Audit::to(&told),
-                progress: &mut |_| (),
+            let Some(pause) = pauses.next() else {
+                return Err((Refusal::NoOutput, why));
             };
-            let summary = encode(&stdout[..], vec![&mut writer], &key, &options, watch);
-            let summary = summary.map_err(|error| chain(&error))?;
-            writer.finish().map_err(|error| chain(&error))?;
-            Ok(StoredObject {
-                name: u64::from(attempt.number),
-                digest: summary.digest.0,
-                plain_len: summary.plain_len,
-            })
-        };
-        let kept = tokio::task::spawn_blocking(keep).await;
-        kept.map_err(|_| "sealing the output failed")?
+            warn!(id = %attempt.task, attempt = attempt.number, error = %why, "the object store does not take an output; trying again");
+            tokio::time::sleep(*pause).await;
+        }
     }
+}
+
+/// Seals an output into the store. What fails is the store: memory does not.
+fn seal(stdout: &[u8], key: &Key, mut writer: BlockingWriter) -> Result<Summary, String> {
+    let options = Options {
+        geometry: Geometry::WHOLE,
+        ..Options::new()
+    };
+    let watch = Watch {
+        audit: Audit::to(&told),
+        progress: &mut |_| (),
+    };
+    let summary = encode(stdout, vec![&mut writer], key, &options, watch);
+    let summary = summary.map_err(|error| chain(&error))?;
+    writer.finish().map_err(|error| chain(&error))?;
+    Ok(summary)
 }
 
 /// Gives a job its input out of the store, if that is where it is.
 pub(crate) async fn feed(
     bench: &Bench,
     attempt: AttemptId,
-    objects: Option<&InputObjects>,
+    objects: Option<&Objects>,
     job: &mut Job,
-) -> Result<Option<Feed>, String> {
-    let Some(InputObjects {
+) -> Result<Option<Feed>, Declined> {
+    let Some(Objects {
         key,
         stdin: Some(stdin),
     }) = objects
     else {
         return Ok(None);
     };
-    let store = bench.store.as_ref().ok_or(NO_STORE)?;
+    let none = || (Refusal::Store, NO_STORE.to_owned());
+    let store = bench.store.as_ref().ok_or_else(none)?;
     let (stdin, feed) = store.feed(attempt, key, *stdin).await?;
     job.stdin = stdin;
     Ok(Some(feed))
 }
 
 /// Runs a job, and says how many bytes its guest was fed. What came of a guest whose input was cut
-/// off is of no use to anybody, and it does not run on.
+/// off is of no use to anybody, and it does not run on. Nor does a guest answer for time that it
+/// waited for the store.
 pub(crate) async fn run(
     runtime: &dyn Runtime,
     job: Job,
     feed: Option<Feed>,
-) -> Result<(Result<Exit, RunError>, u64), String> {
+) -> Result<(Result<Exit, RunError>, u64), Declined> {
     let Some(mut feed) = feed else {
         return Ok((work::run(runtime, job).await, 0));
     };
@@ -180,91 +268,47 @@ pub(crate) async fn run(
         ran = work::run(runtime, job) => ran,
         why = feed.failed() => return Err(why),
     };
+    let is_held_up = feed.is_held_up();
     // The job is gone, and its end of the pipe: the feed ends, if it has not.
     let fed = feed.ended().await?;
-    Ok((ran, fed))
+    let is_late = match &ran {
+        Ok(exit) => is_held_up && is_out_of_time(&exit.status),
+        Err(error) => matches!(error, RunError::StdinTime(_)),
+    };
+    match is_late {
+        true => {
+            let why = "the object store is too slow for the time that the task has";
+            Err((Refusal::NoInput, why.to_owned()))
+        }
+        false => Ok((ran, fed)),
+    }
 }
 
-/// Brings a large output into the store, if there is one.
+fn is_out_of_time(status: &Status) -> bool {
+    match status {
+        Status::LimitHit(hit) | Status::Inconclusive(Inconclusive::LimitHit(hit)) => {
+            hit.limit == Limit::WallClock
+        }
+        _ => false,
+    }
+}
+
+/// Brings a large output into the store.
 pub(crate) async fn put_away(
     bench: &Bench,
     attempt: AttemptId,
-    objects: Option<&InputObjects>,
+    objects: Option<&Objects>,
     output: &mut Output,
-) -> Result<(), String> {
+) -> Result<(), Declined> {
     let (Some(store), Some(objects)) = (&bench.store, objects) else {
         return Ok(());
     };
     if output.stdout.len() <= store.inline_max {
         return Ok(());
     }
-    let stdout = std::mem::take(&mut output.stdout).into_vec();
+    let stdout = Bytes::from(std::mem::take(&mut output.stdout).into_vec());
     output.stdout_object = Some(store.keep(attempt, &objects.key, stdout).await?);
     Ok(())
-}
-
-/// An input on its way to a guest.
-#[derive(Debug)]
-pub(crate) struct Feed {
-    ends: oneshot::Receiver<Result<u64, String>>,
-    ended: Option<Result<u64, String>>,
-}
-
-impl Feed {
-    /// A thread for each, because it waits for its guest most of the time; there are no more of them
-    /// than attempts.
-    fn begin(mut object: Object<Reader>, mut guest: PipeWriter) -> Result<Self, String> {
-        let (end, ends) = oneshot::channel();
-        let feed = move || {
-            let mut fed = 0;
-            let mut progress = |bytes| fed = bytes;
-            let read = object.read_to(&mut guest, Threads::ONE, &mut progress);
-            let ended = match read {
-                Ok(()) => Ok(object.plain_len()),
-                // Guests need not read all that they are given.
-                Err(ReadError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(fed),
-                Err(error) => Err(format!("the input is cut off: {}", chain(&error))),
-            };
-            // Before the pipe is closed, so that whoever has seen its end knows what kind it was.
-            end.send(ended).ok();
-            drop(guest);
-        };
-        let thread = thread::Builder::new().name("stdin".to_owned()).spawn(feed);
-        thread.map_err(|error| format!("no thread for the input: {error}"))?;
-        Ok(Self { ends, ended: None })
-    }
-
-    /// How it ended: how many bytes the guest was given, or why not all that it wanted.
-    pub(crate) async fn ended(&mut self) -> Result<u64, String> {
-        if self.ended.is_none() {
-            let ended = (&mut self.ends).await;
-            self.ended = Some(ended.unwrap_or_else(|_| Err("feeding the input failed".to_owned())));
-        }
-        self.ended.clone().expect("it was just set")
-    }
-
-    /// Waits until it fails, which may be never.
-    pub(crate) async fn failed(&mut self) -> String {
-        match self.ended().await {
-            Err(why) => why,
-            Ok(_) => std::future::pending().await,
-        }
-    }
-}
-
-/// The object, if it is the one that the task names.
-fn opened(reader: Reader, key: &ObjectKey, stdin: StoredObject) -> Result<Object<Reader>, String> {
-    let keys = KeyRing::reading([Key::from_bytes(key.0)]).map_err(|error| chain(&error))?;
-    let wanted = Wanted {
-        digest: Some(Digest(stdin.digest)),
-        ..Wanted::default()
-    };
-    let object = Object::open(vec![reader], &keys, wanted, Audit::to(&told));
-    let object = object.map_err(|error| chain(&error))?;
-    match object.plain_len() == stdin.plain_len {
-        true => Ok(object),
-        false => Err("the input has another length than the task says".to_owned()),
-    }
 }
 
 /// What is done with keys of objects is in the log, at the level of what happens to each attempt.

@@ -21,7 +21,7 @@ use crate::delivered::Delivered;
 use crate::images::Images;
 use crate::limits::{Ceilings, Excess};
 use crate::policy::Policy;
-use crate::stored::{self, Store};
+use crate::stored::{self, Declined, Objects, Store};
 use crate::watch::Slot;
 
 /// Longest error text, in bytes.
@@ -85,34 +85,37 @@ pub(crate) async fn work(
             text: "Failed to decrypt workload: cipher: message authentication failed".to_owned(),
         });
     };
-    let refused = |reason, text| {
+    let made = make(&bench, &start, wasm, input, received, slot).await;
+    made.unwrap_or_else(|(reason, text)| {
         Worked::Refused(Refused {
             attempt,
             reason,
             text,
         })
-    };
-    let objects = input.objects.clone();
-    let mut admitted = match admit(&bench, &start, wasm, input) {
-        Ok(admitted) => admitted,
-        Err(text) => return refused(Refusal::AboveCeiling, text),
-    };
-    let feed = stored::feed(&bench, attempt, objects.as_ref(), &mut admitted.job).await;
-    let feed = match feed {
-        Ok(feed) => feed,
-        Err(why) => return refused(Refusal::Store, why),
-    };
+    })
+}
+
+/// Makes an attempt whose module and input are open; else why it was not made.
+async fn make(
+    bench: &Bench,
+    start: &Start,
+    wasm: Bytes,
+    input: Input,
+    received: Instant,
+    slot: Slot,
+) -> Result<Worked, Declined> {
+    let attempt = start.attempt;
+    let objects = Objects::of(&input);
+    let admitted = admit(bench, start, wasm, input);
+    let mut admitted = admitted.map_err(|text| (Refusal::AboveCeiling, text))?;
+    let feed = stored::feed(bench, attempt, objects.as_ref(), &mut admitted.job).await?;
     let prepared = micros(received.elapsed());
     let transcript = admitted.job.transcript.clone();
     slot.get_or_init(|| transcript.clone());
-    let ran = stored::run(bench.runtime.as_ref(), admitted.job, feed).await;
-    let (ran, fed) = match ran {
-        Ok(ran) => ran,
-        Err(why) => return refused(Refusal::Store, why),
-    };
+    let (ran, fed) = stored::run(bench.runtime.as_ref(), admitted.job, feed).await?;
     if let Err(lost @ RunError::Lost) = &ran {
         // The guest did nothing wrong: the task is tried again.
-        return refused(Refusal::LeaseLost, lost.to_string());
+        return Err((Refusal::LeaseLost, lost.to_string()));
     }
     let Judged {
         success,
@@ -134,20 +137,18 @@ pub(crate) async fn work(
         Some(_) => "App failed; its task says why",
     };
     info!(id = %attempt.task, attempt = attempt.number, trace = %start.trace.id(), "{said}");
-    if let Err(why) = stored::put_away(&bench, attempt, objects.as_ref(), &mut output).await {
-        return refused(Refusal::Store, why);
-    }
-    match seal_output(&bench, &start, &output) {
-        Some(output) => Worked::Report(Report {
+    stored::put_away(bench, attempt, objects.as_ref(), &mut output).await?;
+    match seal_output(bench, start, &output) {
+        Some(output) => Ok(Worked::Report(Report {
             attempt,
             success,
             output: ByteBuf::from(output),
             usage,
             exit,
-        }),
+        })),
         None => {
             let text = "the proplet has no randomness to seal the result with";
-            refused(Refusal::Busy, text.to_owned())
+            Err((Refusal::Busy, text.to_owned()))
         }
     }
 }

@@ -260,8 +260,12 @@ pub enum Refusal {
     NoTee,
     /// The key of the image is not released, or does not open it.
     NoKey,
-    /// The store does not give what the task reads, or does not take what it printed.
+    /// The store does not answer.
     Store,
+    /// What the task reads is not in the store, or not as the task says.
+    NoInput,
+    /// What the task printed is too large for a message, and the store does not take it.
+    NoOutput,
 }
 
 /// See [`FromProplet::Finished`].

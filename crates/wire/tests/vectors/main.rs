@@ -3,6 +3,7 @@
 
 mod attested;
 mod file;
+mod parts;
 mod proxy;
 mod samples;
 

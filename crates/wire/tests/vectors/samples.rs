@@ -4,21 +4,19 @@ use std::fmt::Debug;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
-use propeller_model::{
-    Access, AttemptId, Digest, Directory, Engine, ExitKind, Grants, Host, Profile, Stream, TaskId,
-    Trace,
-};
+use propeller_model::{AttemptId, Digest, ExitKind, Stream, TaskId, Trace};
 use propeller_wire::images::{FromProxy, ToProxy};
 use propeller_wire::message::{
-    About, AskedLimits, Beat, Fetch, FromProplet, Heartbeat, Hello, Input, InputObjects,
-    MessageError, Module, ObjectKey, Output, Piece, Printed, Refusal, Refused, Report, Start,
-    StartImage, StoreMark, StoredObject, ToProplet, Usage, Vitals, Watch, Welcome, decode, encode,
+    About, Beat, Fetch, FromProplet, Heartbeat, Hello, Input, MessageError, Module, Output, Piece,
+    Printed, Refusal, Refused, Report, Start, StartImage, StoreMark, ToProplet, Usage, Vitals,
+    Watch, Welcome, decode, encode,
 };
 use serde_bytes::ByteBuf;
 use uuid::Uuid;
 
 use crate::attested;
 use crate::file::File;
+use crate::parts::{inputs, outputs};
 use crate::proxy::{from_proxy, to_proxy};
 
 /// The names of all vectors of messages that decode, without `message-`.
@@ -162,6 +160,8 @@ fn from_proplet_name(message: &FromProplet) -> String {
             Refusal::NoTee => "refused-no-tee",
             Refusal::NoKey => "refused-no-key",
             Refusal::Store => "refused-store",
+            Refusal::NoInput => "refused-no-input",
+            Refusal::NoOutput => "refused-no-output",
         },
         FromProplet::Finished(report) => match report.exit {
             ExitKind::Returned => "finished-returned",
@@ -198,7 +198,7 @@ fn attempt(number: u32) -> AttemptId {
     }
 }
 
-fn module_digest() -> Digest {
+pub(crate) fn module_digest() -> Digest {
     digest_of(b"module")
 }
 
@@ -351,6 +351,8 @@ fn from_proplet() -> Vec<FromProplet> {
         refused(Refusal::NoTee),
         refused(Refusal::NoKey),
         refused(Refusal::Store),
+        refused(Refusal::NoInput),
+        refused(Refusal::NoOutput),
         FromProplet::Fetch(Fetch {
             attempt: attempt(1),
             digest: module_digest(),
@@ -366,98 +368,4 @@ fn from_proplet() -> Vec<FromProplet> {
     messages.push(attested::finished(report(ExitKind::Returned)));
     messages.push(FromProplet::Reaches(StoreMark([9; 16])));
     messages
-}
-
-fn inputs() -> [(&'static str, Input); 4] {
-    let full = Input {
-        invoke: Some("add".to_owned()),
-        task_name: "sum".to_owned(),
-        args: vec!["1".to_owned(), "2".to_owned()],
-        env: vec![("LANG".to_owned(), "C".to_owned())],
-        stdin: ByteBuf::from(b"stdin"),
-        limits: AskedLimits {
-            memory_bytes: Some(1 << 26),
-            fuel: Some(1_000_000_000),
-            wall_ms: Some(60_000),
-            output_bytes: Some(1 << 20),
-        },
-        daemon: true,
-        profile: Profile::Granted,
-        grants: Grants {
-            directories: vec![Directory {
-                host: "/srv/photos".to_owned(),
-                guest: "/photos".to_owned(),
-                access: Access::ReadWrite,
-            }],
-            hosts: vec![Host {
-                name: "api.example.com".to_owned(),
-                port: 443,
-            }],
-            ports: vec![8080],
-            env: vec!["LANG".to_owned()],
-        },
-        objects: None,
-    };
-    let key = InputObjects {
-        key: ObjectKey([7; 32]),
-        stdin: None,
-    };
-    let stdin = InputObjects {
-        stdin: Some(stored(u64::MAX)),
-        ..key.clone()
-    };
-    let with = |objects| Input {
-        objects: Some(objects),
-        ..Input::default()
-    };
-    [
-        ("full", full),
-        ("empty", Input::default()),
-        ("object-key", with(key)),
-        ("object-stdin", with(stdin)),
-    ]
-}
-
-fn outputs() -> [(&'static str, Output); 4] {
-    let full = Output {
-        result: Some("42".to_owned()),
-        stdout: ByteBuf::from(b"out"),
-        stderr: ByteBuf::from(b"err\xff"),
-        exit_code: Some(-1),
-        error: Some("trap: unreachable".to_owned()),
-        engine: Some(Engine {
-            name: "wasmtime".to_owned(),
-            version: "48.0.8".to_owned(),
-            sandbox: "0.1.0".to_owned(),
-            arch: "x86_64".to_owned(),
-            profile: Profile::Deterministic,
-            isolation: "process".to_owned(),
-            features: vec!["fuel".to_owned()],
-        }),
-        hint: Some("look there".to_owned()),
-        gone: [300, 0],
-        stdout_object: None,
-    };
-    let largest = Output {
-        exit_code: Some(i32::MAX),
-        ..Output::default()
-    };
-    let in_store = Output {
-        stdout_object: Some(stored(3)),
-        ..Output::default()
-    };
-    [
-        ("full", full),
-        ("empty", Output::default()),
-        ("exit-code-largest", largest),
-        ("object", in_store),
-    ]
-}
-
-fn stored(name: u64) -> StoredObject {
-    StoredObject {
-        name,
-        digest: module_digest().0,
-        plain_len: 1 << 40,
-    }
 }
