@@ -3,6 +3,7 @@
 //! A handler parses, asks the dispatcher or a reader of the store, and renders. It decides nothing.
 
 mod body;
+mod downloads;
 mod error;
 mod grants;
 mod guard;
@@ -22,12 +23,13 @@ mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 use axum::{Router, middleware};
 use propeller_envelope::Keyring;
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::config::Token;
 use crate::dispatch::{Answer, Command, Wake};
@@ -43,6 +45,11 @@ pub use serve::{Bound, ServeError, Serving};
 const UPLOADS_MAX: usize = 4;
 /// JSON around a module: everything but `file` of a task.
 const JSON_LEN_EXTRA: u64 = 2 * 1024 * 1024;
+
+/// Where a standard input goes that is an object.
+const STDIN_PATH: &str = "/tasks/{id}/stdin";
+/// How long a request for an object waits for another one to end.
+const OBJECT_SLOT_WAIT: Duration = Duration::from_secs(10);
 
 /// What handlers work with.
 #[derive(Debug, Clone)]
@@ -65,7 +72,7 @@ struct Shared {
     objects: Keep,
     /// One for each object on its way in.
     object_uploads: Arc<Semaphore>,
-    downloads: stdout::Downloads,
+    downloads: downloads::Downloads,
     broker_up: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
 }
@@ -131,7 +138,7 @@ impl Api {
                 images,
                 objects,
                 object_uploads: Arc::new(Semaphore::new(stdin::UPLOADS_MAX)),
-                downloads: stdout::Downloads::default(),
+                downloads: downloads::Downloads::default(),
                 broker_up,
                 metrics,
             }),
@@ -149,7 +156,7 @@ impl Api {
                 get(tasks::view).put(tasks::update).delete(tasks::delete),
             )
             .route("/tasks/{id}/upload", put(upload::upload))
-            .route("/tasks/{id}/stdin", put(stdin::upload_stdin))
+            .route(STDIN_PATH, put(stdin::upload_stdin))
             .route("/tasks/{id}/stdout", get(stdout::download_stdout))
             .route("/tasks/{id}/start", post(tasks::start))
             .route("/tasks/{id}/stop", post(tasks::stop))
@@ -200,6 +207,18 @@ impl Api {
         tokio::task::spawn_blocking(move || read(&reader))
             .await
             .map_err(|_| ApiError::internal("a reader failed"))?
+    }
+}
+
+/// One of the few places for objects on their way, which a request waits for a moment for.
+async fn object_slot(
+    slots: &Arc<Semaphore>,
+    busy: &'static str,
+) -> Result<OwnedSemaphorePermit, ApiError> {
+    let slot = Arc::clone(slots).acquire_owned();
+    match tokio::time::timeout(OBJECT_SLOT_WAIT, slot).await {
+        Ok(slot) => slot.map_err(|_| ApiError::shutting_down()),
+        Err(_) => Err(ApiError::busy(busy)),
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | a writer's memory, in a folder | 1 MiB | it waits for the disk |
 //! | a writer's memory, in a store | 24 MiB; 96 MiB from 39 GiB on | it waits for the store |
+//! | what of a file the disk may not have yet | 64 MiB | the writer waits for the disk |
 //! | an object in a store | 195 GiB | `DepotError::TooLong` |
 //! | a reader's memory | 8 MiB; in a folder none | the block that was used longest ago goes |
 //! | a stream's memory | 12 MiB; in a folder 1 MiB | it waits for whoever reads it |
@@ -20,6 +21,9 @@ const MIB: usize = 1024 * KIB;
 
 /// What is written to a file at once, in bytes.
 pub(crate) const FILE_PART_LEN: usize = MIB;
+/// How much is written to a file before its disk has to have it, in bytes: so that whoever waits for a
+/// long object to get its name does not wait for all of it.
+pub(crate) const FILE_SYNC_LEN: u64 = 64 * MIB as u64;
 /// What is sent to a store at once, in bytes: S3 takes no less than 5 MiB, but for the last part.
 const SMALL_PART_LEN: usize = 8 * MIB;
 /// The same, when half of all parts are gone.

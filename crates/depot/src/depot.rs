@@ -94,13 +94,20 @@ impl Depot {
     /// # Errors
     /// See [`OpenError`].
     pub async fn claim(&self) -> Result<Claim, OpenError> {
+        let mark = Mark::random().map_err(|source| self.mark_error(Doing::Write, source))?;
+        self.claim_with(mark).await
+    }
+
+    /// The same with a mark that was drawn before: whoever remembers it first knows after a crash
+    /// that the depot is its own.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub async fn claim_with(&self, mark: Mark) -> Result<Claim, OpenError> {
         if let Some(mark) = self.find_mark().await? {
             return Ok(Claim::Found(mark));
         }
         let failed = |source| self.mark_error(Doing::Write, source);
-        let mut bytes = [0; 16];
-        getrandom::fill(&mut bytes).map_err(|_| failed(DepotError::Random))?;
-        let mark = Mark::new(bytes);
         let line = mark.to_line().into_bytes();
         let written = match &self.backend {
             Backend::Folder(folder) => folder.write_anew(MARK_NAME, line).await,
@@ -123,7 +130,7 @@ impl Depot {
     }
 
     /// Begins to write an object: nothing is there under its name until it is finished, and then
-    /// all of it, in the place of what had the name.
+    /// all of it, in the place of what had the name. A folder takes one only while it has its mark.
     #[must_use]
     pub fn writer(&self, name: Name) -> Writer {
         Writer::new(self.backend.clone(), self.runtime.clone(), name)
@@ -229,7 +236,7 @@ impl Depot {
     /// Looks at the first `limit` tasks behind `after`, in the order of their ids, and gives those
     /// whose newest object was written before `older_than`: for a sweep of what a crash left.
     ///
-    /// At least one task is looked at. What is not exactly a name of ours is passed over.
+    /// At least one task is looked at, and one that cannot be is passed over. What is not exactly a name of ours is passed over.
     ///
     /// # Errors
     /// See [`DepotError`].
@@ -300,7 +307,7 @@ impl Depot {
     async fn read_small(&self, what: &str, len: usize) -> Result<Option<Bytes>, DepotError> {
         let len = len as u64;
         let read = match &self.backend {
-            Backend::Folder(folder) => match folder.open(what).await? {
+            Backend::Folder(folder) => match folder.open_beside(what).await? {
                 (file, found) if found == len => folder.read(file.into(), what, 0..len).await,
                 _ => return Ok(None),
             },

@@ -46,9 +46,22 @@ impl Directory {
 
     /// Opens an object, and says how long it is.
     pub(crate) async fn open(&self, what: &str) -> Result<(File, u64), DepotError> {
+        self.open_as(what, Folder::read_object).await
+    }
+
+    /// The same of what is beside the folders of tasks.
+    pub(crate) async fn open_beside(&self, what: &str) -> Result<(File, u64), DepotError> {
+        self.open_as(what, Folder::read).await
+    }
+
+    async fn open_as(
+        &self,
+        what: &str,
+        open: impl FnOnce(&Folder, &str) -> io::Result<File> + Send + 'static,
+    ) -> Result<(File, u64), DepotError> {
         let path = what.to_owned();
         let open = move |folder: &Folder| {
-            let file = folder.read(&path)?;
+            let file = open(folder, &path)?;
             let len = file.metadata()?.len();
             Ok((file, len))
         };

@@ -17,8 +17,9 @@ use uuid::Uuid;
 
 use crate::bounds::FOLDER_TRIES;
 use crate::error::OpenError;
+use crate::mark::MARK_NAME;
 use crate::name::{Name, Part, task_id};
-use crate::tally::Tasks;
+use crate::tally::{Tasks, Unread};
 use staged::is_staged;
 
 pub(crate) use staged::Staged;
@@ -44,6 +45,8 @@ impl Folder {
 
     /// Begins to write an object, in the folder of its task.
     pub(crate) fn begin(&self, name: Name) -> io::Result<Staged> {
+        // Before gigabytes are written where nobody looks.
+        self.is_marked()?;
         let folder = self.task(name.task);
         let file = name.part.to_string();
         for _ in 0..FOLDER_TRIES {
@@ -63,9 +66,39 @@ impl Folder {
         Err(io::ErrorKind::NotFound.into())
     }
 
+    /// Gives an object its name.
+    pub(crate) fn name(&self, staged: Staged) -> io::Result<()> {
+        self.is_marked()?;
+        staged.name()
+    }
+
+    /// Fails if the mark is not there: the folder that somebody mounts something upon is there as
+    /// well while nothing is, and swallows objects that are missing later.
+    fn is_marked(&self) -> io::Result<()> {
+        match fs::symlink_metadata(self.root.join(MARK_NAME)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let why = "the folder has no mark any more, the file propeller-depot: is something \
+                           unmounted?";
+                Err(io::Error::other(why))
+            }
+            mark => mark.map(|_| ()),
+        }
+    }
+
     /// Begins to write what is beside the folders of tasks.
     pub(crate) fn begin_beside(&self, file: &str) -> io::Result<Staged> {
         Staged::new(&self.root, file)
+    }
+
+    /// Opens an object. Only a folder with its mark can say that there is none.
+    pub(crate) fn read_object(&self, file: &str) -> io::Result<File> {
+        match self.read(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.is_marked()?;
+                Err(error)
+            }
+            opened => opened,
+        }
     }
 
     /// Opens an object or what is beside the folders of tasks.
@@ -116,14 +149,19 @@ impl Folder {
     ) -> io::Result<Tasks> {
         let (first, is_all) = self.first(after, limit.max(1))?;
         let next = first.last().copied().filter(|_| !is_all);
-        let mut old = Vec::new();
+        let (mut old, mut unread) = (Vec::new(), Vec::new());
         for task in first {
-            let newest = newest(&self.task(task))?;
-            if newest.is_some_and(|newest| newest < older_than) {
-                old.push(task);
+            match newest(&self.task(task)) {
+                Ok(newest) if newest.is_some_and(|newest| newest < older_than) => old.push(task),
+                Ok(_) => {}
+                // One folder that is broken keeps nobody from looking at the others.
+                Err(error) => unread.push(Unread {
+                    task,
+                    why: error.to_string(),
+                }),
             }
         }
-        Ok(Tasks { old, next })
+        Ok(Tasks { old, unread, next })
     }
 
     /// The first folders of tasks behind `after`, and whether they are all there are.
@@ -136,7 +174,8 @@ impl Folder {
             let Some(task) = task.filter(|task| after.is_none_or(|after| *task > after)) else {
                 continue;
             };
-            if entry.file_type()?.is_dir() {
+            // What cannot be looked at is judged with its task.
+            if entry.file_type().map_or(true, |kind| kind.is_dir()) {
                 first.insert(task);
             }
             if first.len() > limit {

@@ -52,5 +52,5 @@ pub use location::{Location, LocationError};
 pub use mark::{Claim, Mark};
 pub use name::{Name, NameError, Part};
 pub use reader::Reader;
-pub use tally::Tasks;
+pub use tally::{Tasks, Unread};
 pub use writer::{BlockingWriter, Writer};

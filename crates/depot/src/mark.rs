@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::error::DepotError;
+
 /// What the object with the mark is called.
 pub(crate) const MARK_NAME: &str = "propeller-depot";
 /// Bytes of that object: 32 hexadecimal digits, and the end of the line.
@@ -38,6 +40,16 @@ impl Mark {
     #[must_use]
     pub fn new(bytes: [u8; 16]) -> Self {
         Self(bytes)
+    }
+
+    /// A mark that no other depot has.
+    ///
+    /// # Errors
+    /// [`DepotError::Random`].
+    pub fn random() -> Result<Self, DepotError> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(|_| DepotError::Random)?;
+        Ok(Self(bytes))
     }
 
     /// Its bytes.

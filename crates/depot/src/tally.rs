@@ -11,8 +11,19 @@ use crate::error::DepotError;
 pub struct Tasks {
     /// Those whose newest object is older than was asked for, in their order.
     pub old: Vec<Uuid>,
+    /// Those that could not be looked at, in a folder.
+    pub unread: Vec<Unread>,
     /// The last one that was looked at, if there are more behind it: where to go on.
     pub next: Option<Uuid>,
+}
+
+/// A task whose folder could not be looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unread {
+    /// The task.
+    pub task: Uuid,
+    /// What the system says.
+    pub why: String,
 }
 
 /// Goes through objects in the order of their names, and never holds more than one task's times.
@@ -71,6 +82,7 @@ impl Tally {
         self.judge();
         Tasks {
             old: self.old,
+            unread: Vec::new(),
             next: self.current.filter(|_| !is_all).map(|(task, _)| task),
         }
     }
@@ -82,6 +94,7 @@ impl Tally {
         let next = Uuid::from_u128(current.as_u128().checked_sub(1)?);
         (self.looked_at > 1).then_some(Tasks {
             old: self.old,
+            unread: Vec::new(),
             next: Some(next),
         })
     }
@@ -108,7 +121,12 @@ mod tests {
             assert!(tally.add(id(task), at(modified)).unwrap());
         }
         let (old, next) = (vec![id(1), id(4)], None);
-        assert_eq!(tally.end(true), Tasks { old, next });
+        let expected = Tasks {
+            old,
+            next,
+            ..Tasks::default()
+        };
+        assert_eq!(tally.end(true), expected);
     }
 
     #[test]

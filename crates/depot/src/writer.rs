@@ -178,7 +178,7 @@ impl Sink {
                 let write = move |folder: &Folder| {
                     let mut staged = begin(folder, name, begun)?;
                     staged.write(&gathered)?;
-                    staged.name()
+                    folder.name(staged)
                 };
                 directory.does(Doing::Write, name, write).await
             }

@@ -1,5 +1,7 @@
 //! Applies one input to the store and to memory.
 
+use std::time::Duration;
+
 use propeller_model::task::Retry;
 use propeller_model::{ExitKind, PropletId};
 use propeller_scheduler::Link;
@@ -144,13 +146,14 @@ impl Mind {
         effects: &mut Vec<Effect>,
     ) -> Result<(), StoreError> {
         /// How often what is cheap to lose is written down and what is old is removed.
-        const SWEEP: std::time::Duration = std::time::Duration::from_secs(10);
+        const SWEEP: Duration = Duration::from_secs(10);
         for attempt in self.leases.over(moment.now) {
             let setback = Setback {
                 why: "no sign of life within the lease".to_owned(),
                 exit: ExitKind::Lost,
                 retry: Retry::MayHelp,
                 exclude: false,
+                pause_min: Duration::ZERO,
             };
             self.undone(db, attempt, &setback, moment, effects)?;
         }
@@ -229,6 +232,7 @@ impl Mind {
                         Retry::IsPointless
                     },
                     exclude: true,
+                    pause_min: Duration::ZERO,
                 };
                 self.undone(db, attempt, &setback, moment, effects)
             }

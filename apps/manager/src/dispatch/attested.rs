@@ -1,5 +1,7 @@
 //! Tasks that only a trusted execution environment (TEE) may open, and proplets that are in one.
 
+use std::time::Duration;
+
 use propeller_attest::binding::{AttemptBinding, SessionBinding};
 use propeller_model::task::Retry;
 use propeller_model::{AttemptId, ExitKind, PropletId};
@@ -216,6 +218,7 @@ impl Mind {
             exit: ExitKind::Refused,
             retry: Retry::MayHelp,
             exclude: true,
+            pause_min: Duration::ZERO,
         };
         self.undone(db, attempt, &setback, moment, effects)
     }

@@ -92,6 +92,8 @@ pub struct NewInput {
     pub before: Option<Blob>,
     /// Whether the task needs the object store with it.
     pub stored: bool,
+    /// Whether its standard input is another object than before, or one where none was, or none.
+    pub restocked: bool,
     /// The object that was its standard input, and is not any more.
     pub dropped: Option<Name>,
     /// Whether its objects have another key.

@@ -110,7 +110,7 @@ impl Mind {
         if !task.has_module() {
             return Ok(Err(no_module()));
         }
-        let begun = self.begin_run(db, task, trace, moment)?;
+        let begun = self.begin_run(db, task, trace, moment, effects)?;
         if begun.is_ok() {
             let attempt = AttemptId {
                 task: task.id,
@@ -284,7 +284,8 @@ fn give(task: &mut Task, new: &NewInput, effects: &mut Vec<Effect>) -> Result<()
         return refused("the task was changed by somebody else meanwhile: try again");
     }
     let under_way = matches!(task.state, State::Assigned { .. } | State::Running { .. });
-    if under_way && new.dropped.is_some() {
+    // What it gets now would be another one than what it reads.
+    if under_way && new.restocked {
         return refused("the task is under way: stop it before changing its standard input");
     }
     if new.rekeyed && !matches!(task.state, State::Created { attempts: 0 }) {
@@ -310,4 +311,68 @@ fn no_module() -> Refusal {
 
 fn conflict(rejected: propeller_model::task::Rejected) -> Refusal {
     Refusal::Conflict(rejected.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use propeller_model::task::Run;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::Blob;
+
+    fn task(state: State) -> Task {
+        let id = TaskId(Uuid::from_u128(1));
+        Task {
+            id,
+            name: "x".to_owned(),
+            app_name: "x".to_owned(),
+            priority: 50,
+            pinned: None,
+            metadata: None,
+            module: None,
+            image: None,
+            daemon: false,
+            input: None,
+            stored: false,
+            state,
+            last_proplet: None,
+            excluded: Vec::new(),
+            protection: String::new(),
+            error: String::new(),
+            trace: Trace::of(id),
+            created_ms: 0,
+            updated_ms: 0,
+            started_ms: None,
+            finished_ms: None,
+        }
+    }
+
+    #[test]
+    fn a_task_that_is_under_way_gets_no_other_object_to_read_not_even_its_first() {
+        let run = Run {
+            attempts: 1,
+            tries: 1,
+        };
+        let proplet: PropletId = "p".parse().unwrap();
+        let running = State::Running { run, proplet };
+        for (state, restocked, is_given) in [
+            (running.clone(), true, false),
+            (running, false, true),
+            (State::Queued { run }, true, true),
+        ] {
+            let mut task = task(state);
+            let new = NewInput {
+                sealed: Blob::Inline(vec![1]),
+                before: None,
+                stored: restocked,
+                restocked,
+                dropped: None,
+                rekeyed: false,
+            };
+            let given = give(&mut task, &new, &mut Vec::new());
+            assert_eq!(given.is_ok(), is_given, "{given:?}");
+            assert_eq!(task.stored, restocked && is_given);
+        }
+    }
 }

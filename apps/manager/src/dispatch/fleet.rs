@@ -68,6 +68,8 @@ pub struct Member {
     pub(super) letters: VecDeque<(SessionId, u64, AttemptId)>,
     /// Until when it has no room, whatever its slots say.
     pub(super) full_until: Option<Instant>,
+    /// Until when it gets nothing that needs the object store, which has not answered it.
+    pub(super) storeless_until: Option<Instant>,
     /// It said goodbye, or has not come back for long.
     left: bool,
     heard: Option<Instant>,
@@ -202,7 +204,7 @@ impl Fleet {
                         .tee
                         .as_ref()
                         .is_some_and(|tee| tee.counts(only_checked)),
-                    store: member.store,
+                    store: member.has_store(now),
                 })
             })
             .collect()
@@ -262,6 +264,7 @@ impl Member {
             delivered: HashSet::new(),
             letters: VecDeque::new(),
             full_until: None,
+            storeless_until: None,
             left: false,
             heard: None,
             tee_heard: None,

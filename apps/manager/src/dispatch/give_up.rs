@@ -1,11 +1,12 @@
 //! Gives up tasks that wait for what nobody has who may have them.
 
 use propeller_model::PropletId;
+use propeller_scheduler::Needs;
 use rusqlite::Connection;
 
 use super::{Effect, Mind, Moment};
 use crate::store::StoreError;
-use crate::store::waiting::{Need, task_waiting_for, task_waits_for};
+use crate::store::waiting::{task_waiting_for, task_waits_for};
 
 /// Tasks that are given up in one transaction, because nobody can run them.
 const GIVEN_UP_MAX: usize = 64;
@@ -16,12 +17,16 @@ const NO_TEE: &str = "no proplet that is connected is in a TEE, which this task 
 const NOT_REACHED: &str = "no proplet that is connected reaches the object store, which this task \
                            needs for its input or its output: set PROPLET_OBJECT_STORE to the store \
                            of the manager";
+const NOT_BOTH: &str = "no proplet that is connected both is in a TEE and reaches the object store: this \
+                        task needs the one because it is encrypted, and the other for its input or \
+                        its output: set PROPLET_OBJECT_STORE to the store of the manager for a \
+                        proplet inside a TEE";
 const NO_STORE: &str = "this task has its input or its output in an object store, and the manager has \
                         none: set MANAGER_OBJECT_STORE, and PROPLET_OBJECT_STORE to the same store";
 
 impl Mind {
-    /// Gives up tasks that wait for a TEE or for the object store, while nobody who may have them is
-    /// in the one or reaches the other.
+    /// Gives up tasks that wait for a TEE, for the object store or for both, while nobody who may have
+    /// them is all of that.
     ///
     /// Whoever was connected before a restart may come back: for a lease, that is waited for.
     pub(super) fn give_up(
@@ -36,23 +41,33 @@ impl Mind {
         if expected || !self.fleet.has_sealed(now, term) {
             return Ok(());
         }
-        for need in Need::ALL {
-            if !task_waits_for(db, need)? {
+        let has_store = self.objects.is_some();
+        for needs in Needs::ALL {
+            let Some(why) = why(needs, has_store) else {
+                continue;
+            };
+            if !task_waits_for(db, needs)? {
                 continue;
             }
             // Who is away may come back, and with what is needed.
-            let without = self.fleet.without(need, now, term);
+            let without = self.fleet.without(needs, now, term);
             let without: Vec<&PropletId> = without.iter().collect();
-            let nobody = !self.fleet.has(need, now, term);
-            let why = match (need, &self.objects) {
-                (Need::Tee, _) => NO_TEE,
-                (Need::Store, Some(_)) => NOT_REACHED,
-                (Need::Store, None) => NO_STORE,
-            };
-            for id in task_waiting_for(db, need, &without, nobody, GIVEN_UP_MAX)? {
+            let nobody = !self.fleet.has(needs, now, term);
+            for id in task_waiting_for(db, needs, &without, nobody, GIVEN_UP_MAX)? {
                 self.abandon_because(db, id, why, moment, effects)?;
             }
         }
         Ok(())
+    }
+}
+
+/// Why nobody who is connected suits a task with these needs; nothing if anybody does.
+fn why(needs: Needs, has_store: bool) -> Option<&'static str> {
+    match (needs.tee, needs.store) {
+        (false, false) => None,
+        (_, true) if !has_store => Some(NO_STORE),
+        (true, false) => Some(NO_TEE),
+        (false, true) => Some(NOT_REACHED),
+        (true, true) => Some(NOT_BOTH),
     }
 }

@@ -1,5 +1,7 @@
 //! What proplets say in their sessions.
 
+use std::time::Duration;
+
 use propeller_attest::Tee;
 use propeller_model::task::{Event, Retry};
 use propeller_model::{AttemptId, ExitKind, PropletId};
@@ -19,6 +21,10 @@ use crate::judge::kind;
 use crate::store::module::module_find;
 use crate::store::task::{task_find, task_state_set};
 use crate::store::{Blobs, StoreError};
+
+/// For how long a proplet gets nothing that needs the object store, and a task waits, after the store
+/// has not answered: long enough that waiting for hours costs little.
+const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 impl Mind {
     pub(super) fn said(
@@ -108,6 +114,7 @@ impl Mind {
                     exit: ExitKind::Lost,
                     retry: Retry::MayHelp,
                     exclude: false,
+                    pause_min: Duration::ZERO,
                 };
                 self.undone(db, attempt, &setback, moment, effects)?;
             }
@@ -200,9 +207,18 @@ impl Mind {
                 }
                 (Retry::IsFree, false)
             }
+            Refusal::Store => {
+                // What needs no store it does as before.
+                if let Some(member) = self.fleet.find_mut(proplet) {
+                    member.storeless_until = Some(moment.now + STORE_PAUSE);
+                }
+                (Retry::IsFree, false)
+            }
             Refusal::LeaseLost => (Retry::MayHelp, false),
-            // Another proplet may reach the store better.
-            Refusal::Leaving | Refusal::NoModule | Refusal::Store => (Retry::MayHelp, true),
+            // Another proplet may be luckier, or find what this one does not.
+            Refusal::Leaving | Refusal::NoModule | Refusal::NoInput | Refusal::NoOutput => {
+                (Retry::MayHelp, true)
+            }
             Refusal::Unopenable => (Retry::IsPointless, true),
             // Another proplet may allow more, if there is one.
             Refusal::AboveCeiling if self.fleet.alive(moment.now, self.rules.lease) > 1 => {
@@ -225,6 +241,10 @@ impl Mind {
             },
             retry,
             exclude,
+            pause_min: match refused.reason {
+                Refusal::Store => STORE_PAUSE,
+                _ => Duration::ZERO,
+            },
         };
         self.undone(db, attempt, &setback, moment, effects)
     }
@@ -277,6 +297,7 @@ impl Mind {
                 exit: ExitKind::Lost,
                 retry: Retry::IsFree,
                 exclude: false,
+                pause_min: Duration::ZERO,
             };
             self.undone(db, attempt, &setback, moment, effects)?;
         }

@@ -1,5 +1,8 @@
 //! Moves tasks from one state to the next and remembers how attempts ended.
 
+use std::time::Duration;
+
+use propeller_depot::{Name, Part};
 use propeller_model::task::{Effect as Next, Event, Rejected, Retry, State};
 use propeller_model::{AttemptId, ExitKind, PropletId, TaskId, Trace};
 use propeller_wire::Channel;
@@ -10,6 +13,10 @@ use super::{Effect, Mind, Moment};
 use crate::store::attempt::{Ended, attempt_end};
 use crate::store::task::{Task, task_find, task_run_begin, task_setback, task_state_set};
 use crate::store::{Blob, Blobs, StoreError};
+
+/// Outputs that are removed when another attempt takes their place: of more attempts than that, each
+/// is tried to be removed once, and what is left goes with the task.
+const OUTPUTS_DISCARDED_MAX: u32 = 8;
 
 /// Why an attempt came to nothing.
 #[derive(Debug)]
@@ -22,6 +29,8 @@ pub(super) struct Setback {
     pub(super) retry: Retry,
     /// Whether the same proplet should not get it again in this run.
     pub(super) exclude: bool,
+    /// For how long the task waits at least, before another attempt.
+    pub(super) pause_min: Duration,
 }
 
 impl Mind {
@@ -97,6 +106,7 @@ impl Mind {
                 exit: ExitKind::Refused,
                 retry: Retry::MayHelp,
                 exclude: true,
+                pause_min: Duration::ZERO,
             };
             return self.undone(db, attempt, &setback, moment, effects);
         }
@@ -104,6 +114,7 @@ impl Mind {
             Ok((state, _)) => {
                 task_state_set(db, attempt.task, &state, moment.ms, 0)?;
                 attempt_end(db, attempt, ended)?;
+                self.discard_outputs(&task, attempt.number, effects);
                 self.leases.end(attempt.task);
                 self.metrics.settled(state.word());
                 effects.push(Effect::Leg(attempt, proplet.clone(), task.trace, "done"));
@@ -162,8 +173,8 @@ impl Mind {
         self.leases.end(attempt.task);
         tracing::warn!(task = %attempt.task, attempt = attempt.number, trace = %task.trace.id(), why = %setback.why, next = state.word(), "attempt came to nothing");
         let pause = match &state {
-            State::Queued { run } => self.rules.retry.pause(run.tries),
-            _ => std::time::Duration::ZERO,
+            State::Queued { run } => self.rules.retry.pause(run.tries).max(setback.pause_min),
+            _ => Duration::ZERO,
         };
         let not_before = moment.ms + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2);
         task_state_set(db, attempt.task, &state, moment.ms, not_before)?;
@@ -184,6 +195,7 @@ impl Mind {
         task: &Task,
         trace: Option<Trace>,
         moment: Moment,
+        effects: &mut Vec<Effect>,
     ) -> Result<Result<(), Rejected>, StoreError> {
         let state = match task.state.on(Event::Start, &self.rules.retry) {
             Ok((state, _)) => state,
@@ -191,8 +203,24 @@ impl Mind {
         };
         task_state_set(db, task.id, &state, moment.ms, 0)?;
         task_run_begin(db, task.id, trace, moment.ms)?;
+        // Also that of the last run: nobody is told of it any more.
+        self.discard_outputs(task, state.attempts().saturating_add(1), effects);
         self.waiting += 1;
         Ok(Ok(()))
+    }
+
+    /// Has what the last few attempts before this one wrote removed from the object store.
+    fn discard_outputs(&self, task: &Task, number: u32, effects: &mut Vec<Effect>) {
+        if !task.stored || self.objects.is_none() {
+            return;
+        }
+        let earlier = number.saturating_sub(OUTPUTS_DISCARDED_MAX).max(1)..number;
+        effects.extend(earlier.map(|number| {
+            Effect::Discard(Name {
+                task: task.id.0,
+                part: Part::Stdout(number),
+            })
+        }));
     }
 
     /// Ends a run because its owner wants it.

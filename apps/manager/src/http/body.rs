@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequest, FromRequestParts, Request};
+use axum::extract::{FromRequest, FromRequestParts, MatchedPath, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -12,14 +12,24 @@ use serde::de::DeserializeOwned;
 use tokio::sync::OwnedSemaphorePermit;
 use tower_http::timeout::TimeoutBody;
 
-use super::{Api, ApiError, JSON_LEN_EXTRA};
+use super::{Api, ApiError, JSON_LEN_EXTRA, STDIN_PATH};
 
 /// Longest pause within a body: a client that sends nothing gives its slot to others.
 const PAUSE_MAX: Duration = Duration::from_secs(30);
 
-/// Ends a body in which nothing arrives for [`PAUSE_MAX`].
+/// The same within an object: its client compresses and seals a mebibyte at a time, of an input that
+/// may come slowly itself.
+const OBJECT_PAUSE_MAX: Duration = Duration::from_secs(600);
+
+/// Ends a body in which nothing arrives for [`PAUSE_MAX`], or for [`OBJECT_PAUSE_MAX`] if it goes to
+/// where objects do.
 pub(super) fn impatient(request: Request) -> Request {
-    request.map(|body| Body::new(TimeoutBody::new(PAUSE_MAX, body)))
+    let path = request.extensions().get::<MatchedPath>();
+    let pause = match path.map(MatchedPath::as_str) {
+        Some(STDIN_PATH) => OBJECT_PAUSE_MAX,
+        _ => PAUSE_MAX,
+    };
+    request.map(|body| Body::new(TimeoutBody::new(pause, body)))
 }
 
 /// Parameters of a query; what is wrong with them is a problem like any other.
@@ -81,5 +91,41 @@ async fn read(request: Request, api: &Api) -> Result<Document, ApiError> {
     match request.unsupported() {
         Some(field) => Err(ApiError::unsupported(field)),
         None => Ok(Document { request, slot }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::middleware::{Next, from_fn};
+    use axum::routing::put;
+    use futures_util::{StreamExt as _, stream};
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    /// Sends a body that pauses, and says whether it arrives.
+    async fn arrives(path: &str, pause: Duration) -> bool {
+        let take = async |body: Bytes| body.len().to_string();
+        let patience = async |request: Request, next: Next| next.run(impatient(request)).await;
+        let router: Router = Router::new()
+            .route(STDIN_PATH, put(take))
+            .route("/tasks/{id}/upload", put(take))
+            .layer(from_fn(patience));
+        let body = stream::iter(["x", "x"]).then(move |piece| async move {
+            tokio::time::sleep(pause).await;
+            Ok::<_, std::io::Error>(piece)
+        });
+        let request = Request::put(path).body(Body::from_stream(body)).unwrap();
+        router.oneshot(request).await.unwrap().status() == StatusCode::OK
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_may_pause_and_an_object_for_longer() {
+        let second = Duration::from_secs(1);
+        assert!(arrives("/tasks/1/upload", PAUSE_MAX - second).await);
+        assert!(!arrives("/tasks/1/upload", PAUSE_MAX).await);
+        assert!(arrives("/tasks/1/stdin", OBJECT_PAUSE_MAX - second).await);
+        assert!(!arrives("/tasks/1/stdin", OBJECT_PAUSE_MAX).await);
     }
 }

@@ -1,7 +1,7 @@
 //! The one place where a refusal becomes a status.
 
 use axum::Json;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use propeller_api::Problem;
 use propeller_depot::DepotError;
@@ -9,11 +9,15 @@ use propeller_depot::DepotError;
 use crate::dispatch::Refusal;
 use crate::store::StoreError;
 
+/// When whoever meets too much going on may try again, in seconds (RFC 9110, section 10.2.3).
+const RETRY_AFTER_S: &str = "10";
+
 /// An error, as RFC 9457 problem details.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ApiError {
     status: StatusCode,
     detail: String,
+    is_busy: bool,
 }
 
 impl ApiError {
@@ -22,6 +26,16 @@ impl ApiError {
         Self {
             status,
             detail: detail.into(),
+            is_busy: false,
+        }
+    }
+
+    /// 503: too much of this is under way. It says when to try again.
+    #[must_use]
+    pub fn busy(detail: &str) -> Self {
+        Self {
+            is_busy: true,
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
         }
     }
 
@@ -106,7 +120,12 @@ impl IntoResponse for ApiError {
             error: self.detail,
         };
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-        (self.status, kind, Json(problem)).into_response()
+        let mut response = (self.status, kind, Json(problem)).into_response();
+        if self.is_busy {
+            let after = HeaderValue::from_static(RETRY_AFTER_S);
+            response.headers_mut().insert(header::RETRY_AFTER, after);
+        }
+        response
     }
 }
 

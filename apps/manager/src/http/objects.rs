@@ -54,7 +54,8 @@ impl Keep {
         self.store.as_ref().ok_or_else(none)
     }
 
-    /// Changes the key of a task's objects as a request says. With a store, each task has one.
+    /// Changes the key of a task's objects as a request says. A task that may print more than a
+    /// message has room for gets one in any case; an input is uploaded under a key that was given.
     pub(super) fn change_key(
         &self,
         input: &mut Input,
@@ -66,7 +67,7 @@ impl Keep {
                 return Err(ApiError::invalid(format!("object_key: {NO_STORE}")));
             }
             Some(text) => key(text)?,
-            None if input.objects.is_some() || self.store.is_none() => return Ok(()),
+            None if input.objects.is_some() || !self.may_print_much(input) => return Ok(()),
             None => random_key()?,
         };
         match &mut input.objects {
@@ -111,8 +112,13 @@ impl Keep {
 
     /// Whether whoever runs a task with this input has to reach the store.
     pub(super) fn needs_store(&self, input: &Input) -> bool {
+        stdin_of(input).is_some() || self.may_print_much(input)
+    }
+
+    /// Whether a task may print more than a message has room for.
+    fn may_print_much(&self, input: &Input) -> bool {
         let asked = input.limits.output_bytes.unwrap_or_default();
-        stdin_of(input).is_some() || (self.store.is_some() && asked > OUTPUT_LEN_INLINE)
+        self.store.is_some() && asked > OUTPUT_LEN_INLINE
     }
 }
 
@@ -170,6 +176,7 @@ impl Api {
             sealed: self.seal_input(id, after)?,
             before: sealed_before,
             stored: self.shared.objects.needs_store(after),
+            restocked: stdin_of(after) != stdin_of(before),
             dropped: dropped.map(|object| Name {
                 task: id.0,
                 part: Part::Stdin(object.name),
@@ -274,12 +281,17 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn with_a_store_each_task_has_a_key_of_its_own_that_stays() {
+    async fn a_task_that_may_print_much_has_a_key_of_its_own_that_stays() {
         let folder = tempfile::tempdir().unwrap();
         let keep = keep(Some(folder.path())).await;
         let (mut one, mut other) = (Input::default(), Input::default());
         for input in [&mut one, &mut other] {
+            input.limits.output_bytes = Some(OUTPUT_LEN_INLINE);
             keep.change_key(input, &TaskRequest::default()).unwrap();
+            assert_eq!(input.objects, None, "it needs none");
+            input.limits.output_bytes = Some(OUTPUT_LEN_INLINE + 1);
+            keep.change_key(input, &TaskRequest::default()).unwrap();
+            assert!(input.objects.is_some());
         }
         assert_ne!(one.objects, other.objects);
         let drawn = one.objects.clone();

@@ -1,8 +1,6 @@
 //! `PUT /tasks/{id}/stdin`: a standard input that is too large for a request, as a CES object on its
 //! way into the object store.
 
-use std::sync::Arc;
-
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
@@ -16,13 +14,15 @@ use propeller_wire::message::{Input, ObjectKey};
 
 use super::objects::{Octets, check_daemon, object_info};
 use super::request::task_id;
-use super::{Api, ApiError};
+use super::{Api, ApiError, object_slot};
 use crate::dispatch::{Change, Command};
 use crate::objects::{Discard, Discards, Shard, ShardError};
 use crate::store::task::Task as TaskRow;
 
 /// Objects on their way in at the same time: each holds up to 96 MiB of parts for a store.
 pub(super) const UPLOADS_MAX: usize = 4;
+
+const BUSY: &str = "4 objects are being uploaded already, which is the most: try again in a moment";
 
 /// Gives a task its standard input as a CES object: one shard (geometry 1+0), sealed with the task's
 /// `object_key`.
@@ -31,7 +31,8 @@ pub(super) const UPLOADS_MAX: usize = 4;
     request_body(content = inline(Octets), content_type = "application/octet-stream", description = "the shard of a CES object"),
     responses((status = 200, body = ObjectInfo),
         (status = 400, body = Problem, description = "It is no such object, or the manager has no object store"),
-        (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem)))]
+        (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
+        (status = 503, body = Problem, description = "Too many objects are being uploaded, or the object store failed")))]
 pub(super) async fn upload_stdin(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -44,9 +45,7 @@ pub(super) async fn upload_stdin(
     // Before gigabytes are read and written for nobody.
     let (row, input) = api.given(id).await?;
     let key = admit(&row, &input)?;
-    let slots = Arc::clone(&api.shared.object_uploads);
-    let slot = slots.acquire_owned().await;
-    let _slot = slot.map_err(|_| ApiError::shutting_down())?;
+    let _slot = object_slot(&api.shared.object_uploads, BUSY).await?;
     let fresh = Fresh::new(id, discards)?;
     receive(&api, request.into_body(), &depot, fresh.name, max).await?;
     let shard = judged(&depot, fresh.name, key.clone()).await?;

@@ -1,37 +1,23 @@
 //! `GET /tasks/{id}/stdout`: an output that is too large for an answer, as the CES object that its
 //! proplet has put into the object store.
 
-use std::io;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
-use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
-use futures_util::StreamExt as _;
-use futures_util::stream::{self, BoxStream};
 use propeller_api::{ObjectInfo, Problem, SealedObject};
 use propeller_depot::{DepotError, Name, Part};
 use propeller_model::TaskId;
 use propeller_wire::message::Output;
-use tokio::sync::{Semaphore, mpsc};
-use tokio::task::JoinSet;
 
 use super::objects::{Octets, object_info};
 use super::request::task_id;
 use super::view::{Ended, Renderer};
 use super::{Api, ApiError};
-use crate::metrics::Metrics;
 use crate::store::Reader;
 use crate::store::task::Task as TaskRow;
-
-/// Objects on their way out at the same time: each holds up to 12 MiB of blocks of a store.
-const DOWNLOADS_MAX: usize = 16;
-/// Longest time in which a client takes nothing: it gives its place to others.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
 
 /// An output that is in the object store, as it is there: a CES object in one shard, which the `key`
 /// in `/tasks/{id}/results` opens.
@@ -72,9 +58,10 @@ pub(super) async fn download_stdout(
             return Ok((has, refused).into_response());
         }
     };
+    let slot = api.shared.downloads.slot().await?;
     let bytes = depot.read(found.name, range.clone()).await;
     let bytes = bytes.map_err(failed)?;
-    let body = api.shared.downloads.begin(bytes, &api.shared.metrics)?;
+    let body = api.shared.downloads.begin(slot, bytes, &api.shared.metrics);
     let mut said = vec![
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
         (header::ACCEPT_RANGES, "bytes".to_owned()),
@@ -200,58 +187,6 @@ fn content_range(asked: &Asked, len: u64) -> Option<(HeaderName, String)> {
     Some((header::CONTENT_RANGE, value))
 }
 
-/// Objects on their way out.
-#[derive(Debug)]
-pub(super) struct Downloads {
-    slots: Arc<Semaphore>,
-    pumps: Mutex<JoinSet<()>>,
-}
-
-impl Default for Downloads {
-    fn default() -> Self {
-        Self {
-            slots: Arc::new(Semaphore::new(DOWNLOADS_MAX)),
-            pumps: Mutex::default(),
-        }
-    }
-}
-
-impl Downloads {
-    /// A body of these bytes. It is cut off if they fail, or if nobody takes any for long: nothing
-    /// but a task of its own would notice the latter.
-    fn begin(
-        &self,
-        mut bytes: BoxStream<'static, Result<Bytes, DepotError>>,
-        metrics: &Arc<Metrics>,
-    ) -> Result<Body, ApiError> {
-        let Ok(slot) = Arc::clone(&self.slots).try_acquire_owned() else {
-            let detail = "16 objects are being fetched already, which is the most: try again";
-            return Err(ApiError::new(StatusCode::SERVICE_UNAVAILABLE, detail));
-        };
-        let (pieces, taken) = mpsc::channel::<io::Result<Bytes>>(1);
-        let metrics = Arc::clone(metrics);
-        let pump = async move {
-            let _slot = slot;
-            while let Some(piece) = bytes.next().await {
-                if let Err(error) = &piece {
-                    tracing::warn!(error = %error, cause = ?error, "an object could not be read to its end");
-                }
-                let len = piece.as_ref().map_or(0, Bytes::len);
-                let send = pieces.send(piece.map_err(io::Error::other));
-                match tokio::time::timeout(PAUSE_MAX, send).await {
-                    Ok(Ok(())) => metrics.object_bytes("out", len),
-                    _ => return,
-                }
-            }
-        };
-        let mut pumps = self.pumps.lock().unwrap_or_else(PoisonError::into_inner);
-        while pumps.try_join_next().is_some() {}
-        pumps.spawn(pump);
-        let body = stream::unfold(taken, async |mut taken| Some((taken.recv().await?, taken)));
-        Ok(Body::from_stream(body))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -310,20 +245,5 @@ mod tests {
         let (_, value) = content_range(&Asked::Part(2..5), 10).unwrap();
         assert_eq!(value, "bytes 2-4/10");
         assert_eq!(content_range(&Asked::Whole, 10), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn whoever_takes_nothing_loses_the_place_and_further_ones_wait_for_one() {
-        let (downloads, metrics) = (Downloads::default(), Arc::default());
-        let endless = || stream::repeat_with(|| Ok(Bytes::from_static(b"x"))).boxed();
-        let mut bodies = Vec::new();
-        for _ in 0..DOWNLOADS_MAX {
-            bodies.push(downloads.begin(endless(), &metrics).unwrap());
-        }
-        assert!(downloads.begin(endless(), &metrics).is_err());
-        tokio::time::sleep(PAUSE_MAX * 2).await;
-        assert!(downloads.begin(endless(), &metrics).is_ok());
-        let cut = axum::body::to_bytes(bodies.remove(0), usize::MAX).await;
-        assert_eq!(cut.unwrap().len(), 1, "what was taken ends there");
     }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream};
-use propeller_depot::{Depot, DepotError, Name, Tasks};
+use propeller_depot::{Depot, DepotError, Name, Tasks, Unread};
 use propeller_model::TaskId;
 use tokio::sync::mpsc;
 use tokio::time::MissedTickBehavior;
@@ -23,6 +23,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 /// Younger objects are left alone. That is caution, for whoever restores a database: a task is there
 /// before any object of it is, so that no right removal hangs on a clock.
 const ORPHAN_AGE: Duration = Duration::from_secs(24 * 3600);
+/// Tasks whose objects cannot be removed and that the log names, in one sweep.
+const TOLD_MAX: usize = 10;
 /// Tasks that are looked at in one go.
 const SWEEP_PAGE: usize = 1000;
 
@@ -78,11 +80,32 @@ pub async fn sweep_hourly(depot: Depot, reader: Reader) {
     loop {
         interval.tick().await;
         match sweep(&depot, &reader, ORPHAN_AGE).await {
-            Ok(0) => {}
-            Ok(tasks) => info!(tasks, "removed objects of tasks that are gone"),
+            Ok(Tidied { gone: 0, failed: 0 }) => {}
+            Ok(Tidied { gone, failed }) => {
+                info!(gone, failed, "removed objects of tasks that are gone");
+            }
             Err(error) => {
                 warn!(error = %error, cause = ?error, "cannot look for objects of tasks that are gone");
             }
+        }
+    }
+}
+
+/// What a sweep came to, in tasks.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tidied {
+    /// Whose objects are removed.
+    gone: usize,
+    /// Whose objects could not be looked at or removed: the next sweep tries again.
+    failed: usize,
+}
+
+impl Tidied {
+    /// Tells of a task that is passed over.
+    fn fail(&mut self, task: Uuid, why: &dyn std::error::Error) {
+        self.failed += 1;
+        if self.failed <= TOLD_MAX {
+            warn!(%task, error = %why, cause = ?why, "objects of a task cannot be tidied up");
         }
     }
 }
@@ -98,19 +121,24 @@ enum SweepError {
     Ended,
 }
 
-/// Removes the objects of tasks that are gone and have nothing younger than `age`, and says of how
-/// many tasks.
-async fn sweep(depot: &Depot, reader: &Reader, age: Duration) -> Result<usize, SweepError> {
+/// Removes the objects of tasks that are gone and have nothing younger than `age`. What cannot be
+/// looked at or removed is passed over.
+async fn sweep(depot: &Depot, reader: &Reader, age: Duration) -> Result<Tidied, SweepError> {
     let older_than = before_now(age);
-    let (mut after, mut gone) = (None, 0);
+    let (mut after, mut tidied) = (None, Tidied::default());
     loop {
-        let Tasks { old, next } = depot.tasks(older_than, after, SWEEP_PAGE).await?;
+        let Tasks { old, unread, next } = depot.tasks(older_than, after, SWEEP_PAGE).await?;
         for task in unknown(reader, old).await? {
-            depot.remove_task(task).await?;
-            gone += 1;
+            match depot.remove_task(task).await {
+                Ok(_) => tidied.gone += 1,
+                Err(error) => tidied.fail(task, &error),
+            }
+        }
+        for Unread { task, why } in unread {
+            tidied.fail(task, &std::io::Error::other(why));
         }
         if next.is_none() {
-            return Ok(gone);
+            return Ok(tidied);
         }
         after = next;
     }
@@ -136,6 +164,10 @@ async fn unknown(reader: &Reader, mut tasks: Vec<Uuid>) -> Result<Vec<Uuid>, Swe
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::io::Write as _;
+    use std::os::unix::fs::PermissionsExt as _;
+
     use propeller_depot::Part;
     use propeller_model::Trace;
     use propeller_model::task::State;
@@ -173,9 +205,23 @@ mod tests {
         }
     }
 
+    /// Says that this test could not run, and why.
+    fn skipped(reason: &str) {
+        if let Some(path) = std::env::var_os("PROPELLER_TEST_SKIPS") {
+            let name = std::thread::current().name().unwrap_or("?").to_owned();
+            let mut options = std::fs::OpenOptions::new();
+            let mut file = options.append(true).create(true).open(path).unwrap();
+            // In one piece: other tests write at the same time.
+            let line = format!("SKIPPED {name}: {reason}\n");
+            file.write_all(line.as_bytes()).unwrap();
+        }
+    }
+
     async fn depot(folder: &std::path::Path) -> Depot {
         let location = folder.to_str().unwrap().parse().unwrap();
-        Depot::open(&location, NO_VARIABLES).await.unwrap()
+        let depot = Depot::open(&location, NO_VARIABLES).await.unwrap();
+        depot.claim().await.unwrap();
+        depot
     }
 
     async fn put(depot: &Depot, task: Uuid, part: Part) -> Name {
@@ -198,12 +244,37 @@ mod tests {
         let kept = put(&depot, known.id.0, Part::Stdin(1)).await;
         let orphan = put(&depot, Uuid::from_u128(2), Part::Stdout(1)).await;
         let reader = store.reader();
-        assert_eq!(sweep(&depot, &reader, ORPHAN_AGE).await.unwrap(), 0);
+        let nothing = Tidied::default();
+        assert_eq!(sweep(&depot, &reader, ORPHAN_AGE).await.unwrap(), nothing);
         assert_eq!(depot.len(orphan).await.unwrap(), Some(1));
         tokio::time::sleep(Duration::from_millis(20)).await;
-        assert_eq!(sweep(&depot, &reader, Duration::ZERO).await.unwrap(), 1);
+        let one = Tidied { gone: 1, failed: 0 };
+        assert_eq!(sweep(&depot, &reader, Duration::ZERO).await.unwrap(), one);
         assert_eq!(depot.len(orphan).await.unwrap(), None);
         assert_eq!(depot.len(kept).await.unwrap(), Some(1));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_removed_keeps_nothing_else_from_being_removed() {
+        let (folder, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let depot = depot(folder.path()).await;
+        let store = Store::open(data.path()).unwrap();
+        let stuck = put(&depot, Uuid::from_u128(1), Part::Stdout(1)).await;
+        let other = put(&depot, Uuid::from_u128(2), Part::Stdout(1)).await;
+        let closed = folder.path().join(stuck.task.to_string());
+        std::fs::set_permissions(&closed, Permissions::from_mode(0o500)).unwrap();
+        if std::fs::write(closed.join("x"), "").is_ok() {
+            skipped(
+                "whoever may write everywhere, as root may, has no folder that nothing goes from",
+            );
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let tidied = sweep(&depot, &store.reader(), Duration::ZERO).await;
+        assert_eq!(tidied.unwrap(), Tidied { gone: 1, failed: 1 });
+        assert_eq!(depot.len(other).await.unwrap(), None);
+        assert_eq!(depot.len(stuck).await.unwrap(), Some(1));
+        std::fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
     }
 
     #[tokio::test]

@@ -1,25 +1,41 @@
 //! Which object store is this manager's.
 
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension, params};
 
 use super::StoreError;
 
-/// The mark of the object store that was taken, if one was.
+/// A mark that is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Remembered {
+    /// The mark.
+    pub mark: [u8; 16],
+    /// Whether no store is known to have it yet.
+    pub pending: bool,
+}
+
+/// The mark of the object store that was taken, or is about to be.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub fn object_store_mark(db: &Connection) -> Result<Option<[u8; 16]>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT mark FROM object_store")?;
-    Ok(statement.query_row([], |row| row.get(0)).optional()?)
+pub fn object_store_mark(db: &Connection) -> Result<Option<Remembered>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT mark, pending FROM object_store")?;
+    let row = statement.query_row([], |row| {
+        Ok(Remembered {
+            mark: row.get(0)?,
+            pending: row.get(1)?,
+        })
+    });
+    Ok(row.optional()?)
 }
 
 /// Remembers the mark of the object store, which there is one of.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub fn object_store_take(db: &Connection, mark: [u8; 16]) -> Result<(), StoreError> {
+pub fn object_store_take(db: &Connection, remembered: Remembered) -> Result<(), StoreError> {
+    let Remembered { mark, pending } = remembered;
     db.prepare_cached("DELETE FROM object_store")?.execute([])?;
-    db.prepare_cached("INSERT INTO object_store (mark) VALUES (?1)")?
-        .execute([mark])?;
+    db.prepare_cached("INSERT INTO object_store (mark, pending) VALUES (?1, ?2)")?
+        .execute(params![mark, pending])?;
     Ok(())
 }

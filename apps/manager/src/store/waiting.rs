@@ -8,28 +8,6 @@ use uuid::Uuid;
 use super::StoreError;
 use super::task::{pinned, proplet_ids};
 
-/// Something that a task may need and a proplet may lack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// A trusted execution environment.
-    Tee,
-    /// The object store.
-    Store,
-}
-
-impl Need {
-    /// All that there are.
-    pub const ALL: [Self; 2] = [Self::Tee, Self::Store];
-
-    /// The tasks that need it, in words that the index of those that wait knows.
-    fn condition(self) -> &'static str {
-        match self {
-            Self::Tee => "(image_key IS NULL) = 0",
-            Self::Store => "(image_key IS NULL) IN (0, 1) AND stored = 1",
-        }
-    }
-}
-
 /// Tasks that wait for a proplet and may have one of `proplets`, in the order of their turn, and
 /// need this and nothing else.
 ///
@@ -66,39 +44,38 @@ pub fn task_waiting(
     Ok(waiting)
 }
 
-/// Whether any task that waits needs this.
+/// Whether any task that waits needs this and nothing else.
 ///
 /// # Errors
 /// See [`StoreError`].
-pub fn task_waits_for(db: &Connection, need: Need) -> Result<bool, StoreError> {
-    let condition = need.condition();
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT EXISTS (SELECT 1 FROM tasks WHERE state = 1 AND {condition})"
-    ))?;
-    Ok(statement.query_row([], |row| row.get(0))?)
+pub fn task_waits_for(db: &Connection, needs: Needs) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM tasks
+         WHERE state = 1 AND (image_key IS NULL) = ?1 AND stored = ?2)",
+    )?;
+    Ok(statement.query_row(params![!needs.tee, needs.store], |row| row.get(0))?)
 }
 
-/// Tasks that wait, need this and may have only one of `proplets`, and with `unpinned` those that
-/// may have anybody.
+/// Tasks that wait, need this and nothing else, and may have only one of `proplets`, and with
+/// `unpinned` those that may have anybody.
 ///
 /// # Errors
 /// See [`StoreError`].
 pub fn task_waiting_for(
     db: &Connection,
-    need: Need,
+    needs: Needs,
     proplets: &[&PropletId],
     unpinned: bool,
     limit: usize,
 ) -> Result<Vec<TaskId>, StoreError> {
-    let condition = need.condition();
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT id FROM tasks WHERE state = 1 AND {condition}
+    let mut statement = db.prepare_cached(
+        "SELECT id FROM tasks
+         WHERE state = 1 AND (image_key IS NULL) = ?4 AND stored = ?5
          AND CASE WHEN pinned IS NULL THEN ?2 ELSE pinned IN (SELECT value FROM json_each(?1)) END
-         ORDER BY priority DESC, id LIMIT ?3"
-    ))?;
-    let ids = statement.query_map(params![names(proplets), unpinned, limit], |row| {
-        Ok(TaskId(Uuid::from_bytes(row.get(0)?)))
-    })?;
+         ORDER BY priority DESC, id LIMIT ?3",
+    )?;
+    let parameters = params![names(proplets), unpinned, limit, !needs.tee, needs.store];
+    let ids = statement.query_map(parameters, |row| Ok(TaskId(Uuid::from_bytes(row.get(0)?))))?;
     Ok(ids.collect::<Result<_, _>>()?)
 }
 
@@ -169,26 +146,22 @@ mod tests {
     }
 
     #[test]
-    fn each_kind_is_found_by_itself_and_by_each_of_its_needs() {
+    fn each_kind_is_found_by_itself() {
         let folder = tempfile::tempdir().unwrap();
         let mut store = Store::open(folder.path()).unwrap();
         let db = store.begin().unwrap();
-        for need in Need::ALL {
-            assert!(!task_waits_for(&db, need).unwrap());
-        }
         for (id, needs) in (1..).zip(Needs::ALL) {
+            assert!(!task_waits_for(&db, needs).unwrap());
             task_insert(&db, &task(id, needs)).unwrap();
         }
         for (id, needs) in (1..).zip(Needs::ALL) {
             let found = task_waiting(&db, 0, &[], 9, needs).unwrap();
             assert!(found.iter().all(|waiting| waiting.needs == needs));
             assert_eq!(numbers(found.into_iter().map(|w| w.task)), [id]);
-        }
-        for (need, expected) in [(Need::Store, [2, 4]), (Need::Tee, [3, 4])] {
-            assert!(task_waits_for(&db, need).unwrap());
-            let found = task_waiting_for(&db, need, &[], true, 9).unwrap();
-            assert_eq!(numbers(found), expected);
-            let found = task_waiting_for(&db, need, &[], false, 9).unwrap();
+            assert!(task_waits_for(&db, needs).unwrap());
+            let found = task_waiting_for(&db, needs, &[], true, 9).unwrap();
+            assert_eq!(numbers(found), [id]);
+            let found = task_waiting_for(&db, needs, &[], false, 9).unwrap();
             assert_eq!(numbers(found), []);
         }
         assert_eq!(task_waiting_count(&db).unwrap(), 4);
@@ -206,7 +179,11 @@ mod tests {
             task_update(&db, &changed).unwrap();
             let found = task_find(&db, changed.id).unwrap().unwrap();
             assert_eq!(found.stored, stored);
-            assert_eq!(task_waits_for(&db, Need::Store).unwrap(), stored);
+            let needs = Needs {
+                store: true,
+                ..Needs::default()
+            };
+            assert_eq!(task_waits_for(&db, needs).unwrap(), stored);
         }
     }
 
@@ -217,8 +194,7 @@ mod tests {
         let db = store.begin().unwrap();
         for condition in [
             "(image_key IS NULL) = ?1 AND stored = ?2 ORDER BY priority DESC, id",
-            "(image_key IS NULL) = 0",
-            "(image_key IS NULL) IN (0, 1) AND stored = 1",
+            "(image_key IS NULL) = ?1 AND stored = ?2",
         ] {
             let explain =
                 format!("EXPLAIN QUERY PLAN SELECT id FROM tasks WHERE state = 1 AND {condition}");

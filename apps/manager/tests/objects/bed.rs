@@ -5,9 +5,6 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use propeller_ces::{
-    Audit, Key, KeyRing, Object, Options, Threads, Wanted, Watch, encode as seal_object,
-};
 use propeller_depot::{Depot, Name, Part};
 use propeller_envelope::{Context, Keyring, WorkloadKey, open, seal};
 use propeller_manager::{Config, Manager};
@@ -27,9 +24,13 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::seal::{object, opened};
+
 /// The key of all objects here.
 pub(crate) const KEY: [u8; 32] = [7; 32];
 const ME: &str = "scripted";
+/// Why a proplet cannot read the store.
+pub(crate) const AWAY: &str = "the store is away";
 const WORKLOAD_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /// What a proplet was given: the key of its objects, and its standard input out of the store.
@@ -42,8 +43,11 @@ pub(crate) enum Deed {
     Store(Vec<u8>),
     /// Says of no store that it is reached, and ends each attempt.
     ReachNothing,
-    /// Refuses each attempt, because of the store.
-    Refuse(&'static str),
+    /// Refuses each attempt, in these words.
+    Refuse(Refusal, &'static str),
+    /// Refuses the first attempt because the store does not answer, and ends others with this output
+    /// in it.
+    Recover(Vec<u8>),
 }
 
 /// See the module.
@@ -300,21 +304,26 @@ async fn attempt(
     let (attempt, tenant) = (start.attempt, start.tenant.as_str());
     let task = *attempt.task.0.as_bytes();
     let input = open(keys, &Context::Input { tenant, task }, &start.input).unwrap();
-    let objects = Input::from_bytes(&input).unwrap().objects.unwrap();
+    let objects = Input::from_bytes(&input).unwrap().objects;
     let mut output = Output {
         exit_code: Some(0),
         ..Output::default()
     };
+    let refused = |reason, why: &str| {
+        FromProplet::Refused(Refused {
+            attempt,
+            reason,
+            text: why.to_owned(),
+        })
+    };
     match deed {
-        Deed::Refuse(why) => {
-            return FromProplet::Refused(Refused {
-                attempt,
-                reason: Refusal::Store,
-                text: (*why).to_owned(),
-            });
-        }
+        Deed::Refuse(reason, why) => return refused(*reason, why),
+        Deed::Recover(_) if attempt.number == 1 => return refused(Refusal::Store, AWAY),
         Deed::ReachNothing => {}
-        Deed::Store(printed) => {
+        Deed::Store(printed) | Deed::Recover(printed) => {
+            let Some(objects) = objects else {
+                return refused(Refusal::NoInput, "there is no key for objects");
+            };
             let stdin = match objects.stdin {
                 Some(object) => Some(fetch(depot, attempt, object).await),
                 None => None,
@@ -362,35 +371,4 @@ async fn store(depot: &Depot, attempt: AttemptId, printed: &[u8]) -> StoredObjec
         digest,
         plain_len: printed.len() as u64,
     }
-}
-
-/// An object in one shard, and its digest.
-pub(crate) fn object(plain: &[u8], key: [u8; 32]) -> (Vec<u8>, [u8; 32]) {
-    let options = Options {
-        geometry: propeller_ces::Geometry::WHOLE,
-        ..Options::new()
-    };
-    let watch = Watch {
-        audit: Audit::to(&|_| ()),
-        progress: &mut |_| (),
-    };
-    let (mut shard, key) = (Vec::new(), Key::from_bytes(key));
-    let summary = seal_object(plain, vec![&mut shard], &key, &options, watch).unwrap();
-    (shard, summary.digest.0)
-}
-
-/// What is in an object.
-pub(crate) fn opened(shard: impl propeller_ces::ReadAt, key: [u8; 32]) -> Vec<u8> {
-    let keys = KeyRing::reading([Key::from_bytes(key)]).unwrap();
-    let audit = Audit::to(&|_| ());
-    let mut object = Object::open(vec![shard], &keys, Wanted::default(), audit).unwrap();
-    let mut plain = Vec::new();
-    object
-        .read_to(&mut plain, Threads::ONE, &mut |_| ())
-        .unwrap();
-    plain
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    data_encoding::HEXLOWER.encode(bytes)
 }

@@ -3,9 +3,12 @@
 #![cfg(test)]
 
 mod bed;
+mod seal;
 
-use bed::{Bed, Deed, KEY, object, opened};
+use bed::{AWAY, Bed, Deed, KEY};
 use propeller_depot::{Name, Part};
+use propeller_wire::message::Refusal;
+use seal::{object, opened};
 use serde_json::{Value, json};
 
 const NO_HEADERS: &str = "";
@@ -13,12 +16,17 @@ const NO_HEADERS: &str = "";
 fn task(more: &Value) -> Value {
     let mut task = json!({
         "name": "app",
-        "object_key": bed::hex(&KEY),
+        "object_key": seal::hex(&KEY),
         "image_url": format!("http://127.0.0.1:9/app:1@sha256:{}", "1".repeat(64)),
     });
     let fields = more.as_object().unwrap().clone();
     task.as_object_mut().unwrap().extend(fields);
     task
+}
+
+/// What a task asks for that may print more than a message has room for.
+fn large_output() -> Value {
+    json!({"limits": {"output_bytes": 2 * 1024 * 1024}})
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -33,7 +41,7 @@ async fn an_input_goes_to_the_proplet_and_its_output_comes_back() {
     let (bytes, digest) = object(b"a large input", KEY);
     let put = bed.put(&format!("/tasks/{id}/stdin"), &bytes).await;
     assert_eq!(put.status, 200, "{}", put.text());
-    let info = json!({"digest": bed::hex(&digest), "length": 13});
+    let info = json!({"digest": seal::hex(&digest), "length": 13});
     assert_eq!(put.json(), info);
     let shown = bed.get(&format!("/tasks/{id}"), NO_HEADERS).await.json();
     assert_eq!(shown["stdin_object"], info);
@@ -45,7 +53,7 @@ async fn an_input_goes_to_the_proplet_and_its_output_comes_back() {
     assert_eq!(proplets["proplets"][0]["object_store"], true);
     let results = bed.get(&format!("/tasks/{id}/results"), NO_HEADERS).await;
     let sealed = results.json()["stdout_object"].clone();
-    assert_eq!(sealed["key"], bed::hex(&KEY));
+    assert_eq!(sealed["key"], seal::hex(&KEY));
     assert_eq!(sealed["length"], 14);
     let whole = bed.get(&format!("/tasks/{id}/stdout"), NO_HEADERS).await;
     assert_eq!(whole.status, 200);
@@ -75,7 +83,7 @@ async fn an_input_goes_to_the_proplet_and_its_output_comes_back() {
         "{}",
         logs.text()
     );
-    let other = json!({"object_key": bed::hex(&[9; 32]), "stdin": "aGk="});
+    let other = json!({"object_key": seal::hex(&[9; 32]), "stdin": "aGk="});
     let refused = bed.put_json(&format!("/tasks/{id}"), &other).await;
     assert_eq!(refused.status, 409, "{}", refused.text());
 }
@@ -168,15 +176,62 @@ async fn a_task_whose_input_nobody_reaches_fails_and_says_what_to_do() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_proplet_that_cannot_read_the_store_counts_as_an_attempt_and_says_why() {
+async fn an_input_that_is_not_what_it_should_be_counts_as_an_attempt_and_is_told() {
     let mut bed = Bed::new(&[("attempts_max", "2"), ("retry_backoff", "10ms")]).await;
     let link = bed.link();
-    bed.proplet(link, Deed::Refuse("the store is away"));
+    let why = "the input was changed";
+    bed.proplet(link, Deed::Refuse(Refusal::NoInput, why));
     let id = bed.create(&task(&json!({}))).await;
     let ended = bed.run(&id).await;
     assert_eq!(ended["state"], 4, "{ended}");
     let error = ended["error"].as_str().unwrap();
-    assert_eq!(error.matches("the store is away").count(), 2, "{error}");
+    assert_eq!(error.matches(why).count(), 2, "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_does_not_answer_is_waited_for_and_counts_as_no_attempt() {
+    let mut bed = Bed::new(&[("attempts_max", "1"), ("retry_backoff", "10ms")]).await;
+    let link = bed.link();
+    bed.proplet(link, Deed::Recover(b"output".to_vec()));
+    let id = bed.create(&task(&large_output())).await;
+    let begun = std::time::Instant::now();
+    let ended = bed.run(&id).await;
+    assert_eq!(ended["state"], 3, "{ended}");
+    assert!(begun.elapsed().as_secs() >= 5, "it is not tried at once");
+    let attempts = ended["attempts"].as_array().unwrap();
+    assert_eq!(attempts.len(), 2);
+    assert_eq!(attempts[0]["outcome"], AWAY);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_output_goes_when_another_takes_its_place() {
+    let mut bed = Bed::new(&[]).await;
+    let link = bed.link();
+    bed.proplet(link, Deed::Store(b"output".to_vec()));
+    let id = bed.create(&task(&large_output())).await;
+    for number in 1..=3 {
+        let ended = bed.run(&id).await;
+        assert_eq!(ended["state"], 3, "{ended}");
+        let last = [format!("stdout-{number}")];
+        bed.until(|bed| bed.objects(&id) == last).await;
+    }
+    let stdout = bed.get(&format!("/tasks/{id}/stdout"), NO_HEADERS).await;
+    assert_eq!(opened(stdout.body, KEY), b"output");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_a_task_that_may_need_the_store_has_a_key() {
+    let bed = Bed::new(&[]).await;
+    let input = object(b"input", KEY).0;
+    let ordinary = bed.create(&json!({"name": "app"})).await;
+    let refused = bed.put(&format!("/tasks/{ordinary}/stdin"), &input).await;
+    assert_eq!(refused.status, 409);
+    assert!(refused.text().contains("object_key"), "{}", refused.text());
+    let key = json!({"object_key": seal::hex(&KEY)});
+    let given = bed.put_json(&format!("/tasks/{ordinary}"), &key).await;
+    assert_eq!(given.status, 200, "{}", given.text());
+    let put = bed.put(&format!("/tasks/{ordinary}/stdin"), &input).await;
+    assert_eq!(put.status, 200, "{}", put.text());
 }
 
 #[tokio::test(flavor = "multi_thread")]

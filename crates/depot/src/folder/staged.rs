@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 
+use crate::bounds::FILE_SYNC_LEN;
 use crate::name::{Part, hex};
 
 /// A file that gets its name when it is whole, and is gone if it never is.
@@ -17,6 +18,8 @@ pub(crate) struct Staged {
     path: PathBuf,
     target: PathBuf,
     is_named: bool,
+    /// What the disk may not have yet, in bytes.
+    unsynced: u64,
 }
 
 impl Staged {
@@ -31,11 +34,18 @@ impl Staged {
             path,
             target: folder.join(file),
             is_named: false,
+            unsynced: 0,
         })
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)
+        self.file.write_all(bytes)?;
+        self.unsynced += bytes.len() as u64;
+        if self.unsynced >= FILE_SYNC_LEN {
+            self.file.sync_data()?;
+            self.unsynced = 0;
+        }
+        Ok(())
     }
 
     /// Gives it its name, in the place of what has it.
@@ -131,6 +141,20 @@ mod tests {
         assert_eq!(files(), 2);
         let mode = fs::metadata(&target).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn the_disk_is_waited_for_all_along_and_not_only_at_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut staged = Staged::new(folder.path(), "stdout-1").unwrap();
+        let piece = vec![7; 1024 * 1024];
+        let mut most = 0;
+        for _ in 0..65 {
+            staged.write(&piece).unwrap();
+            most = most.max(staged.unsynced);
+        }
+        assert!(most < FILE_SYNC_LEN, "{most}");
+        assert_eq!(staged.unsynced, piece.len() as u64);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::support::{Desk, MIB, Store, get, get_all, put, random, stdin, stdout,
 
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_come_back_from_a_folder_as_they_were() {
-    let desk = Desk::new().await;
+    let desk = Desk::claimed().await;
     come_back(&desk.depot).await;
     are_read_in_ranges(&desk.depot).await;
     are_read_by_threads(&desk.depot).await;
@@ -125,7 +125,7 @@ async fn are_removed(depot: &Depot) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_is_not_finished_is_not_there() {
-    let desk = Desk::new().await;
+    let desk = Desk::claimed().await;
     let name = stdout(task(1), 1);
     put(&desk.depot, name, b"before").await.unwrap();
     let mut writer = desk.depot.writer(name);
@@ -155,7 +155,7 @@ async fn an_object_that_is_not_finished_is_not_there() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_read_is_what_was_there_when_reading_began() {
-    let desk = Desk::new().await;
+    let desk = Desk::claimed().await;
     let name = stdin(task(1));
     let old = random(7 * MIB, 1);
     put(&desk.depot, name, &old).await.unwrap();
@@ -180,7 +180,7 @@ async fn what_is_read_is_what_was_there_when_reading_began() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_writer_is_of_no_use_after_an_error() {
-    let desk = Desk::new().await;
+    let desk = Desk::claimed().await;
     // A file has the name of the task's folder.
     std::fs::write(desk.path(task(1)), "").unwrap();
     let mut writer = desk.depot.writer(stdin(task(1)));

@@ -80,7 +80,7 @@ async fn comes_back(depot: &Depot) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encoded_input_comes_back_from_a_folder() {
-    comes_back(&Desk::new().await.depot).await;
+    comes_back(&Desk::claimed().await.depot).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +93,7 @@ async fn an_encoded_input_comes_back_from_a_store() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_object_that_was_cut_off_or_changed_is_refused() {
-    let desk = Desk::new().await;
+    let desk = Desk::claimed().await;
     let key = Key::random().unwrap();
     let name = stdin(task(1));
     let plain = random(3 * MIB, 7);

@@ -15,14 +15,12 @@ fn mode(path: &Path) -> u32 {
 
 #[tokio::test]
 async fn objects_are_their_owners_alone() {
-    let desk = Desk::new().await;
+    let desk = Desk::claimed().await;
     put(&desk.depot, stdin(task(1)), b"x").await.unwrap();
-    desk.depot.claim().await.unwrap();
     assert_eq!(mode(&desk.path(task(1))), 0o700);
     assert_eq!(mode(&desk.path(stdin(task(1)))), 0o600);
     assert_eq!(mode(&desk.path("propeller-depot")), 0o600);
-    let mark = "propeller-depot".to_owned();
-    assert_eq!(desk.files(), [stdin(task(1)).to_string(), mark]);
+    assert_eq!(desk.files(), [stdin(task(1)).to_string()]);
 }
 
 #[tokio::test]
@@ -50,8 +48,36 @@ async fn a_folder_has_to_be_there_and_writable() {
 }
 
 #[tokio::test]
+async fn a_folder_without_its_mark_takes_nothing_and_says_of_nothing_that_it_is_missing() {
+    let desk = Desk::claimed().await;
+    put(&desk.depot, stdin(task(1)), b"x").await.unwrap();
+    let mut begun = desk.depot.writer(stdout(task(1), 1));
+    begun.write(&random(2 * MIB + 1, 1)).await.unwrap();
+    // What was mounted there is not any more.
+    fs::remove_file(desk.path("propeller-depot")).unwrap();
+    let missing = stdin(task(2));
+    let refusals = [
+        begun.finish().await.err(),
+        put(&desk.depot, missing, b"x").await.err(),
+        desk.depot.reader(missing).await.err(),
+        desk.depot.len(missing).await.err(),
+    ];
+    for refused in refusals.map(Option::unwrap) {
+        let DepotError::File { source, .. } = &refused else {
+            panic!("{refused}");
+        };
+        assert!(source.to_string().contains("unmounted"), "{source}");
+    }
+    assert_eq!(desk.files(), [stdin(task(1)).to_string()]);
+    // The same one, mounted again.
+    desk.depot.claim().await.unwrap();
+    assert_eq!(get_all(&desk.depot, stdin(task(1))).await, b"x");
+    put(&desk.depot, missing, b"x").await.unwrap();
+}
+
+#[tokio::test]
 async fn links_and_pipes_are_no_objects() {
-    let desk = Desk::new().await;
+    let desk = Desk::claimed().await;
     let (link, pipe) = (stdout(task(1), 1), stdout(task(1), 2));
     put(&desk.depot, stdin(task(1)), b"x").await.unwrap();
     let outside = tempfile::NamedTempFile::new().unwrap();
@@ -80,7 +106,7 @@ async fn links_and_pipes_are_no_objects() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn writing_and_removing_at_once_disturb_nobody() {
-    let desk = Desk::new().await;
+    let desk = Desk::claimed().await;
     let (task, other) = (task(1), desk.depot.clone());
     let remover = tokio::task::spawn_blocking(move || {
         let runtime = tokio::runtime::Handle::current();
@@ -98,7 +124,7 @@ async fn writing_and_removing_at_once_disturb_nobody() {
 
 #[tokio::test]
 async fn removing_a_task_ends_what_is_being_written_for_it() {
-    let desk = Desk::new().await;
+    let desk = Desk::claimed().await;
     let mut writer = desk.depot.writer(stdout(task(1), 1));
     writer.write(&random(2 * MIB + 1, 1)).await.unwrap();
     assert_eq!(desk.depot.remove_task(task(1)).await.unwrap(), 1);

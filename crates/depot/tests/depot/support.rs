@@ -41,6 +41,13 @@ impl Desk {
         Self { depot, folder }
     }
 
+    /// The same, in use by a manager.
+    pub(crate) async fn claimed() -> Self {
+        let desk = Self::new().await;
+        desk.depot.claim().await.unwrap();
+        desk
+    }
+
     pub(crate) fn root(&self) -> &Path {
         self.folder.path()
     }
@@ -49,10 +56,11 @@ impl Desk {
         self.root().join(file.to_string())
     }
 
-    /// All files below the folder, and folders that are empty.
+    /// All files below the folder but the mark, and folders that are empty.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut files = Vec::new();
         gather(self.root(), self.root(), &mut files);
+        files.retain(|file| file != "propeller-depot");
         files.sort();
         files
     }

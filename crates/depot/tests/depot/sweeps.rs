@@ -1,13 +1,14 @@
 //! What is looked at and removed, and what never is.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use propeller_depot::Tasks;
 use uuid::Uuid;
 
-use crate::support::{Desk, Store, put, stdin, stdout, task};
+use crate::support::{Desk, Store, put, skipped, stdin, stdout, task};
 
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -21,7 +22,7 @@ const STAGED: &str = ".stdout-3.0123456789abcdef.part";
 
 #[tokio::test]
 async fn a_sweep_finds_tasks_of_which_nothing_is_new() {
-    let desk = Desk::new().await;
+    let desk = Desk::claimed().await;
     for (number, name, seconds) in [
         (1, stdin(task(1)), 5),
         (1, stdout(task(1), 1), 9),
@@ -43,7 +44,11 @@ async fn a_sweep_finds_tasks_of_which_nothing_is_new() {
 
     let all = desk.depot.tasks(at(10), None, 99).await.unwrap();
     let old = [1, 3, 4, 5].map(task).to_vec();
-    assert_eq!(all, Tasks { old, next: None });
+    let expected = Tasks {
+        old,
+        ..Tasks::default()
+    };
+    assert_eq!(all, expected);
     assert!(
         desk.depot
             .tasks(at(1), None, 99)
@@ -74,8 +79,28 @@ async fn a_sweep_finds_tasks_of_which_nothing_is_new() {
 }
 
 #[tokio::test]
+async fn a_folder_that_cannot_be_read_keeps_nobody_from_looking_at_the_others() {
+    let desk = Desk::claimed().await;
+    for number in 1..=3 {
+        put(&desk.depot, stdin(task(number)), b"x").await.unwrap();
+    }
+    let closed = desk.path(task(2));
+    fs::set_permissions(&closed, Permissions::from_mode(0o000)).unwrap();
+    if fs::read_dir(&closed).is_ok() {
+        skipped("whoever may read everything, as root may, has no folder that cannot be read");
+        return;
+    }
+    let future = at(u64::from(u32::MAX) * 2);
+    let found = desk.depot.tasks(future, None, 99).await.unwrap();
+    assert_eq!(found.old, [task(1), task(3)]);
+    let unread: Vec<Uuid> = found.unread.iter().map(|unread| unread.task).collect();
+    assert_eq!(unread, [task(2)]);
+    fs::set_permissions(&closed, Permissions::from_mode(0o700)).unwrap();
+}
+
+#[tokio::test]
 async fn what_belongs_to_others_is_left_alone() {
-    let desk = Desk::new().await;
+    let desk = Desk::claimed().await;
     let ours = desk.path(task(1));
     put(&desk.depot, stdin(task(1)), b"x").await.unwrap();
     let mut foreign = Vec::new();

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use propeller_attest::Tee;
 use propeller_model::PropletId;
+use propeller_scheduler::Needs;
 use propeller_wire::message::StoreMark;
 use tracing::{info, warn};
 
 use super::{Fleet, Member, Moment};
-use crate::store::waiting::Need;
 
 /// The TEE that a proplet is in: what it said, and what its evidence came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,26 +35,24 @@ impl TeeStanding {
 }
 
 impl Fleet {
-    /// Whether somebody has what is needed, or had it a moment ago and may be back: a restart is no
+    /// Whether somebody has all that is needed, or had it a moment ago and may be back: a restart is no
     /// reason to give tasks up.
-    pub(in crate::dispatch) fn has(&self, need: Need, now: Instant, window: Duration) -> bool {
+    pub(in crate::dispatch) fn has(&self, needs: Needs, now: Instant, window: Duration) -> bool {
         self.members
             .values()
-            .any(|member| member.may_have(need, now, window))
+            .any(|member| member.may_have(needs, now, window))
     }
 
-    /// Those who are there and do not have what is needed.
+    /// Those who are there and do not have all that is needed.
     pub(in crate::dispatch) fn without(
         &self,
-        need: Need,
+        needs: Needs,
         now: Instant,
         window: Duration,
     ) -> Vec<PropletId> {
         let without = |member: &&Member| {
-            let has = match need {
-                Need::Tee => member.tee_may_count(),
-                Need::Store => member.may_have(need, now, window),
-            };
+            let has = (!needs.tee || member.tee_may_count())
+                && (!needs.store || member.may_store(now, window));
             !has && member.link.is_some() && member.is_alive(now, window)
         };
         let ids = self.members.values().filter(without);
@@ -101,15 +99,19 @@ impl Member {
         }
     }
 
-    fn may_have(&self, need: Need, now: Instant, window: Duration) -> bool {
-        let within = |at: Option<Instant>, term: Duration| {
-            at.is_some_and(|at| now.saturating_duration_since(at) < term)
-        };
-        match need {
-            Need::Tee => self.tee_may_count() && within(self.tee_heard, 2 * window),
-            // It is said after the session has begun, and only once the store was reached.
-            Need::Store => within(self.store_heard, 2 * window) || within(self.begun, window),
-        }
+    /// Whether it may be given what needs the object store.
+    pub(in crate::dispatch) fn has_store(&self, now: Instant) -> bool {
+        self.store && self.storeless_until.is_none_or(|until| now >= until)
+    }
+
+    fn may_have(&self, needs: Needs, now: Instant, window: Duration) -> bool {
+        let tee = || self.tee_may_count() && is_within(self.tee_heard, 2 * window, now);
+        (!needs.tee || tee()) && (!needs.store || self.may_store(now, window))
+    }
+
+    /// It is said after the session has begun, and only once the store was reached.
+    fn may_store(&self, now: Instant, window: Duration) -> bool {
+        is_within(self.store_heard, 2 * window, now) || is_within(self.begun, window, now)
     }
 
     fn tee_may_count(&self) -> bool {
@@ -117,8 +119,14 @@ impl Member {
     }
 }
 
+fn is_within(at: Option<Instant>, term: Duration, now: Instant) -> bool {
+    at.is_some_and(|at| now.saturating_duration_since(at) < term)
+}
+
 #[cfg(test)]
 mod tests {
+    use propeller_scheduler::Link;
+
     use super::*;
 
     const OURS: StoreMark = StoreMark([1; 16]);
@@ -156,7 +164,11 @@ mod tests {
     fn who_may_yet_reach_the_store_is_waited_for() {
         let now = Instant::now();
         let moment = Moment { now, ms: 0 };
-        let may = |member: &Member, after| member.may_have(Need::Store, now + after, WINDOW);
+        let needs = Needs {
+            store: true,
+            ..Needs::default()
+        };
+        let may = |member: &Member, after| member.may_have(needs, now + after, WINDOW);
         let mut member = member();
         assert!(!may(&member, Duration::ZERO));
         member.begin(moment);
@@ -166,5 +178,50 @@ mod tests {
         member.leave();
         assert!(may(&member, WINDOW));
         assert!(!may(&member, 2 * WINDOW));
+    }
+
+    #[test]
+    fn one_in_a_tee_and_another_with_the_store_are_nobody_with_both() {
+        let now = Instant::now();
+        let moment = Moment { now, ms: 0 };
+        let mut fleet = Fleet::default();
+        for (name, in_tee, reaches) in [("tee", true, false), ("store", false, true)] {
+            let member = fleet.member(&name.parse().unwrap()).unwrap();
+            member.link = Some(Link::Sealed);
+            member.tee = in_tee.then_some(TeeStanding {
+                kind: Tee::Sample,
+                checked_ms: None,
+                refused: None,
+            });
+            member.hear(moment);
+            if reaches {
+                member.reach(OURS, Some(OURS), moment);
+            }
+        }
+        for needs in Needs::ALL {
+            let is_some = !(needs.tee && needs.store);
+            assert_eq!(fleet.has(needs, now, WINDOW), is_some, "{needs:?}");
+            let without = fleet.without(needs, now, WINDOW).len();
+            let expected = usize::from(needs.tee) + usize::from(needs.store);
+            assert_eq!(without, expected, "{needs:?}");
+        }
+        let both = fleet.find_mut(&"tee".parse().unwrap()).unwrap();
+        both.reach(OURS, Some(OURS), moment);
+        assert!(
+            Needs::ALL
+                .iter()
+                .all(|needs| fleet.has(*needs, now, WINDOW))
+        );
+    }
+
+    #[test]
+    fn whom_the_store_has_not_answered_gets_nothing_of_it_for_a_while() {
+        let now = Instant::now();
+        let mut member = member();
+        member.reach(OURS, Some(OURS), Moment { now, ms: 0 });
+        assert!(member.has_store(now));
+        member.storeless_until = Some(now + WINDOW);
+        assert!(!member.has_store(now));
+        assert!(member.has_store(now + WINDOW));
     }
 }
