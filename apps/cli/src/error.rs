@@ -12,6 +12,7 @@ use propeller_sdk::{ClientError, InvalidToken};
 use crate::data;
 use crate::images::Failure;
 use crate::keys::BrokerFailure;
+use crate::tasks;
 
 /// How a command ended, as its exit code says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub(crate) enum CliError {
     Broker(BrokerFailure),
     #[error(transparent)]
     Data(#[from] data::Failure),
+    #[error(transparent)]
+    Task(#[from] tasks::Failure),
     #[error("not supported by this version: {flag}")]
     Unsupported { flag: &'static str },
     #[error("there is nothing to change")]
@@ -92,7 +95,7 @@ pub(crate) enum CliError {
         file: PathBuf,
         source: ClientError,
     },
-    #[error("task {id} has its module, but was not started")]
+    #[error("task {id} was created, but was not started")]
     NotStarted { id: String, source: ClientError },
     #[error("task {id} was not deleted")]
     NotDeleted { id: String, source: ClientError },
@@ -127,6 +130,7 @@ impl CliError {
         let exit = match self {
             Self::Unsupported { .. } | Self::NothingToChange => Exit::Usage,
             Self::Data(failure) => failure.exit(),
+            Self::Task(failure) => failure.exit(),
             _ => Exit::Failure,
         };
         Explanation {
@@ -143,6 +147,7 @@ impl CliError {
             Self::Image(failure) => failure.causes(),
             Self::Broker(failure) => failure.causes(),
             Self::Data(failure) => failure.causes(),
+            Self::Task(failure) => failure.causes(),
             Self::NotUploaded { source, .. }
             | Self::NotStarted { source, .. }
             | Self::NotDeleted { source, .. } => {
@@ -164,6 +169,7 @@ impl CliError {
             Self::Image(failure) => return failure.hint().map(str::to_owned),
             Self::Broker(failure) => return failure.hint().map(str::to_owned),
             Self::Data(failure) => return failure.hint().map(str::to_owned),
+            Self::Task(failure) => return failure.hint(program),
             Self::Unsupported { .. } => "leave it out".to_owned(),
             Self::NothingToChange => format!("see: {program} tasks update --help"),
             Self::Inspect { source, .. } => return inspect_hint(source),
@@ -225,7 +231,7 @@ fn ended(id: &str, state: TaskState, why: &str) -> String {
 
 /// For a broken connection the innermost cause alone: the layers around it only repeat that the
 /// connection is broken.
-fn client_causes(error: &ClientError) -> Vec<String> {
+pub(crate) fn client_causes(error: &ClientError) -> Vec<String> {
     let chain = std::iter::successors(error.source(), |&error| error.source());
     let mut causes: Vec<_> = chain.map(ToString::to_string).collect();
     if matches!(

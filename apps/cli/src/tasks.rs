@@ -1,13 +1,20 @@
 //! Verbs about tasks.
 
 mod create;
+mod failure;
 mod grants;
+mod large;
 mod lifecycle;
 mod list;
 mod logs;
 mod metrics;
+mod new_file;
+mod pipe;
 mod results;
+mod seal;
 mod spec;
+mod stdin;
+mod stored;
 mod update;
 mod upload;
 mod view;
@@ -15,14 +22,19 @@ mod wait;
 
 pub use create::Create;
 pub use grants::GrantArgs;
+pub use large::{LargeError, copy_stdout, give_stdin};
 pub use lifecycle::Ids;
 pub use list::List;
 pub use logs::{Logs, Stream};
 pub use metrics::Metrics;
+pub use results::Results;
 pub use spec::LimitArgs;
+pub use stdin::{Large, Stdin};
 pub use update::Update;
 pub use upload::Upload;
 pub use wait::Wait;
+
+pub(crate) use failure::Failure;
 
 use clap::{Args, Subcommand};
 use propeller_api::TaskState;
@@ -48,7 +60,7 @@ pub enum TaskVerb {
     /// Stop a task
     Stop(Id),
     /// Print what a task produced, byte for byte
-    Results(Id),
+    Results(Results),
     /// Print what a task prints, also while it runs
     Logs(Logs),
     /// Give a task its module
@@ -68,14 +80,14 @@ pub struct Id {
 
 pub(crate) async fn run(verb: TaskVerb, session: &mut Session<'_, '_>) -> Result<Exit, CliError> {
     match verb {
-        TaskVerb::Create(args) => create::run(*args, session).await,
+        TaskVerb::Create(args) => Box::pin(create::run(*args, session)).await,
         TaskVerb::List(args) => list::run(args, session).await,
         TaskVerb::View(Id { id }) => view::run(&id, session).await,
-        TaskVerb::Update(args) => update::run(*args, session).await,
+        TaskVerb::Update(args) => Box::pin(update::run(*args, session)).await,
         TaskVerb::Delete(args) => lifecycle::delete(args, session).await,
         TaskVerb::Start(Id { id }) => lifecycle::start(&id, session).await,
         TaskVerb::Stop(Id { id }) => lifecycle::stop(&id, session).await,
-        TaskVerb::Results(Id { id }) => results::run(&id, session).await,
+        TaskVerb::Results(args) => results::run(args, session).await,
         TaskVerb::Logs(args) => logs::run(args, session).await,
         TaskVerb::Upload(args) => upload::run(args, session).await,
         TaskVerb::Wait(args) => wait::run(args, session).await,

@@ -1,7 +1,7 @@
 //! `propeller run`: one module through the whole encrypted path, and its result on stdout.
 
 use std::collections::BTreeMap;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -10,6 +10,7 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use propeller_api::{Results, Task, TaskRequest, TaskState};
 use propeller_broker::Broker;
+use propeller_cli::tasks::{Large, LargeError, Stdin, copy_stdout, give_stdin};
 use propeller_cli::{Connection, GrantArgs, LimitArgs};
 use propeller_envelope::WorkloadKey;
 use propeller_manager::Manager;
@@ -26,6 +27,8 @@ const EXIT_CANNOT_RUN: u8 = 126;
 const EXIT_NOT_FOUND: u8 = 127;
 /// Modules up to this size ride in the request that creates the task.
 const INLINE_LEN_MAX: usize = 1024 * 1024;
+/// Longest output that a report has room for.
+const OUTPUT_LEN_INLINE: u64 = 1024 * 1024;
 
 /// What to run.
 #[derive(Debug, clap::Args)]
@@ -77,6 +80,10 @@ enum RunError {
     Random(#[from] propeller_envelope::RandomError),
     #[error("the manager sent output that is not base64")]
     Output,
+    #[error("standard input was not taken")]
+    Input(#[source] LargeError),
+    #[error("the output cannot be opened")]
+    Stored(#[source] LargeError),
     #[error("cannot write the result")]
     Write(#[source] io::Error),
     #[error("{0}")]
@@ -105,33 +112,49 @@ async fn try_run(args: &Args, connection: &Connection) -> Result<u8, RunError> {
     let stdin = args.stdin.as_deref().map(read_stdin).transpose()?;
     let embedded = match &args.manager {
         Some(_) => None,
-        None => Some(Embedded::start().await?),
+        None => Some(Embedded::start(needs_store(args, stdin.as_ref())).await?),
     };
     let client = client(args, connection, embedded.as_ref())?;
     if let Some(embedded) = &embedded {
         embedded.wait(&client).await?;
         say("started broker, manager and proplet in this process");
     }
-    let ran = submit(args, &client, wasm, stdin, begun).await;
+    let shown = async {
+        let ran = submit(args, &client, wasm, stdin, begun).await?;
+        show(ran, &client, connection.json).await
+    };
+    let shown = shown.await;
     if let Some(embedded) = embedded {
         embedded.stop().await;
     }
-    let (task, results) = ran?;
-    show(&task, &results, connection.json)
+    shown
+}
+
+/// Whether something of the run may lie in an object store: most need none.
+fn needs_store(args: &Args, stdin: Option<&Stdin>) -> bool {
+    let limits = args.limits.clone().into_limits();
+    let output = limits.and_then(|limits| limits.output_bytes);
+    matches!(stdin, Some(Stdin::Large(_))) || output.is_some_and(|max| max > OUTPUT_LEN_INLINE)
 }
 
 async fn submit(
     args: &Args,
     client: &Client,
     wasm: Vec<u8>,
-    stdin: Option<Vec<u8>>,
+    stdin: Option<Stdin>,
     begun: Instant,
 ) -> Result<(Task, Results), RunError> {
     let file_name = args.file.file_name().map_or_else(
         || "module.wasm".to_owned(),
         |name| name.to_string_lossy().into_owned(),
     );
+    let (stdin, large) = match stdin {
+        None => (None, None),
+        Some(Stdin::Small(bytes)) => (Some(BASE64.encode(&bytes)), None),
+        Some(Stdin::Large(large)) => (None, Some(large)),
+    };
     let inline = wasm.len() <= INLINE_LEN_MAX;
+    let is_whole = inline && large.is_none();
     let (profile, grants) = args.grants.clone().into_parts();
     let request = TaskRequest {
         name: Some(file_name.trim_end_matches(".wasm").to_owned()),
@@ -140,17 +163,26 @@ async fn submit(
         inputs: (!args.args.is_empty()).then(|| args.args.clone()),
         env: (!args.env.is_empty()).then(|| args.env.iter().cloned().collect::<BTreeMap<_, _>>()),
         invoke: args.invoke.clone(),
-        stdin: stdin.map(|bytes| BASE64.encode(&bytes)),
+        stdin,
+        object_key: large.as_ref().map(Large::key_text),
         limits: args.limits.clone().into_limits(),
         profile,
         grants,
         ..TaskRequest::default()
     };
     say(&format!("submitting {file_name} ({} bytes)", wasm.len()));
-    let id = client.task_create(&request, inline).await?.id.clone();
+    let id = client.task_create(&request, is_whole).await?.id.clone();
+    if let Some(large) = large {
+        let sent = give_stdin(large, &id, client)
+            .await
+            .map_err(RunError::Input)?;
+        say(&format!("sealed {} bytes of standard input", sent.length));
+    }
     if !inline {
         let upload = Upload::from_bytes(file_name, Bytes::from(wasm));
         client.task_upload(&id, upload).await?;
+    }
+    if !is_whole {
         client.task_start(&id).await?;
     }
     let task = client.task_wait(&id, None).await?.into_value();
@@ -167,11 +199,22 @@ async fn submit(
 }
 
 /// Prints the result alone on stdout; what the guest said on stderr goes there.
-fn show(task: &Task, results: &Results, json: bool) -> Result<u8, RunError> {
-    let mut out = io::stdout().lock();
-    let stdout = BASE64
+async fn show(ran: (Task, Results), client: &Client, json: bool) -> Result<u8, RunError> {
+    let (task, mut results) = ran;
+    let mut stdout = BASE64
         .decode(results.stdout_base64.as_bytes())
         .map_err(|_| RunError::Output)?;
+    if let Some(sealed) = results.stdout_object.take() {
+        // As a whole: who asked for so much has room for it, and nothing is printed of half of it.
+        let copied = copy_stdout(&task.id, &sealed, client, &mut stdout).await;
+        copied.map_err(RunError::Stored)?;
+        results.stdout_base64 = BASE64.encode(&stdout);
+    }
+    print(&task, &results, &stdout, json)
+}
+
+fn print(task: &Task, results: &Results, stdout: &[u8], json: bool) -> Result<u8, RunError> {
+    let mut out = io::stdout().lock();
     if json {
         let value = serde_json::json!({"task": task, "results": results});
         writeln!(out, "{value:#}").map_err(RunError::Write)?;
@@ -179,7 +222,7 @@ fn show(task: &Task, results: &Results, json: bool) -> Result<u8, RunError> {
         io::stderr()
             .write_all(results.stderr.as_bytes())
             .map_err(RunError::Write)?;
-        out.write_all(&stdout).map_err(RunError::Write)?;
+        out.write_all(stdout).map_err(RunError::Write)?;
         if let (true, Some(text)) = (results.exit_code.is_none(), results.results.as_str())
             && text.as_bytes() != stdout
         {
@@ -202,14 +245,8 @@ fn show(task: &Task, results: &Results, json: bool) -> Result<u8, RunError> {
     }
 }
 
-fn read_stdin(path: &Path) -> Result<Vec<u8>, RunError> {
-    let wrong = |cause| RunError::File(path.to_owned(), cause);
-    if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).map_err(wrong)?;
-        return Ok(bytes);
-    }
-    std::fs::read(path).map_err(wrong)
+fn read_stdin(path: &Path) -> Result<Stdin, RunError> {
+    Stdin::read(path).map_err(|cause| RunError::File(path.to_owned(), cause))
 }
 
 fn client(
@@ -268,17 +305,21 @@ struct Embedded {
 }
 
 impl Embedded {
-    async fn start() -> Result<Self, RunError> {
+    async fn start(with_store: bool) -> Result<Self, RunError> {
         let scratch = Scratch::new().map_err(RunError::Scratch)?;
         let key = WorkloadKey::generate()?;
         let broker = broker().await?;
-        let manager = Part::new(broker.address(), &scratch.path("manager"))
-            .key(&key)
-            .manager()
-            .await?;
-        let proplet = Part::new(broker.address(), &scratch.path("proplet"))
-            .key(&key)
-            .proplet("embedded")?;
+        let mut manager = Part::new(broker.address(), &scratch.path("manager")).key(&key);
+        let mut proplet = Part::new(broker.address(), &scratch.path("proplet")).key(&key);
+        if with_store {
+            let folder = scratch.path("objects");
+            std::fs::create_dir(&folder).map_err(RunError::Scratch)?;
+            let folder = folder.display().to_string();
+            manager = manager.with("object_store", folder.clone());
+            proplet = proplet.with("object_store", folder);
+        }
+        let manager = manager.manager().await?;
+        let proplet = proplet.proplet("embedded")?;
         Ok(Self {
             broker,
             manager,

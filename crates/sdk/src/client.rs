@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use propeller_api::Health;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
-use reqwest::{Certificate, Method, RequestBuilder, Response, Url};
+use reqwest::{Certificate, Method, RequestBuilder, Response, StatusCode, Url};
 use rustls::crypto::CryptoProvider;
 use serde::de::DeserializeOwned;
 
@@ -198,28 +198,44 @@ impl Client {
     /// Sends a request whose answer goes on for long; what comes back is its beginning.
     pub(crate) async fn begin(&self, request: RequestBuilder) -> Result<Response, ClientError> {
         let begun = tokio::time::timeout(self.timeout, request.send()).await;
-        let timeout = |_| ClientError::Timeout {
-            url: self.address(),
-            after: self.timeout,
-        };
         let response = begun
-            .map_err(timeout)?
+            .map_err(|_| self.overdue())?
             .map_err(|error| self.failed(error, self.timeout))?;
         if response.status().is_success() {
             return Ok(response);
         }
-        let answer = self.whole(response, self.timeout).await?;
+        let answer = self.rest(response).await?;
         match answer.accepted() {
             Ok(answer) => Err(answer.unexpected("it has another form", None)),
             Err(error) => Err(error),
         }
     }
 
+    /// Reads an answer that has begun to its end, which has to come soon.
+    pub(crate) async fn rest(&self, response: Response) -> Result<Answer, ClientError> {
+        let whole = self.whole(response, self.timeout);
+        let read = tokio::time::timeout(self.timeout, whole).await;
+        read.unwrap_or_else(|_| Err(self.overdue()))
+    }
+
+    /// The manager was given up.
+    pub(crate) fn overdue(&self) -> ClientError {
+        ClientError::Timeout {
+            url: self.address(),
+            after: self.timeout,
+        }
+    }
+
     /// An answer that should be a log and is not.
     pub(crate) fn not_a_log(&self, why: &'static str) -> ClientError {
+        self.unexpected(StatusCode::OK, why)
+    }
+
+    /// An answer that is not what was asked for.
+    pub(crate) fn unexpected(&self, status: StatusCode, why: &'static str) -> ClientError {
         ClientError::Unexpected {
             url: self.address(),
-            status: 200,
+            status: status.as_u16(),
             why,
             source: None,
         }

@@ -28,12 +28,14 @@ mod answer;
 mod client;
 mod error;
 mod logs;
+mod objects;
 mod page;
 mod proplets;
 mod reply;
 mod tasks;
 mod token;
 mod upload;
+mod watched;
 
 pub use client::{Client, ClientOptions};
 pub use error::ClientError;

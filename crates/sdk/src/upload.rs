@@ -15,7 +15,7 @@ use tokio_util::io::ReaderStream;
 /// progress bar moves.
 const CHUNK_BYTES: usize = 64 << 10;
 
-/// The slowest link that an upload is made for: 100 MiB take 27 minutes.
+/// The slowest link that uploads and downloads are made for: 100 MiB take 27 minutes.
 const BYTES_PER_SECOND_MIN: u64 = 64 << 10;
 
 /// A file for a task.
@@ -58,7 +58,7 @@ impl Upload {
 
     /// How long a file of this length may take on the slowest link.
     pub(crate) fn time_max(&self) -> Duration {
-        Duration::from_secs(self.len / BYTES_PER_SECOND_MIN)
+        time_max(self.len)
     }
 
     pub(crate) fn into_form(self) -> Form {
@@ -77,6 +77,11 @@ impl Upload {
         let part = Part::stream_with_length(Body::wrap_stream(counted), len).file_name(file_name);
         Form::new().part("file", part)
     }
+}
+
+/// How long so many bytes may take on the slowest link.
+pub(crate) fn time_max(bytes: u64) -> Duration {
+    Duration::from_secs(bytes / BYTES_PER_SECOND_MIN)
 }
 
 impl fmt::Debug for Upload {

@@ -7,9 +7,11 @@ use propeller_api::Task;
 use propeller_sdk::Reply;
 
 use super::spec::Spec;
-use super::{upload, wait};
+use super::stdin::Large;
+use super::{Failure, seal, upload, wait};
 use crate::Session;
 use crate::error::{CliError, Exit};
+use crate::units::bytes_text;
 
 /// A task to create.
 #[derive(Debug, Args)]
@@ -38,6 +40,15 @@ pub struct Create {
     spec: Spec,
 }
 
+/// What is left to do with a task that there is.
+struct Rest {
+    module: Option<upload::Module>,
+    /// Whether it is to be started, and whether it is so already.
+    start: bool,
+    is_started: bool,
+    wait: bool,
+}
+
 pub(crate) async fn run(args: Create, session: &mut Session<'_, '_>) -> Result<Exit, CliError> {
     let Create {
         name,
@@ -47,18 +58,76 @@ pub(crate) async fn run(args: Create, session: &mut Session<'_, '_>) -> Result<E
         spec,
     } = args;
     let start = start || wait;
-    let request = spec.into_request(Some(name))?;
+    let (request, input) = spec.into_request(Some(name))?;
     // What cannot be read should not leave a task behind that nobody can run.
     let module = match file {
         Some(path) => Some(upload::Module::open(path).await?),
         None => None,
     };
-    let mut task = session
-        .client
-        .task_create(&request, start && module.is_none())
-        .await?;
+    let is_started = start && module.is_none() && input.is_none();
+    let task = session.client.task_create(&request, is_started).await?;
+    tell(session, wait, &format!("Created task {}", task.id))?;
+    let rest = Rest {
+        module,
+        start,
+        is_started,
+        wait,
+    };
+    match input {
+        None => finish(task, rest, session).await,
+        Some(input) => {
+            // Before the module: a task that has one and lacks its input could be started.
+            give(input, &task.id, wait, session).await?;
+            seal::interruptible(async {
+                let task = session.client.task_view(&task.id).await?;
+                finish(task, rest, session).await
+            })
+            .await
+        }
+    }
+}
+
+/// Uploads a large standard input. A task that does not get it is removed.
+async fn give(
+    input: Large,
+    id: &str,
+    wait: bool,
+    session: &mut Session<'_, '_>,
+) -> Result<(), CliError> {
+    let bar = seal::bar(&input, session.ui);
+    match seal::send(input, id, &session.client, bar).await {
+        Ok(sent) => {
+            let (size, digest) = (bytes_text(sent.length), sent.digest);
+            let sentence = format!("Uploaded its standard input ({size}), sealed as {digest}");
+            tell(session, wait, &sentence)
+        }
+        Err(source) => {
+            let (id, source) = (id.to_owned(), Box::new(source));
+            Err(match session.client.task_delete(&id).await {
+                Ok(()) => Failure::Removed { id, source },
+                Err(removal) => Failure::NotRemoved {
+                    id,
+                    source,
+                    removal,
+                },
+            }
+            .into())
+        }
+    }
+}
+
+async fn finish(
+    mut task: Reply<Task>,
+    rest: Rest,
+    session: &mut Session<'_, '_>,
+) -> Result<Exit, CliError> {
+    let Rest {
+        module,
+        start,
+        is_started,
+        wait,
+    } = rest;
     let id = task.id.clone();
-    tell(session, wait, &format!("Created task {id}"))?;
     if let Some(module) = module {
         let file = module.path().to_owned();
         let sent = module.send(&id, session).await;
@@ -72,9 +141,9 @@ pub(crate) async fn run(args: Create, session: &mut Session<'_, '_>) -> Result<E
             wait,
             &format!("Uploaded its module as {}", task.app_name),
         )?;
-        if start {
-            task = start_and_view(&id, session).await?;
-        }
+    }
+    if start && !is_started {
+        task = start_and_view(&id, session).await?;
     }
     if wait {
         return wait::until_ended(&id, None, session).await;

@@ -1,40 +1,165 @@
 //! `tasks results`
 
-use propeller_api::{Results, TaskState};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use propeller_api::{self as api, SealedObject, TaskState};
+use propeller_sdk::Client;
 use serde_json::Value;
 
-use super::state_of;
+use super::new_file::NewFile;
+use super::stored::Opening;
+use super::{Failure, state_of};
 use crate::Session;
 use crate::error::{CliError, Exit};
 use crate::json::pretty;
+use crate::units::bytes_text;
 
-pub(crate) async fn run(id: &str, session: &mut Session<'_, '_>) -> Result<Exit, CliError> {
-    let results = session.client.task_results(id).await?;
-    let state = state_of(id, results.state)?;
+/// Which task's output, and where it goes.
+#[derive(Debug, Args)]
+pub struct Results {
+    /// Id of the task
+    id: String,
+
+    /// Where the output of a completed task goes: a file, which is replaced when all of it is
+    /// there, a pipe or a device [default: standard output]
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// What there is to print.
+enum Produced<'r> {
+    Bytes(Vec<u8>),
+    /// In the manager's object store.
+    Stored(&'r SealedObject),
+}
+
+pub(crate) async fn run(args: Results, session: &mut Session<'_, '_>) -> Result<Exit, CliError> {
+    let Results { id, output } = args;
+    let results = session.client.task_results(&id).await?;
+    let state = state_of(&id, results.state)?;
     if session.json {
         session.ui.json(&results)?;
-    } else {
-        show(&results, session)?;
     }
-    verdict(id, state, &results.error, &results.hint)
+    match output.filter(|path| path != Path::new("-")) {
+        Some(path) => {
+            if !session.json {
+                session.ui.raw_note(results.stderr.as_bytes());
+            }
+            if state == TaskState::Completed && !save(&id, &results, &path, session).await? {
+                return Ok(Exit::Interrupted);
+            }
+        }
+        None if session.json => {}
+        None => show(&id, &results, session).await?,
+    }
+    verdict(&id, state, &results.error, &results.hint)
 }
 
 /// Writes the task's output to standard output and its messages to standard error, as they are.
-pub(crate) fn show(results: &Results, session: &mut Session<'_, '_>) -> Result<(), CliError> {
+pub(crate) async fn show(
+    id: &str,
+    results: &api::Results,
+    session: &mut Session<'_, '_>,
+) -> Result<(), CliError> {
     session.ui.raw_note(results.stderr.as_bytes());
+    match produced(results)? {
+        Produced::Bytes(bytes) => session.ui.raw(&bytes),
+        Produced::Stored(sealed) => print(id, sealed, session).await,
+    }
+}
+
+fn produced(results: &api::Results) -> Result<Produced<'_>, CliError> {
+    if let Some(sealed) = &results.stdout_object {
+        return Ok(Produced::Stored(sealed));
+    }
     if !results.stdout_base64.is_empty() {
-        let output = data_encoding::BASE64
-            .decode(results.stdout_base64.as_bytes())
-            .map_err(CliError::Encoding)?;
-        return session.ui.raw(&output);
+        let output = data_encoding::BASE64.decode(results.stdout_base64.as_bytes());
+        return output.map(Produced::Bytes).map_err(CliError::Encoding);
     }
-    match &results.results {
-        Value::Null => Ok(()),
-        // A command's output is printed above, so this is what a function returned.
-        Value::String(text) if text.is_empty() => Ok(()),
-        Value::String(text) => session.ui.text(&format!("{text}\n")),
-        other => session.ui.text(&pretty(&other.to_string())),
+    let text = match &results.results {
+        Value::Null => String::new(),
+        // A command's output is above, so this is what a function returned.
+        Value::String(text) if text.is_empty() => String::new(),
+        Value::String(text) => format!("{text}\n"),
+        other => pretty(&other.to_string()),
+    };
+    Ok(Produced::Bytes(text.into_bytes()))
+}
+
+/// Opens an output and prints it. Nothing is printed of what does not open.
+async fn print(
+    id: &str,
+    sealed: &SealedObject,
+    session: &mut Session<'_, '_>,
+) -> Result<(), CliError> {
+    let bar = session.ui.progress(sealed.length, "Getting".to_owned());
+    let Session { client, ui, .. } = session;
+    let got = fetch(id, sealed, client, |bytes, got| {
+        bar.set_position(got);
+        ui.raw(bytes)
+    });
+    let got = got.await;
+    bar.finish_and_clear();
+    got.map(|_| ())
+}
+
+/// Writes the task's output to a file. False if Ctrl-C ended that.
+async fn save(
+    id: &str,
+    results: &api::Results,
+    path: &Path,
+    session: &mut Session<'_, '_>,
+) -> Result<bool, CliError> {
+    let mut file = NewFile::open(path)?;
+    let len = match produced(results)? {
+        Produced::Bytes(bytes) => {
+            file.write(&bytes)?;
+            bytes.len() as u64
+        }
+        Produced::Stored(sealed) => {
+            let bar = session.ui.progress(sealed.length, "Getting".to_owned());
+            let got = fetch(id, sealed, &session.client, |bytes, got| {
+                bar.set_position(got);
+                Ok(file.write(bytes)?)
+            });
+            let got = tokio::select! {
+                got = got => Some(got),
+                Ok(()) = tokio::signal::ctrl_c() => None,
+            };
+            bar.finish_and_clear();
+            match got {
+                Some(len) => len?,
+                // What there is of the file goes with it.
+                None => return Ok(false),
+            }
+        }
+    };
+    file.place()?;
+    session.done(&format!("Wrote {} to {}", bytes_text(len), path.display()))?;
+    Ok(true)
+}
+
+/// Opens an output and hands it on, each time with how much that makes. Gives its length.
+async fn fetch(
+    id: &str,
+    sealed: &SealedObject,
+    client: &Client,
+    mut take: impl FnMut(&[u8], u64) -> Result<(), CliError>,
+) -> Result<u64, CliError> {
+    let failed = |got, source| Failure::Output {
+        id: id.to_owned(),
+        got,
+        source: Box::new(source),
+    };
+    let opening = Opening::begin(id, sealed, client).await;
+    let mut opening = opening.map_err(|source| failed(0, source))?;
+    let mut got = 0;
+    while let Some(bytes) = opening.next().await.map_err(|source| failed(got, source))? {
+        got += bytes.len() as u64;
+        take(&bytes, got)?;
     }
+    Ok(got)
 }
 
 /// Only a completed task has done what it was asked.

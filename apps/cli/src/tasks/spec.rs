@@ -1,13 +1,13 @@
 //! The flags that say what a task is to do.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use propeller_api::{Limits, TaskRequest};
 
 use super::grants::GrantArgs;
+use super::stdin::{Large, Stdin};
 use crate::error::CliError;
 use crate::pair::KeyValue;
 use crate::units::{parse_bytes, parse_duration};
@@ -36,7 +36,8 @@ pub(crate) struct Spec {
     #[arg(long, value_name = "EXPORT")]
     invoke: Option<String>,
 
-    /// File that the guest reads as standard input; - for ours
+    /// File that the guest reads as standard input; - for ours. More than 1 MiB is sealed here, and
+    /// kept so in the manager's object store
     #[arg(long, value_name = "FILE", allow_hyphen_values = true)]
     stdin: Option<PathBuf>,
 
@@ -144,8 +145,12 @@ struct Upstream {
 }
 
 impl Spec {
-    /// The request that these flags mean. Reads what the guest is to read.
-    pub(crate) fn into_request(self, name: Option<String>) -> Result<TaskRequest, CliError> {
+    /// The request that these flags mean, and what is to be uploaded beside it. Reads what the guest
+    /// is to read, so far as it travels in the request.
+    pub(crate) fn into_request(
+        self,
+        name: Option<String>,
+    ) -> Result<(TaskRequest, Option<Large>), CliError> {
         let Self {
             image,
             inputs,
@@ -164,11 +169,15 @@ impl Spec {
             upstream,
         } = self;
         let (profile, grants) = grants.into_parts();
-        let stdin = stdin.as_deref().map(read_stdin).transpose()?;
+        let (stdin, large) = match stdin.as_deref().map(Stdin::open).transpose()? {
+            None => (None, None),
+            Some(Stdin::Small(bytes)) => (Some(bytes), None),
+            Some(Stdin::Large(large)) => (None, Some(large)),
+        };
         let labels = metadata.into_iter().map(KeyValue::into_parts);
         let labels = labels.map(|(key, value)| (key, value.into()));
         let environment = env.into_iter().map(KeyValue::into_parts);
-        Ok(TaskRequest {
+        let request = TaskRequest {
             name,
             cli_args: some(cli_args),
             inputs: some(inputs),
@@ -178,6 +187,7 @@ impl Spec {
             metadata: some(labels.collect()),
             invoke,
             stdin: stdin.map(|bytes| data_encoding::BASE64.encode(&bytes)),
+            object_key: large.as_ref().map(|large| large.key_text()),
             limits: limits.into_limits(),
             profile,
             grants,
@@ -194,7 +204,8 @@ impl Spec {
             is_recurring: upstream.is_recurring,
             // What the command line cannot say.
             ..TaskRequest::default()
-        })
+        };
+        Ok((request, large))
     }
 }
 
@@ -221,20 +232,4 @@ impl LimitArgs {
 /// What is empty was not said, and a manager must not take it for a wish to clear something.
 fn some<T: Default + PartialEq>(said: T) -> Option<T> {
     (said != T::default()).then_some(said)
-}
-
-fn read_stdin(path: &Path) -> Result<Vec<u8>, CliError> {
-    let failed = |source| CliError::Read {
-        path: path.to_owned(),
-        source,
-    };
-    if path != Path::new("-") {
-        return std::fs::read(path).map_err(failed);
-    }
-    let mut bytes = Vec::new();
-    std::io::stdin()
-        .lock()
-        .read_to_end(&mut bytes)
-        .map_err(failed)?;
-    Ok(bytes)
 }

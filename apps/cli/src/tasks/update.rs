@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use propeller_api::TaskRequest;
+use propeller_api::{Task, TaskRequest};
+use propeller_sdk::{ClientError, Reply};
 
 use super::spec::Spec;
-use super::upload;
+use super::{Failure, seal, upload};
 use crate::Session;
 use crate::error::{CliError, Exit};
 
@@ -35,7 +36,7 @@ pub(crate) async fn run(args: Update, session: &mut Session<'_, '_>) -> Result<E
         file,
         spec,
     } = args;
-    let request = spec.into_request(name)?;
+    let (request, input) = spec.into_request(name)?;
     let changes = request != TaskRequest::default();
     let module = match file {
         Some(path) => Some(upload::Module::open(path).await?),
@@ -44,14 +45,55 @@ pub(crate) async fn run(args: Update, session: &mut Session<'_, '_>) -> Result<E
     };
     let mut updated = None;
     if changes {
-        updated = Some(session.client.task_update(&id, &request).await?);
+        let changed = session.client.task_update(&id, &request).await;
+        updated = Some(match changed {
+            Err(error) if input.is_some() => return Err(refused(error, id, session).await),
+            changed => changed?,
+        });
     }
+    match input {
+        None => finish(&id, updated, module, session).await,
+        Some(input) => {
+            let path = input.path.clone();
+            let bar = seal::bar(&input, session.ui);
+            let sent = seal::send(input, &id, &session.client, bar).await;
+            sent.map_err(|source| Failure::NotGiven {
+                id: id.clone(),
+                path,
+                source: Box::new(source),
+            })?;
+            seal::interruptible(async {
+                let task = session.client.task_view(&id).await?;
+                finish(&id, Some(task), module, session).await
+            })
+            .await
+        }
+    }
+}
+
+async fn finish(
+    id: &str,
+    mut updated: Option<Reply<Task>>,
+    module: Option<upload::Module>,
+    session: &mut Session<'_, '_>,
+) -> Result<Exit, CliError> {
     if let Some(module) = module {
-        updated = Some(module.send(&id, session).await?);
+        updated = Some(module.send(id, session).await?);
     }
     match updated {
         Some(task) if session.json => session.ui.json(&task)?,
         _ => session.ui.say(&format!("Updated task {id}"))?,
     }
     Ok(Exit::Success)
+}
+
+/// Why a task does not take the key of another input: it may have one already.
+async fn refused(error: ClientError, id: String, session: &Session<'_, '_>) -> CliError {
+    if !matches!(error, ClientError::Refused { status: 409, .. }) {
+        return error.into();
+    }
+    match session.client.task_view(&id).await {
+        Ok(task) if task.stdin_object.is_some() => Failure::HasInput { id, source: error }.into(),
+        _ => error.into(),
+    }
 }

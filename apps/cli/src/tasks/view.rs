@@ -1,6 +1,6 @@
 //! `tasks view`
 
-use propeller_api::{Attempt, ExitKind, Limits, Task, ZERO_TIME};
+use propeller_api::{Attempt, ExitKind, Limits, Task, TaskState, ZERO_TIME};
 
 use super::state_of;
 use crate::Session;
@@ -14,7 +14,8 @@ pub(crate) async fn run(id: &str, session: &mut Session<'_, '_>) -> Result<Exit,
         session.ui.json(&task)?;
         return Ok(Exit::Success);
     }
-    session.ui.text(&facts(&task)?.render())?;
+    let output = output(&task, session).await?;
+    session.ui.text(&facts(&task, &output)?.render())?;
     if !task.attempts.is_empty() {
         session.ui.text("\n")?;
         session.ui.text(&attempts(&task.attempts).render())?;
@@ -22,7 +23,24 @@ pub(crate) async fn run(id: &str, session: &mut Session<'_, '_>) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-fn facts(task: &Task) -> Result<Facts, CliError> {
+/// What is said of an output that is kept as an object. Only its results name it, and only a
+/// completed task without any others has one.
+async fn output(task: &Task, session: &Session<'_, '_>) -> Result<String, CliError> {
+    let may_be_kept =
+        task.results.is_null() && state_of(&task.id, task.state)? == TaskState::Completed;
+    if !may_be_kept {
+        return Ok(String::new());
+    }
+    let results = session.client.task_results(&task.id).await?;
+    let kept = results.stdout_object.as_ref();
+    Ok(kept.map_or_else(String::new, |kept| sealed(kept.length, &kept.digest)))
+}
+
+fn sealed(len: u64, digest: &str) -> String {
+    format!("{}, sealed as {digest}", bytes_text(len))
+}
+
+fn facts(task: &Task, output: &str) -> Result<Facts, CliError> {
     let env = task.env.iter().map(|(key, value)| format!("{key}={value}"));
     let labels = task
         .metadata
@@ -54,6 +72,10 @@ fn facts(task: &Task) -> Result<Facts, CliError> {
     );
     facts.add("inputs", &task.inputs.join(", "));
     facts.add("environment", &joined(env));
+    if let Some(stdin) = &task.stdin_object {
+        facts.add("stdin", &sealed(stdin.length, &stdin.digest));
+    }
+    facts.add("stdout", output);
     facts.add("limits", &task.limits.map(limits).unwrap_or_default());
     facts.add("priority", &task.priority.to_string());
     facts.add("metadata", &joined(labels));

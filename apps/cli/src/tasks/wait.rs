@@ -35,7 +35,7 @@ pub(crate) async fn until_ended(
         session.ui.json(&task)?;
     } else {
         let produced = session.client.task_results(id).await?;
-        results::show(&produced, session)?;
+        results::show(id, &produced, session).await?;
     }
     results::verdict(id, state_of(id, task.state)?, &task.error, &task.hint)
 }

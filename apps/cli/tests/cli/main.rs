@@ -8,6 +8,7 @@ mod failures;
 mod help;
 mod images;
 mod inspect;
+mod objects;
 mod output;
 mod requests;
 mod support;

@@ -5,6 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 
 use clap::{CommandFactory, Parser};
+use propeller_ces::{Wanted, verify};
 use propeller_cli::{Cli, Exit, Ui};
 
 /// What the manager does with one request.
@@ -12,6 +13,10 @@ use propeller_cli::{Cli, Exit, Ui};
 pub(crate) enum Act {
     /// Answers with a status and JSON.
     Answer(u16, String),
+    /// Keeps what is uploaded, and says what object that is.
+    Keep,
+    /// Answers with the part of these bytes that is asked for.
+    Part(Arc<Vec<u8>>),
     /// Closes the connection without a word.
     HangUp,
 }
@@ -25,6 +30,13 @@ pub(crate) fn answer(status: u16, json: &str) -> Act {
 pub(crate) struct Manager {
     pub(crate) url: String,
     requests: Arc<Mutex<Vec<String>>>,
+    kept: Arc<Mutex<Vec<u8>>>,
+}
+
+/// A request as it came.
+struct Request {
+    head: String,
+    body: Vec<u8>,
 }
 
 impl Manager {
@@ -32,23 +44,41 @@ impl Manager {
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         let address = listener.local_addr().expect("the listener is bound");
         let requests = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::new(Mutex::new(Vec::new()));
         let (seen, script) = (Arc::clone(&requests), script.to_vec());
+        let keeps = Arc::clone(&kept);
         std::thread::spawn(move || {
             for act in script {
                 let (mut stream, _) = listener.accept().expect("a client connects");
                 let request = read_request(&mut stream);
                 seen.lock()
                     .expect("no test panics while it holds this")
-                    .push(request);
-                if let Act::Answer(status, json) = act {
-                    write_answer(&mut stream, status, &json);
+                    .push(request.line());
+                match act {
+                    Act::Answer(status, json) => write_answer(&mut stream, status, &json),
+                    Act::Keep => {
+                        let json = object_info(&request.body);
+                        *keeps.lock().expect("no test panics while it holds this") = request.body;
+                        write_answer(&mut stream, 200, &json);
+                    }
+                    Act::Part(bytes) => write_part(&mut stream, &request.head, &bytes),
+                    Act::HangUp => {}
                 }
             }
         });
         Self {
             url: format!("http://{address}"),
             requests,
+            kept,
         }
+    }
+
+    /// What was uploaded last.
+    pub(crate) fn kept(&self) -> Vec<u8> {
+        self.kept
+            .lock()
+            .expect("no test panics while it holds this")
+            .clone()
     }
 
     /// Every request so far: its first line, an authorization if it has one, and its body.
@@ -60,30 +90,98 @@ impl Manager {
     }
 }
 
-fn read_request(stream: &mut TcpStream) -> String {
+impl Request {
+    /// Its first line, an authorization if it has one, and its body if it is text.
+    fn line(&self) -> String {
+        let first = self.head.lines().next().unwrap_or_default();
+        let first = first.trim_end_matches(" HTTP/1.1");
+        let token = header(&self.head, "authorization").map(|token| format!(" [{token}]"));
+        let body = match header(&self.head, "content-type") {
+            Some("application/octet-stream") => "".into(),
+            _ => String::from_utf8_lossy(&self.body),
+        };
+        format!("{first}{} {body}", token.unwrap_or_default())
+            .trim_end()
+            .to_owned()
+    }
+}
+
+fn read_request(stream: &mut TcpStream) -> Request {
     let mut bytes = Vec::new();
-    let mut chunk = [0; 4096];
+    let mut chunk = vec![0; 64 * 1024];
     loop {
         let read = stream.read(&mut chunk).expect("the client sends a request");
         bytes.extend_from_slice(&chunk[..read]);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let complete = text.split_once("\r\n\r\n").filter(|(head, body)| {
-            let length = header(head, "content-length").map_or(0, |l| l.parse().expect("a number"));
-            body.len() >= length
-        });
-        if let Some((head, body)) = complete {
-            let first = head
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .trim_end_matches(" HTTP/1.1");
-            let token = header(head, "authorization").map(|token| format!(" [{token}]"));
-            return format!("{first}{} {body}", token.unwrap_or_default())
-                .trim_end()
-                .to_owned();
+        if let Some(request) = complete(&bytes) {
+            return request;
         }
-        assert!(read > 0, "the request ends early: {text}");
+        assert!(
+            read > 0,
+            "the request ends early: {}",
+            String::from_utf8_lossy(&bytes)
+        );
     }
+}
+
+fn complete(bytes: &[u8]) -> Option<Request> {
+    let end = bytes.windows(4).position(|end| end == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let rest = &bytes[end + 4..];
+    let body = match header(&head, "transfer-encoding") {
+        Some(_) if rest.ends_with(b"\r\n0\r\n\r\n") => unchunked(rest),
+        Some(_) => return None,
+        None => {
+            let length =
+                header(&head, "content-length").map_or(0, |l| l.parse().expect("a number"));
+            rest.get(..length)?.to_vec()
+        }
+    };
+    Some(Request { head, body })
+}
+
+/// The body in a chunked one.
+fn unchunked(mut rest: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    loop {
+        let end = rest.windows(2).position(|end| end == b"\r\n");
+        let (line, after) = rest.split_at(end.expect("a chunk has a length"));
+        let line = std::str::from_utf8(line).expect("a length is text");
+        match usize::from_str_radix(line, 16).expect("a length is hexadecimal") {
+            0 => return body,
+            len => {
+                body.extend_from_slice(&after[2..2 + len]);
+                rest = &after[2 + len + 2..];
+            }
+        }
+    }
+}
+
+/// What a manager says of a shard, without its key.
+fn object_info(shard: &[u8]) -> String {
+    let report = verify(vec![shard], Wanted::default(), &mut |_| ()).expect("it is a shard");
+    assert!(report.is_whole(), "{}", report.damage);
+    format!(
+        r#"{{"digest":"{}","length":{}}}"#,
+        report.digest, report.plain_len
+    )
+}
+
+fn write_part(stream: &mut TcpStream, head: &str, bytes: &[u8]) {
+    let range = header(head, "range").and_then(|range| range.strip_prefix("bytes="));
+    let (first, last) = range
+        .and_then(|range| range.split_once('-'))
+        .expect("a range");
+    let first: usize = first.parse().expect("a number");
+    let last: usize = last.parse().expect("a number");
+    let part = &bytes[first..=last];
+    let (total, len) = (bytes.len(), part.len());
+    let head = format!(
+        "HTTP/1.1 206 x\r\nContent-Range: bytes {first}-{last}/{total}\r\nContent-Length: {len}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    // A client that was told enough reads no more.
+    stream.write_all(head.as_bytes()).ok();
+    stream.write_all(part).ok();
 }
 
 fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {

@@ -138,10 +138,9 @@ impl StoreArgs {
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_config(GoogleConfigKey::BaseUrl, endpoint);
         }
-        if self.allow_http {
-            let key = GoogleConfigKey::Client(object_store::ClientConfigKey::AllowHttp);
-            builder = builder.with_config(key, "true");
-        }
+        // This builder alone allows it by itself, so that only the flag counts.
+        let key = GoogleConfigKey::Client(object_store::ClientConfigKey::AllowHttp);
+        builder = builder.with_config(key, self.allow_http.to_string());
         builder.build()
     }
 
