@@ -120,7 +120,7 @@ pub(crate) fn job(wasm: Bytes, entry: &str) -> Job {
         entry: Entry::Named(entry.to_owned()),
         args: Vec::new(),
         env: Vec::new(),
-        stdin: Bytes::new(),
+        stdin: propeller_sandbox::Stdin::default(),
         limits: Limits {
             memory_bytes: bound(MEMORY_BYTES),
             fuel: bound(FUEL),

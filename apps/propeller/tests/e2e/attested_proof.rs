@@ -10,7 +10,7 @@ use propeller_wire::link::{Incoming, Link, Listen, Outgoing};
 use propeller_wire::memory::{Faults, Hub};
 use propeller_wire::message::{
     About, AttestedReport, FromProplet, Hello, HelloInTee, Output, Proof, Report, StartImage,
-    Steps, ToProplet, Usage, encode,
+    Steps, ToProplet, Usage,
 };
 use propeller_wire::{Caller, Channel, Heard};
 use serde_bytes::ByteBuf;
@@ -105,7 +105,7 @@ async fn lie(mut link: Link, key: WorkloadKey, lie: Lie) {
         let report = Report {
             attempt: start.attempt,
             success: true,
-            output: ByteBuf::from(seal(&keys, &context, &encode(&output)).unwrap()),
+            output: ByteBuf::from(seal(&keys, &context, &output.to_bytes()).unwrap()),
             usage: Usage::default(),
             exit: ExitKind::Returned,
         };

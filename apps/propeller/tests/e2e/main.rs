@@ -19,6 +19,8 @@ mod isolation;
 mod limits;
 mod logs;
 mod logs_wire;
+mod objects;
+mod objects_s3;
 mod operating;
 mod path;
 mod persistence;
