@@ -34,13 +34,15 @@ use crate::work::{self, Bench, chain};
 /// How long to wait before the store is tried again that was not reached.
 const AGAIN: Duration = Duration::from_secs(10);
 /// Pauses before an output is given to a store again that did not take it: what a guest has
-/// computed for an hour is worth two minutes.
+/// computed for an hour is worth minutes.
 const KEEP_AGAIN: [Duration; 4] = [
     Duration::from_secs(1),
     Duration::from_secs(10),
     Duration::from_secs(30),
     Duration::from_secs(60),
 ];
+/// How long all that may take.
+const KEEP_MAX: Duration = Duration::from_secs(5 * 60);
 /// Outputs that are sealed at a time: each has parts of its own in memory.
 const KEEPS_MAX: usize = 4;
 /// Threads that feed guests. One outlives its attempt by as long as the store does not answer.
@@ -82,7 +84,7 @@ pub(crate) struct Store {
     inline_max: usize,
     reached: OnceLock<Reached>,
     feeds: Arc<Semaphore>,
-    keeps: Semaphore,
+    keeps: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
@@ -100,7 +102,7 @@ impl Store {
             inline_max,
             reached: OnceLock::new(),
             feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
-            keeps: Semaphore::new(KEEPS_MAX),
+            keeps: Arc::new(Semaphore::new(KEEPS_MAX)),
         }
     }
 
@@ -163,17 +165,32 @@ impl Store {
             task: attempt.task.0,
             part: Part::Stdin(stdin.name),
         };
-        let reader = depot.reader(name).await;
+        let crashed = |_| (Refusal::LeaseLost, "opening the input crashed".to_owned());
+        let depot = depot.clone();
+        let reader = runtime.spawn(async move { depot.reader(name).await }).await;
+        let reader = reader.map_err(crashed)?;
         let reader = reader.map_err(|error| (Refusal::Store, chain(&error)))?;
         let reader = reader.ok_or_else(|| {
             let why = "the input is not in the object store any more";
             (Refusal::NoInput, why.to_owned())
         })?;
         let key = key.clone();
-        let open = move || feed::open(Shard::new(reader), &key, stdin);
-        let object = runtime.spawn_blocking(open).await;
-        let crashed = |_| (Refusal::LeaseLost, "opening the input crashed".to_owned());
-        Feed::begin(object.map_err(crashed)??, place)
+        // The place goes with the thread, which nobody stops.
+        let open = move || (feed::open(Shard::new(reader), &key, stdin), place);
+        let (object, place) = runtime.spawn_blocking(open).await.map_err(crashed)?;
+        Feed::begin(object?, place)
+    }
+
+    /// Asks the store something, before a guest computes what may have to go there.
+    async fn ask(&self) -> Result<(), Declined> {
+        let Reached { depot, runtime, .. } = self.reached()?;
+        let depot = depot.clone();
+        let asked = runtime.spawn(async move { depot.mark().await }).await;
+        let crashed = |_| (Refusal::LeaseLost, "asking the store crashed".to_owned());
+        let asked = asked.map_err(crashed)?;
+        asked
+            .map(|_| ())
+            .map_err(|error| (Refusal::Store, chain(&error)))
     }
 
     /// Puts an output into the store, and tries again where that does not answer.
@@ -188,16 +205,20 @@ impl Store {
             task: attempt.task.0,
             part: Part::Stdout(attempt.number),
         };
+        let crashed = || (Refusal::LeaseLost, "sealing the output crashed".to_owned());
         let mut pauses = KEEP_AGAIN.iter();
         loop {
-            let place = self.keeps.acquire().await;
+            let place = Arc::clone(&self.keeps).acquire_owned().await;
+            let place = place.map_err(|_| crashed())?;
             let writer = depot.writer_blocking(name);
             let (key, stdout) = (Key::from_bytes(key.0), stdout.clone());
-            let kept = runtime.spawn_blocking(move || seal(&stdout, &key, writer));
-            let kept = kept.await;
-            drop(place);
-            let crashed = |_| (Refusal::LeaseLost, "sealing the output crashed".to_owned());
-            let why = match kept.map_err(crashed)? {
+            // The place goes with the thread, which nobody stops.
+            let kept = runtime.spawn_blocking(move || {
+                let sealed = seal(&stdout, &key, writer);
+                drop(place);
+                sealed
+            });
+            let why = match kept.await.map_err(|_| crashed())? {
                 Ok(summary) => {
                     return Ok(StoredObject {
                         name: u64::from(attempt.number),
@@ -239,23 +260,22 @@ pub(crate) async fn feed(
     objects: Option<&Objects>,
     job: &mut Job,
 ) -> Result<Option<Feed>, Declined> {
-    let Some(Objects {
-        key,
-        stdin: Some(stdin),
-    }) = objects
-    else {
+    let Some(Objects { key, stdin }) = objects else {
         return Ok(None);
     };
     let none = || (Refusal::Store, NO_STORE.to_owned());
     let store = bench.store.as_ref().ok_or_else(none)?;
+    let Some(stdin) = stdin else {
+        return store.ask().await.map(|()| None);
+    };
     let (stdin, feed) = store.feed(attempt, key, *stdin).await?;
     job.stdin = stdin;
     Ok(Some(feed))
 }
 
 /// Runs a job, and says how many bytes its guest was fed. What came of a guest whose input was cut
-/// off is of no use to anybody, and it does not run on. Nor does a guest answer for time that it
-/// waited for the store.
+/// off is of no use to anybody, and it does not run on. Nor does a guest answer for its time if it
+/// ran out while the store was waited for.
 pub(crate) async fn run(
     runtime: &dyn Runtime,
     job: Job,
@@ -268,16 +288,17 @@ pub(crate) async fn run(
         ran = work::run(runtime, job) => ran,
         why = feed.failed() => return Err(why),
     };
-    let is_held_up = feed.is_held_up();
-    // The job is gone, and its end of the pipe: the feed ends, if it has not.
-    let fed = feed.ended().await?;
     let is_late = match &ran {
-        Ok(exit) => is_held_up && is_out_of_time(&exit.status),
+        Ok(exit) => feed.is_held_up() && is_out_of_time(&exit.status),
         Err(error) => matches!(error, RunError::StdinTime(_)),
     };
+    // A guest that has seen the end of its input ended after the feed did. For all others it does
+    // not matter how that ends, and they do not wait for it.
+    let fed = feed.so_far()?;
     match is_late {
         true => {
-            let why = "the object store is too slow for the time that the task has";
+            let why = "the store did not give the input within the time of the task: give it more \
+                       with --timeout (limits.wall_ms)";
             Err((Refusal::NoInput, why.to_owned()))
         }
         false => Ok((ran, fed)),
@@ -307,7 +328,12 @@ pub(crate) async fn put_away(
         return Ok(());
     }
     let stdout = Bytes::from(std::mem::take(&mut output.stdout).into_vec());
-    output.stdout_object = Some(store.keep(attempt, &objects.key, stdout).await?);
+    let kept = tokio::time::timeout(KEEP_MAX, store.keep(attempt, &objects.key, stdout)).await;
+    let late = |_| {
+        let why = "the object store does not take the output";
+        (Refusal::NoOutput, why.to_owned())
+    };
+    output.stdout_object = Some(kept.map_err(late)??);
     Ok(())
 }
 

@@ -131,13 +131,13 @@ async fn make(
             .saturating_sub(usage.compile_us)
             .saturating_sub(usage.run_us),
     );
+    stored::put_away(bench, attempt, objects.as_ref(), &mut output).await?;
     // What went wrong may quote the input or the guest: that is for the owner of the task alone.
     let said = match &output.error {
         None => "Finished running app",
         Some(_) => "App failed; its task says why",
     };
     info!(id = %attempt.task, attempt = attempt.number, trace = %start.trace.id(), "{said}");
-    stored::put_away(bench, attempt, objects.as_ref(), &mut output).await?;
     match seal_output(bench, start, &output) {
         Some(output) => Ok(Worked::Report(Report {
             attempt,

@@ -82,7 +82,7 @@ pub(super) const KEYS: &[Key] = &[
         &[],
         Kind::Bytes,
         Some("1MiB"),
-        "Longest standard output that is reported in a message, at most 1MiB; a longer one goes to the object store, if there is one.",
+        "Longest standard output that is reported in a message, at most 1MiB, of a task that has an input in the object store or asks for more than 1MiB of output; a longer one goes to the store.",
     ),
     Key::new(
         "max_stored_output",

@@ -2,9 +2,8 @@
 
 use std::io::{self, ErrorKind, PipeWriter, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use propeller_ces::{
     Audit, Digest, Key, KeyRing, Object, ObjectError, ReadAt, ReadError, Threads, Wanted,
@@ -12,20 +11,19 @@ use propeller_ces::{
 use propeller_depot::Reader;
 use propeller_sandbox::Stdin;
 use propeller_wire::message::{ObjectKey, Refusal, StoredObject};
+use tokio::sync::oneshot::error::TryRecvError;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::{Declined, told};
 use crate::work::chain;
 
-/// How long a feed may take to notice that its guest is gone: a request to a store, at most.
-const END_MAX: Duration = Duration::from_secs(150);
-
 /// An input that a guest reads.
 #[derive(Debug)]
 pub(crate) struct Feed {
     store: Arc<Look>,
-    ends: oneshot::Receiver<Result<u64, Declined>>,
-    ended: Option<Result<u64, Declined>>,
+    ends: oneshot::Receiver<Result<(), Declined>>,
+    /// Whether it has ended well.
+    is_over: bool,
 }
 
 /// What the store does at the moment.
@@ -35,6 +33,8 @@ struct Look {
     is_waited_for: AtomicBool,
     /// It did not give something, and that was not the object's end.
     has_failed: AtomicBool,
+    /// Bytes that the guest was given.
+    fed: AtomicU64,
 }
 
 /// The shard of an object, and what the store does while it is read.
@@ -91,13 +91,13 @@ impl Look {
 /// Where a guest's input goes, and how much of it went there.
 struct Counted {
     pipe: PipeWriter,
-    fed: u64,
+    store: Arc<Look>,
 }
 
 impl Write for Counted {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let len = self.pipe.write(bytes)?;
-        self.fed += len as u64;
+        self.store.fed.fetch_add(len as u64, Ordering::Relaxed);
         Ok(len)
     }
 
@@ -141,14 +141,15 @@ impl Feed {
         let (end, ends) = oneshot::channel();
         let looked = Arc::clone(&store);
         let feed = move || {
-            let mut guest = Counted { pipe, fed: 0 };
+            let mut guest = Counted {
+                pipe,
+                store: Arc::clone(&looked),
+            };
             let read = object.read_to(&mut guest, Threads::ONE, &mut |_| ());
             let ended = match read {
-                Ok(()) => Ok(guest.fed),
+                Ok(()) => Ok(()),
                 // Guests need not read all that they are given.
-                Err(ReadError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => {
-                    Ok(guest.fed)
-                }
+                Err(ReadError::Output(error)) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
                 Err(error) => Err(looked.blame(format!("the input is cut off: {}", chain(&error)))),
             };
             // Before the pipe is closed, so that whoever has seen its end knows what kind it was.
@@ -160,7 +161,7 @@ impl Feed {
         let feed = Self {
             store,
             ends,
-            ended: None,
+            is_over: false,
         };
         Ok((Stdin::from(read), feed))
     }
@@ -170,30 +171,33 @@ impl Feed {
         self.store.is_waited_for.load(Ordering::Relaxed)
     }
 
-    /// How it ended, once the guest is gone: how many bytes it was given, or why not all that it
-    /// wanted.
-    pub(super) async fn ended(&mut self) -> Result<u64, Declined> {
-        let ended = tokio::time::timeout(END_MAX, self.end()).await;
-        ended.unwrap_or_else(|_| {
-            let why = "the object store does not answer";
-            Err((Refusal::Store, why.to_owned()))
-        })
+    /// How many bytes the guest was given, or why not all that it wanted, as far as it can have seen.
+    pub(super) fn so_far(&mut self) -> Result<u64, Declined> {
+        let fed = self.store.fed.load(Ordering::Relaxed);
+        if self.is_over {
+            return Ok(fed);
+        }
+        match self.ends.try_recv() {
+            // The pipe is open: nobody has seen its end.
+            Err(TryRecvError::Empty) => Ok(fed),
+            Ok(ended) => ended.map(|()| fed),
+            Err(TryRecvError::Closed) => Err(crashed()),
+        }
     }
 
     /// Waits until it fails, which may be never.
     pub(super) async fn failed(&mut self) -> Declined {
-        match self.end().await {
-            Err(why) => why,
-            Ok(_) => std::future::pending().await,
+        if !self.is_over {
+            match (&mut self.ends).await {
+                Ok(Ok(())) => self.is_over = true,
+                Ok(Err(why)) => return why,
+                Err(_) => return crashed(),
+            }
         }
+        std::future::pending().await
     }
+}
 
-    async fn end(&mut self) -> Result<u64, Declined> {
-        if self.ended.is_none() {
-            let ended = (&mut self.ends).await;
-            let gone = |_| Err((Refusal::LeaseLost, "feeding the input crashed".to_owned()));
-            self.ended = Some(ended.unwrap_or_else(gone));
-        }
-        self.ended.clone().expect("it was just set")
-    }
+fn crashed() -> Declined {
+    (Refusal::LeaseLost, "feeding the input crashed".to_owned())
 }
