@@ -124,7 +124,15 @@ impl Keep {
 
 /// Refuses a daemon whose standard input is an object: it is begun again, and its input is not.
 pub(super) fn check_daemon(input: &Input) -> Result<(), ApiError> {
-    match input.daemon && stdin_of(input).is_some() {
+    match stdin_of(input) {
+        Some(_) => check_no_daemon(input),
+        None => Ok(()),
+    }
+}
+
+/// Refuses to give a daemon an input that is in the store.
+pub(super) fn check_no_daemon(input: &Input) -> Result<(), ApiError> {
+    match input.daemon {
         true => Err(ApiError::conflict(
             "a daemon is begun again whenever it ends, so it cannot read an input to its end: its \
              standard input cannot be in the object store",

@@ -12,7 +12,7 @@ use propeller_model::TaskId;
 use propeller_model::task::State as TaskState;
 use propeller_wire::message::{Input, ObjectKey};
 
-use super::objects::{Octets, check_daemon, object_info};
+use super::objects::{Octets, check_no_daemon, object_info};
 use super::request::task_id;
 use super::{Api, ApiError, object_slot};
 use crate::dispatch::{Change, Command};
@@ -76,6 +76,7 @@ fn admit(row: &TaskRow, input: &Input) -> Result<ObjectKey, ApiError> {
         let detail = "the task is under way: stop it before changing its standard input";
         return Err(ApiError::conflict(detail));
     }
+    check_no_daemon(input)?;
     let Some(objects) = &input.objects else {
         let detail = "the task has no key for objects: set object_key with `PUT /tasks/{id}`, and \
                       seal the input with it";
@@ -185,7 +186,6 @@ async fn give(
         objects.stdin = Some(object);
     }
     after.stdin.clear();
-    check_daemon(&after)?;
     let input = api.new_input(id, row.input, &before, &after)?;
     let change = Change {
         input: Some(input),
