@@ -10,7 +10,7 @@ use bytes::Bytes;
 use data_encoding::BASE64;
 use propeller_api::{Results, Task, TaskRequest, TaskState};
 use propeller_broker::Broker;
-use propeller_cli::tasks::{Large, LargeError, Stdin, copy_stdout, give_stdin};
+use propeller_cli::tasks::{LargeError, Stdin, copy_stdout, give_stdin};
 use propeller_cli::{Connection, GrantArgs, LimitArgs};
 use propeller_envelope::WorkloadKey;
 use propeller_manager::Manager;
@@ -25,6 +25,8 @@ const EXIT_OURS: u8 = 125;
 const EXIT_CANNOT_RUN: u8 = 126;
 /// The file is not there.
 const EXIT_NOT_FOUND: u8 = 127;
+/// Ctrl-C ended it.
+const EXIT_INTERRUPTED: u8 = 130;
 /// Modules up to this size ride in the request that creates the task.
 const INLINE_LEN_MAX: usize = 1024 * 1024;
 /// Longest output that a report has room for.
@@ -109,25 +111,51 @@ pub async fn run(args: Args, connection: &Connection) -> ExitCode {
 async fn try_run(args: &Args, connection: &Connection) -> Result<u8, RunError> {
     let begun = Instant::now();
     let wasm = std::fs::read(&args.file).map_err(|e| RunError::File(args.file.clone(), e))?;
+    // Before anything listens for Ctrl-C: a pipe that says nothing is waited for here.
     let stdin = args.stdin.as_deref().map(read_stdin).transpose()?;
     let embedded = match &args.manager {
         Some(_) => None,
         None => Some(Embedded::start(needs_store(args, stdin.as_ref())).await?),
     };
     let client = client(args, connection, embedded.as_ref())?;
-    if let Some(embedded) = &embedded {
-        embedded.wait(&client).await?;
-        say("started broker, manager and proplet in this process");
-    }
-    let shown = async {
-        let ran = submit(args, &client, wasm, stdin, begun).await?;
+    let mut half = None;
+    let work = async {
+        if let Some(embedded) = &embedded {
+            embedded.wait(&client).await?;
+            say("started broker, manager and proplet in this process");
+        }
+        let ran = submit(args, &client, wasm, stdin, begun, &mut half).await?;
         show(ran, &client, connection.json).await
     };
-    let shown = shown.await;
-    if let Some(embedded) = embedded {
-        embedded.stop().await;
+    let ended = tokio::select! {
+        biased;
+        Ok(()) = tokio::signal::ctrl_c() => Ok(EXIT_INTERRUPTED),
+        ended = work => ended,
+    };
+    let tidy = async {
+        match (embedded, half) {
+            (Some(embedded), _) => embedded.stop().await,
+            (None, Some(id)) => remove(&id, &client).await,
+            (None, None) => {}
+        }
+    };
+    tokio::select! {
+        () = tidy => {}
+        // The second one waits for nothing.
+        Ok(()) = tokio::signal::ctrl_c() => {}
     }
-    shown
+    ended
+}
+
+/// Removes a task that lacks something, and that nobody else is going to start.
+async fn remove(id: &str, client: &Client) {
+    match client.task_delete(id).await {
+        Ok(()) => say(&format!("task {id} is removed again")),
+        Err(error) => say(&format!(
+            "task {id} could not be removed: {}",
+            chain(&error)
+        )),
+    }
 }
 
 /// Whether something of the run may lie in an object store: most need none.
@@ -137,24 +165,20 @@ fn needs_store(args: &Args, stdin: Option<&Stdin>) -> bool {
     matches!(stdin, Some(Stdin::Large(_))) || output.is_some_and(|max| max > OUTPUT_LEN_INLINE)
 }
 
+/// `half` is the task while it lacks something, for whoever ends this then.
 async fn submit(
     args: &Args,
     client: &Client,
     wasm: Vec<u8>,
     stdin: Option<Stdin>,
     begun: Instant,
+    half: &mut Option<String>,
 ) -> Result<(Task, Results), RunError> {
     let file_name = args.file.file_name().map_or_else(
         || "module.wasm".to_owned(),
         |name| name.to_string_lossy().into_owned(),
     );
-    let (stdin, large) = match stdin {
-        None => (None, None),
-        Some(Stdin::Small(bytes)) => (Some(BASE64.encode(&bytes)), None),
-        Some(Stdin::Large(large)) => (None, Some(large)),
-    };
     let inline = wasm.len() <= INLINE_LEN_MAX;
-    let is_whole = inline && large.is_none();
     let (profile, grants) = args.grants.clone().into_parts();
     let request = TaskRequest {
         name: Some(file_name.trim_end_matches(".wasm").to_owned()),
@@ -163,15 +187,18 @@ async fn submit(
         inputs: (!args.args.is_empty()).then(|| args.args.clone()),
         env: (!args.env.is_empty()).then(|| args.env.iter().cloned().collect::<BTreeMap<_, _>>()),
         invoke: args.invoke.clone(),
-        stdin,
-        object_key: large.as_ref().map(Large::key_text),
         limits: args.limits.clone().into_limits(),
         profile,
         grants,
         ..TaskRequest::default()
     };
     say(&format!("submitting {file_name} ({} bytes)", wasm.len()));
-    let id = client.task_create(&request, is_whole).await?.id.clone();
+    let (task, large) = Stdin::create_task(stdin, request, inline, client).await?;
+    let id = task.id.clone();
+    let is_whole = inline && large.is_none();
+    if !is_whole {
+        *half = Some(id.clone());
+    }
     if let Some(large) = large {
         let sent = give_stdin(large, &id, client)
             .await
@@ -184,6 +211,7 @@ async fn submit(
     }
     if !is_whole {
         client.task_start(&id).await?;
+        *half = None;
     }
     let task = client.task_wait(&id, None).await?.into_value();
     let results = client.task_results(&id).await?.into_value();
@@ -204,13 +232,27 @@ async fn show(ran: (Task, Results), client: &Client, json: bool) -> Result<u8, R
     let mut stdout = BASE64
         .decode(results.stdout_base64.as_bytes())
         .map_err(|_| RunError::Output)?;
-    if let Some(sealed) = results.stdout_object.take() {
+    if let Some(sealed) = &results.stdout_object {
         // As a whole: who asked for so much has room for it, and nothing is printed of half of it.
-        let copied = copy_stdout(&task.id, &sealed, client, &mut stdout).await;
-        copied.map_err(RunError::Stored)?;
-        results.stdout_base64 = BASE64.encode(&stdout);
+        match copy_stdout(&task.id, sealed, client, &mut stdout).await {
+            Ok(()) => {
+                results.stdout_base64 = BASE64.encode(&stdout);
+                results.stdout_object = None;
+            }
+            Err(error) if task.state == TaskState::Completed as u8 => {
+                return Err(RunError::Stored(error));
+            }
+            // Why the task failed, and with which exit code, is told all the same.
+            Err(error) => {
+                say(&format!("note: {}", chain(&RunError::Stored(error))));
+                stdout.clear();
+            }
+        }
     }
-    print(&task, &results, &stdout, json)
+    // On a thread of its own: who reads may be slow, and Ctrl-C is to be heard meanwhile.
+    let printed = tokio::task::spawn_blocking(move || print(&task, &results, &stdout, json));
+    let gone = |error| RunError::Write(io::Error::other(error));
+    printed.await.map_err(gone)?
 }
 
 fn print(task: &Task, results: &Results, stdout: &[u8], json: bool) -> Result<u8, RunError> {

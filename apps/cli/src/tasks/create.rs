@@ -7,7 +7,7 @@ use propeller_api::Task;
 use propeller_sdk::Reply;
 
 use super::spec::Spec;
-use super::stdin::Large;
+use super::stdin::{Large, Stdin};
 use super::{Failure, seal, upload, wait};
 use crate::Session;
 use crate::error::{CliError, Exit};
@@ -58,14 +58,16 @@ pub(crate) async fn run(args: Create, session: &mut Session<'_, '_>) -> Result<E
         spec,
     } = args;
     let start = start || wait;
-    let (request, input) = spec.into_request(Some(name))?;
+    let (request, stdin) = spec.into_request(Some(name))?;
     // What cannot be read should not leave a task behind that nobody can run.
     let module = match file {
         Some(path) => Some(upload::Module::open(path).await?),
         None => None,
     };
-    let is_started = start && module.is_none() && input.is_none();
-    let task = session.client.task_create(&request, is_started).await?;
+    let at_once = start && module.is_none();
+    let created = Stdin::create_task(stdin, request, at_once, &session.client).await;
+    let (task, input) = created?;
+    let is_started = at_once && input.is_none();
     tell(session, wait, &format!("Created task {}", task.id))?;
     let rest = Rest {
         module,

@@ -38,6 +38,9 @@ pub(crate) enum Failure {
     /// Whoever seals another one would need the key that the first is sealed with.
     #[error("task {id} has a sealed standard input already, under a key of its own")]
     HasInput { id: String, source: ClientError },
+    /// A request with an empty one leaves what is sealed where it is.
+    #[error("task {id} has a sealed standard input, and an empty one does not take its place")]
+    NotEmptied { id: String },
     #[error("{}", unread(id, *got))]
     Output {
         id: String,
@@ -63,7 +66,7 @@ impl Failure {
             } => [sealing(source), asking(removal)].concat(),
             Self::HasInput { source, .. } => asking(source),
             Self::Output { source, .. } => opening(source),
-            Self::Random(_) | Self::Write { .. } => chain(self),
+            Self::Random(_) | Self::NotEmptied { .. } | Self::Write { .. } => chain(self),
         }
     }
 
@@ -79,6 +82,7 @@ impl Failure {
                 "the manager may have had its reasons: its log says more".to_owned()
             }
             Self::HasInput { .. } => "create another task, with this input".to_owned(),
+            Self::NotEmptied { .. } => "create another task, without an input".to_owned(),
             Self::Output { got: 1.., .. } => {
                 "do not use what was printed of it; try again".to_owned()
             }

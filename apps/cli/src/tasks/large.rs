@@ -15,11 +15,12 @@ use super::stored::Opening;
 pub type LargeError = Box<dyn Error + Send + Sync>;
 
 /// Seals an input under its key, which the task has for its `object_key`, and gives it to the task.
+/// Ctrl-C is left to the caller, who drops this.
 ///
 /// # Errors
 /// The input, the manager, or what the manager has is not what was sent.
 pub async fn give_stdin(input: Large, id: &str, client: &Client) -> Result<ObjectInfo, LargeError> {
-    let sent = seal::send(input, id, client, ProgressBar::hidden()).await;
+    let sent = seal::upload(input, id, client, ProgressBar::hidden()).await;
     sent.map_err(Into::into)
 }
 

@@ -1,6 +1,7 @@
 //! A file that takes another's place when it is whole.
 
 use std::fs::{self, File, OpenOptions};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -25,24 +26,23 @@ impl NewFile {
     }
 
     fn try_open(path: &Path) -> io::Result<Self> {
-        let output = match fs::metadata(path) {
-            Ok(meta) if meta.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
-            Ok(meta) if !meta.is_file() => {
-                return Ok(Self {
-                    file: OpenOptions::new().write(true).open(path)?,
-                    output: path.to_owned(),
-                    beside: None,
-                });
-            }
-            // What a link leads to is replaced, and the link stays one.
-            Ok(_) => fs::canonicalize(path)?,
+        let output = match fs::symlink_metadata(path) {
+            Ok(_) => match fs::metadata(path)? {
+                meta if meta.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+                meta if !meta.is_file() => {
+                    return Ok(Self {
+                        file: OpenOptions::new().write(true).open(path)?,
+                        output: path.to_owned(),
+                        beside: None,
+                    });
+                }
+                // What a link leads to is replaced, and the link stays one.
+                _ => fs::canonicalize(path)?,
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
             Err(error) => return Err(error),
         };
-        let name = output.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-        // Two commands at once do not get in each other's way.
-        let name = format!(".{}.{}.part", name.to_string_lossy(), std::process::id());
-        let beside = output.with_file_name(name);
+        let beside = beside(&output)?;
         // What travelled sealed is for its owner alone.
         let mut options = OpenOptions::new();
         let file = options.write(true).create_new(true).mode(0o600);
@@ -67,7 +67,7 @@ impl NewFile {
         let placed = placed.and_then(|()| fs::rename(beside, &self.output));
         placed.map_err(|source| self.failed(source))?;
         self.beside = None;
-        Ok(())
+        sync_name(&self.output).map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: io::Error) -> Failure {
@@ -76,6 +76,25 @@ impl NewFile {
             source,
         }
     }
+}
+
+/// Where a file is until it is whole. Two commands at once do not get in each other's way, also in
+/// containers, which number their processes alike.
+fn beside(output: &Path) -> io::Result<PathBuf> {
+    let name = output.file_name().ok_or(io::ErrorKind::IsADirectory)?;
+    let random = RandomState::new().hash_one(std::process::id()) >> 32;
+    let name = format!(".{}.{random:08x}.part", name.to_string_lossy());
+    Ok(output.with_file_name(name))
+}
+
+/// Makes sure that a file's name survives a power failure as well.
+fn sync_name(path: &Path) -> io::Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
+        Some(folder) => folder,
+        None => return Ok(()),
+    };
+    File::open(folder)?.sync_all()
 }
 
 impl Drop for NewFile {
@@ -114,7 +133,20 @@ mod tests {
     }
 
     #[test]
-    fn a_link_stays_one_and_a_folder_is_refused() {
+    fn two_at_once_do_not_get_in_each_others_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let (mut one, mut other) = (NewFile::open(&path).unwrap(), NewFile::open(&path).unwrap());
+        one.write(b"one").unwrap();
+        other.write(b"other").unwrap();
+        other.place().unwrap();
+        one.place().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one");
+        assert_eq!(names(folder.path()), ["out"]);
+    }
+
+    #[test]
+    fn a_link_stays_one_and_one_to_nothing_is_refused_like_a_folder() {
         let folder = tempfile::tempdir().unwrap();
         let (link, led) = (folder.path().join("link"), folder.path().join("led"));
         fs::write(&led, "old").unwrap();
@@ -124,6 +156,9 @@ mod tests {
         new.place().unwrap();
         assert!(link.is_symlink());
         assert_eq!(fs::read(&led).unwrap(), b"new");
+        fs::remove_file(&led).unwrap();
+        assert!(NewFile::open(&link).is_err());
+        assert!(link.is_symlink());
         assert!(NewFile::open(folder.path()).is_err());
         NewFile::open(Path::new("/dev/null"))
             .unwrap()

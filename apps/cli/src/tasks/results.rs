@@ -11,7 +11,7 @@ use super::new_file::NewFile;
 use super::stored::Opening;
 use super::{Failure, state_of};
 use crate::Session;
-use crate::error::{CliError, Exit};
+use crate::error::{CliError, Exit, Noun};
 use crate::json::pretty;
 use crate::units::bytes_text;
 
@@ -56,16 +56,30 @@ pub(crate) async fn run(args: Results, session: &mut Session<'_, '_>) -> Result<
     verdict(&id, state, &results.error, &results.hint)
 }
 
-/// Writes the task's output to standard output and its messages to standard error, as they are.
+/// Writes the task's output to standard output and its messages to standard error, as they are. Of a
+/// task that has not completed, an output that is not to be had is only noted: why the task ended
+/// is what its caller has to tell.
 pub(crate) async fn show(
     id: &str,
     results: &api::Results,
     session: &mut Session<'_, '_>,
 ) -> Result<(), CliError> {
     session.ui.raw_note(results.stderr.as_bytes());
-    match produced(results)? {
-        Produced::Bytes(bytes) => session.ui.raw(&bytes),
-        Produced::Stored(sealed) => print(id, sealed, session).await,
+    let shown = match produced(results) {
+        Ok(Produced::Bytes(bytes)) => session.ui.raw(&bytes),
+        Ok(Produced::Stored(sealed)) => print(id, sealed, session).await,
+        Err(error) => Err(error),
+    };
+    match shown {
+        Err(error @ (CliError::Task(_) | CliError::Encoding(_)))
+            if results.state != TaskState::Completed as u8 =>
+        {
+            let told = error.explain(session.program, Noun::Task);
+            let note = [vec![told.message], told.causes].concat().join(": ");
+            session.ui.note(&format!("note: {note}"));
+            Ok(())
+        }
+        shown => shown,
     }
 }
 

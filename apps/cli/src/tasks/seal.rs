@@ -33,7 +33,7 @@ pub(crate) enum SealFailure {
     Seal(#[source] EncodeError),
     #[error("cannot start a thread that seals it")]
     Thread(#[source] io::Error),
-    #[error("{0}")]
+    #[error(transparent)]
     Client(ClientError),
     /// What the manager has would be refused by whoever opens it, at the latest.
     #[error(
@@ -57,41 +57,47 @@ pub(super) async fn send(
     client: &Client,
     bar: ProgressBar,
 ) -> Result<ObjectInfo, SealFailure> {
-    let path = input.path.clone();
-    let (writer, chunks) = pipe();
-    let (tell, mut sealed) = oneshot::channel();
-    let watched = bar.clone();
-    // Nobody waits for the thread: it may be reading from a pipe that says nothing. Once nobody
-    // reads what it writes, it ends by itself, at the latest with the process.
-    thread::Builder::new()
-        .name("seal".to_owned())
-        .spawn(move || seal(input, writer, &watched, tell))
-        .map_err(SealFailure::Thread)?;
-    let work = async {
-        let kept = match client.task_stdin(id, body(chunks)).await {
-            Ok(kept) => kept.into_value(),
-            // What broke the request off, if it was not the request that broke the sealing off.
-            Err(error) => {
-                return Err(match sealed.try_recv() {
-                    Ok(Err(cause)) if !matches!(cause, EncodeError::Shard { .. }) => {
-                        sealing(cause, path)
-                    }
-                    _ => SealFailure::Client(error),
-                });
-            }
-        };
-        match sealed.await {
-            Ok(Ok(summary)) => compare(&summary, kept),
-            Ok(Err(error)) => Err(sealing(error, path)),
-            Err(gone) => Err(SealFailure::Thread(io::Error::other(gone))),
-        }
-    };
     let sent = tokio::select! {
-        sent = work => sent,
+        sent = upload(input, id, client, bar.clone()) => sent,
         Ok(()) = tokio::signal::ctrl_c() => Err(SealFailure::Interrupted),
     };
     bar.finish_and_clear();
     sent
+}
+
+/// The same for whoever hears Ctrl-C itself, and drops this then.
+pub(super) async fn upload(
+    input: Large,
+    id: &str,
+    client: &Client,
+    bar: ProgressBar,
+) -> Result<ObjectInfo, SealFailure> {
+    let path = input.path.clone();
+    let (writer, chunks) = pipe();
+    let (tell, mut sealed) = oneshot::channel();
+    // Nobody waits for the thread: it may be reading from a pipe that says nothing. Once nobody
+    // reads what it writes, it ends by itself, at the latest with the process.
+    thread::Builder::new()
+        .name("seal".to_owned())
+        .spawn(move || seal(input, writer, &bar, tell))
+        .map_err(SealFailure::Thread)?;
+    let kept = match client.task_stdin(id, body(chunks)).await {
+        Ok(kept) => kept.into_value(),
+        // What broke the request off, if it was not the request that broke the sealing off.
+        Err(error) => {
+            return Err(match sealed.try_recv() {
+                Ok(Err(cause)) if !matches!(cause, EncodeError::Shard { .. }) => {
+                    sealing(cause, path)
+                }
+                _ => SealFailure::Client(error),
+            });
+        }
+    };
+    match sealed.await {
+        Ok(Ok(summary)) => compare(&summary, kept),
+        Ok(Err(error)) => Err(sealing(error, path)),
+        Err(gone) => Err(SealFailure::Thread(io::Error::other(gone))),
+    }
 }
 
 /// What comes after something that listened for Ctrl-C: nobody else hears it any more.

@@ -7,7 +7,7 @@ use clap::Args;
 use propeller_api::{Limits, TaskRequest};
 
 use super::grants::GrantArgs;
-use super::stdin::{Large, Stdin};
+use super::stdin::Stdin;
 use crate::error::CliError;
 use crate::pair::KeyValue;
 use crate::units::{parse_bytes, parse_duration};
@@ -145,12 +145,12 @@ struct Upstream {
 }
 
 impl Spec {
-    /// The request that these flags mean, and what is to be uploaded beside it. Reads what the guest
-    /// is to read, so far as it travels in the request.
+    /// The request that these flags mean, and what the guest is to read, which it does not mention
+    /// yet. Reads so far of that as may travel in the request.
     pub(crate) fn into_request(
         self,
         name: Option<String>,
-    ) -> Result<(TaskRequest, Option<Large>), CliError> {
+    ) -> Result<(TaskRequest, Option<Stdin>), CliError> {
         let Self {
             image,
             inputs,
@@ -169,11 +169,7 @@ impl Spec {
             upstream,
         } = self;
         let (profile, grants) = grants.into_parts();
-        let (stdin, large) = match stdin.as_deref().map(Stdin::open).transpose()? {
-            None => (None, None),
-            Some(Stdin::Small(bytes)) => (Some(bytes), None),
-            Some(Stdin::Large(large)) => (None, Some(large)),
-        };
+        let stdin = stdin.as_deref().map(Stdin::open).transpose()?;
         let labels = metadata.into_iter().map(KeyValue::into_parts);
         let labels = labels.map(|(key, value)| (key, value.into()));
         let environment = env.into_iter().map(KeyValue::into_parts);
@@ -186,8 +182,6 @@ impl Spec {
             priority,
             metadata: some(labels.collect()),
             invoke,
-            stdin: stdin.map(|bytes| data_encoding::BASE64.encode(&bytes)),
-            object_key: large.as_ref().map(|large| large.key_text()),
             limits: limits.into_limits(),
             profile,
             grants,
@@ -205,7 +199,7 @@ impl Spec {
             // What the command line cannot say.
             ..TaskRequest::default()
         };
-        Ok((request, large))
+        Ok((request, stdin))
     }
 }
 

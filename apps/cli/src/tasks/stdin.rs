@@ -5,7 +5,10 @@ use std::fs::File;
 use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
+use data_encoding::BASE64;
+use propeller_api::{Task, TaskRequest};
 use propeller_ces::{Key, RandomError};
+use propeller_sdk::{Client, ClientError, Reply};
 
 use super::Failure;
 use crate::error::CliError;
@@ -14,11 +17,19 @@ use crate::error::CliError;
 /// told otherwise.
 const SMALL_LEN_MAX: u64 = 1024 * 1024;
 
+/// The longest input that a manager can be told to accept in a request, in bytes.
+const REQUEST_LEN_MAX: u64 = 3 * 1024 * 1024;
+
 /// A standard input for a guest.
 #[derive(Debug)]
 pub enum Stdin {
     /// For the request.
-    Small(Vec<u8>),
+    Small {
+        /// Where it is from.
+        path: PathBuf,
+        /// All of it.
+        bytes: Vec<u8>,
+    },
     /// To be sealed and uploaded.
     Large(Large),
 }
@@ -54,7 +65,10 @@ impl Stdin {
         let Begun { head, rest, len } = begun;
         let head_len = head.len() as u64;
         if head_len <= SMALL_LEN_MAX {
-            return Ok(Self::Small(head));
+            return Ok(Self::Small {
+                path: path.to_owned(),
+                bytes: head,
+            });
         }
         Ok(Self::Large(Large {
             path: path.to_owned(),
@@ -63,6 +77,90 @@ impl Stdin {
             len: len.filter(|len| *len >= head_len),
             key: Key::random()?,
         }))
+    }
+
+    /// Creates a task whose guest is to read `stdin`: in the request or beside it, as its length has
+    /// it. A manager that draws the line elsewhere is asked again, the other way. `start` starts the
+    /// task in the same step, unless an input is to be given to it first, which comes back then.
+    ///
+    /// # Errors
+    /// If the manager refuses or does not answer. In the latter case the task may exist.
+    pub async fn create_task(
+        stdin: Option<Self>,
+        mut request: TaskRequest,
+        start: bool,
+        client: &Client,
+    ) -> Result<(Reply<Task>, Option<Large>), ClientError> {
+        let Some(stdin) = stdin else {
+            return Ok((client.task_create(&request, start).await?, None));
+        };
+        let refusal = match stdin.create_with(&mut request, start, client).await {
+            Ok(task) => return Ok((task, stdin.into_large())),
+            Err(error) => error,
+        };
+        let Some(other) = stdin.other_way(&refusal).await else {
+            return Err(refusal);
+        };
+        match other.create_with(&mut request, start, client).await {
+            Ok(task) => Ok((task, other.into_large())),
+            // It goes neither way, and why not the first one says more.
+            Err(ClientError::Refused {
+                status: 400 | 413, ..
+            }) => Err(refusal),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn create_with(
+        &self,
+        request: &mut TaskRequest,
+        start: bool,
+        client: &Client,
+    ) -> Result<Reply<Task>, ClientError> {
+        self.mention(request);
+        let start = start && matches!(self, Self::Small { .. });
+        client.task_create(request, start).await
+    }
+
+    /// Has a request say what the guest is to read, or under which key that is uploaded.
+    pub(super) fn mention(&self, request: &mut TaskRequest) {
+        (request.stdin, request.object_key) = match self {
+            Self::Small { bytes, .. } => (Some(BASE64.encode(bytes)), None),
+            Self::Large(large) => (None, Some(large.key_text())),
+        };
+    }
+
+    /// What is to be uploaded beside the request.
+    pub(super) fn into_large(self) -> Option<Large> {
+        match self {
+            Self::Small { .. } => None,
+            Self::Large(large) => Some(large),
+        }
+    }
+
+    /// The input as it travels the other way, if a manager refuses it for the way that it travels.
+    async fn other_way(self, refusal: &ClientError) -> Option<Self> {
+        let ClientError::Refused { status, problem } = refusal else {
+            return None;
+        };
+        match self {
+            // It was told to accept less in a request.
+            Self::Small { path, bytes } if *status == 413 && !bytes.is_empty() => {
+                Some(Self::Large(Large {
+                    path,
+                    len: Some(bytes.len() as u64),
+                    read: Box::new(Cursor::new(bytes)),
+                    key: Key::random().ok()?,
+                }))
+            }
+            // It has no object store, and was perhaps told to accept more in a request.
+            Self::Large(large) if *status == 400 && problem.detail.contains("object_key") => {
+                // A pipe may say nothing, and Ctrl-C is to be heard meanwhile.
+                let read = tokio::task::spawn_blocking(|| large.into_small());
+                read.await.ok().flatten()
+            }
+            _ => None,
+        }
     }
 }
 
@@ -75,6 +173,20 @@ impl Large {
 
     pub(crate) fn key(&self) -> &Key {
         &self.key
+    }
+
+    /// All of it, if it is not too long for any request and can be read.
+    fn into_small(self) -> Option<Stdin> {
+        if self.len.is_some_and(|len| len > REQUEST_LEN_MAX) {
+            return None;
+        }
+        let mut bytes = Vec::new();
+        let mut read = self.read.take(REQUEST_LEN_MAX + 1);
+        read.read_to_end(&mut bytes).ok()?;
+        (bytes.len() as u64 <= REQUEST_LEN_MAX).then_some(Stdin::Small {
+            path: self.path,
+            bytes,
+        })
     }
 }
 
@@ -119,12 +231,12 @@ mod tests {
         let bytes: Vec<u8> = (0..=SMALL_LEN_MAX).map(|n| n.to_le_bytes()[0]).collect();
         std::fs::write(file.path(), &bytes[1..]).unwrap();
         match Stdin::open(file.path()).unwrap() {
-            Stdin::Small(small) => assert!(small == bytes[1..]),
+            Stdin::Small { bytes: small, .. } => assert!(small == bytes[1..]),
             Stdin::Large(large) => panic!("{large:?}"),
         }
         std::fs::write(file.path(), &bytes).unwrap();
         match Stdin::open(file.path()).unwrap() {
-            Stdin::Small(_) => panic!("it is too long"),
+            Stdin::Small { .. } => panic!("it is too long"),
             Stdin::Large(mut large) => {
                 let mut read = Vec::new();
                 large.read.read_to_end(&mut read).unwrap();

@@ -39,7 +39,7 @@ pub(crate) enum OpenFailure {
     Digest(String),
     #[error("cannot start a thread that opens it")]
     Thread(#[source] io::Error),
-    #[error("{0}")]
+    #[error(transparent)]
     Client(ClientError),
     #[error("it cannot be opened")]
     Object(#[source] Box<ObjectError>),

@@ -7,6 +7,7 @@ use propeller_api::{Task, TaskRequest};
 use propeller_sdk::{ClientError, Reply};
 
 use super::spec::Spec;
+use super::stdin::Stdin;
 use super::{Failure, seal, upload};
 use crate::Session;
 use crate::error::{CliError, Exit};
@@ -36,7 +37,17 @@ pub(crate) async fn run(args: Update, session: &mut Session<'_, '_>) -> Result<E
         file,
         spec,
     } = args;
-    let (request, input) = spec.into_request(name)?;
+    let (mut request, stdin) = spec.into_request(name)?;
+    if let Some(stdin) = &stdin {
+        stdin.mention(&mut request);
+    }
+    if request.stdin.as_deref() == Some("") {
+        let task = session.client.task_view(&id).await?;
+        if task.stdin_object.is_some() {
+            return Err(Failure::NotEmptied { id }.into());
+        }
+    }
+    let input = stdin.and_then(Stdin::into_large);
     let changes = request != TaskRequest::default();
     let module = match file {
         Some(path) => Some(upload::Module::open(path).await?),

@@ -7,6 +7,7 @@ mod arguments;
 mod failures;
 mod help;
 mod images;
+mod inputs;
 mod inspect;
 mod objects;
 mod output;

@@ -10,12 +10,12 @@ use propeller_cli::Exit;
 
 use crate::support::{Act, Manager, Ran, answer, run, run_at};
 
-const MIB: usize = 1024 * 1024;
-const TASK: &str = r#"{"id":"7","name":"wc","state":0,"image_url":"x/y:1","stdin_object":{"digest":"d","length":1}}"#;
-const STARTED: &str = r#"{"started":true}"#;
+pub(crate) const MIB: usize = 1024 * 1024;
+pub(crate) const TASK: &str = r#"{"id":"7","name":"wc","state":0,"image_url":"x/y:1","stdin_object":{"digest":"d","length":1}}"#;
+pub(crate) const STARTED: &str = r#"{"started":true}"#;
 
 /// Bytes that no compression makes smaller, and no two blocks of which are the same.
-fn noise(len: usize) -> Vec<u8> {
+pub(crate) fn noise(len: usize) -> Vec<u8> {
     let mut state = 88_172_645_463_325_252_u64;
     let mut next = || {
         state ^= state << 13;
@@ -32,17 +32,17 @@ fn noise(len: usize) -> Vec<u8> {
 }
 
 /// A file with these bytes.
-fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
+pub(crate) fn file(bytes: &[u8]) -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().expect("there is room for an input");
     std::fs::write(file.path(), bytes).expect("there is room for an input");
     file
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().expect("temporary files have plain names")
 }
 
-fn opened(shard: Vec<u8>, key: &str) -> Vec<u8> {
+pub(crate) fn opened(shard: Vec<u8>, key: &str) -> Vec<u8> {
     let ring = KeyRing::new(Key::from_hex(key).expect("it is a key"));
     let object = Object::open(vec![shard], &ring, Wanted::default(), Audit::none());
     let mut plain = Vec::new();
@@ -54,7 +54,7 @@ fn opened(shard: Vec<u8>, key: &str) -> Vec<u8> {
 }
 
 /// The object key in a request.
-fn object_key(request: &str) -> &str {
+pub(crate) fn object_key(request: &str) -> &str {
     let (_, after) = request.split_once(r#""object_key":""#).expect("a key");
     &after[..64]
 }
@@ -200,25 +200,6 @@ fn a_task_that_does_not_get_its_input_is_removed_again() {
 }
 
 #[test]
-fn an_update_gives_a_task_the_key_of_its_new_input_first() {
-    let plain = noise(MIB + 1);
-    let input = file(&plain);
-    let line = ["tasks", "update", "7", "--stdin", text(input.path())];
-    let manager = Manager::new(&[answer(200, TASK), Act::Keep, answer(200, TASK)]);
-    let ran = run_at(&manager.url, &line);
-    assert_eq!(ran.exit, Exit::Success, "{}", ran.err);
-    assert_eq!(ran.out, b"Updated task 7\n");
-    let requests = manager.requests();
-    let key = object_key(&requests[0]);
-    assert_eq!(
-        requests[0],
-        format!(r#"PUT /tasks/7 {{"object_key":"{key}"}}"#)
-    );
-    assert_eq!(requests[1..], ["PUT /tasks/7/stdin", "GET /tasks/7"]);
-    assert!(opened(manager.kept(), key) == plain);
-}
-
-#[test]
 fn an_update_that_is_refused_or_breaks_off_says_how_the_task_stands() {
     let input = file(&noise(MIB + 1));
     let line = ["tasks", "update", "7", "--stdin", text(input.path())];
@@ -354,6 +335,37 @@ fn an_output_that_breaks_off_is_no_success() {
     assert_eq!(ran.exit, Exit::Failure);
     assert!(ran.out == plain[..2 * MIB]);
     insta::assert_snapshot!("an_output_that_breaks_off", ran.err);
+}
+
+#[test]
+fn why_a_task_failed_is_told_also_when_its_output_is_gone() {
+    let Stored { results, .. } = stored(b"half");
+    let results = results.replace(
+        r#""state":3,"exit_code":0"#,
+        r#""state":4,"exit_code":9,"error":"exit code 9""#,
+    );
+    let gone = answer(404, r#"{"error":"there is no such object"}"#);
+    let task = answer(
+        200,
+        r#"{"id":"7","name":"wc","state":4,"error":"exit code 9"}"#,
+    );
+    let failed = |verb: &str, script: &[Act]| {
+        let (ran, _) = run(&["tasks", verb, "7"], script);
+        assert_eq!(
+            ran.transcript(),
+            "--- Failure\n\
+             note\n\
+             note: cannot read the standard output of task 7: there is no such object\n\
+             error: task 7 failed: exit code 9\n\
+             hint: see its attempts with: propeller-cli tasks view 7\n"
+        );
+    };
+    failed("results", &[answer(200, &results), gone.clone()]);
+    failed("wait", &[task, answer(200, &results), gone]);
+    let nonsense = r#"{"results":null,"state":4,"error":"exit code 9","stdout_base64":"?"}"#;
+    let (ran, _) = run(&["tasks", "results", "7"], &[answer(200, nonsense)]);
+    let said = "output that is not base64";
+    assert!(ran.err.contains(said) && ran.err.contains("failed: exit code 9"));
 }
 
 #[test]
