@@ -4,7 +4,9 @@ use std::fmt::Debug;
 
 use propeller_wire::frame::{Frame, looks_like_frame, solicit};
 use propeller_wire::images::{FromProxy, ToProxy};
-use propeller_wire::message::{FromProplet, Input, Output, ToProplet, decode, encode};
+use propeller_wire::message::{
+    FromProplet, Input, MessageError, Output, ToProplet, decode, encode,
+};
 use propeller_wire::upstream;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -30,20 +32,28 @@ pub(crate) fn message(data: &[u8]) {
     match kind % 6 {
         0 => settles::<ToProplet>(data),
         1 => settles::<FromProplet>(data),
-        2 => settles::<Input>(data),
-        3 => settles::<Output>(data),
+        2 => settles_as(data, Input::from_bytes, Input::to_bytes),
+        3 => settles_as(data, Output::from_bytes, Output::to_bytes),
         4 => settles::<ToProxy>(data),
         _ => settles::<FromProxy>(data),
     }
 }
 
+fn settles<T: Serialize + DeserializeOwned + PartialEq + Debug>(data: &[u8]) {
+    settles_as::<T>(data, |bytes| decode(bytes), encode);
+}
+
 /// Postcard reads a varint with idle bytes too, so the encoding may differ; the value may not,
 /// and it never grows.
-fn settles<T: Serialize + DeserializeOwned + PartialEq + Debug>(data: &[u8]) {
-    let Ok(value) = decode::<T>(data) else { return };
-    let again = encode(&value);
+fn settles_as<T: PartialEq + Debug>(
+    data: &[u8],
+    read: fn(&[u8]) -> Result<T, MessageError>,
+    write: fn(&T) -> Vec<u8>,
+) {
+    let Ok(value) = read(data) else { return };
+    let again = write(&value);
     assert!(again.len() <= data.len());
-    assert_eq!(decode::<T>(&again).expect("it was just encoded"), value);
+    assert_eq!(read(&again).expect("it was just encoded"), value);
 }
 
 pub(crate) fn upstream(data: &[u8]) {
