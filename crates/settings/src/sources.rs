@@ -81,14 +81,17 @@ pub fn host_variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// The variables that the tools of object stores' vendors read: `AWS_…`, `GOOGLE_…` and `AZURE_…`.
+/// The variables that the tools of object stores' vendors read: `AWS_…`, `GOOGLE_…` and `AZURE_…`, and
+/// the two with other names that say where a machine in a cloud finds its credentials.
 /// They are credentials, for whoever connects to a store.
 #[must_use]
 pub fn store_variables() -> Vec<(String, String)> {
     const PREFIXES: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+    const NAMES: [&str; 2] = ["SERVICE_ACCOUNT", "IDENTITY_ENDPOINT"];
     let text = |(name, value): (OsString, OsString)| {
         let name = name.into_string().ok()?;
-        let is_ours = PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let begins = PREFIXES.iter().any(|prefix| name.starts_with(prefix));
+        let is_ours = begins || NAMES.contains(&name.as_str());
         Some((name, value.into_string().ok()?)).filter(|_| is_ours)
     };
     std::env::vars_os().filter_map(text).collect()
