@@ -7,9 +7,6 @@ use std::process::Command;
 use propeller::demo::tap::Tap;
 use propeller::stack::Part;
 use propeller_api::{Task, TaskRequest};
-use propeller_attest::rcar::KbsAddress;
-use propeller_attest::rcar::admin::{Admin, AdminKey};
-use propeller_keybroker::KeyBroker;
 use propeller_oci::artifact::{Built, Form, Interfaces, build};
 use propeller_oci::crypt::{PublicKey, Recipients, WrappingKey};
 use propeller_oci::image::resolve;
@@ -17,68 +14,11 @@ use propeller_proplet::Proplet;
 use propeller_sdk::Client;
 
 use crate::images::{Place, holding, keys, number};
+pub(crate) use crate::keeper::Keeper;
 use crate::support::{World, client, ready, run, skipped, state, until};
 
 pub(crate) const SAMPLE_MAY: &str =
     "[[allow]]\nname = 'tests'\nresources = ['default/key/*']\ntee = ['sample']\n";
-
-/// A key broker, and who may write to it.
-pub(crate) struct Keeper {
-    pub(crate) broker: KeyBroker,
-    admin: Admin,
-}
-
-impl Keeper {
-    pub(crate) async fn start(folder: &Path, policy: &str) -> Self {
-        let (private, public) = keys(folder, "admin");
-        let roles = format!(
-            "[[role]]\nname = 'admin'\npublic_key = '{}'\nresources = ['*']\nmay = ['write', 'delete']\n",
-            public.display()
-        );
-        let file = |name: &str, text: &str| {
-            let path = folder.join(name);
-            std::fs::write(&path, text).unwrap();
-            path.display().to_string()
-        };
-        let flags = [
-            ("data_dir", folder.join("keybroker").display().to_string()),
-            ("http_port", "0".to_owned()),
-            (
-                "key",
-                propeller_envelope::WorkloadKey::generate()
-                    .unwrap()
-                    .to_hex()
-                    .to_string(),
-            ),
-            ("policy", file("policy.toml", policy)),
-            ("admins", file("admins.toml", &roles)),
-        ];
-        let mut sources = propeller_settings::Sources::default();
-        for (name, value) in flags {
-            sources.flags.insert(name.to_owned(), value);
-        }
-        let schema = propeller_keybroker::config::SCHEMA;
-        let settings = propeller_settings::Settings::load(schema, schema.section, &sources);
-        let config = propeller_keybroker::Config::from_settings(settings).unwrap();
-        let broker = KeyBroker::start(config).await.unwrap();
-        let address = KbsAddress::parse(broker.url(), false, "").unwrap();
-        let key = AdminKey::from_pem(&std::fs::read(private).unwrap()).unwrap();
-        let admin = Admin::new(address, &[], key, "admin").unwrap();
-        Self { broker, admin }
-    }
-
-    #[allow(clippy::disallowed_methods, reason = "an administrator has a clock")]
-    pub(crate) async fn keep(&self, path: &str, secret: &[u8]) {
-        let now = std::time::SystemTime::now()
-            .duration_since(std::time::UNIX_EPOCH)
-            .unwrap();
-        let path = path.parse().unwrap();
-        self.admin
-            .put_resource(&path, secret, now.as_secs())
-            .await
-            .unwrap();
-    }
-}
 
 pub(crate) fn in_tee(world: &World, id: &str, kbs: &str) -> Part {
     world
@@ -110,7 +50,7 @@ pub(crate) async fn jwe_image(folder: &Path, keeper: &Keeper, number_: u32) -> B
 }
 
 /// An image whose key is kept at `default/key/wrap`.
-async fn provider_image(keeper: &Keeper, number_: u32) -> Built {
+pub(crate) async fn provider_image(keeper: &Keeper, number_: u32) -> Built {
     keeper.keep("default/key/wrap", &[7; 32]).await;
     let key = WrappingKey::new("kbs:///default/key/wrap".to_owned(), [7; 32].into());
     let recipients = Recipients {
@@ -136,7 +76,7 @@ pub(crate) fn encrypted(image: &str, key: &str) -> TaskRequest {
 
 /// A world with a registry, a manager and a key broker.
 pub(crate) struct Scene {
-    world: World,
+    pub(crate) world: World,
     pub(crate) place: Place,
     pub(crate) keeper: Keeper,
     pub(crate) client: Client,

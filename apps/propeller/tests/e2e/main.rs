@@ -2,20 +2,24 @@
 #![cfg(test)]
 
 mod attested;
+mod attested_midway;
 mod attested_proof;
 mod attested_refused;
+mod attested_slow;
 mod bad_input;
 mod broker;
 mod cli;
 mod daemons;
 mod disk;
 mod external;
+mod gate;
 mod grants;
 mod hostile;
 mod hostile_attested;
 mod images;
 mod interpreter;
 mod isolation;
+mod keeper;
 mod limits;
 mod logs;
 mod logs_wire;
