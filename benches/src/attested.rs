@@ -1,5 +1,9 @@
 //! Encrypted tasks: from the start message to the first instruction of the guest, step by step, with
-//! a key broker, Debian's registry and `sample` evidence, all on this machine.
+//! a key broker, Debian's registry and `sample` evidence, all on this machine; and how much memory
+//! larger images take.
+
+mod memory;
+mod processes;
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,8 +12,10 @@ use propeller::stack::{Part, Scratch, broker};
 use propeller_api::{Attempt, TaskRequest};
 use propeller_attest::rcar::KbsAddress;
 use propeller_attest::rcar::admin::{Admin, AdminKey};
+use propeller_broker::Broker;
 use propeller_envelope::WorkloadKey;
 use propeller_keybroker::KeyBroker;
+use propeller_manager::Manager;
 use propeller_oci::artifact::{Form, Interfaces, build, push};
 use propeller_oci::crypt::{PrivateKey, PublicKey, decrypt, encrypt};
 use propeller_oci::registry::silently;
@@ -38,6 +44,9 @@ pub(crate) struct Args {
     /// Later runs of each of them
     #[arg(long, default_value_t = 20)]
     later: usize,
+    /// Only the memory that larger images take
+    #[arg(long)]
+    memory: bool,
 }
 
 type Failure = Box<dyn std::error::Error>;
@@ -59,43 +68,87 @@ struct Run {
     seen: u64,
 }
 
+/// What runs for as long as there is something to measure.
+struct Stage {
+    client: Client,
+    key: WorkloadKey,
+    keeper: KeyBroker,
+    mqtt: Broker,
+    pair: Pair,
+    registry: Registry,
+    server: Server,
+    _manager: Manager,
+    /// The last to go: the others have folders in it.
+    scratch: Scratch,
+}
+
+impl Stage {
+    async fn new() -> Result<Self, Failure> {
+        let scratch = Scratch::new()?;
+        let pair = Pair::make(&scratch.path(""))?;
+        let keeper = keeper(&scratch, &pair).await?;
+        let mqtt = broker().await?;
+        let key = WorkloadKey::generate()?;
+        let manager = Part::new(mqtt.address(), &scratch.path("manager")).key(&key);
+        let manager = manager.manager().await?;
+        let client = Client::new(ClientOptions {
+            base_url: manager.url().to_owned(),
+            token: None,
+            ca_cert: None,
+            insecure_skip_verify: false,
+            timeout: PATIENCE,
+        })?;
+        Ok(Self {
+            client,
+            key,
+            keeper,
+            mqtt,
+            pair,
+            registry: Registry::new(RegistryOptions::default())?,
+            server: Server::start()?,
+            _manager: manager,
+            scratch,
+        })
+    }
+
+    /// Pushes a module, encrypted, and gives its image by digest.
+    async fn push(&self, tag: &str, wasm: &[u8], form: Form) -> Result<String, Failure> {
+        let public = PublicKey::from_bytes(&self.pair.public)?;
+        let built = build(wasm, form, &Interfaces::default(), &[public])?;
+        let image: Reference = format!("http://{}/bench:{tag}", self.server.address).parse()?;
+        push(&self.registry, &image, &built, silently()).await?;
+        Ok(image.pinned(built.digest).to_string())
+    }
+}
+
 /// Measures and prints.
 pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
     let binary = binary().ok_or("no propeller beside this program: build it, or name it")?;
-    let scratch = Scratch::new()?;
-    let server = Server::start()?;
-    let registry = Registry::new(RegistryOptions::default())?;
-    let pair = Pair::make(&scratch.path(""))?;
-    let keeper = keeper(&scratch, &pair).await?;
-    let wasm = payload::module(IMAGE_BYTES);
-    let public = PublicKey::from_bytes(&pair.public)?;
-    let built = build(&wasm, Form::Artifact, &Interfaces::default(), &[public])?;
-    let image: Reference = format!("http://{}/bench:1", server.address).parse()?;
-    push(&registry, &image, &built, silently()).await?;
-    let image = image.pinned(built.digest).to_string();
+    let stage = Stage::new().await?;
+    if !args.memory {
+        speed(&stage, &binary, args).await?;
+        tell_decryption(&stage.pair)?;
+    }
+    memory::tell(&stage, &binary).await?;
+    stage.keeper.stop().await;
+    Ok(())
+}
 
-    let mqtt = broker().await?;
-    let key = WorkloadKey::generate()?;
-    let part = |name: &str| Part::new(mqtt.address(), &scratch.path(name)).key(&key);
-    let manager = part("manager").manager().await?;
-    let client = Client::new(ClientOptions {
-        base_url: manager.url().to_owned(),
-        token: None,
-        ca_cert: None,
-        insecure_skip_verify: false,
-        timeout: PATIENCE,
-    })?;
+async fn speed(stage: &Stage, binary: &Path, args: &Args) -> Result<(), Failure> {
+    let wasm = payload::module(IMAGE_BYTES);
+    let image = stage.push("1", &wasm, Form::Artifact).await?;
     let (mut firsts, mut later) = (Vec::new(), Vec::new());
     for number in 0..args.firsts {
         let id = format!("p{number}");
-        let proplet = part(&id)
-            .program(&binary)
+        let proplet = Part::new(stage.mqtt.address(), &stage.scratch.path(&id))
+            .key(&stage.key)
+            .program(binary)
             .with("attester", "sample")
-            .with("kbs_uri", keeper.url())
+            .with("kbs_uri", stage.keeper.url())
             .with("isolation_allow_missing", "landlock,namespaces")
             .proplet(&id)?;
         for run in 0..=args.later {
-            let measured = task(&client, &image, &id).await?;
+            let measured = task(&stage.client, &image, &id).await?;
             match run {
                 0 => firsts.push(measured),
                 _ => later.push(measured),
@@ -104,8 +157,6 @@ pub(crate) async fn run(args: &Args) -> Result<(), Failure> {
         proplet.stop().await;
     }
     tell(&firsts, &later);
-    tell_decryption(&pair)?;
-    keeper.stop().await;
     Ok(())
 }
 
