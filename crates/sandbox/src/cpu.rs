@@ -1,4 +1,4 @@
-//! How long things take.
+//! How long things take, and that they end in time.
 //!
 //! Many a guest's turn is over in microseconds, and asking the kernel how long a thread has been on
 //! a processor takes a third of one. So it is asked about turns that are long enough for its answer
@@ -7,8 +7,12 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::pin;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+
+use tokio::task::unconstrained;
+use tokio::time::sleep_until;
 
 /// Turns that are shorter count in full; and an answer of the kernel is good for this long.
 const SLACK: Duration = Duration::from_micros(100);
@@ -40,25 +44,71 @@ thread_local! {
     static LAST: Cell<Option<Reading>> = const { Cell::new(None) };
 }
 
-/// Adds up the time that `future` spends on a processor.
-pub(crate) async fn metered<F: Future>(future: F, cpu: &mut Duration) -> F::Output {
-    let mut future = pin!(future);
-    poll_fn(|context| {
-        let begun = Instant::now();
-        let before = Reading::good_at(begun);
-        let polled = future.as_mut().poll(context);
-        let ended = Instant::now();
-        let took = ended.saturating_duration_since(begun);
-        *cpu += match took < SLACK {
-            true => took,
-            false => {
-                let after = Reading::take(ended).on_processor;
-                after.saturating_sub(before.on_processor).min(took)
-            }
-        };
-        polled
+/// The time that a guest has taken.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Spent {
+    /// On a processor.
+    pub(crate) cpu: Duration,
+    /// From its first turn to the end of its last one.
+    pub(crate) wall: Duration,
+}
+
+/// Runs `future` for at most `patience`, and says what it has spent; `None` if that was not enough.
+///
+/// There is a timer only for a guest that has more than one turn: to make one takes longer than many
+/// a guest runs.
+pub(crate) async fn metered<F: Future>(
+    patience: Duration,
+    mut future: Pin<&mut F>,
+) -> (Option<F::Output>, Spent) {
+    let mut spent = Spent::default();
+    let mut first = None;
+    let mut timer = pin!(None);
+    let ended = poll_fn(|context| {
+        let (polled, turn) = turn(future.as_mut(), context);
+        let begun = *first.get_or_insert(turn.begun);
+        spent.cpu += turn.cpu;
+        spent.wall = turn.ended.saturating_duration_since(begun);
+        if let Poll::Ready(output) = polled {
+            return Poll::Ready(Some(output));
+        }
+        // A time that no clock reaches never comes.
+        if timer.is_none()
+            && let Some(over) = begun.checked_add(patience)
+        {
+            // It is looked at also when the guest has used up what it may poll in one turn.
+            timer.set(Some(unconstrained(sleep_until(over.into()))));
+        }
+        match timer.as_mut().as_pin_mut() {
+            Some(timer) => timer.poll(context).map(|()| None),
+            None => Poll::Pending,
+        }
     })
-    .await
+    .await;
+    (ended, spent)
+}
+
+/// One turn of a guest.
+struct Turn {
+    begun: Instant,
+    ended: Instant,
+    cpu: Duration,
+}
+
+fn turn<F: Future>(future: Pin<&mut F>, context: &mut Context<'_>) -> (Poll<F::Output>, Turn) {
+    let begun = Instant::now();
+    let before = Reading::good_at(begun);
+    let polled = future.poll(context);
+    let ended = Instant::now();
+    let took = ended.saturating_duration_since(begun);
+    let cpu = match took < SLACK {
+        true => took,
+        false => {
+            let after = Reading::take(ended).on_processor;
+            after.saturating_sub(before.on_processor).min(took)
+        }
+    };
+    (polled, Turn { begun, ended, cpu })
 }
 
 /// Time that this thread has spent on a processor.
@@ -85,14 +135,13 @@ mod tests {
             left -= 1;
             context.waker().wake_by_ref();
             match left {
-                0 => std::task::Poll::Ready(()),
-                _ => std::task::Poll::Pending,
+                0 => Poll::Ready(()),
+                _ => Poll::Pending,
             }
         });
-        let mut cpu = Duration::ZERO;
         let before = thread_time();
-        metered(future, &mut cpu).await;
-        (cpu, thread_time().saturating_sub(before))
+        let (_, spent) = metered(Duration::from_secs(60), pin!(future)).await;
+        (spent.cpu, thread_time().saturating_sub(before))
     }
 
     #[tokio::test]
@@ -111,5 +160,29 @@ mod tests {
             .await;
             assert!(cpu >= turns * each, "{cpu:?} of {spent:?}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_guest_that_waits_for_too_long_is_left() {
+        let patience = Duration::from_millis(1);
+        let never = pin!(std::future::pending::<()>());
+        let (ended, spent) = metered(patience, never).await;
+        assert!(ended.is_none() && spent.wall >= patience, "{spent:?}");
+        let in_time = pin!(tokio::task::yield_now());
+        let (ended, _) = metered(Duration::MAX, in_time).await;
+        assert!(ended.is_some());
+    }
+
+    /// As one that only ever yields, in a task that is polled again and again.
+    #[tokio::test]
+    async fn a_guest_that_is_never_done_is_left_however_often_it_is_asked() {
+        let patience = Duration::from_millis(1);
+        let busy = pin!(async {
+            loop {
+                tokio::task::consume_budget().await;
+            }
+        });
+        let (ended, spent): (Option<()>, _) = metered(patience, busy).await;
+        assert!(ended.is_none() && spent.wall >= patience, "{spent:?}");
     }
 }

@@ -36,7 +36,7 @@ mod world;
 
 use std::fmt;
 use std::os::fd::OwnedFd;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
@@ -118,13 +118,15 @@ impl WasmtimeRuntime {
 
 impl Runtime for WasmtimeRuntime {
     fn run(&self, job: Job) -> Pin<Box<dyn Future<Output = Result<Exit, RunError>> + Send + '_>> {
-        let job = Box::new(job);
+        let (host, threads) = (Arc::clone(&self.host), self.threads.handle());
         Box::pin(async move {
-            let host = Arc::clone(&self.host);
+            if threads::is_here(threads) {
+                return threads::in_place(pin!(host.run(job))).await;
+            }
             // Boxed on the thread that it stays on: what is moved there, and allocated here and
             // freed there, is small.
-            let run = async move { Box::pin(host.run(job)).await };
-            threads::run_on(self.threads.handle(), run).await
+            let job = Box::new(job);
+            threads::run_on(threads, async move { Box::pin(host.run(*job)).await }).await
         })
     }
 
@@ -235,11 +237,14 @@ impl Host {
         if !self.worlds.is_pooled(engine) {
             return Ok(None);
         }
+        if let Ok(place) = self.places.try_acquire() {
+            return Ok(Some(place));
+        }
         let place = self.places.acquire().await;
         place.map(Some).map_err(|_| RunError::Stopped)
     }
 
-    async fn run(self: Arc<Self>, mut job: Box<Job>) -> Result<Exit, RunError> {
+    async fn run(self: Arc<Self>, mut job: Job) -> Result<Exit, RunError> {
         let ready = self.ready(&mut job).await?;
         let exit = match &ready.asked {
             Asked::Call(call) => {

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -51,14 +51,19 @@ impl Drop for Threads {
     }
 }
 
-/// Runs `future` on the threads of `handle`, for as long as somebody waits for it. Whoever is on one
-/// of them stays there: the way to another thread and back takes longer than many a guest.
+/// Whether this thread is one of those of `handle`. A job stays there: the way to another thread and
+/// back takes longer than many a guest.
+pub(crate) fn is_here(handle: &Handle) -> bool {
+    Handle::try_current().is_ok_and(|here| here.id() == handle.id())
+}
+
+/// Runs `future` on the threads of `handle`, for as long as somebody waits for it.
 pub(crate) async fn run_on<T: Send + 'static>(
     handle: &Handle,
     future: impl Future<Output = Result<T, RunError>> + Send + 'static,
 ) -> Result<T, RunError> {
-    if Handle::try_current().is_ok_and(|here| here.id() == handle.id()) {
-        return in_place(future).await;
+    if is_here(handle) {
+        return in_place(pin!(future)).await;
     }
     let mut task = Owned(handle.spawn(future));
     match (&mut task.0).await {
@@ -69,8 +74,9 @@ pub(crate) async fn run_on<T: Send + 'static>(
 }
 
 /// Runs `future` where its caller is. As on a thread of its own, a panic is the end of its job alone.
-async fn in_place<T>(future: impl Future<Output = Result<T, RunError>>) -> Result<T, RunError> {
-    let mut future = pin!(future);
+pub(crate) async fn in_place<T>(
+    mut future: Pin<&mut impl Future<Output = Result<T, RunError>>>,
+) -> Result<T, RunError> {
     poll_fn(|context| {
         let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
         polled.unwrap_or_else(|_| Poll::Ready(Err(RunError::Runtime(Arc::new(Panicked)))))

@@ -9,6 +9,7 @@ use super::code::Code;
 use super::component::ComponentCall;
 use super::guest::Guest;
 use super::values;
+use crate::chunks::Step;
 use crate::exports::{self, COMMAND, INITIALIZER};
 use crate::job::{Entry, Job};
 use crate::numbers::{self, Signature};
@@ -35,7 +36,7 @@ impl Call {
     /// The call that `job` asks for.
     pub(super) fn resolve(code: &Code, job: &Job) -> Result<Self, RunError> {
         match code {
-            Code::Module(linked) => match ChunkedCall::resolve(&linked.code, job) {
+            Code::Module(linked) => match ChunkedCall::resolve(linked, job) {
                 Some(call) => Ok(Self::Chunked(call)),
                 None => ModuleCall::resolve(linked, job).map(Self::Module),
             },
@@ -57,14 +58,14 @@ impl Call {
         match self {
             Self::Module(call) => call.function.command,
             Self::Chunked(_) => false,
-            Self::Component(call) => call.command,
+            Self::Component(call) => call.is_command(),
         }
     }
 
     /// Whether its code imports anything.
     pub(super) fn imports(&self) -> bool {
         match self {
-            Self::Module(call) => call.linked.module().imports().len() > 0,
+            Self::Module(call) => call.linked.imports,
             Self::Chunked(call) => call.imports(),
             Self::Component(call) => call.imports(),
         }
@@ -93,12 +94,15 @@ impl Call {
     }
 }
 
-/// A linked core module, and the function of it that was called last: most jobs of a module want
-/// the same one, and to look for it takes longer than many a call.
-#[derive(Clone)]
+/// A linked core module, and what is looked at for every job. To look for a function takes longer
+/// than many a call, and most jobs of a module want the same one: it remembers the last.
 pub(super) struct LinkedModule {
-    code: InstancePre<Guest>,
-    last: Arc<Mutex<Option<Arc<Function>>>>,
+    pub(super) code: InstancePre<Guest>,
+    /// Whether it imports anything.
+    pub(super) imports: bool,
+    /// Whether it may have jobs in chunks: most modules have no such function.
+    pub(super) splits: bool,
+    last: Mutex<Option<Arc<Function>>>,
 }
 
 /// A function of a module, and which jobs mean it.
@@ -115,8 +119,14 @@ struct Function {
 
 impl LinkedModule {
     pub(super) fn new(code: InstancePre<Guest>) -> Self {
-        let last = Arc::default();
-        Self { code, last }
+        let imports = code.module().imports().len() > 0;
+        let splits = exported(code.module(), Step::Split.name()).is_some();
+        Self {
+            code,
+            imports,
+            splits,
+            last: Mutex::default(),
+        }
     }
 
     pub(super) fn module(&self) -> &Module {
@@ -157,13 +167,13 @@ impl Function {
 
 /// A call of a core module's function.
 pub(super) struct ModuleCall {
-    linked: InstancePre<Guest>,
+    linked: Arc<LinkedModule>,
     function: Arc<Function>,
     params: Vec<Val>,
 }
 
 impl ModuleCall {
-    fn resolve(linked: &LinkedModule, job: &Job) -> Result<Self, RunError> {
+    fn resolve(linked: &Arc<LinkedModule>, job: &Job) -> Result<Self, RunError> {
         let function = linked.function(&job.entry)?;
         let params = if function.command {
             Vec::new()
@@ -178,14 +188,14 @@ impl ModuleCall {
             params.into_iter().map(values::value).collect()
         };
         Ok(Self {
-            linked: linked.code.clone(),
+            linked: Arc::clone(linked),
             function,
             params,
         })
     }
 
     async fn drive(&self, store: &mut Store<Guest>) -> wasmtime::Result<Returned> {
-        let instance = self.linked.instantiate_async(&mut *store).await?;
+        let instance = self.linked.code.instantiate_async(&mut *store).await?;
         let Function {
             export,
             signature,

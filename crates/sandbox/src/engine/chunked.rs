@@ -1,9 +1,11 @@
 //! Jobs in chunks: bytes go through the memory of the guest.
 
-use bytes::Bytes;
-use wasmtime::{Engine, Instance, InstancePre, Memory, Store, Trap, TypedFunc};
+use std::sync::Arc;
 
-use super::call::{self, Returned};
+use bytes::Bytes;
+use wasmtime::{Engine, Instance, Memory, Store, Trap, TypedFunc};
+
+use super::call::{self, LinkedModule, Returned};
 use super::guest::Guest;
 use super::values;
 use crate::chunks::{self, ALLOC, Calls, MEMORY, Next, Step, Wanted};
@@ -12,7 +14,7 @@ use crate::job::Job;
 
 /// A job in chunks that its module can take.
 pub(super) struct ChunkedCall {
-    linked: InstancePre<Guest>,
+    linked: Arc<LinkedModule>,
     wanted: Wanted,
     /// What to call first.
     initializer: Option<&'static str>,
@@ -20,18 +22,17 @@ pub(super) struct ChunkedCall {
 
 impl ChunkedCall {
     /// What `job` asks for, if that is a job in chunks.
-    pub(super) fn resolve(linked: &InstancePre<Guest>, job: &Job) -> Option<Self> {
+    pub(super) fn resolve(linked: &Arc<LinkedModule>, job: &Job) -> Option<Self> {
+        linked.splits.then_some(())?;
         let module = linked.module();
         let exported = |name: &str| call::exported(module, name);
         let nothing_else = || !exports::fits(&job.entry, |name| exported(name).is_some());
-        // Most modules have no such function, and are spared the rest.
-        exported(Step::Split.name())?;
         let signature = |name: &str| exported(name).as_ref().map(values::signature);
         let memory = module
             .get_export(MEMORY)
             .is_some_and(|export| export.memory().is_some());
         Some(Self {
-            linked: linked.clone(),
+            linked: Arc::clone(linked),
             wanted: Wanted::by(job, signature, memory, nothing_else())?,
             initializer: call::initializer(module, Step::Split.name()),
         })
@@ -44,7 +45,7 @@ impl ChunkedCall {
 
     /// Whether the module imports anything.
     pub(super) fn imports(&self) -> bool {
-        self.linked.module().imports().len() > 0
+        self.linked.imports
     }
 
     /// Makes all calls for `input` in one instance in a fresh store.
@@ -53,7 +54,7 @@ impl ChunkedCall {
         store: &mut Store<Guest>,
         input: Bytes,
     ) -> wasmtime::Result<Returned> {
-        let instance = self.linked.instantiate_async(&mut *store).await?;
+        let instance = self.linked.code.instantiate_async(&mut *store).await?;
         if let Some(name) = self.initializer {
             call::initialize(store, instance, name).await?;
         }

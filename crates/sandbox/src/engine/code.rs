@@ -8,6 +8,7 @@ use wasmtime::component::{self, Component};
 use wasmtime::{Config, Engine, Linker, Module, UnknownImportError, WasmBacktraceDetails};
 
 use super::call::LinkedModule;
+use super::component::LinkedComponent;
 use super::excerpt::excerpt;
 use super::guest::Guest;
 use super::pool;
@@ -96,11 +97,12 @@ pub(super) struct Linkers {
     pub(super) components: component::Linker<Guest>,
 }
 
-/// A module or component that is compiled and linked, ready for any number of guests.
+/// A module or component that is compiled and linked, ready for any number of guests. Clones share
+/// it.
 #[derive(Clone)]
 pub(super) enum Code {
-    Module(LinkedModule),
-    Component(component::InstancePre<Guest>),
+    Module(Arc<LinkedModule>),
+    Component(Arc<LinkedComponent>),
 }
 
 /// What code is compiled for; another process can compile it for the same.
@@ -187,11 +189,11 @@ impl Code {
             Unlinked::Module(module) => linkers
                 .modules
                 .instantiate_pre(module)
-                .map(|linked| Self::Module(LinkedModule::new(linked))),
+                .map(|linked| Self::Module(Arc::new(LinkedModule::new(linked)))),
             Unlinked::Component(component) => linkers
                 .components
                 .instantiate_pre(component)
-                .map(Self::Component),
+                .map(|linked| Self::Component(Arc::new(LinkedComponent::new(linked)))),
         };
         linked.map_err(|error| unlinkable(&error))
     }

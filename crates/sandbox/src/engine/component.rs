@@ -4,6 +4,8 @@
 //! crate `wasm-wave`. Its writer panics on values without a text form, and the guest chooses the
 //! types: they are looked at before anything is called.
 
+use std::sync::{Arc, Mutex};
+
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::wasm_wave::{self, wasm::DisplayFunc, wasm::DisplayType};
 use wasmtime::component::{Component, ComponentExportIndex, InstancePre, Type, Val};
@@ -28,36 +30,102 @@ const DEFAULTS: [&str; 2] = ["main", "run"];
 /// All arguments together, in bytes: values take some forty times their text.
 const ARGS_LEN_MAX: usize = 256 * 1024;
 
-/// A call that its component can take.
-pub(super) struct ComponentCall {
-    linked: InstancePre<Guest>,
-    function: ComponentExportIndex,
-    params: Vec<Val>,
-    results: usize,
-    pub(super) command: bool,
+/// A linked component, and what is looked at for every job, as for a module.
+pub(super) struct LinkedComponent {
+    pub(super) code: InstancePre<Guest>,
+    /// Whether it imports anything.
+    imports: bool,
+    /// Whether it answers requests.
+    pub(super) has_service: bool,
+    last: Mutex<Option<Arc<Function>>>,
 }
 
-impl ComponentCall {
-    /// The call of a function that `job` asks for.
-    pub(super) fn resolve(linked: &InstancePre<Guest>, job: &Job) -> Result<Self, RunError> {
-        let component = linked.component();
-        let engine = component.engine();
+/// A function of a component, and which jobs mean it.
+struct Function {
+    entry: Entry,
+    name: String,
+    ty: ComponentFunc,
+    params: Vec<Type>,
+    results: usize,
+    /// Whether all that it takes and gives has a text form.
+    has_text: bool,
+    export: ComponentExportIndex,
+    command: bool,
+}
+
+impl LinkedComponent {
+    pub(super) fn new(code: InstancePre<Guest>) -> Self {
+        let component = code.component();
+        let imports = component.component_type().imports(component.engine()).len() > 0;
+        let has_service = component.get_export_index(None, SERVICE).is_some();
+        Self {
+            code,
+            imports,
+            has_service,
+            last: Mutex::default(),
+        }
+    }
+
+    pub(super) fn component(&self) -> &Component {
+        self.code.component()
+    }
+
+    /// The function that `entry` asks for.
+    fn function(&self, entry: &Entry) -> Result<Arc<Function>, RunError> {
+        let last = || self.last.lock().expect("remembering does not panic");
+        if let Some(function) = last().as_ref().filter(|last| last.entry == *entry) {
+            return Ok(Arc::clone(function));
+        }
+        let function = Function::find(self.component(), entry);
+        let function = Arc::new(function.ok_or_else(|| missing(self.component(), entry))?);
+        *last() = Some(Arc::clone(&function));
+        Ok(function)
+    }
+}
+
+impl Function {
+    fn find(component: &Component, entry: &Entry) -> Option<Self> {
         let Found {
             name,
             ty,
             function,
             command,
-        } = chosen(component, &job.entry).ok_or_else(|| missing(engine, component, &job.entry))?;
-        let params = match command {
+        } = chosen(component, entry)?;
+        let params: Vec<Type> = ty.params().map(|(_, ty)| ty).collect();
+        let results = ty.results().len();
+        let has_text = !ty.async_() && params.iter().cloned().chain(ty.results()).all(has_text);
+        Some(Self {
+            entry: entry.clone(),
+            name,
+            params,
+            results,
+            has_text,
+            ty,
+            export: function,
+            command,
+        })
+    }
+}
+
+/// A call that its component can take.
+pub(super) struct ComponentCall {
+    linked: Arc<LinkedComponent>,
+    function: Arc<Function>,
+    params: Vec<Val>,
+}
+
+impl ComponentCall {
+    /// The call of a function that `job` asks for.
+    pub(super) fn resolve(linked: &Arc<LinkedComponent>, job: &Job) -> Result<Self, RunError> {
+        let function = linked.function(&job.entry)?;
+        let params = match function.command {
             true => Vec::new(),
-            false => params(&name, &ty, &job.args)?,
+            false => function.arguments(&job.args)?,
         };
         Ok(Self {
-            linked: linked.clone(),
+            linked: Arc::clone(linked),
             function,
             params,
-            results: ty.results().len(),
-            command,
         })
     }
 
@@ -68,20 +136,30 @@ impl ComponentCall {
 
     /// Whether the component imports anything.
     pub(super) fn imports(&self) -> bool {
-        let ty = self.linked.component().component_type();
-        ty.imports(self.engine()).len() > 0
+        self.linked.imports
+    }
+
+    /// Whether the arguments are the guest's `argv[1..]`.
+    pub(super) fn is_command(&self) -> bool {
+        self.function.command
     }
 
     /// Makes the call in a fresh store.
     pub(super) async fn drive(&self, store: &mut Store<Guest>) -> wasmtime::Result<Returned> {
-        let instance = self.linked.instantiate_async(&mut *store).await?;
-        let function = instance.get_func(&mut *store, self.function);
+        let Function {
+            export,
+            results,
+            command,
+            ..
+        } = &*self.function;
+        let instance = self.linked.code.instantiate_async(&mut *store).await?;
+        let function = instance.get_func(&mut *store, export);
         let function = function.expect("a call is resolved against its component's exports");
-        let mut results = vec![Val::Bool(false); self.results];
+        let mut results = vec![Val::Bool(false); *results];
         function
             .call_async(&mut *store, &self.params, &mut results)
             .await?;
-        if self.command {
+        if *command {
             let failed = matches!(results.first(), Some(Val::Result(Err(_))));
             return Ok(Returned::Exited(i32::from(failed)));
         }
@@ -98,15 +176,15 @@ struct Found {
 }
 
 /// Whether `entry` asks for the component as a service: by name, or because nothing else fits.
-pub(super) fn serves(component: &Component, entry: &Entry) -> bool {
-    if component.get_export_index(None, SERVICE).is_none() {
+pub(super) fn serves(linked: &LinkedComponent, entry: &Entry) -> bool {
+    if !linked.has_service {
         return false;
     }
     match entry {
         Entry::Named(name) => name.split_once('#').is_some_and(|(interface, function)| {
             function == HANDLE && interface.split('@').next() == SERVICE.split('@').next()
         }),
-        Entry::Default { .. } => chosen(component, entry).is_none(),
+        Entry::Default { .. } => chosen(linked.component(), entry).is_none(),
     }
 }
 
@@ -137,11 +215,11 @@ fn chosen(component: &Component, entry: &Entry) -> Option<Found> {
     }
 }
 
-fn missing(engine: &Engine, component: &Component, entry: &Entry) -> RunError {
+fn missing(component: &Component, entry: &Entry) -> RunError {
     let (Entry::Named(name) | Entry::Default { hint: name }) = entry;
     RunError::MissingExport {
         name: excerpt(name),
-        exports: functions(engine, component),
+        exports: functions(component.engine(), component),
     }
 }
 
@@ -184,46 +262,48 @@ fn functions(engine: &Engine, component: &Component) -> Vec<String> {
     names
 }
 
-/// The arguments as values of the parameters' types.
-fn params(name: &str, ty: &ComponentFunc, args: &[String]) -> Result<Vec<Val>, RunError> {
-    let types: Vec<Type> = ty.params().map(|(_, ty)| ty).collect();
-    if ty.async_() || !types.iter().cloned().chain(ty.results()).all(has_text) {
-        return Err(RunError::UnsupportedSignature {
-            function: excerpt(name),
-            signature: excerpt(&DisplayFunc(ty.clone()).to_string()),
-            text_forms: "resources, streams, futures and asynchronous functions have no text form",
-        });
-    }
-    if types.len() != args.len() {
-        let expected = types.iter().map(|ty| excerpt(&DisplayType(ty).to_string()));
-        return Err(RunError::ArgumentCount {
-            function: excerpt(name),
-            expected: expected.collect(),
-            got: args.len(),
-        });
-    }
-    let len: usize = args.iter().map(String::len).sum();
-    if len > ARGS_LEN_MAX {
-        return Err(RunError::ArgumentsTooLong {
-            len,
-            len_max: ARGS_LEN_MAX,
-        });
-    }
-    let parsed = types.iter().zip(args).enumerate();
-    parsed
-        .map(|(index, (ty, arg))| {
-            wasm_wave::from_str::<Val>(ty, arg).map_err(|_| RunError::ArgumentType {
-                index,
-                expected: match ty {
-                    // The usual mistake: a shell has taken the quotes.
-                    Type::String => "string, in double quotes".to_owned(),
-                    Type::Char => "char, in single quotes".to_owned(),
-                    ty => excerpt(&DisplayType(ty).to_string()),
-                },
-                got: excerpt(arg),
+impl Function {
+    /// The arguments as values of the parameters' types.
+    fn arguments(&self, args: &[String]) -> Result<Vec<Val>, RunError> {
+        let types = &self.params;
+        if !self.has_text {
+            return Err(RunError::UnsupportedSignature {
+                function: excerpt(&self.name),
+                signature: excerpt(&DisplayFunc(self.ty.clone()).to_string()),
+                text_forms: "resources, streams, futures and asynchronous functions have no text form",
+            });
+        }
+        if types.len() != args.len() {
+            let expected = types.iter().map(|ty| excerpt(&DisplayType(ty).to_string()));
+            return Err(RunError::ArgumentCount {
+                function: excerpt(&self.name),
+                expected: expected.collect(),
+                got: args.len(),
+            });
+        }
+        let len: usize = args.iter().map(String::len).sum();
+        if len > ARGS_LEN_MAX {
+            return Err(RunError::ArgumentsTooLong {
+                len,
+                len_max: ARGS_LEN_MAX,
+            });
+        }
+        let parsed = types.iter().zip(args).enumerate();
+        parsed
+            .map(|(index, (ty, arg))| {
+                wasm_wave::from_str::<Val>(ty, arg).map_err(|_| RunError::ArgumentType {
+                    index,
+                    expected: match ty {
+                        // The usual mistake: a shell has taken the quotes.
+                        Type::String => "string, in double quotes".to_owned(),
+                        Type::Char => "char, in single quotes".to_owned(),
+                        ty => excerpt(&DisplayType(ty).to_string()),
+                    },
+                    got: excerpt(arg),
+                })
             })
-        })
-        .collect()
+            .collect()
+    }
 }
 
 /// Whether all values of this type have a text form.

@@ -1,9 +1,10 @@
 //! One guest: a store, an instance, a call, and the end.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use propeller_model::{Access, Limits, Stream};
+use propeller_model::{Access, Limits};
 use wasmtime::component;
 use wasmtime::{Engine, Linker, Store};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
@@ -45,18 +46,25 @@ const TICKS_PER_TURN: u64 = 1;
 /// What the host keeps for one guest.
 pub(super) struct Guest {
     /// Only for one that imports something: making it takes longer than many a guest runs.
-    wasi: Option<WasiP1Ctx>,
-    clock: VirtualClock,
+    outside: Option<Box<Outside>>,
     memory: MemoryMeter,
+}
+
+/// What a guest has of the world outside of its sandbox.
+struct Outside {
+    wasi: WasiP1Ctx,
+    /// Only in the virtual world.
+    clock: Option<VirtualClock>,
     reach: Reach,
     http: WasiHttpCtx,
     egress: Egress,
 }
 
 impl Guest {
-    /// The clock of a guest in the virtual world; in the real one nobody looks at it.
-    pub(super) fn clock(&self) -> VirtualClock {
-        self.clock.clone()
+    /// The clock of a guest in the virtual world; in the real one nobody asks for it.
+    pub(super) fn clock(&mut self) -> VirtualClock {
+        let clock = self.outside().clock.clone();
+        clock.expect("whoever calls a function of the virtual world lives in it")
     }
 
     /// Counts bytes that the host keeps for the guest, to its end.
@@ -65,13 +73,17 @@ impl Guest {
     }
 
     /// What the guest may reach.
-    pub(super) fn reach(&self) -> Reach {
-        self.reach.clone()
+    pub(super) fn reach(&mut self) -> Reach {
+        self.outside().reach.clone()
+    }
+
+    fn outside(&mut self) -> &mut Outside {
+        let outside = self.outside.as_mut();
+        outside.expect("whoever calls a function of the host has imported it")
     }
 
     fn wasi(&mut self) -> &mut WasiP1Ctx {
-        let wasi = self.wasi.as_mut();
-        wasi.expect("whoever calls a function of WASI has imported it")
+        &mut self.outside().wasi
     }
 }
 
@@ -83,12 +95,11 @@ impl WasiView for Guest {
 
 impl WasiHttpView for Guest {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let wasi = self.wasi.as_mut();
-        let wasi = wasi.expect("whoever calls a function of WASI has imported it");
+        let outside = self.outside();
         WasiHttpCtxView {
-            ctx: &mut self.http,
-            table: wasi.ctx().table,
-            hooks: &mut self.egress,
+            ctx: &mut outside.http,
+            table: outside.wasi.ctx().table,
+            hooks: &mut outside.egress,
         }
     }
 }
@@ -135,26 +146,19 @@ pub(super) struct Setting<'a> {
 /// A store that nothing else has used or will use, with all that the guest may reach.
 pub(super) fn prepare(engine: &Engine, setting: Setting<'_>) -> Result<Store<Guest>, RunError> {
     let job = setting.job;
-    let clock = VirtualClock::default();
-    let reach = Reach::of(&job.capabilities);
     // What a job lists has to be there even if its guest has no use for it.
-    let wants_wasi = setting.imports || !job.capabilities.is_empty();
-    let wasi = wants_wasi.then(|| wasi(&setting, &clock, &reach));
+    let wants_it = setting.imports || !job.capabilities.is_empty();
+    let outside = wants_it.then(|| outside(&setting));
     let guest = Guest {
-        wasi: wasi.transpose()?,
-        clock,
+        outside: outside.transpose()?,
         memory: setting.memory,
-        egress: Egress(reach.clone()),
-        reach,
-        http: http_context(),
     };
     Ok(store(engine, guest, &job.limits))
 }
 
 /// Runs `call` in a store of its own.
 pub(super) async fn run(call: &Call, job: &Job) -> Result<Exit, RunError> {
-    let stdout = Output::new(Stream::Stdout, job);
-    let stderr = Output::new(Stream::Stderr, job);
+    let [stdout, stderr] = Output::both(job);
     let seed = seeds::seed_here(job);
     run_with(call, job, seed, stdout, stderr).await
 }
@@ -179,17 +183,16 @@ pub(super) async fn run_with(
     };
     let mut store = prepare(call.engine(), setting)?;
 
-    let started = Instant::now();
     let patience = Duration::from_millis(limits.wall_ms.value);
-    let mut cpu = Duration::ZERO;
-    let driven = metered(call.drive(&mut store, job), &mut cpu);
-    let end = tokio::time::timeout(patience, driven).await;
-    let wall_us = micros(started.elapsed());
+    let (end, spent) = {
+        let driven = pin!(call.drive(&mut store, job));
+        metered(patience, driven).await
+    };
 
     let (status, result) = match end {
-        Ok(Ok(end)) => returned(end, job, &stdout),
-        Ok(Err(error)) => (verdict::status(error, limits)?, None),
-        Err(_) => (limit_hit(Limit::WallClock, job), None),
+        Some(Ok(end)) => returned(end, job, &stdout),
+        Some(Err(error)) => (verdict::status(error, limits)?, None),
+        None => (limit_hit(Limit::WallClock, job), None),
     };
     let fuel_left = store.get_fuel().unwrap_or(limits.fuel.value);
     let result_len = result.as_ref().map_or(0, String::len) as u64;
@@ -197,12 +200,12 @@ pub(super) async fn run_with(
     let (stdout, stderr) = (stdout.take(), stderr.take());
     let status = status.told_in(job.profile);
     let usage = Usage {
-        cpu_us: micros(cpu),
+        cpu_us: micros(spent.cpu),
         input_bytes: job.input_bytes(),
         output_bytes,
         fuel: limits.fuel.value.saturating_sub(fuel_left),
         memory_peak_bytes: store.data().memory.peak(),
-        wall_us,
+        wall_us: micros(spent.wall),
         ..Usage::default()
     };
     Ok(Exit {
@@ -214,7 +217,25 @@ pub(super) async fn run_with(
     })
 }
 
-fn wasi(setting: &Setting<'_>, clock: &VirtualClock, reach: &Reach) -> Result<WasiP1Ctx, RunError> {
+fn outside(setting: &Setting<'_>) -> Result<Box<Outside>, RunError> {
+    let job = setting.job;
+    let is_virtual = World::of(job.profile) == World::Virtual;
+    let clock = is_virtual.then(VirtualClock::default);
+    let reach = Reach::of(&job.capabilities);
+    Ok(Box::new(Outside {
+        wasi: wasi(setting, clock.as_ref(), &reach)?,
+        clock,
+        egress: Egress(reach.clone()),
+        reach,
+        http: http_context(),
+    }))
+}
+
+fn wasi(
+    setting: &Setting<'_>,
+    clock: Option<&VirtualClock>,
+    reach: &Reach,
+) -> Result<WasiP1Ctx, RunError> {
     let Setting { job, seed, .. } = *setting;
     let mut wasi = WasiCtxBuilder::new();
     wasi.arg(&job.name)
@@ -224,7 +245,7 @@ fn wasi(setting: &Setting<'_>, clock: &VirtualClock, reach: &Reach) -> Result<Wa
         .max_random_size(RANDOM_BYTES_MAX);
     let given = input::give(&mut wasi, &job.stdin);
     given.map_err(|error| RunError::Runtime(Arc::new(error)))?;
-    if World::of(job.profile) == World::Virtual {
+    if let Some(clock) = clock {
         wasi.wall_clock(clock.clone())
             .monotonic_clock(clock.clone());
     }
@@ -267,8 +288,8 @@ fn http_context() -> WasiHttpCtx {
 
 fn store(engine: &Engine, mut guest: Guest, limits: &Limits) -> Store<Guest> {
     let handles = usize::try_from(limits.handles.value).unwrap_or(usize::MAX);
-    if let Some(wasi) = &mut guest.wasi {
-        wasi.ctx().table.set_max_capacity(handles);
+    if let Some(outside) = &mut guest.outside {
+        outside.wasi.ctx().table.set_max_capacity(handles);
     }
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.memory);

@@ -29,8 +29,8 @@ pub(super) struct Output {
     to: To,
     stream: Stream,
     bytes_max: usize,
-    /// Bytes that were let through, also those that are not kept.
-    written: Arc<AtomicU64>,
+    /// Bytes that were let through of each stream, also those that are not kept.
+    written: Arc<[AtomicU64; 2]>,
 }
 
 #[derive(Clone)]
@@ -66,14 +66,15 @@ impl Sunk {
 }
 
 impl Output {
-    /// An output that ends in the job's transcript.
-    pub(super) fn new(stream: Stream, job: &Job) -> Self {
-        Self {
+    /// Standard output and standard error, which end in the job's transcript.
+    pub(super) fn both(job: &Job) -> [Self; 2] {
+        let written = Arc::default();
+        [Stream::Stdout, Stream::Stderr].map(|stream| Self {
             to: To::Transcript(job.transcript.clone()),
             stream,
             bytes_max: bytes_max(stream, job),
-            written: Arc::default(),
-        }
+            written: Arc::clone(&written),
+        })
     }
 
     /// An output that keeps nothing and hands on at once what is written.
@@ -94,7 +95,7 @@ impl Output {
 
     /// How many bytes the guest has written.
     pub(super) fn written(&self) -> u64 {
-        self.written.load(Ordering::Relaxed)
+        self.written[self.stream.index()].load(Ordering::Relaxed)
     }
 
     /// What is kept of what was written.
@@ -113,7 +114,7 @@ impl Output {
                 sunk.append(bytes, self.bytes_max)
             }
         };
-        self.written.fetch_add(len as u64, Ordering::Relaxed);
+        self.written[self.stream.index()].fetch_add(len as u64, Ordering::Relaxed);
         if len == bytes.len() {
             Ok(())
         } else {

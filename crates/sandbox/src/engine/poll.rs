@@ -33,7 +33,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> Result<()> {
             let Some(Extern::Memory(memory)) = caller.get_export("memory") else {
                 bail!("missing required memory export")
             };
-            let clock = caller.data().clock();
+            let clock = caller.data_mut().clock();
             let call = Call {
                 input: address(input),
                 output: address(output),

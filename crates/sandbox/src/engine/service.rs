@@ -22,7 +22,6 @@ use http::header::{self, HeaderValue};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
-use propeller_model::Stream;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::task::JoinSet;
@@ -80,7 +79,7 @@ impl Service {
         let Code::Component(linked) = code else {
             return Ok(None);
         };
-        if !component::serves(linked.component(), &job.entry) {
+        if !component::serves(linked, &job.entry) {
             return Ok(None);
         }
         if job.daemon.is_none() {
@@ -89,7 +88,7 @@ impl Service {
         if job.capabilities.listen.is_empty() {
             return Err(RunError::ServiceWithoutPort);
         }
-        let service = ProxyPre::new(linked.clone());
+        let service = ProxyPre::new(linked.code.clone());
         let service = service.map_err(|error| RunError::Invalid {
             reason: excerpt(&format!("{error:#}")),
         })?;
@@ -100,11 +99,12 @@ impl Service {
     /// not even one guest can be made.
     pub(super) async fn serve(&self, host: Arc<Host>, job: &Job) -> Result<Exit, RunError> {
         let limits = job.daemon.unwrap_or(job.limits);
+        let [stdout, stderr] = Output::both(job);
         let serving = Arc::new(Serving {
             service: self.0.clone(),
             memory: Pool::new(limits.memory_bytes.value),
-            stdout: Output::new(Stream::Stdout, job),
-            stderr: Output::new(Stream::Stderr, job),
+            stdout,
+            stderr,
             connections: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             guests: Semaphore::new(GUESTS_MAX),
             job: Job {

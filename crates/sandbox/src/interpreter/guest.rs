@@ -1,5 +1,6 @@
 //! One guest: a store, an instance, calls in turns, and the end.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -68,17 +69,16 @@ pub(super) async fn run(loaded: &Loaded, call: &Call, job: &Job) -> Result<Exit,
     let mut store = Store::new(loaded.module.engine(), guest);
     store.limiter(|guest| &mut guest.memory);
 
-    let started = Instant::now();
     let patience = Duration::from_millis(limits.wall_ms.value);
-    let mut cpu = Duration::ZERO;
-    let driven = metered(drive(&mut store, loaded, call, job), &mut cpu);
-    let end = tokio::time::timeout(patience, driven).await;
-    let wall_us = micros(started.elapsed());
+    let (end, spent) = {
+        let driven = pin!(drive(&mut store, loaded, call, job));
+        metered(patience, driven).await
+    };
 
     let (status, result) = match end {
-        Ok(Ok(results)) => returned(&results, call, limits),
-        Ok(Err(error)) => (verdict::status(error, &store.data().memory, limits)?, None),
-        Err(_) => (limit_hit(Limit::WallClock, limits), None),
+        Some(Ok(results)) => returned(&results, call, limits),
+        Some(Err(error)) => (verdict::status(error, &store.data().memory, limits)?, None),
+        None => (limit_hit(Limit::WallClock, limits), None),
     };
     let fuel_left = store.data().kept_fuel + store.get_fuel().expect("the engine consumes fuel");
     let guest = store.into_data();
@@ -87,12 +87,12 @@ pub(super) async fn run(loaded: &Loaded, call: &Call, job: &Job) -> Result<Exit,
     let [stdout, stderr] = [Stream::Stdout, Stream::Stderr].map(|one| job.transcript.take(one));
     let result_len = result.as_ref().map_or(0, String::len);
     let usage = Usage {
-        cpu_us: micros(cpu),
+        cpu_us: micros(spent.cpu),
         input_bytes: job.input_bytes(),
         output_bytes: printed + (stdout.len() + stderr.len() + result_len) as u64,
         fuel: limits.fuel.value.saturating_sub(fuel_left),
         memory_peak_bytes,
-        wall_us,
+        wall_us: micros(spent.wall),
         ..Usage::default()
     };
     Ok(Exit {

@@ -22,8 +22,8 @@ pub(in crate::engine) struct Reach {
 impl Reach {
     pub(in crate::engine) fn of(capabilities: &Capabilities) -> Self {
         Self {
-            hosts: capabilities.hosts.clone().into(),
-            listen: capabilities.listen.clone().into(),
+            hosts: shared(&capabilities.hosts),
+            listen: shared(&capabilities.listen),
         }
     }
 
@@ -56,6 +56,14 @@ impl Reach {
         let mut hosts = self.hosts.iter();
         let one = hosts.find(|one| one.host.port == port && same_name(&one.host.name, name))?;
         Some(addresses(one).await)
+    }
+}
+
+/// For most guests, who may reach nothing, there is nothing to allocate.
+fn shared<T: Clone>(list: &[T]) -> Arc<[T]> {
+    match list {
+        [] => Arc::default(),
+        list => list.into(),
     }
 }
 
