@@ -328,6 +328,7 @@ fn kind_of_failure(error: &RunError) -> ExitKind {
         RunError::TooLarge { .. }
         | RunError::StdinTooLong { .. }
         | RunError::StdinTime(_)
+        | RunError::Instances { .. }
         | RunError::CompileTime { .. }
         | RunError::CompileMemory { .. } => ExitKind::Limit,
         RunError::Escaped | RunError::Forged => ExitKind::Escaped,

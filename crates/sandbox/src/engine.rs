@@ -19,6 +19,7 @@ mod code;
 mod component;
 mod guest;
 mod input;
+mod making;
 mod memory;
 mod network;
 mod output;
@@ -286,6 +287,7 @@ impl Host {
 
     /// The compiled code and its size.
     fn compile(&self, world: World, wasm: &[u8]) -> Result<(Compiled, u64), RunError> {
+        making::bounded(wasm)?;
         let compiled = (self.make)(self.worlds.side(world).half(wasm), wasm)?;
         let bytes = compiled.code.bytes();
         Ok((compiled, bytes))

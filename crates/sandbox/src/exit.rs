@@ -124,6 +124,19 @@ pub enum Trap {
 /// the kernel's tables, however little of it is used; programs have one, components a few.
 pub(crate) const MEMORIES_MAX: u64 = 100;
 
+/// How many elements a table may have. It is made larger at one go, and meanwhile there twice; the
+/// largest programs have some hundred thousand functions to put there.
+pub(crate) const TABLE_ELEMENTS_MAX: u64 = 2 * 1024 * 1024;
+
+/// What the host may have to keep for the instances of one guest, beside their memories and tables:
+/// they are made at one go.
+pub(crate) const INSTANCES_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// What one call into a guest or from it may make the host copy or allocate. Wasmtime's 128 MiB
+/// would let one `poll_oneoff` with millions of subscriptions take more memory than the guest
+/// itself may have.
+pub(crate) const HOST_COPY_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
 /// The limit that ended a guest.
 ///
 /// ```
@@ -154,13 +167,18 @@ impl LimitHit {
             Limit::Stderr => limits.stderr_bytes,
             Limit::Result => limits.result_bytes,
             Limit::Handles => limits.handles,
-            Limit::Memories => Bound {
-                value: MEMORIES_MAX,
-                set_by: SetBy::Default,
-            },
+            Limit::Memories => fixed(MEMORIES_MAX),
+            Limit::TableElements => fixed(TABLE_ELEMENTS_MAX),
+            Limit::HostCopy => fixed(HOST_COPY_BYTES_MAX),
         };
         Self { limit, bound }
     }
+}
+
+/// What nobody can set.
+const fn fixed(value: u64) -> Bound {
+    let set_by = SetBy::Default;
+    Bound { value, set_by }
 }
 
 impl fmt::Display for LimitHit {
@@ -192,15 +210,24 @@ pub enum Limit {
     Handles,
     /// Linear memories, however small.
     Memories,
+    /// The elements of one table.
+    TableElements,
+    /// What one call between host and guest copies.
+    HostCopy,
 }
 
 impl Limit {
     /// What follows the value in a message.
     fn unit(self) -> &'static str {
         match self {
-            Self::Fuel | Self::Handles | Self::Memories => "",
+            Self::Fuel | Self::Handles | Self::Memories | Self::TableElements => "",
             Self::WallClock => " ms",
-            Self::Memory | Self::Stack | Self::Stdout | Self::Stderr | Self::Result => " bytes",
+            Self::Memory
+            | Self::Stack
+            | Self::Stdout
+            | Self::Stderr
+            | Self::Result
+            | Self::HostCopy => " bytes",
         }
     }
 }
@@ -217,6 +244,8 @@ impl fmt::Display for Limit {
             Self::Result => "result",
             Self::Handles => "open handles",
             Self::Memories => "memories",
+            Self::TableElements => "table elements",
+            Self::HostCopy => "host copy",
         })
     }
 }

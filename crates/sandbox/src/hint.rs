@@ -108,6 +108,13 @@ impl Limit {
             Self::Memories => {
                 "the component is made of very many modules: put those together that belong together"
             }
+            Self::TableElements => {
+                "no program needs a larger table: look for a loop that makes one grow without an end"
+            }
+            Self::HostCopy => {
+                "let the guest take and give less at a time: a stream, a file or several calls in \
+                 place of one long list or text"
+            }
             Self::Handles => {
                 "the guest opens streams or timers and does not close them: close them, or ask the \
                  proplet's operator for more (PROPLET_MAX_HANDLES)"
@@ -139,6 +146,10 @@ impl RunError {
             }
             Self::StdinTime(_) => Limit::WallClock.hint(),
             Self::TooLarge { .. } => "optimise the module for size and strip it",
+            Self::Instances { .. } => {
+                "put modules together that belong together, and see what the component is made of \
+                 with `propeller inspect FILE`"
+            }
             Self::ServiceNotDaemon => "create the task with --daemon and --grant-port PORT",
             Self::ServiceWithoutPort => {
                 "ask for one with --grant-port PORT; the proplet's operator has to allow it \
@@ -232,6 +243,8 @@ mod tests {
             (Limit::Result, "--output-limit"),
             (Limit::Handles, "PROPLET_MAX_HANDLES"),
             (Limit::Memories, "modules"),
+            (Limit::TableElements, "loop"),
+            (Limit::HostCopy, "stream"),
         ] {
             let hit = LimitHit::new(limit, &Limits::default());
             check(Status::LimitHit(hit).hint().unwrap(), says);

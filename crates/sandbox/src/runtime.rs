@@ -129,6 +129,17 @@ pub enum RunError {
         /// How many there may be.
         len_max: u64,
     },
+    /// To make one guest would take more than it may, before any of its code runs.
+    #[error(
+        "limit: instances {} bytes (set by default): to make the globals, functions and table \
+         elements of all its instances takes {}",
+        crate::exit::INSTANCES_BYTES_MAX,
+        counted(*.bytes)
+    )]
+    Instances {
+        /// What it takes; the largest number if that cannot be said.
+        bytes: u64,
+    },
     /// The compiler took longer than it may.
     #[error("limit: compile time {limit_ms} ms (set by proplet): the module is not compiled yet")]
     CompileTime {
@@ -236,6 +247,14 @@ pub enum RunError {
         /// How many there may be.
         len_max: usize,
     },
+}
+
+/// A number in a message; the largest one stands for what cannot be counted.
+fn counted(bytes: u64) -> String {
+    match bytes {
+        u64::MAX => "more than can be counted".to_owned(),
+        bytes => bytes.to_string(),
+    }
 }
 
 /// Names in a message; "none" if there are none.

@@ -89,7 +89,7 @@ impl Call {
                 let input = job.stdin.whole().cloned();
                 call.drive(store, input.unwrap_or_default()).await
             }
-            Self::Component(call) => call.drive(store).await,
+            Self::Component(call) => call.drive(store, job.limits.result_bytes.value).await,
         }
     }
 }

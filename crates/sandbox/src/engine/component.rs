@@ -4,6 +4,7 @@
 //! crate `wasm-wave`. Its writer panics on values without a text form, and the guest chooses the
 //! types: they are looked at before anything is called.
 
+use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
@@ -14,6 +15,8 @@ use wasmtime::{Engine, Store};
 use super::call::Returned;
 use super::excerpt::excerpt;
 use super::guest::Guest;
+use super::verdict::Exceeded;
+use crate::exit::Limit;
 use crate::exports::EXPORTS_LISTED_MAX;
 use crate::job::{Entry, Job};
 use crate::runtime::RunError;
@@ -145,7 +148,11 @@ impl ComponentCall {
     }
 
     /// Makes the call in a fresh store.
-    pub(super) async fn drive(&self, store: &mut Store<Guest>) -> wasmtime::Result<Returned> {
+    pub(super) async fn drive(
+        &self,
+        store: &mut Store<Guest>,
+        result_bytes: u64,
+    ) -> wasmtime::Result<Returned> {
         let Function {
             export,
             results,
@@ -163,8 +170,40 @@ impl ComponentCall {
             let failed = matches!(results.first(), Some(Val::Result(Err(_))));
             return Ok(Returned::Exited(i32::from(failed)));
         }
-        let text = results.first().map(wasm_wave::to_string).transpose()?;
-        Ok(Returned::Value(text))
+        let text = results.first().map(|result| text(result, result_bytes));
+        Ok(Returned::Value(text.transpose()?))
+    }
+}
+
+/// A value as text, unless that is longer than it may be: a byte may take five.
+fn text(value: &Val, len_max: u64) -> wasmtime::Result<String> {
+    let mut bounded = Bounded {
+        text: String::new(),
+        len_max: usize::try_from(len_max).unwrap_or(usize::MAX),
+        exceeded: false,
+    };
+    let written = wasm_wave::writer::Writer::new(&mut bounded).write_value(value);
+    match bounded.exceeded {
+        true => Err(Exceeded(Limit::Result).into()),
+        false => Ok(written.map(|()| bounded.text)?),
+    }
+}
+
+/// Text up to a length.
+struct Bounded {
+    text: String,
+    len_max: usize,
+    exceeded: bool,
+}
+
+impl fmt::Write for Bounded {
+    fn write_str(&mut self, more: &str) -> fmt::Result {
+        if more.len() > self.len_max - self.text.len() {
+            self.exceeded = true;
+            return Err(fmt::Error);
+        }
+        self.text.push_str(more);
+        Ok(())
     }
 }
 

@@ -25,17 +25,13 @@ use super::virtual_time::{self, VirtualClock};
 use super::world::World;
 use crate::capabilities::OpenDirectory;
 use crate::cpu::{metered, micros};
-use crate::exit::{Exit, Limit, LimitHit, Status, Usage};
+use crate::exit::{Exit, HOST_COPY_BYTES_MAX, Limit, LimitHit, Status, Usage};
 use crate::job::Job;
 use crate::runtime::RunError;
 
 /// How much randomness a guest gets per call. Programs ask for a key or a seed; drawing 64 MiB,
 /// which is what wasmtime allows, would keep a thread busy for long without a yield.
 const RANDOM_BYTES_MAX: u64 = 1024 * 1024;
-
-/// What one call from a guest may make the host copy or allocate. Wasmtime's 128 MiB would let one
-/// `poll_oneoff` with millions of subscriptions take more memory than the guest itself may have.
-const HOST_CALL_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How long the headers of one message that a guest makes may be, together.
 const FIELDS_BYTES_MAX: usize = 16 * 1024;
@@ -294,7 +290,7 @@ fn store(engine: &Engine, mut guest: Guest, limits: &Limits) -> Store<Guest> {
     let mut store = Store::new(engine, guest);
     store.limiter(|guest| &mut guest.memory);
     store.set_max_component_handles(handles);
-    store.set_hostcall_fuel(HOST_CALL_BYTES_MAX);
+    store.set_hostcall_fuel(usize::try_from(HOST_COPY_BYTES_MAX).unwrap_or(usize::MAX));
     // An engine that counts no fuel interrupts nobody either: its guests end with their process.
     if store.set_fuel(limits.fuel.value).is_ok() {
         store.set_epoch_deadline(TICKS_PER_TURN);

@@ -7,7 +7,7 @@ use wasmtime::{ResourceLimiter, Result};
 
 use super::verdict::{Exceeded, HostMemory};
 use super::world::World;
-use crate::exit::{Limit, MEMORIES_MAX};
+use crate::exit::{Limit, MEMORIES_MAX, TABLE_ELEMENTS_MAX};
 
 /// What an element of a table costs: wasmtime keeps one pointer for each.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
@@ -167,6 +167,9 @@ impl ResourceLimiter for MemoryMeter {
         self.granted = false;
         if exceeds(desired, maximum) {
             return Ok(false);
+        }
+        if desired as u64 > TABLE_ELEMENTS_MAX {
+            return Err(Exceeded(Limit::TableElements).into());
         }
         self.grow(
             current.saturating_mul(TABLE_ELEMENT_BYTES),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use propeller_model::Limits;
 use wasmtime::component::ResourceTableError;
-use wasmtime::{Trap, WasmBacktrace};
+use wasmtime::{OutOfMemory, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
 use super::excerpt::{excerpt, excerpt_of};
@@ -26,6 +26,9 @@ pub(super) struct Exceeded(pub(super) Limit);
 #[error("the host has no memory left")]
 pub(super) struct HostMemory;
 
+/// How wasmtime's error begins that says so; it has no type of its own.
+const COPIES_TOO_MUCH: &str = "too much data is being copied between the host and the guest";
+
 /// What `error` says about the guest; an error if it says nothing about the guest but something
 /// about the host.
 pub(super) fn status(error: wasmtime::Error, limits: &Limits) -> Result<Status, RunError> {
@@ -37,8 +40,11 @@ pub(super) fn status(error: wasmtime::Error, limits: &Limits) -> Result<Status, 
         let why = format_args!("`split` gave no list of chunks: {why}");
         return Ok(trapped(crate::Trap::Chunks, &why, &error));
     }
-    if error.is::<HostMemory>() {
+    if error.is::<HostMemory>() || error.is::<OutOfMemory>() {
         return Ok(Status::Inconclusive(Inconclusive::HostMemory));
+    }
+    if error.root_cause().to_string().starts_with(COPIES_TOO_MUCH) {
+        return hit(Limit::HostCopy);
     }
     if let Some(&I32Exit(code)) = error.downcast_ref() {
         return Ok(Status::Exited(code));

@@ -101,7 +101,7 @@ impl Manner {
                 true
             }
             // The validator allows a module no more than there may be.
-            Limit::Memories => true,
+            Limit::Memories | Limit::TableElements | Limit::HostCopy => true,
         };
         [Limit::Fuel, Limit::Stack, Limit::Handles]
             .into_iter()

@@ -3,6 +3,8 @@
 use wasmi::ResourceLimiter;
 use wasmi_core::LimiterError;
 
+use crate::exit::{Limit, TABLE_ELEMENTS_MAX};
+
 /// What an element of a table counts: as much as in wasmtime, so that a limit means the same.
 const TABLE_ELEMENT_BYTES: usize = size_of::<usize>();
 
@@ -16,7 +18,7 @@ pub(super) struct MemoryMeter {
     /// What the last growth took. wasmi asks before it knows that the fuel suffices, and asks again
     /// when the guest has got more.
     last: u64,
-    exceeded: bool,
+    exceeded: Option<Limit>,
 }
 
 impl MemoryMeter {
@@ -25,7 +27,7 @@ impl MemoryMeter {
             limit,
             used: 0,
             last: 0,
-            exceeded: false,
+            exceeded: None,
         }
     }
 
@@ -34,8 +36,8 @@ impl MemoryMeter {
         self.used
     }
 
-    /// Whether more was asked for than there may be.
-    pub(super) fn exceeded(&self) -> bool {
+    /// Of what more was asked for than there may be.
+    pub(super) fn exceeded(&self) -> Option<Limit> {
         self.exceeded
     }
 
@@ -43,7 +45,7 @@ impl MemoryMeter {
         let more = desired.saturating_sub(current) as u64;
         let used = self.used.saturating_add(more);
         if used > self.limit {
-            self.exceeded = true;
+            self.exceeded = Some(Limit::Memory);
             return Err(LimiterError::ResourceLimiterDeniedAllocation);
         }
         self.used = used;
@@ -86,6 +88,10 @@ impl ResourceLimiter for MemoryMeter {
     ) -> Result<bool, LimiterError> {
         if exceeds(desired, maximum) {
             return Ok(false);
+        }
+        if desired as u64 > TABLE_ELEMENTS_MAX {
+            self.exceeded = Some(Limit::TableElements);
+            return Err(LimiterError::ResourceLimiterDeniedAllocation);
         }
         self.grow(
             current.saturating_mul(TABLE_ELEMENT_BYTES),
@@ -133,7 +139,7 @@ mod tests {
         assert!(meter.table_growing(0, 50, None).expect("400 more fit"));
         assert_eq!(meter.peak(), 1000);
         assert!(meter.memory_growing(600, 601, None).is_err());
-        assert!(meter.exceeded());
+        assert_eq!(meter.exceeded(), Some(Limit::Memory));
         assert_eq!(meter.peak(), 1000);
     }
 
@@ -143,7 +149,7 @@ mod tests {
         let granted = meter.memory_growing(0, 600, Some(500));
         assert!(!granted.expect("the guest goes on"));
         assert_eq!(meter.peak(), 0);
-        assert!(!meter.exceeded());
+        assert_eq!(meter.exceeded(), None);
     }
 
     #[test]

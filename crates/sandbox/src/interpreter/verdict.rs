@@ -20,8 +20,8 @@ pub(super) fn status(
 ) -> Result<Status, RunError> {
     let hit = |limit| Ok(Status::LimitHit(LimitHit::new(limit, limits)));
     // wasmi's error says only that somebody refused.
-    if memory.exceeded() {
-        return hit(Limit::Memory);
+    if let Some(limit) = memory.exceeded() {
+        return hit(limit);
     }
     match error.downcast_ref::<Fail>() {
         Some(&Fail::Exceeded(limit)) => return hit(limit),

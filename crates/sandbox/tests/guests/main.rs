@@ -16,6 +16,7 @@ mod deterministic;
 mod flat;
 mod gathered;
 mod limits;
+mod making;
 mod own;
 mod piped;
 mod preview2;

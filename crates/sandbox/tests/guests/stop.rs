@@ -18,7 +18,7 @@ const BUSY: &str = r#"
       (import "wasi_snapshot_preview1" "sched_yield"
         (func $sched_yield (result i32)))
       (memory (export "memory") 3000)
-      (table 4000000 funcref)
+      (table 2000000 funcref)
       (func (export "a tight loop")
         (loop $again (br $again)))
       (elem declare func $even)
@@ -39,7 +39,7 @@ const BUSY: &str = r#"
           (br $again)))
       (func (export "filling a table")
         (loop $again
-          (table.fill (i32.const 0) (ref.func $even) (i32.const 4000000))
+          (table.fill (i32.const 0) (ref.func $even) (i32.const 2000000))
           (br $again)))
       ;; An hour.
       (func (export "asleep")

@@ -25,6 +25,8 @@ mod deterministic;
 mod flat;
 #[path = "../guests/limits.rs"]
 mod limits;
+#[path = "../guests/making.rs"]
+mod making;
 #[path = "../guests/refusals.rs"]
 mod refusals;
 #[path = "../conformance/single.rs"]

@@ -28,6 +28,8 @@ mod limits;
 mod piped;
 #[path = "../guests/preview2.rs"]
 mod preview2;
+#[path = "../guests/making.rs"]
+mod making;
 #[path = "../guests/refusals.rs"]
 mod refusals;
 #[path = "../conformance/single.rs"]
