@@ -185,6 +185,14 @@ impl CliError {
             Self::Ended { id, .. } => {
                 format!("see its attempts with: {program} tasks view {id}")
             }
+            Self::NotUploaded {
+                source:
+                    ClientError::Refused {
+                        status: 413,
+                        problem,
+                    },
+                ..
+            } => too_large_hint(&problem.detail).to_owned(),
             Self::NotUploaded { id, file, .. } => {
                 format!(
                     "try again with: {program} tasks upload {id} {}",
@@ -252,6 +260,10 @@ fn client_hint(error: &ClientError, program: &str, noun: Noun) -> Option<String>
             Noun::Proplet => maybe_done(program, "proplets"),
             Noun::Manager => "try again; the manager's log may say more".to_owned(),
         },
+        ClientError::Refused {
+            status: 413,
+            problem,
+        } => too_large_hint(&problem.detail).to_owned(),
         ClientError::Refused { status, .. } => return refused_hint(*status, program, noun),
         ClientError::Unexpected { .. } => NOT_A_MANAGER.to_owned(),
         ClientError::StillRunning { id, .. } => {
@@ -286,11 +298,30 @@ fn refused_hint(status: u16, program: &str, noun: Noun) -> Option<String> {
         403 => "this token may not do this; another one might".to_owned(),
         404 => format!("see which there are with: {program} {nouns} list"),
         409 => format!("see how it stands with: {program} {nouns} view ID"),
-        413 => "make the module smaller: optimise for size and strip it".to_owned(),
         429 | 503 => "try again in a while".to_owned(),
         500.. => "the manager's log says more".to_owned(),
         _ => return None,
     })
+}
+
+/// What to do about something too large. What that is, a manager says by the limit that it names.
+pub(crate) fn too_large_hint(detail: &str) -> &'static str {
+    const LIMITS: [(&str, &str); 3] = [
+        (
+            "MANAGER_UPLOAD_MAX",
+            "make the module smaller: optimise for size and strip it",
+        ),
+        (
+            "MANAGER_INLINE_MAX",
+            "give the task a shorter input, or the manager an object store, where longer ones go",
+        ),
+        (
+            "MANAGER_OBJECT_MAX",
+            "give the task a shorter input, or several tasks a part of it each",
+        ),
+    ];
+    let named = LIMITS.iter().find(|(limit, _)| detail.contains(limit));
+    named.map_or("send less at once", |(_, hint)| hint)
 }
 
 fn unreachable_hint(error: &(dyn Error + 'static)) -> &'static str {

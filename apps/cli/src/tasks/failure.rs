@@ -10,7 +10,7 @@ use propeller_sdk::ClientError;
 
 use super::seal::SealFailure;
 use super::stored::OpenFailure;
-use crate::error::{Exit, client_causes};
+use crate::error::{Exit, client_causes, too_large_hint};
 use crate::units::bytes_text;
 
 /// Why a command about tasks did not do what it was asked.
@@ -74,6 +74,11 @@ impl Failure {
     pub(crate) fn hint(&self, program: &str) -> Option<String> {
         Some(match self {
             Self::NotRemoved { id, .. } => format!("remove it with: {program} tasks delete {id}"),
+            Self::Removed { source, .. } | Self::NotGiven { source, .. }
+                if let Some(detail) = too_large(source) =>
+            {
+                too_large_hint(detail).to_owned()
+            }
             Self::NotGiven { id, path, .. } => format!(
                 "try again with: {program} tasks update {id} --stdin {}",
                 path.display()
@@ -112,6 +117,17 @@ fn is_broken(failure: &SealFailure) -> bool {
         failure,
         SealFailure::Client(ClientError::Interrupted { .. })
     )
+}
+
+/// What a manager says that finds it too large.
+fn too_large(failure: &SealFailure) -> Option<&str> {
+    match failure {
+        SealFailure::Client(ClientError::Refused {
+            status: 413,
+            problem,
+        }) => Some(&problem.detail),
+        _ => None,
+    }
 }
 
 fn unread(id: &str, got: u64) -> String {

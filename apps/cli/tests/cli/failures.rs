@@ -22,6 +22,22 @@ fn every_status_has_a_hint() {
 }
 
 #[test]
+fn what_is_too_large_is_named() {
+    let hint = |detail: &str| {
+        let problem = format!(r#"{{"detail":"{detail}","error":"e"}}"#);
+        let (ran, _) = run(&["tasks", "create", "add"], &[answer(413, &problem)]);
+        ran.transcript()
+    };
+    let module = hint("the module is larger than 9 bytes, the limit MANAGER_UPLOAD_MAX");
+    assert!(module.contains("make the module smaller"), "{module}");
+    for limit in ["MANAGER_INLINE_MAX", "MANAGER_OBJECT_MAX"] {
+        let input = hint(&format!("it is longer than 9 bytes, the limit {limit}"));
+        assert!(input.contains("a shorter input"), "{input}");
+        assert!(!input.contains("module"), "{input}");
+    }
+}
+
+#[test]
 fn proplets_and_health_have_hints_of_their_own() {
     let view = ["proplets", "view", "p"];
     let pages = [
