@@ -227,6 +227,10 @@ async fn health(session: &mut Session<'_, '_>) -> Result<Exit, CliError> {
                 "not connected"
             },
         );
+        if let Some(is_reached) = health.object_store_reached {
+            let word = if is_reached { "reached" } else { "not reached" };
+            facts.add("object store", word);
+        }
         facts.add("version", &health.version);
         facts.add("commit", &health.commit);
         facts.add("built", &health.build_time);

@@ -187,10 +187,22 @@ pub struct Config {
 pub struct Objects {
     /// The object store, if there is one.
     pub store: Option<Location>,
+    /// What its vendor's variables say.
+    pub variables: Variables,
     /// Longest standard input in a request, in bytes.
     pub inline_max: u64,
     /// Largest object, in bytes.
     pub object_max: u64,
+}
+
+/// The variables of stores: addresses, and credentials, which are never shown.
+#[derive(Clone, Default)]
+pub struct Variables(pub Vec<(String, String)>);
+
+impl std::fmt::Debug for Variables {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Variables")
+    }
 }
 
 /// How the REST API is served.
@@ -252,6 +264,7 @@ fn objects(settings: &mut Settings) -> Objects {
     const INLINE_MAX: u64 = 3 * 1024 * 1024;
     let objects = Objects {
         store: settings.parse("object_store", str::parse),
+        variables: Variables(propeller_settings::store_variables()),
         inline_max: settings.bytes("inline_max"),
         object_max: settings.bytes("object_max"),
     };

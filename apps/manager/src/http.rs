@@ -9,16 +9,19 @@ mod grants;
 mod guard;
 mod health;
 mod images;
+mod linger;
 mod logs;
 mod new_task;
 mod objects;
 mod proplets;
+mod range;
 mod request;
 mod serve;
 mod stdin;
 mod stdout;
 mod tasks;
 mod upload;
+mod uploads;
 mod view;
 
 use std::sync::Arc;
@@ -29,7 +32,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post, put};
 use axum::{Router, middleware};
 use propeller_envelope::Keyring;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::config::Token;
 use crate::dispatch::{Answer, Command, Wake};
@@ -39,6 +42,7 @@ use crate::store::Reader;
 pub use error::ApiError;
 pub use images::{Images, PATIENCE};
 pub use objects::Keep;
+pub use range::Asked;
 pub use serve::{Bound, ServeError, Serving};
 
 /// Modules that are read, hashed and sealed at the same time: each is in memory as a whole.
@@ -70,8 +74,8 @@ struct Shared {
     uploads: Arc<Semaphore>,
     images: Images,
     objects: Keep,
-    /// One for each object on its way in.
-    object_uploads: Arc<Semaphore>,
+    object_uploads: uploads::Uploads,
+    lingering: linger::Lingering,
     downloads: downloads::Downloads,
     broker_up: Arc<AtomicBool>,
     metrics: Arc<Metrics>,
@@ -137,7 +141,8 @@ impl Api {
                 uploads: Arc::new(Semaphore::new(UPLOADS_MAX)),
                 images,
                 objects,
-                object_uploads: Arc::new(Semaphore::new(stdin::UPLOADS_MAX)),
+                object_uploads: uploads::Uploads::default(),
+                lingering: linger::Lingering::default(),
                 downloads: downloads::Downloads::default(),
                 broker_up,
                 metrics,
@@ -207,18 +212,6 @@ impl Api {
         tokio::task::spawn_blocking(move || read(&reader))
             .await
             .map_err(|_| ApiError::internal("a reader failed"))?
-    }
-}
-
-/// One of the few places for objects on their way, which a request waits for a moment for.
-async fn object_slot(
-    slots: &Arc<Semaphore>,
-    busy: &'static str,
-) -> Result<OwnedSemaphorePermit, ApiError> {
-    let slot = Arc::clone(slots).acquire_owned();
-    match tokio::time::timeout(OBJECT_SLOT_WAIT, slot).await {
-        Ok(slot) => slot.map_err(|_| ApiError::shutting_down()),
-        Err(_) => Err(ApiError::busy(busy)),
     }
 }
 

@@ -3,16 +3,16 @@
 //! Large inputs and outputs lie there as CES objects. The manager moves them and hands their key on,
 //! and opens none.
 
+mod reach;
 mod shard;
 mod tidy;
 
 use propeller_depot::{Depot, DepotError, Location, Mark, OpenError};
-use propeller_settings::store_variables;
-use propeller_wire::message::StoreMark;
 
 use crate::store::object_store::{Remembered, object_store_mark, object_store_take};
 use crate::store::{Store, StoreError};
 
+pub use reach::{Away, Reaching, Standing};
 pub use shard::{Shard, ShardError};
 pub use tidy::{DISCARDS_MAX, Discard, Discards, remove_discarded, sweep_hourly};
 
@@ -54,98 +54,124 @@ pub enum ObjectsError {
 /// What the marks say about whose store it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Whose {
-    Ours([u8; 16]),
-    /// Nobody's, to be given this mark if one was drawn already.
-    Nobodys(Option<[u8; 16]>),
-    /// Ours, which a crash has kept us from remembering.
-    New([u8; 16]),
+    Ours,
+    /// Nobody's, to be given our mark.
+    Nobodys,
     Foreign,
     Another,
 }
 
-/// Opens the object store, and takes it for this manager's if it is nobody's yet.
+impl ObjectsError {
+    /// Whether the store may do later what it does not do now.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Open(error) if error.may_pass())
+    }
+}
+
+/// The mark of this manager's store, drawn now if there is none yet.
 ///
-/// The mark is remembered before it is written: whoever crashes in between, or never hears that it
-/// was written, finds its own there.
+/// It is remembered before it is written: whoever crashes in between, or never hears that it was
+/// written, finds its own there. It is known before the store answers, so that tasks with objects
+/// go to the proplets that reach it.
+///
+/// # Errors
+/// See [`ObjectsError`].
+pub fn remember(store: &mut Store) -> Result<Remembered, ObjectsError> {
+    if let Some(ours) = store.reader().with(object_store_mark)? {
+        return Ok(ours);
+    }
+    let drawn = Remembered {
+        mark: *Mark::random()?.as_bytes(),
+        pending: true,
+    };
+    take(store, drawn)?;
+    Ok(drawn)
+}
+
+/// Opens the object store, and marks it as this manager's if it is nobody's yet. Whoever has it then
+/// remembers that with [`settle`].
 ///
 /// # Errors
 /// See [`ObjectsError`].
 pub async fn open(
-    location: &Location,
-    store: &mut Store,
-) -> Result<(Depot, StoreMark), ObjectsError> {
-    let depot = Depot::open(location, store_variables()).await?;
+    location: Location,
+    variables: Vec<(String, String)>,
+    ours: Remembered,
+) -> Result<Depot, ObjectsError> {
+    let depot = Depot::open(&location, variables).await?;
     let found = match depot.mark().await {
         Ok(mark) => Some(*mark.as_bytes()),
         Err(OpenError::Unclaimed { .. }) => None,
         Err(error) => return Err(error.into()),
     };
-    let remembered = store.reader().with(object_store_mark)?;
-    let location = location.clone();
-    let mark = match whose(remembered, found) {
-        Whose::Ours(mark) => mark,
-        Whose::New(mark) => take(store, mark, false)?,
-        Whose::Foreign => return Err(ObjectsError::Foreign { location }),
-        Whose::Another => return Err(ObjectsError::Another { location }),
-        Whose::Nobodys(drawn) => {
-            let mark = match drawn {
-                Some(mark) => mark,
-                None => take(store, *Mark::random()?.as_bytes(), true)?,
-            };
+    match whose(ours, found) {
+        Whose::Ours => Ok(depot),
+        Whose::Foreign => Err(ObjectsError::Foreign { location }),
+        Whose::Another => Err(ObjectsError::Another { location }),
+        Whose::Nobodys => {
             // Another manager may have been quicker.
-            let there = depot.claim_with(Mark::new(mark)).await?.mark();
-            if *there.as_bytes() != mark {
-                return Err(ObjectsError::Foreign { location });
+            let there = depot.claim_with(Mark::new(ours.mark)).await?.mark();
+            match *there.as_bytes() == ours.mark {
+                true => Ok(depot),
+                false => Err(ObjectsError::Foreign { location }),
             }
-            take(store, mark, false)?
         }
-    };
-    Ok((depot, StoreMark(mark)))
-}
-
-/// Whose store it is that has the mark `found`, for a manager that remembers one or none.
-fn whose(remembered: Option<Remembered>, found: Option<[u8; 16]>) -> Whose {
-    match (remembered, found) {
-        (None, None) => Whose::Nobodys(None),
-        (None, Some(_)) => Whose::Foreign,
-        (Some(ours), Some(found)) if ours.mark == found => match ours.pending {
-            true => Whose::New(found),
-            false => Whose::Ours(found),
-        },
-        // Nothing of ours lies anywhere yet.
-        (Some(ours), None) if ours.pending => Whose::Nobodys(Some(ours.mark)),
-        (Some(ours), Some(_)) if ours.pending => Whose::Foreign,
-        (Some(_), _) => Whose::Another,
     }
 }
 
-/// Remembers a mark, and gives it back.
-fn take(store: &mut Store, mark: [u8; 16], pending: bool) -> Result<[u8; 16], StoreError> {
+/// Whose store it is that has the mark `found`.
+fn whose(ours: Remembered, found: Option<[u8; 16]>) -> Whose {
+    match found {
+        Some(found) if found == ours.mark => Whose::Ours,
+        // Nothing of ours lies anywhere yet.
+        Some(_) if ours.pending => Whose::Foreign,
+        None if ours.pending => Whose::Nobodys,
+        _ => Whose::Another,
+    }
+}
+
+/// Remembers that the store with our mark is this manager's.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn settle(store: &mut Store, ours: Remembered) -> Result<(), StoreError> {
+    match ours.pending {
+        true => take(store, ours.settled()),
+        false => Ok(()),
+    }
+}
+
+fn take(store: &mut Store, remembered: Remembered) -> Result<(), StoreError> {
     let transaction = store.begin()?;
-    object_store_take(&transaction, Remembered { mark, pending })?;
+    object_store_take(&transaction, remembered)?;
     transaction.commit()?;
-    Ok(mark)
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    async fn open_at(location: &Location, store: &mut Store) -> Result<[u8; 16], ObjectsError> {
+        let ours = remember(store)?;
+        open(location.clone(), Vec::new(), ours).await?;
+        settle(store, ours)?;
+        Ok(ours.mark)
+    }
+
     #[test]
     fn a_store_is_taken_only_if_it_is_nobodys() {
         let (one, other) = ([1; 16], [2; 16]);
-        let remembered = |pending| Some(Remembered { mark: one, pending });
-        for (remembered, found, expected) in [
-            (None, None, Whose::Nobodys(None)),
-            (None, Some(one), Whose::Foreign),
-            (remembered(false), Some(one), Whose::Ours(one)),
-            (remembered(false), Some(other), Whose::Another),
-            (remembered(false), None, Whose::Another),
-            (remembered(true), None, Whose::Nobodys(Some(one))),
-            (remembered(true), Some(one), Whose::New(one)),
-            (remembered(true), Some(other), Whose::Foreign),
+        for (pending, found, expected) in [
+            (false, Some(one), Whose::Ours),
+            (false, Some(other), Whose::Another),
+            (false, None, Whose::Another),
+            (true, None, Whose::Nobodys),
+            (true, Some(one), Whose::Ours),
+            (true, Some(other), Whose::Foreign),
         ] {
-            assert_eq!(whose(remembered, found), expected);
+            assert_eq!(whose(Remembered { mark: one, pending }, found), expected);
         }
     }
 
@@ -155,16 +181,15 @@ mod tests {
             let (folder, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
             let location: Location = folder.path().to_str().unwrap().parse().unwrap();
             let mut store = Store::open(data.path()).unwrap();
-            let mark = take(&mut store, [7; 16], true).unwrap();
+            let ours = remember(&mut store).unwrap();
+            assert!(ours.pending);
             if is_written {
-                let depot = Depot::open(&location, store_variables()).await.unwrap();
-                depot.claim_with(Mark::new(mark)).await.unwrap();
+                open(location.clone(), Vec::new(), ours).await.unwrap();
             }
             for _ in 0..2 {
-                let (_, opened) = open(&location, &mut store).await.unwrap();
-                assert_eq!(opened, StoreMark(mark));
+                assert_eq!(open_at(&location, &mut store).await.unwrap(), ours.mark);
                 let remembered = store.reader().with(object_store_mark).unwrap();
-                assert_eq!(remembered.map(|it| it.pending), Some(false));
+                assert_eq!(remembered, Some(ours.settled()));
             }
         }
     }
@@ -180,14 +205,15 @@ mod tests {
         let at = |path: &std::path::Path| path.to_str().unwrap().parse::<Location>().unwrap();
         let (first, second) = (at(&place("first")), at(&place("second")));
         let mut ours = Store::open(&place("ours")).unwrap();
-        let (_, mark) = open(&first, &mut ours).await.unwrap();
-        let (_, again) = open(&first, &mut ours).await.unwrap();
-        assert_eq!(mark, again);
-        let another = open(&second, &mut ours).await;
-        assert!(matches!(another, Err(ObjectsError::Another { .. })));
+        let mark = open_at(&first, &mut ours).await.unwrap();
+        assert_eq!(open_at(&first, &mut ours).await.unwrap(), mark);
+        let another = open_at(&second, &mut ours).await.unwrap_err();
+        assert!(matches!(another, ObjectsError::Another { .. }));
+        assert!(!another.may_pass());
         let mut theirs = Store::open(&place("theirs")).unwrap();
-        let foreign = open(&first, &mut theirs).await;
-        assert!(matches!(foreign, Err(ObjectsError::Foreign { .. })));
-        open(&second, &mut theirs).await.unwrap();
+        let foreign = open_at(&first, &mut theirs).await.unwrap_err();
+        assert!(matches!(foreign, ObjectsError::Foreign { .. }));
+        assert!(!foreign.may_pass());
+        open_at(&second, &mut theirs).await.unwrap();
     }
 }

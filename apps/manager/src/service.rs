@@ -4,22 +4,26 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use propeller_depot::Depot;
 use propeller_envelope::Keyring;
 use propeller_oci::{Registry, RegistryError};
 use propeller_wire::link::{Carry, Link, Listen};
+use propeller_wire::message::StoreMark;
 use propeller_wire::mqtt::{self, ConnectError};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::config::{self, Config, instance};
-use crate::dispatch::{Dispatcher, Objects, TICK, WAKES_MAX, Wake};
+use crate::dispatch::{Command, Dispatcher, Objects, TICK, WAKES_MAX, Wake};
 use crate::http::{Api, Bound, Images, Keep, Parts, ServeError, Serving};
 use crate::metrics::Metrics;
-use crate::objects::{self, Discards, ObjectsError, remove_discarded, sweep_hourly};
-use crate::store::{Store, StoreError, remove_orphans};
+use crate::objects::{
+    self, Discard, Discards, ObjectsError, Reaching, Standing, remove_discarded, sweep_hourly,
+};
+use crate::store::object_store::Remembered;
+use crate::store::{Reader, Store, StoreError, remove_orphans};
 use crate::verifier::Verifier;
 
 /// Why a manager does not start.
@@ -88,7 +92,8 @@ impl Manager {
         tasks.spawn(carry);
         tasks.spawn(forward(link.incoming, wakes.clone()));
         tasks.spawn(tick(wakes.clone()));
-        let (depot, objects) = take_store(&config.objects, &mut store, &mut tasks).await?;
+        let taken = take_store(&config.objects, &mut store, &mut tasks, &wakes).await?;
+        let (standing, objects) = taken.unzip();
         let (keys, in_use) = watch::channel(config.keys.clone());
         tasks.spawn(follow(in_use.clone(), wakes.clone()));
         let judge = Arc::clone(&config.rules.judge);
@@ -124,7 +129,7 @@ impl Manager {
                 trusted: config.images.trusted,
             },
             objects: Keep {
-                store: depot.zip(objects.map(|objects| objects.discards)),
+                store: standing.zip(objects.map(|objects| objects.discards)),
                 inline_max: config.objects.inline_max,
                 object_max: config.objects.object_max,
             },
@@ -186,21 +191,84 @@ impl Manager {
     }
 }
 
-/// Opens the object store, if there is one, and has it kept tidy.
+/// Reaches the object store, if there is one, and has it kept tidy.
 async fn take_store(
     config: &config::Objects,
     store: &mut Store,
     tasks: &mut JoinSet<()>,
-) -> Result<(Option<Depot>, Option<Objects>), ObjectsError> {
+    wakes: &mpsc::Sender<Wake>,
+) -> Result<Option<(watch::Receiver<Standing>, Objects)>, ObjectsError> {
     let Some(location) = &config.store else {
-        return Ok((None, None));
+        return Ok(None);
     };
-    let (depot, mark) = objects::open(location, store).await?;
+    let ours = objects::remember(store)?;
+    let variables = config.variables.0.clone();
+    let mut reaching = Reaching::new(location.clone(), variables, ours);
+    let standing = reaching.at_start().await?;
+    if let Standing::Reached(_) = &standing {
+        objects::settle(store, ours)?;
+        info!(store = %location, "object store ready");
+    }
+    let (standing, seen) = watch::channel(standing);
     let (discards, queue) = Discards::new();
-    tasks.spawn(remove_discarded(depot.clone(), queue));
-    tasks.spawn(sweep_hourly(depot.clone(), store.reader()));
-    info!(store = %location, "object store ready");
-    Ok((Some(depot), Some(Objects { mark, discards })))
+    let keeper = Keeper {
+        reaching,
+        ours,
+        queue,
+        reader: store.reader(),
+        wakes: wakes.clone(),
+    };
+    tasks.spawn(keeper.keep(standing));
+    let mark = StoreMark(ours.mark);
+    Ok(Some((seen, Objects { mark, discards })))
+}
+
+/// Looks after the object store.
+struct Keeper {
+    reaching: Reaching,
+    ours: Remembered,
+    queue: mpsc::Receiver<Discard>,
+    reader: Reader,
+    wakes: mpsc::Sender<Wake>,
+}
+
+impl Keeper {
+    /// Reaches the store if that has not been done, and removes from it what is to go.
+    async fn keep(self, standing: watch::Sender<Standing>) {
+        let at_once = match &*standing.borrow() {
+            Standing::Reached(depot) => Some(depot.clone()),
+            Standing::Away(_) => None,
+        };
+        let depot = match at_once {
+            Some(depot) => depot,
+            None => {
+                let depot = self.reaching.reach(&standing).await;
+                settle(&self.wakes, self.ours).await;
+                info!(store = %depot.location(), "object store ready");
+                standing.send_replace(Standing::Reached(depot.clone()));
+                depot
+            }
+        };
+        let removal = remove_discarded(depot.clone(), self.queue);
+        tokio::join!(removal, sweep_hourly(depot, self.reader));
+    }
+}
+
+/// Has the dispatcher remember that the store is ours: before that, nothing may lie there.
+async fn settle(wakes: &mpsc::Sender<Wake>, ours: Remembered) {
+    /// The manager's disk may be full for a while.
+    const AGAIN: Duration = Duration::from_secs(10);
+    loop {
+        let (reply, answer) = oneshot::channel();
+        let command = Box::new(Command::SettleStore(ours));
+        if wakes.send(Wake::Command(command, reply)).await.is_err() {
+            return;
+        }
+        if let Ok(Ok(_)) = answer.await {
+            return;
+        }
+        tokio::time::sleep(AGAIN).await;
+    }
 }
 
 async fn forward(

@@ -8,6 +8,7 @@ mod grants;
 mod logs;
 mod proplet;
 mod results;
+mod secret;
 mod task;
 
 pub use attempt::{Attempt, Proof, ProofSteps, TaskUsage};
@@ -16,6 +17,7 @@ pub use logs::{ExitKind, LogEvent, LogStream};
 pub use proplet::{CpuMetrics, MemoryMetrics, Metadata};
 pub use proplet::{History, Proplet, PropletMetrics, PropletMetricsPage, PropletPage};
 pub use results::{Results, SealedObject, TaskMetrics, TaskMetricsPage};
+pub use secret::KeyText;
 pub use task::{
     Limits, ObjectInfo, Started, Stopped, Task, TaskPage, TaskRequest, TaskState, ZERO_TIME,
     time_text,
@@ -27,7 +29,7 @@ use utoipa::ToSchema;
 /// `GET /health`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Health {
-    /// `pass`, `warn` (no broker) or `fail` (no store).
+    /// `pass`, `warn` (no broker, or the object store is not reached) or `fail` (no database).
     pub status: String,
     /// Version of the manager.
     pub version: String,
@@ -41,6 +43,9 @@ pub struct Health {
     pub instance_id: String,
     /// Ours: whether the broker is connected.
     pub broker_connected: bool,
+    /// Ours: whether the object store is reached, if the manager has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object_store_reached: Option<bool>,
 }
 
 /// An error, as RFC 9457 problem details that still carry upstream's `error`.

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 use crate::attempt::TaskUsage;
 use crate::grants::Engine;
 use crate::logs::ExitKind;
+use crate::secret::KeyText;
 
 /// `GET /tasks/{id}/results`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -51,7 +52,8 @@ pub struct SealedObject {
     /// Length of its plaintext, in bytes.
     pub length: u64,
     /// The key that its data key is wrapped with, 64 hexadecimal digits.
-    pub key: String,
+    #[schema(value_type = String)]
+    pub key: KeyText,
 }
 
 /// A page of a task's measurements, newest first.

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::attempt::Attempt;
 use crate::grants::Grants;
 use crate::logs::ExitKind;
+use crate::secret::KeyText;
 
 /// Upstream's way to say "no time".
 pub const ZERO_TIME: &str = "0001-01-01T00:00:00Z";
@@ -240,7 +241,8 @@ pub struct TaskRequest {
     /// Ours: key of the task's objects, 64 hexadecimal digits: what is uploaded as standard input is
     /// sealed with it, and so is a large output. Left out, the manager draws one.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub object_key: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub object_key: Option<KeyText>,
     /// Ours: limits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,

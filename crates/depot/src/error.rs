@@ -263,3 +263,103 @@ pub enum OpenError {
         source: DepotError,
     },
 }
+
+impl OpenError {
+    /// Whether the place is named well, as far as can be told, and only does not do what it should
+    /// now: a store that does not answer, or a disk that is full. What is named wrongly, refuses the
+    /// credentials or is not there does not pass.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Probe { source, .. } | Self::Mark { source, .. } => source.may_pass(),
+            Self::Folder { .. }
+            | Self::NotAFolder { .. }
+            | Self::PlainHttp { .. }
+            | Self::Variables { .. }
+            | Self::Changed { .. }
+            | Self::Unclaimed { .. }
+            | Self::NotAMark { .. } => false,
+        }
+    }
+}
+
+impl DepotError {
+    fn may_pass(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StaleNetworkFileHandle, StorageFull, TimedOut};
+        match self {
+            // All that is not said in a status of its own: no connection, no answer, a status from
+            // 500 on.
+            Self::Store { source, .. } => {
+                matches!(source.as_ref(), object_store::Error::Generic { .. })
+            }
+            Self::File { source, .. } => matches!(
+                source.kind(),
+                QuotaExceeded | StaleNetworkFileHandle | StorageFull | TimedOut
+            ),
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn probe(source: DepotError) -> OpenError {
+        OpenError::Probe {
+            location: "s3://b".to_owned(),
+            doing: Doing::Write,
+            source,
+        }
+    }
+
+    #[test]
+    fn what_is_away_may_pass_and_what_refuses_does_not() {
+        let store = |source| probe(DepotError::store(Doing::Write, "x", source));
+        let file = |kind: io::ErrorKind| probe(DepotError::file(Doing::Write, "x", kind.into()));
+        let path = || "x".to_owned();
+        let source = || "why".into();
+        let silent = object_store::Error::Generic {
+            store: "S3",
+            source: source(),
+        };
+        let (no_bucket, no_right, no_key) = (
+            object_store::Error::NotFound {
+                path: path(),
+                source: source(),
+            },
+            object_store::Error::PermissionDenied {
+                path: path(),
+                source: source(),
+            },
+            object_store::Error::Unauthenticated {
+                path: path(),
+                source: source(),
+            },
+        );
+        let location = path;
+        for (error, expected) in [
+            (store(silent), true),
+            (file(io::ErrorKind::StorageFull), true),
+            (store(no_bucket), false),
+            (store(no_right), false),
+            (store(no_key), false),
+            (file(io::ErrorKind::PermissionDenied), false),
+            (file(io::ErrorKind::ReadOnlyFilesystem), false),
+            (
+                OpenError::Changed {
+                    location: location(),
+                },
+                false,
+            ),
+            (
+                OpenError::NotAMark {
+                    location: location(),
+                },
+                false,
+            ),
+        ] {
+            assert_eq!(error.may_pass(), expected, "{error:?}");
+        }
+    }
+}

@@ -66,15 +66,20 @@ impl Write for PipeWriter {
     }
 }
 
-/// What comes out of a pipe as the body of a request: one that is broken off has an error, because
-/// a body that merely ends looks whole.
+/// What comes out of a pipe, after what has come `first`, as the body of a request: one that is broken
+/// off has an error, because a body that merely ends looks whole.
 pub(super) fn body(
+    first: Option<Chunk>,
     chunks: mpsc::Receiver<Chunk>,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    stream::unfold(Some(chunks), async |chunks| {
-        let mut chunks = chunks?;
-        match chunks.recv().await {
-            Some(Chunk::Bytes(bytes)) => Some((Ok(bytes), Some(chunks))),
+    stream::unfold(Some((Some(first), chunks)), async |state| {
+        let (first, mut chunks) = state?;
+        let chunk = match first {
+            Some(first) => first,
+            None => chunks.recv().await,
+        };
+        match chunk {
+            Some(Chunk::Bytes(bytes)) => Some((Ok(bytes), Some((None, chunks)))),
             Some(Chunk::End) => None,
             None => Some((
                 Err(io::Error::other("the input was not sealed to its end")),
@@ -91,15 +96,20 @@ mod tests {
     use super::*;
 
     fn written(work: impl FnOnce(PipeWriter) + Send + 'static) -> io::Result<Vec<u8>> {
-        let (writer, chunks) = pipe();
+        let (writer, mut chunks) = pipe();
         let thread = std::thread::spawn(|| work(writer));
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap();
-        let read = runtime.block_on(body(chunks).try_fold(Vec::new(), async |mut all, chunk| {
-            all.extend_from_slice(&chunk);
-            Ok(all)
-        }));
+        let read = runtime.block_on(async {
+            let first = chunks.recv().await;
+            let body = body(first, chunks);
+            body.try_fold(Vec::new(), async |mut all, chunk| {
+                all.extend_from_slice(&chunk);
+                Ok(all)
+            })
+            .await
+        });
         thread.join().unwrap();
         read
     }
@@ -119,7 +129,9 @@ mod tests {
 
     #[test]
     fn what_is_broken_off_is_an_error() {
-        let read = written(|mut writer| writer.write_all(b"half").unwrap());
-        assert!(read.is_err());
+        for half in [0, 4, 2 * CHUNK_LEN] {
+            let read = written(move |mut writer| writer.write_all(&vec![7; half]).unwrap());
+            assert!(read.is_err(), "{half}");
+        }
     }
 }

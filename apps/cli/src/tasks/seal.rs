@@ -73,7 +73,7 @@ pub(super) async fn upload(
     bar: ProgressBar,
 ) -> Result<ObjectInfo, SealFailure> {
     let path = input.path.clone();
-    let (writer, chunks) = pipe();
+    let (writer, mut chunks) = pipe();
     let (tell, mut sealed) = oneshot::channel();
     // Nobody waits for the thread: it may be reading from a pipe that says nothing. Once nobody
     // reads what it writes, it ends by itself, at the latest with the process.
@@ -81,7 +81,9 @@ pub(super) async fn upload(
         .name("seal".to_owned())
         .spawn(move || seal(input, writer, &bar, tell))
         .map_err(SealFailure::Thread)?;
-    let kept = match client.task_stdin(id, body(chunks)).await {
+    // The manager has few places for uploads: none is held while the input does not come.
+    let first = chunks.recv().await;
+    let kept = match client.task_stdin(id, body(first, chunks)).await {
         Ok(kept) => kept.into_value(),
         // What broke the request off, if it was not the request that broke the sealing off.
         Err(error) => {
@@ -152,5 +154,60 @@ fn compare(summary: &Summary, kept: ObjectInfo) -> Result<ObjectInfo, SealFailur
     match sent == kept {
         true => Ok(kept),
         false => Err(SealFailure::Another { sent, kept }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+    use std::net::TcpListener;
+    use std::os::fd::AsRawFd as _;
+    use std::time::Duration;
+
+    use propeller_sdk::ClientOptions;
+    use tokio::task::JoinSet;
+
+    use super::super::stdin::Stdin;
+    use super::*;
+
+    #[tokio::test]
+    async fn nobody_is_connected_to_while_an_input_does_not_come() {
+        rustls::crypto::aws_lc_rs::default_provider()
+            .install_default()
+            .ok();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let client = Client::new(ClientOptions {
+            base_url: format!("http://{}", listener.local_addr().unwrap()),
+            token: None,
+            ca_cert: None,
+            insecure_skip_verify: false,
+            timeout: Duration::from_secs(5),
+        });
+        let client = client.unwrap();
+        let (reader, mut writer) = io::pipe().unwrap();
+        let path = PathBuf::from(format!("/dev/fd/{}", reader.as_raw_fd()));
+        let writing = thread::spawn(move || {
+            // So much is sealed as a few hundred bytes, which go with what follows.
+            writer.write_all(&[0; (1 << 20) + 1]).unwrap();
+            writer
+        });
+        let Stdin::Large(input) = Stdin::read(&path).unwrap() else {
+            panic!("a mebibyte and a byte are large");
+        };
+        let writer = writing.join().unwrap();
+        let mut sending = JoinSet::new();
+        sending.spawn(async move {
+            let bar = ProgressBar::hidden();
+            upload(input, "7", &client, bar).await
+        });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(listener.accept().is_err(), "a place is held for nothing");
+        drop(writer);
+        let mut tries = 0..500;
+        while listener.accept().is_err() {
+            assert!(tries.next().is_some(), "nothing is sent in five seconds");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }

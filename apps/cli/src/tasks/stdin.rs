@@ -6,7 +6,7 @@ use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use data_encoding::BASE64;
-use propeller_api::{Task, TaskRequest};
+use propeller_api::{KeyText, Task, TaskRequest};
 use propeller_ces::{Key, RandomError};
 use propeller_sdk::{Client, ClientError, Reply};
 
@@ -126,7 +126,7 @@ impl Stdin {
     pub(super) fn mention(&self, request: &mut TaskRequest) {
         (request.stdin, request.object_key) = match self {
             Self::Small { bytes, .. } => (Some(BASE64.encode(bytes)), None),
-            Self::Large(large) => (None, Some(large.key_text())),
+            Self::Large(large) => (None, Some(KeyText(large.key_text()))),
         };
     }
 

@@ -61,7 +61,7 @@ impl Opening {
         sealed: &SealedObject,
         client: &Client,
     ) -> Result<Self, OpenFailure> {
-        let key = Key::from_hex(&sealed.key).map_err(OpenFailure::Key)?;
+        let key = Key::from_hex(&sealed.key.0).map_err(OpenFailure::Key)?;
         let digest = sealed.digest.parse::<Digest>();
         let digest = digest.map_err(|_| OpenFailure::Digest(sealed.digest.clone()))?;
         let size = client.task_stdout_len(id).await;

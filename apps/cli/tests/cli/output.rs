@@ -124,6 +124,14 @@ fn health() {
     let fail = run(&["health"], &[answer(503, &json("fail", false))]).0;
     assert_eq!((pass.exit, fail.exit), (Exit::Success, Exit::Failure));
     insta::assert_snapshot!(format!("{}\n{}", pass.transcript(), fail.transcript()));
+    for (is_reached, expected) in [(true, " reached"), (false, "not reached")] {
+        let field = format!(r#","object_store_reached":{is_reached}}}"#);
+        let json = json("warn", true).replace('}', &field);
+        let ran = run(&["health"], &[answer(200, &json)]).0;
+        let mut lines = ran.out.split(|byte| *byte == b'\n');
+        let store = lines.find(|line| line.starts_with(b"object store"));
+        assert!(store.is_some_and(|line| line.ends_with(expected.as_bytes())));
+    }
 }
 
 #[test]

@@ -153,7 +153,7 @@ impl Mind {
                 exit: ExitKind::Lost,
                 retry: Retry::MayHelp,
                 exclude: false,
-                pause_min: Duration::ZERO,
+                store_away: false,
             };
             self.undone(db, attempt, &setback, moment, effects)?;
         }
@@ -232,7 +232,7 @@ impl Mind {
                         Retry::IsPointless
                     },
                     exclude: true,
-                    pause_min: Duration::ZERO,
+                    store_away: false,
                 };
                 self.undone(db, attempt, &setback, moment, effects)
             }

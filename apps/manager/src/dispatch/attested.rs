@@ -1,6 +1,5 @@
 //! Tasks that only a trusted execution environment (TEE) may open, and proplets that are in one.
 
-use std::time::Duration;
 
 use propeller_attest::binding::{AttemptBinding, SessionBinding};
 use propeller_model::task::Retry;
@@ -218,7 +217,7 @@ impl Mind {
             exit: ExitKind::Refused,
             retry: Retry::MayHelp,
             exclude: true,
-            pause_min: Duration::ZERO,
+            store_away: false,
         };
         self.undone(db, attempt, &setback, moment, effects)
     }

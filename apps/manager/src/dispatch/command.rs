@@ -8,6 +8,7 @@ use super::{Follower, Member, Place};
 use crate::store::Blob;
 use crate::store::image::Image;
 use crate::store::module::Module;
+use crate::store::object_store::Remembered;
 use crate::store::task::Task;
 
 /// A request.
@@ -60,6 +61,8 @@ pub enum Command {
     Fleet,
     /// Forget a proplet that has nothing to do.
     ForgetProplet(PropletId),
+    /// Remember that the object store with this mark is this manager's.
+    SettleStore(Remembered),
 }
 
 /// What to change about a task; what is left out stays.

@@ -11,6 +11,7 @@ use super::{
     Refusal, Reply,
 };
 use crate::store::module::{Module, module_exists, module_insert};
+use crate::store::object_store::object_store_take;
 use crate::store::proplet::proplet_delete;
 use crate::store::task::{Task, task_insert, task_update};
 use crate::store::{StoreError, Swept};
@@ -69,6 +70,10 @@ impl Mind {
                 Ok(Ok(Answer::Fleet(list)))
             }
             Command::ForgetProplet(id) => self.forget_proplet(db, id),
+            Command::SettleStore(ours) => {
+                object_store_take(db, ours.settled())?;
+                Ok(Ok(Answer::Done))
+            }
         }
     }
 

@@ -84,7 +84,7 @@ impl Mind {
                 exit: ExitKind::Lost,
                 retry: Retry::MayHelp,
                 exclude: false,
-                pause_min: Duration::ZERO,
+                store_away: false,
             };
             self.undone(db, attempt, &setback, moment, effects)?;
         }

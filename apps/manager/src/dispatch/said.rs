@@ -22,8 +22,7 @@ use crate::store::module::module_find;
 use crate::store::task::{task_find, task_state_set};
 use crate::store::{Blobs, StoreError};
 
-/// For how long a proplet gets nothing that needs the object store, and a task waits, after the store
-/// has not answered: long enough that waiting for hours costs little.
+/// For how long a proplet gets nothing that needs the object store after the store has not answered.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
 impl Mind {
@@ -114,7 +113,7 @@ impl Mind {
                     exit: ExitKind::Lost,
                     retry: Retry::MayHelp,
                     exclude: false,
-                    pause_min: Duration::ZERO,
+                    store_away: false,
                 };
                 self.undone(db, attempt, &setback, moment, effects)?;
             }
@@ -241,10 +240,7 @@ impl Mind {
             },
             retry,
             exclude,
-            pause_min: match refused.reason {
-                Refusal::Store => STORE_PAUSE,
-                _ => Duration::ZERO,
-            },
+            store_away: refused.reason == Refusal::Store,
         };
         self.undone(db, attempt, &setback, moment, effects)
     }
@@ -297,7 +293,7 @@ impl Mind {
                 exit: ExitKind::Lost,
                 retry: Retry::IsFree,
                 exclude: false,
-                pause_min: Duration::ZERO,
+                store_away: false,
             };
             self.undone(db, attempt, &setback, moment, effects)?;
         }

@@ -11,7 +11,9 @@ use rusqlite::Connection;
 
 use super::{Effect, Mind, Moment};
 use crate::store::attempt::{Ended, attempt_end};
-use crate::store::task::{Task, task_find, task_run_begin, task_setback, task_state_set};
+use crate::store::task::{
+    Task, task_find, task_run_begin, task_setback, task_state_set, task_store_away,
+};
 use crate::store::{Blob, Blobs, StoreError};
 
 /// Outputs that are removed when another attempt takes their place: of more attempts than that, each
@@ -29,8 +31,9 @@ pub(super) struct Setback {
     pub(super) retry: Retry,
     /// Whether the same proplet should not get it again in this run.
     pub(super) exclude: bool,
-    /// For how long the task waits at least, before another attempt.
-    pub(super) pause_min: Duration,
+    /// Whether the object store did not answer: then the task waits the longer, the more often in a
+    /// row that is so.
+    pub(super) store_away: bool,
 }
 
 impl Mind {
@@ -106,7 +109,7 @@ impl Mind {
                 exit: ExitKind::Refused,
                 retry: Retry::MayHelp,
                 exclude: true,
-                pause_min: Duration::ZERO,
+                store_away: false,
             };
             return self.undone(db, attempt, &setback, moment, effects);
         }
@@ -160,6 +163,7 @@ impl Mind {
             None => setback.why.clone(),
         };
         let exclude = proplet.filter(|_| setback.exclude);
+        let away = task_store_away(db, attempt.task, setback.store_away)?;
         task_setback(db, attempt.task, &why, exclude)?;
         let ended = Ended {
             outcome: &setback.why,
@@ -173,7 +177,7 @@ impl Mind {
         self.leases.end(attempt.task);
         tracing::warn!(task = %attempt.task, attempt = attempt.number, trace = %task.trace.id(), why = %setback.why, next = state.word(), "attempt came to nothing");
         let pause = match &state {
-            State::Queued { run } => self.rules.retry.pause(run.tries).max(setback.pause_min),
+            State::Queued { run } => self.rules.retry.pause(run.tries).max(store_pause(away)),
             _ => Duration::ZERO,
         };
         let not_before = moment.ms + i64::try_from(pause.as_millis()).unwrap_or(i64::MAX / 2);
@@ -291,6 +295,19 @@ impl Mind {
     }
 }
 
+/// How long a task waits when the store did not answer so often in a row: each attempt is a row in
+/// the database, and a store may be away for a night.
+fn store_pause(times: u32) -> Duration {
+    /// The first pause; it doubles with every further one.
+    const FIRST: Duration = Duration::from_secs(5);
+    /// The longest pause: so long may a task wait after the store is back.
+    const LONGEST: Duration = Duration::from_secs(5 * 60);
+    match times.checked_sub(1) {
+        None => Duration::ZERO,
+        Some(doublings) => FIRST.saturating_mul(1 << doublings.min(16)).min(LONGEST),
+    }
+}
+
 /// An output that stands in a row or a file.
 pub(super) fn usage_json(usage: &Usage) -> String {
     let Usage {
@@ -314,4 +331,16 @@ pub(super) fn usage_json(usage: &Usage) -> String {
 /// What the store keeps of an output.
 pub(super) fn kept(blobs: &Blobs, sealed: Vec<u8>) -> Result<Blob, StoreError> {
     blobs.keep(sealed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_stays_away_is_asked_less_and_less_often() {
+        let pauses: Vec<_> = (0..=9).map(|times| store_pause(times).as_secs()).collect();
+        assert_eq!(pauses, [0, 5, 10, 20, 40, 80, 160, 300, 300, 300]);
+        assert_eq!(store_pause(u32::MAX).as_secs(), 300);
+    }
 }

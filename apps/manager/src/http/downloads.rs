@@ -12,7 +12,7 @@ use propeller_depot::DepotError;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::{ApiError, object_slot};
+use super::{ApiError, OBJECT_SLOT_WAIT};
 use crate::metrics::Metrics;
 
 /// Objects on their way out at the same time: each holds up to 12 MiB of blocks of a store.
@@ -45,7 +45,11 @@ impl Default for Downloads {
 impl Downloads {
     /// A place for one more, which is waited for for a moment.
     pub(super) async fn slot(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        object_slot(&self.slots, BUSY).await
+        let slot = Arc::clone(&self.slots).acquire_owned();
+        match tokio::time::timeout(OBJECT_SLOT_WAIT, slot).await {
+            Ok(slot) => slot.map_err(|_| ApiError::shutting_down()),
+            Err(_) => Err(ApiError::busy(BUSY)),
+        }
     }
 
     /// A body of these bytes, which has a place until the last of them is taken. It is cut off if
@@ -137,7 +141,6 @@ mod tests {
     use axum::response::IntoResponse as _;
 
     use super::*;
-    use crate::http::OBJECT_SLOT_WAIT;
 
     fn pieces(count: usize) -> BoxStream<'static, Result<Bytes, DepotError>> {
         let piece = || Ok(Bytes::from_static(b"x"));

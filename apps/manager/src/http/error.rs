@@ -7,6 +7,7 @@ use propeller_api::Problem;
 use propeller_depot::DepotError;
 
 use crate::dispatch::Refusal;
+use crate::objects::Away;
 use crate::store::StoreError;
 
 /// When whoever meets too much going on may try again, in seconds (RFC 9110, section 10.2.3).
@@ -17,7 +18,8 @@ const RETRY_AFTER_S: &str = "10";
 pub struct ApiError {
     status: StatusCode,
     detail: String,
-    is_busy: bool,
+    /// Whether it says when to try again.
+    tries_again: bool,
 }
 
 impl ApiError {
@@ -26,15 +28,15 @@ impl ApiError {
         Self {
             status,
             detail: detail.into(),
-            is_busy: false,
+            tries_again: false,
         }
     }
 
-    /// 503: too much of this is under way. It says when to try again.
+    /// 503: not now. It says when to try again.
     #[must_use]
     pub fn busy(detail: &str) -> Self {
         Self {
-            is_busy: true,
+            tries_again: true,
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
         }
     }
@@ -66,6 +68,17 @@ impl ApiError {
     /// 409: it cannot be done in this state.
     pub fn conflict(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::CONFLICT, detail)
+    }
+
+    /// 503: the object store cannot be used yet.
+    #[must_use]
+    pub fn store_away(why: &Away) -> Self {
+        let detail = format!(
+            "the manager cannot use its object store yet: {why}. It is tried again every 10 \
+             seconds: try again in a moment, and if that does not help, see whether the store of \
+             MANAGER_OBJECT_STORE runs"
+        );
+        Self::busy(&detail)
     }
 
     /// 503: the object store does not do what it should. The cause is in the log.
@@ -121,7 +134,7 @@ impl IntoResponse for ApiError {
         };
         let kind = [(header::CONTENT_TYPE, "application/problem+json")];
         let mut response = (self.status, kind, Json(problem)).into_response();
-        if self.is_busy {
+        if self.tries_again {
             let after = HeaderValue::from_static(RETRY_AFTER_S);
             response.headers_mut().insert(header::RETRY_AFTER, after);
         }

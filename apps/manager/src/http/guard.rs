@@ -25,10 +25,14 @@ pub(super) async fn guard(State(api): State<Api>, request: Request, next: Next) 
         .map_or("other", |path| path.as_str())
         .to_owned();
     let refused = refuse(&api, request.uri(), request.headers());
+    let (parts, body) = request.into_parts();
+    let (body, read) = api.shared.lingering.body(&parts.headers, body);
+    let request = Request::from_parts(parts, body);
     let response = match refused {
         Some(error) => error.into_response(),
         None => next.run(impatient(request)).await,
     };
+    let response = read.finish(response);
     let status = response.status().as_u16();
     api.shared.metrics.request(method, &path, status);
     response

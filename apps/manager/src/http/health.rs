@@ -16,7 +16,9 @@ use super::Api;
 pub(super) async fn health(State(api): State<Api>) -> Response {
     let broker_connected = api.shared.broker_up.load(Ordering::Relaxed);
     let alive = !api.shared.wakes.is_closed();
-    let (status, word) = match (alive, broker_connected) {
+    let object_store_reached = api.shared.objects.is_reached();
+    let is_whole = broker_connected && object_store_reached != Some(false);
+    let (status, word) = match (alive, is_whole) {
         (false, _) => (StatusCode::SERVICE_UNAVAILABLE, "fail"),
         (true, false) => (StatusCode::OK, "warn"),
         (true, true) => (StatusCode::OK, "pass"),
@@ -33,6 +35,7 @@ pub(super) async fn health(State(api): State<Api>) -> Response {
             .to_owned(),
         instance_id: api.shared.instance.clone(),
         broker_connected,
+        object_store_reached,
     };
     (status, Json(health)).into_response()
 }

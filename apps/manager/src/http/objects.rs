@@ -8,12 +8,13 @@ use propeller_api::{ObjectInfo, TaskRequest};
 use propeller_depot::{Depot, Name, Part};
 use propeller_model::TaskId;
 use propeller_wire::message::{Input, InputObjects, ObjectKey, StoredObject};
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::view::find;
 use super::{Api, ApiError};
 use crate::dispatch::NewInput;
-use crate::objects::Discards;
+use crate::objects::{Discards, Standing};
 use crate::store::Blob;
 use crate::store::task::Task as TaskRow;
 
@@ -34,7 +35,7 @@ pub(super) struct Octets(Vec<u8>);
 #[derive(Clone)]
 pub struct Keep {
     /// The object store, and what takes what is to go from it.
-    pub store: Option<(Depot, Discards)>,
+    pub store: Option<(watch::Receiver<Standing>, Discards)>,
     /// Longest standard input in a request, in bytes.
     pub inline_max: u64,
     /// Largest object, in bytes.
@@ -48,10 +49,20 @@ impl fmt::Debug for Keep {
 }
 
 impl Keep {
-    /// The object store.
-    pub(super) fn store(&self) -> Result<&(Depot, Discards), ApiError> {
+    /// The object store, if it can be used.
+    pub(super) fn store(&self) -> Result<(Depot, Discards), ApiError> {
         let none = || ApiError::invalid(NO_STORE);
-        self.store.as_ref().ok_or_else(none)
+        let (standing, discards) = self.store.as_ref().ok_or_else(none)?;
+        match &*standing.borrow() {
+            Standing::Reached(depot) => Ok((depot.clone(), discards.clone())),
+            Standing::Away(why) => Err(ApiError::store_away(why)),
+        }
+    }
+
+    /// Whether the object store can be used, if there is one.
+    pub(super) fn is_reached(&self) -> Option<bool> {
+        let (standing, _) = self.store.as_ref()?;
+        Some(matches!(&*standing.borrow(), Standing::Reached(_)))
     }
 
     /// Changes the key of a task's objects as a request says. A task that may print more than a
@@ -61,7 +72,8 @@ impl Keep {
         input: &mut Input,
         request: &TaskRequest,
     ) -> Result<(), ApiError> {
-        let given = request.object_key.as_deref().filter(|key| !key.is_empty());
+        let given = request.object_key.as_ref().map(|key| key.0.as_str());
+        let given = given.filter(|key| !key.is_empty());
         let key = match given {
             Some(_) if self.store.is_none() => {
                 return Err(ApiError::invalid(format!("object_key: {NO_STORE}")));
@@ -221,9 +233,11 @@ fn random_key() -> Result<ObjectKey, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use propeller_api::KeyText;
     use propeller_wire::message::AskedLimits;
 
     use super::*;
+    use crate::objects::Away;
 
     const STDIN: StoredObject = StoredObject {
         name: 1,
@@ -238,7 +252,8 @@ mod tests {
                 let location = folder.to_str().unwrap().parse().unwrap();
                 let variables: [(String, String); 0] = [];
                 let depot = Depot::open(&location, variables).await.unwrap();
-                Some((depot, Discards::new().0))
+                let standing = watch::channel(Standing::Reached(depot)).1;
+                Some((standing, Discards::new().0))
             }
         };
         Keep {
@@ -250,9 +265,29 @@ mod tests {
 
     fn asking(key: &str) -> TaskRequest {
         TaskRequest {
-            object_key: Some(key.to_owned()),
+            object_key: Some(KeyText(key.to_owned())),
             ..TaskRequest::default()
         }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_away_is_told_with_what_to_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut keep = keep(Some(folder.path())).await;
+        assert_eq!(keep.is_reached(), Some(true));
+        keep.store().unwrap();
+        for (away, says) in [
+            (Away::Silent, "its object store yet: it does not answer"),
+            (Away::Unusable("no rights".to_owned()), "yet: no rights"),
+        ] {
+            let standing = watch::channel(Standing::Away(away)).1;
+            keep.store = Some((standing, Discards::new().0));
+            assert_eq!(keep.is_reached(), Some(false));
+            let refused = keep.store().unwrap_err();
+            assert!(format!("{refused:?}").contains(says), "{refused:?}");
+        }
+        keep.store = None;
+        assert_eq!(keep.is_reached(), None);
     }
 
     #[test]

@@ -5,7 +5,6 @@ use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use futures_util::StreamExt as _;
 use propeller_api::{ObjectInfo, Problem};
 use propeller_depot::{Depot, DepotError, Name, Part};
 use propeller_model::TaskId;
@@ -14,15 +13,11 @@ use propeller_wire::message::{Input, ObjectKey};
 
 use super::objects::{Octets, check_no_daemon, object_info};
 use super::request::task_id;
-use super::{Api, ApiError, object_slot};
+use super::uploads::Upload;
+use super::{Api, ApiError};
 use crate::dispatch::{Change, Command};
 use crate::objects::{Discard, Discards, Shard, ShardError};
 use crate::store::task::Task as TaskRow;
-
-/// Objects on their way in at the same time: each holds up to 96 MiB of parts for a store.
-pub(super) const UPLOADS_MAX: usize = 4;
-
-const BUSY: &str = "4 objects are being uploaded already, which is the most: try again in a moment";
 
 /// Gives a task its standard input as a CES object: one shard (geometry 1+0), sealed with the task's
 /// `object_key`.
@@ -31,7 +26,9 @@ const BUSY: &str = "4 objects are being uploaded already, which is the most: try
     request_body(content = inline(Octets), content_type = "application/octet-stream", description = "the shard of a CES object"),
     responses((status = 200, body = ObjectInfo),
         (status = 400, body = Problem, description = "It is no such object, or the manager has no object store"),
-        (status = 404, body = Problem), (status = 409, body = Problem), (status = 413, body = Problem),
+        (status = 404, body = Problem),
+        (status = 408, body = Problem, description = "It came too slowly"),
+        (status = 409, body = Problem), (status = 413, body = Problem),
         (status = 503, body = Problem, description = "Too many objects are being uploaded, or the object store failed")))]
 pub(super) async fn upload_stdin(
     State(api): State<Api>,
@@ -39,15 +36,15 @@ pub(super) async fn upload_stdin(
     request: Request,
 ) -> Result<Json<ObjectInfo>, ApiError> {
     let id = task_id(&id)?;
-    let (depot, discards) = api.shared.objects.store()?.clone();
+    let (depot, discards) = api.shared.objects.store()?;
     let max = api.shared.objects.object_max;
     check_headers(request.headers(), max)?;
     // Before gigabytes are read and written for nobody.
     let (row, input) = api.given(id).await?;
     let key = admit(&row, &input)?;
-    let _slot = object_slot(&api.shared.object_uploads, BUSY).await?;
+    let mut upload = api.shared.object_uploads.begin().await?;
     let fresh = Fresh::new(id, discards)?;
-    receive(&api, request.into_body(), &depot, fresh.name, max).await?;
+    receive(&api, &mut upload, request.into_body(), &depot, fresh.name).await?;
     let shard = judged(&depot, fresh.name, key.clone()).await?;
     give(&api, id, fresh, shard, &key).await.map(Json)
 }
@@ -126,18 +123,16 @@ impl Drop for Fresh {
 /// Writes a body into the store, a piece at a time.
 async fn receive(
     api: &Api,
+    upload: &mut Upload,
     body: Body,
     depot: &Depot,
     name: Name,
-    max: u64,
 ) -> Result<(), ApiError> {
+    let max = api.shared.objects.object_max;
     let failed = |error: DepotError| ApiError::object_store(&error);
     let (mut writer, mut len) = (depot.writer(name), 0_u64);
     let mut body = body.into_data_stream();
-    while let Some(piece) = body.next().await {
-        let piece = piece.map_err(|error| {
-            ApiError::invalid(format!("the object was not sent to its end: {error}"))
-        })?;
+    while let Some(piece) = upload.next(&mut body).await? {
         len += piece.len() as u64;
         if len > max {
             return Err(too_large(max));

@@ -7,12 +7,13 @@ use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use data_encoding::HEXLOWER;
-use propeller_api::{ObjectInfo, Problem, SealedObject};
+use propeller_api::{KeyText, ObjectInfo, Problem, SealedObject};
 use propeller_depot::{DepotError, Name, Part};
 use propeller_model::TaskId;
 use propeller_wire::message::Output;
 
 use super::objects::{Octets, object_info};
+use super::range::Asked;
 use super::request::task_id;
 use super::view::{Ended, Renderer};
 use super::{Api, ApiError};
@@ -105,7 +106,7 @@ impl Renderer {
         Ok(input.objects.map(|objects| SealedObject {
             digest,
             length,
-            key: HEXLOWER.encode(&objects.key.0),
+            key: KeyText(HEXLOWER.encode(&objects.key.0)),
         }))
     }
 
@@ -135,48 +136,12 @@ impl Renderer {
     }
 }
 
-/// What is asked for of an object.
-#[derive(Debug, PartialEq, Eq)]
-enum Asked {
-    Whole,
-    Part(Range<u64>),
-    /// Bytes that it does not have.
-    Nothing,
-}
-
-/// RFC 9110, section 14: what is no range of bytes, is several, or is of another object, is not
-/// looked at.
+/// What is asked for: a range of another object is not looked at (RFC 9110, section 13.1.5).
 fn asked(headers: &HeaderMap, tag: &str, len: u64) -> Asked {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     let is_of_this = text(header::IF_RANGE).is_none_or(|wanted| wanted == tag);
     let range = text(header::RANGE).filter(|_| is_of_this);
-    range.map_or(Asked::Whole, |range| read_range(range, len))
-}
-
-fn read_range(text: &str, len: u64) -> Asked {
-    let Some((unit, range)) = text.split_once('=') else {
-        return Asked::Whole;
-    };
-    let Some((first, last)) = range.trim().split_once('-') else {
-        return Asked::Whole;
-    };
-    // A number that is too large is larger than any object.
-    let number = |text: &str| {
-        let is_number = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-        is_number.then(|| text.parse::<u64>().unwrap_or(u64::MAX))
-    };
-    let (start, end) = match (first, number(first), last, number(last)) {
-        _ if !unit.eq_ignore_ascii_case("bytes") => return Asked::Whole,
-        ("", _, _, Some(count)) => (len.saturating_sub(count), len),
-        (_, Some(start), "", _) => (start, len),
-        (_, Some(start), _, Some(last)) if start <= last => (start, last.saturating_add(1)),
-        _ => return Asked::Whole,
-    };
-    let range = start..end.min(len);
-    match range.is_empty() {
-        true => Asked::Nothing,
-        false => Asked::Part(range),
-    }
+    range.map_or(Asked::Whole, |range| Asked::read(range, len))
 }
 
 fn content_range(asked: &Asked, len: u64) -> Option<(HeaderName, String)> {
@@ -190,36 +155,6 @@ fn content_range(asked: &Asked, len: u64) -> Option<(HeaderName, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn one_range_of_bytes_is_read_and_nothing_else() {
-        for (text, expected) in [
-            ("bytes=0-0", Asked::Part(0..1)),
-            ("bytes=2-4", Asked::Part(2..5)),
-            ("Bytes=2-4", Asked::Part(2..5)),
-            ("bytes= 2-4", Asked::Part(2..5)),
-            ("bytes=2-", Asked::Part(2..10)),
-            ("bytes=2-99", Asked::Part(2..10)),
-            ("bytes=2-99999999999999999999999", Asked::Part(2..10)),
-            ("bytes=-3", Asked::Part(7..10)),
-            ("bytes=-99", Asked::Part(0..10)),
-            ("bytes=10-", Asked::Nothing),
-            ("bytes=10-11", Asked::Nothing),
-            ("bytes=99999999999999999999999-", Asked::Nothing),
-            ("bytes=-0", Asked::Nothing),
-            ("bytes=4-2", Asked::Whole),
-            ("bytes=0-1,4-5", Asked::Whole),
-            ("bytes=-", Asked::Whole),
-            ("bytes=+1-2", Asked::Whole),
-            ("bytes=1 - 2", Asked::Whole),
-            ("bytes=", Asked::Whole),
-            ("bytes", Asked::Whole),
-            ("lines=1-2", Asked::Whole),
-        ] {
-            assert_eq!(read_range(text, 10), expected, "{text}");
-        }
-        assert_eq!(read_range("bytes=0-", 0), Asked::Nothing);
-    }
 
     #[test]
     fn a_range_of_another_object_is_not_looked_at() {

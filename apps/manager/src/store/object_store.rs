@@ -13,6 +13,17 @@ pub struct Remembered {
     pub pending: bool,
 }
 
+impl Remembered {
+    /// The same, once a store has it.
+    #[must_use]
+    pub fn settled(self) -> Self {
+        Self {
+            pending: false,
+            ..self
+        }
+    }
+}
+
 /// The mark of the object store that was taken, or is about to be.
 ///
 /// # Errors

@@ -3,7 +3,7 @@
 use propeller_model::task::State;
 use propeller_model::{Digest, PropletId, TaskId, Trace};
 use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row, params, params_from_iter};
 use uuid::Uuid;
 
 use super::image::Image;
@@ -190,7 +190,7 @@ pub fn task_run_begin(
 ) -> Result<(), StoreError> {
     db.prepare_cached(
         "UPDATE tasks SET started_ms = ?2, error = '', excluded = '', protection = '',
-         trace = coalesce(?3, trace) WHERE id = ?1",
+         store_away = 0, trace = coalesce(?3, trace) WHERE id = ?1",
     )?
     .execute(params![
         id.0.as_bytes(),
@@ -198,6 +198,20 @@ pub fn task_run_begin(
         trace.map(|trace| trace.to_string())
     ])?;
     Ok(())
+}
+
+/// Counts that the object store did not answer an attempt, or that something else came in between, and
+/// says how often in a row it did not.
+///
+/// # Errors
+/// See [`StoreError`].
+pub fn task_store_away(db: &Connection, id: TaskId, is_away: bool) -> Result<u32, StoreError> {
+    let mut statement = db.prepare_cached(
+        "UPDATE tasks SET store_away = CASE WHEN ?2 THEN min(store_away + 1, 1000) ELSE 0 END
+         WHERE id = ?1 RETURNING store_away",
+    )?;
+    let times = statement.query_row(params![id.0.as_bytes(), is_away], |row| row.get(0));
+    Ok(times.optional()?.unwrap_or_default())
 }
 
 /// Adds a reason to why the run fails, and perhaps a proplet that should not get it again.

@@ -11,7 +11,7 @@ use super::task::{pinned, proplet_ids};
 /// Tasks that wait for a proplet and may have one of `proplets`, in the order of their turn, and
 /// need this and nothing else.
 ///
-/// A pause is at most a minute: one that ends later was begun before the clock was set back.
+/// A pause is at most five minutes: one that ends later was begun before the clock was set back.
 ///
 /// # Errors
 /// See [`StoreError`].
@@ -26,7 +26,7 @@ pub fn task_waiting(
     let mut statement = db.prepare_cached(
         "SELECT id, priority, pinned, excluded FROM tasks
          WHERE state = 1 AND (image_key IS NULL) = ?4 AND stored = ?5
-         AND (not_before_ms <= ?1 OR not_before_ms > ?1 + 120000)
+         AND (not_before_ms <= ?1 OR not_before_ms > ?1 + 600000)
          AND (pinned IS NULL OR pinned IN (SELECT value FROM json_each(?2)))
          ORDER BY priority DESC, id LIMIT ?3",
     )?;
@@ -100,7 +100,9 @@ mod tests {
 
     use super::*;
     use crate::store::image::Image;
-    use crate::store::task::{Task, task_find, task_insert, task_update};
+    use crate::store::task::{
+        Task, task_find, task_insert, task_run_begin, task_state_set, task_store_away, task_update,
+    };
     use crate::store::{Blob, Store};
 
     /// A task that waits.
@@ -143,6 +145,39 @@ mod tests {
 
     fn numbers(ids: impl IntoIterator<Item = TaskId>) -> Vec<u128> {
         ids.into_iter().map(|id| id.0.as_u128()).collect()
+    }
+
+    #[test]
+    fn how_often_the_store_was_away_outlives_a_restart_and_so_does_the_pause() {
+        let folder = tempfile::tempdir().unwrap();
+        let needs = Needs::ALL[0];
+        let (id, state) = (task(1, needs).id, task(1, needs).state);
+        let pause = 5 * 60 * 1000;
+        for (times, is_first) in [([1, 2], true), ([3, 4], false)] {
+            let mut store = Store::open(folder.path()).unwrap();
+            let db = store.begin().unwrap();
+            if is_first {
+                task_insert(&db, &task(1, needs)).unwrap();
+                task_state_set(&db, id, &state, 0, pause).unwrap();
+            }
+            for times in times {
+                assert_eq!(task_store_away(&db, id, true).unwrap(), times);
+            }
+            let p: PropletId = "p".parse().unwrap();
+            for (now, waits) in [(0, false), (pause - 1, false), (pause, true)] {
+                let turns = task_waiting(&db, now, &[&p], 9, needs).unwrap();
+                assert_eq!(!turns.is_empty(), waits, "{now}");
+            }
+            db.commit().unwrap();
+        }
+        let mut store = Store::open(folder.path()).unwrap();
+        let db = store.begin().unwrap();
+        assert_eq!(task_store_away(&db, id, false).unwrap(), 0);
+        assert_eq!(task_store_away(&db, id, true).unwrap(), 1);
+        task_run_begin(&db, id, None, 0).unwrap();
+        assert_eq!(task_store_away(&db, id, true).unwrap(), 1);
+        let gone = TaskId(Uuid::from_u128(9));
+        assert_eq!(task_store_away(&db, gone, true).unwrap(), 0);
     }
 
     #[test]

@@ -1,13 +1,14 @@
 //! A manager with an object store in a folder, a scripted proplet, and a client of few words.
 
-use std::collections::BTreeMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use propeller_depot::{Depot, Name, Part};
 use propeller_envelope::{Context, Keyring, WorkloadKey, open, seal};
-use propeller_manager::{Config, Manager};
+use propeller_manager::config::Variables;
+use propeller_manager::{Config, Manager, StartError};
 use propeller_model::{AttemptId, ExitKind};
 use propeller_settings::{Settings, Sources};
 use propeller_wire::link::{Incoming, Link, Listen, Outgoing};
@@ -24,11 +25,14 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+use crate::reply::{Reply, reply};
 use crate::seal::{object, opened};
 
 /// The key of all objects here.
 pub(crate) const KEY: [u8; 32] = [7; 32];
 const ME: &str = "scripted";
+/// What is sent with every request.
+pub(crate) const TOKEN: &str = "a token for tests";
 /// Why a proplet cannot read the store.
 pub(crate) const AWAY: &str = "the store is away";
 const WORKLOAD_KEY: &str = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
@@ -59,27 +63,6 @@ pub(crate) struct Bed {
     seen: Arc<Mutex<Seen>>,
 }
 
-/// What a manager answered.
-pub(crate) struct Reply {
-    pub(crate) status: u16,
-    headers: BTreeMap<String, String>,
-    pub(crate) body: Vec<u8>,
-}
-
-impl Reply {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.get(name).map(String::as_str)
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.body).into_owned()
-    }
-
-    pub(crate) fn json(&self) -> Value {
-        serde_json::from_slice(&self.body).unwrap()
-    }
-}
-
 impl Bed {
     pub(crate) async fn new(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -87,14 +70,28 @@ impl Bed {
         std::fs::create_dir(&store).unwrap();
         let store = store.to_str().unwrap().to_owned();
         let settings = [settings, &[("object_store", &store)]].concat();
-        Self::start(folder, &settings).await
+        Self::start(folder, &settings, Vec::new()).await.unwrap()
     }
 
     pub(crate) async fn without_store() -> Self {
-        Self::start(tempfile::tempdir().unwrap(), &[]).await
+        let folder = tempfile::tempdir().unwrap();
+        Self::start(folder, &[], Vec::new()).await.unwrap()
     }
 
-    async fn start(folder: TempDir, settings: &[(&str, &str)]) -> Self {
+    /// With a store that is elsewhere, and these variables.
+    pub(crate) async fn with_store(
+        store: &str,
+        variables: Vec<(String, String)>,
+    ) -> Result<Self, StartError> {
+        let folder = tempfile::tempdir().unwrap();
+        Self::start(folder, &[("object_store", store)], variables).await
+    }
+
+    async fn start(
+        folder: TempDir,
+        settings: &[(&str, &str)],
+        variables: Vec<(String, String)>,
+    ) -> Result<Self, StartError> {
         // Whichever test is the first; registries are asked nothing here.
         let provider = rustls::crypto::aws_lc_rs::default_provider();
         provider.install_default().ok();
@@ -111,16 +108,17 @@ impl Bed {
                 .insert((*name).to_owned(), (*value).to_owned());
         }
         let settings = Settings::load(propeller_manager::config::SCHEMA, "manager", &sources);
-        let config = Config::from_settings(settings).unwrap();
+        let mut config = Config::from_settings(settings).unwrap();
+        config.objects.variables = Variables(variables);
         let hub = Hub::new(0, Faults::default());
         let (link, carry) = hub.connect(Listen::AsManager);
-        Self {
+        Ok(Self {
             folder,
             hub,
-            manager: Manager::start_on(config, link, carry).await.unwrap(),
+            manager: Manager::start_on(config, link, carry).await?,
             proplets: JoinSet::new(),
             seen: Arc::default(),
-        }
+        })
     }
 
     fn store(&self) -> PathBuf {
@@ -207,12 +205,30 @@ impl Bed {
             .await
     }
 
+    /// Sends a body in chunks, so many MiB of it, and only then looks for an answer.
+    pub(crate) async fn send(&self, path: &str, token: &str, mib: usize) -> io::Result<Reply> {
+        let mut stream = TcpStream::connect(self.manager.address()).await?;
+        let head = format!(
+            "PUT {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/octet-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await?;
+        let chunk = [b"100000\r\n", &vec![0; 1 << 20][..], b"\r\n"].concat();
+        for _ in 0..mib {
+            stream.write_all(&chunk).await?;
+        }
+        stream.write_all(b"0\r\n\r\n").await?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await?;
+        Ok(reply(&bytes))
+    }
+
     /// One request over a connection of its own.
     pub(crate) async fn ask(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Reply {
         let mut stream = TcpStream::connect(self.manager.address()).await.unwrap();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
-             Content-Length: {}\r\n{headers}\r\n",
+             Authorization: Bearer {TOKEN}\r\nContent-Length: {}\r\n{headers}\r\n",
             body.len()
         );
         stream.write_all(head.as_bytes()).await.unwrap();
@@ -221,22 +237,6 @@ impl Bed {
         let mut bytes = Vec::new();
         stream.read_to_end(&mut bytes).await.ok();
         reply(&bytes)
-    }
-}
-
-fn reply(bytes: &[u8]) -> Reply {
-    let end = bytes.windows(4).position(|four| four == b"\r\n\r\n");
-    let (head, body) = bytes.split_at(end.expect("an answer has a head") + 4);
-    let head = std::str::from_utf8(head).unwrap();
-    let mut lines = head.lines();
-    let status = lines.next().unwrap().split(' ').nth(1).unwrap();
-    let headers = lines.filter_map(|line| line.split_once(": "));
-    Reply {
-        status: status.parse().unwrap(),
-        headers: headers
-            .map(|(name, value)| (name.to_lowercase(), value.to_owned()))
-            .collect(),
-        body: body.to_vec(),
     }
 }
 

@@ -2,10 +2,12 @@
 //! nothing and does with the store as it is told.
 #![cfg(test)]
 
+mod away;
 mod bed;
+mod reply;
 mod seal;
 
-use bed::{AWAY, Bed, Deed, KEY};
+use bed::{AWAY, Bed, Deed, KEY, TOKEN};
 use propeller_depot::{Name, Part};
 use propeller_wire::message::Refusal;
 use seal::{object, opened};
@@ -154,6 +156,24 @@ async fn what_is_no_object_of_the_task_is_refused_and_leaves_nothing() {
     for key in ["1", &"0".repeat(64)] {
         let wrong = task(&json!({"object_key": key}));
         assert_eq!(bed.ask_json("POST", "/tasks", &wrong).await.status, 400);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let bed = Bed::new(&[("object_max", "2000"), ("http_token", TOKEN)]).await;
+    let id = bed.create(&task(&json!({}))).await;
+    let unknown = uuid::Uuid::nil();
+    for (id, token, status) in [
+        (&*id, TOKEN, 413),
+        (&*unknown.to_string(), TOKEN, 404),
+        (&*id, "another", 401),
+    ] {
+        // More than the system has room for between the two.
+        let sent = bed.send(&format!("/tasks/{id}/stdin"), token, 64).await;
+        let reply = sent.expect("a client that looks up when all is sent gets there");
+        assert_eq!(reply.status, status, "{}", reply.text());
+        assert_eq!(reply.header("connection"), Some("close"));
     }
 }
 
