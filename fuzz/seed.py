@@ -307,6 +307,37 @@ for path in sorted(VECTORS.glob("ces/*.ces")):
         block = shard[begins_at - BLOCK_CHECK - 4 : begins_at]
         write("ces-shard", f"{name}-index", bytes([1]) + bytes(8) + block)
 
+# Objects that are uploaded to a manager: the task's key, and the shard.
+
+for vector in json.loads((VECTORS / "ces/manifest.json").read_text(encoding="utf-8"))["vectors"]:
+    key = bytes.fromhex(vector["key"] or "")
+    for path in filter(None, vector["shards"]):
+        name = path.removesuffix(".ces")
+        if name.startswith(("cut-", "footer-", "header-")) or name.startswith("ok-") and name.endswith(".0"):
+            write("stored-object", name, key + (VECTORS / "ces" / path).read_bytes())
+        if name == "ok-full-1-0.0":
+            shard = (VECTORS / "ces" / path).read_bytes()
+            write("stored-object", f"{name}-cut", key + shard[:-1])
+            write("stored-object", f"{name}-key", bytes(32) + shard)
+
+# Ranges: the length of an object, and what a client asks for.
+
+for name, text in {
+    "first": "bytes=0-0",
+    "some": "bytes=2-4",
+    "from": "bytes=2-",
+    "last": "bytes=-3",
+    "beyond": "bytes=10-11",
+    "backwards": "bytes=4-2",
+    "several": "bytes=0-1,4-5",
+    "large": "bytes=2-99999999999999999999999",
+    "largest": "bytes=18446744073709551615-18446744073709551615",
+    "no-number": "bytes=+1-2",
+    "unit": "lines=1-2",
+    "nothing": "",
+}.items():
+    write("range", name, (10).to_bytes(8, "big") + text.encode())
+
 # The C ABI: deeds of four bytes each, which are which shard, what happens to it, and where.
 
 for name, deeds in {

@@ -9,7 +9,7 @@ use propeller_ces::format::{
 };
 use propeller_ces::{Cipher, Compression, Geometry, Key, Label, ObjectId, SegmentSize};
 
-const CHECK_LEN: usize = 16;
+pub(crate) const CHECK_LEN: usize = 16;
 
 fn object(cipher: Cipher) -> ObjectHeader {
     ObjectHeader {
@@ -30,7 +30,7 @@ static XCHACHA: LazyLock<Arc<ObjectCoder>> = LazyLock::new(|| coder(Cipher::XCha
 static GCM: LazyLock<Arc<ObjectCoder>> = LazyLock::new(|| coder(Cipher::Aes256Gcm));
 
 /// `bytes` with the check that a writer would give them at `at`, because no mutation finds one.
-fn checked(bytes: &[u8], at: usize, prefix: &[u8]) -> Vec<u8> {
+pub(crate) fn checked(bytes: &[u8], at: usize, prefix: &[u8]) -> Vec<u8> {
     let hash = blake3::hash(&[prefix, &bytes[..at]].concat());
     let mut checked = bytes.to_vec();
     checked[at..at + CHECK_LEN].copy_from_slice(&hash.as_bytes()[..CHECK_LEN]);

@@ -17,6 +17,7 @@ mod inspect;
 mod keys;
 mod load;
 mod mutate;
+mod objects;
 mod run;
 mod wire;
 
@@ -38,7 +39,7 @@ pub struct Target {
 const PARSES: u64 = 2000;
 
 /// All targets.
-pub const TARGETS: [Target; 26] = [
+pub const TARGETS: [Target; 28] = [
     Target {
         name: "envelope",
         run: envelope::envelope,
@@ -158,6 +159,16 @@ pub const TARGETS: [Target; 26] = [
         name: "ces-abi",
         run: ces_abi::abi,
         sample: 200,
+    },
+    Target {
+        name: "stored-object",
+        run: objects::upload,
+        sample: PARSES,
+    },
+    Target {
+        name: "range",
+        run: objects::range,
+        sample: PARSES,
     },
     Target {
         name: "load",
