@@ -2,6 +2,7 @@
 
 #[cfg(feature = "tee")]
 pub mod attested;
+mod defaults;
 mod keys;
 mod sandbox;
 mod words;
@@ -134,6 +135,7 @@ impl Config {
             heartbeat,
             slots: u32::try_from(s.number("max_tasks", 1, 4096)).unwrap_or(1),
             ceilings: Ceilings {
+                defaults: defaults::read(s),
                 memory_bytes: s.bytes("max_memory"),
                 fuel: s.number("max_fuel", 1, u64::MAX),
                 wall: s.duration("max_wall"),

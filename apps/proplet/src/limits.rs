@@ -8,6 +8,8 @@ use propeller_wire::message::Input;
 /// What no task may exceed on this proplet.
 #[derive(Debug, Clone, Copy)]
 pub struct Ceilings {
+    /// What a task has that asks for nothing.
+    pub defaults: Limits,
     /// Memory of one guest, in bytes.
     pub memory_bytes: u64,
     /// Fuel of one guest.
@@ -44,7 +46,7 @@ impl Ceilings {
     /// # Errors
     /// The first limit that the task wants above its ceiling.
     pub fn limits(&self, input: &Input) -> Result<(Limits, Option<Limits>), Excess> {
-        let default = Limits::default();
+        let default = &self.defaults;
         let asked = &input.limits;
         let wall_max = u64::try_from(self.wall.as_millis()).unwrap_or(u64::MAX);
         let memory = ceiling("memory", " bytes", self.memory_bytes, "PROPLET_MAX_MEMORY");
@@ -121,7 +123,24 @@ mod tests {
 
     use super::*;
 
+    const fn default(value: u64) -> Bound {
+        let set_by = SetBy::Default;
+        Bound { value, set_by }
+    }
+
+    const DEFAULTS: Limits = Limits {
+        memory_bytes: default(500_000),
+        fuel: default(500_000),
+        wall_ms: default(500_000),
+        stack_bytes: default(500_000),
+        stdout_bytes: default(500_000),
+        stderr_bytes: default(500_000),
+        result_bytes: default(500_000),
+        handles: default(500_000),
+    };
+
     const CEILINGS: Ceilings = Ceilings {
+        defaults: DEFAULTS,
         memory_bytes: 1000,
         fuel: 2000,
         wall: Duration::from_secs(3),
@@ -189,6 +208,30 @@ mod tests {
         };
         let memory = CEILINGS.limits(&input(asked)).unwrap().0.memory_bytes;
         assert_eq!((memory.value, memory.set_by), (1000, SetBy::Task));
+    }
+
+    #[test]
+    fn a_default_of_this_proplet_is_for_those_who_ask_for_nothing() {
+        let ceilings = Ceilings {
+            defaults: Limits {
+                fuel: Bound {
+                    value: 700,
+                    set_by: SetBy::Proplet,
+                },
+                ..DEFAULTS
+            },
+            ..CEILINGS
+        };
+        let fuel = |asked| {
+            let asked = AskedLimits {
+                fuel: asked,
+                ..AskedLimits::default()
+            };
+            let (limits, _) = ceilings.limits(&input(asked)).unwrap();
+            (limits.fuel.value, limits.fuel.set_by)
+        };
+        assert_eq!(fuel(None), (700, SetBy::Proplet));
+        assert_eq!(fuel(Some(2000)), (2000, SetBy::Task));
     }
 
     #[test]

@@ -113,9 +113,14 @@ async fn make(
     let transcript = admitted.job.transcript.clone();
     slot.get_or_init(|| transcript.clone());
     let (ran, fed) = stored::run(bench.runtime.as_ref(), admitted.job, feed).await?;
-    if let Err(lost @ RunError::Lost) = &ran {
+    match &ran {
         // The guest did nothing wrong: the task is tried again.
-        return Err((Refusal::LeaseLost, lost.to_string()));
+        Err(lost @ RunError::Lost) => return Err((Refusal::LeaseLost, lost.to_string())),
+        // Another proplet may have what no guest in a process of its own can be given.
+        Err(unfit @ RunError::GrantsInProcess) => {
+            return Err((Refusal::AboveCeiling, unfit.to_string()));
+        }
+        _ => {}
     }
     let Judged {
         success,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use data_encoding::BASE64;
-use propeller_api::{Limits, TaskRequest};
+use propeller_api::{DirectoryGrant, Grants, Limits, TaskRequest};
 
 use crate::processes::Process;
 use crate::support::{
@@ -138,4 +138,65 @@ async fn guests_that_check_nothing_end_by_time_and_results_say_so() {
     let engine = results.engine.clone().unwrap();
     assert_eq!(engine.isolation, "process");
     assert!(!engine.features.contains(&"fuel".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_no_locked_process_can_have_another_proplet_may_give() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let client = client(manager.url());
+    let policy = world.scratch.path("policy.toml");
+    let shared = world.scratch.path("shared");
+    std::fs::create_dir_all(&shared).unwrap();
+    let rules = format!("[directory.shared]\npath = \"{}\"\n", shared.display());
+    std::fs::write(&policy, rules).unwrap();
+    let policy = policy.display().to_string();
+    let broker = format!("tcp://{}", world.address);
+    let key = world.key.to_hex();
+    let env = [
+        ("PROPLET_MQTT_ADDRESS", broker.as_str()),
+        ("PROPLET_WORKLOAD_KEY", key.as_str()),
+        ("PROPLET_ID", "locked"),
+        ("PROPLET_DATA_DIR", "locked"),
+        ("PROPLET_ISOLATION", "process"),
+        ("PROPLET_POLICY_FILE", policy.as_str()),
+    ];
+    let mut locked = Process::start(&world.scratch.path("cwd"), &["proplet"], &env);
+    let line = locked.expect(&["isolat"]);
+    if line.contains("needs what this machine does not have") {
+        return skipped(&line);
+    }
+    ready(&client, 1).await;
+    let directory = DirectoryGrant {
+        host: shared.display().to_string(),
+        guest: None,
+        access: Some("read".to_owned()),
+    };
+    let granted = TaskRequest {
+        profile: Some("granted".to_owned()),
+        grants: Some(Grants {
+            directories: vec![directory],
+            ..Grants::default()
+        }),
+        ..request("hello", &guest("hello.wasm"))
+    };
+    // Alone, it is the reason; and no reason for any other.
+    let alone = run(&client, &granted).await;
+    assert_eq!(state(&alone), "failed");
+    assert!(
+        alone.error.contains("process of its own"),
+        "{}",
+        alone.error
+    );
+    let _open = world
+        .part("open")
+        .with("policy_file", policy)
+        .proplet("open")
+        .unwrap();
+    ready(&client, 2).await;
+    for _ in 0..3 {
+        let task = run(&client, &granted).await;
+        assert_eq!(state(&task), "completed", "{}", task.error);
+        assert_eq!(task.proplet_id, "open");
+    }
 }

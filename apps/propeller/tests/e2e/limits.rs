@@ -86,3 +86,33 @@ async fn every_limit_stops_its_guest_and_says_so() {
         assert!(task.error.contains(says), "{says}: {}", task.error);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proplets_operator_sets_what_tasks_have_that_ask_for_nothing() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let part = world.part("p1").with("default_fuel", "1000".to_owned());
+    let _proplet = part.proplet("p1").unwrap();
+    let client = client(manager.url());
+    ready(&client, 1).await;
+    let task = run(&client, &request("main", &endless())).await;
+    let why = "limit: fuel 1000 (set by proplet)";
+    assert!(task.error.contains(why), "{}", task.error);
+    let asks = |limits| TaskRequest {
+        limits: Some(limits),
+        ..request("main", &endless())
+    };
+    let more = Limits {
+        fuel: Some(2000),
+        ..Limits::default()
+    };
+    let task = run(&client, &asks(more)).await;
+    let why = "limit: fuel 2000 (set by task)";
+    assert!(task.error.contains(why), "{}", task.error);
+    let no_time = Limits {
+        wall_ms: Some(0),
+        ..Limits::default()
+    };
+    let refused = client.task_create(&asks(no_time), true).await.unwrap_err();
+    assert!(refused.to_string().contains("wall_ms is 0"), "{refused}");
+}
