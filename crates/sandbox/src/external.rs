@@ -2,9 +2,9 @@
 //!
 //! ```text
 //!  run(job) ──► module ──► plan ──► attend ──► reading ──► Exit
-//!               (valid?     (words    (feeds, keeps,  (what the words
-//!                memory)     or why    ends)           of it mean)
-//!                            not)        │
+//!               (valid?     (words    (feeds, ends)   (what the words
+//!                memory)     or why      │    │         of it mean)
+//!                            not)        │    └► printed ──► transcript
 //!  ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ─ ┼ ─ ─ ─ ─ ─ ─ process boundary
 //!                                     launcher ──► runtime
 //! ```
@@ -22,7 +22,9 @@ mod lines;
 mod module;
 mod order;
 mod plan;
+mod printed;
 mod reading;
+mod talk;
 mod template;
 
 use std::fmt;

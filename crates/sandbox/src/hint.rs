@@ -3,13 +3,17 @@
 use crate::exit::{Inconclusive, Limit, Status, Trap};
 use crate::runtime::RunError;
 
+/// How the message of a trap names a function, where it names some.
+const FRAME: &str = "\n    at ";
+
 impl Status {
     /// What to do about it; nothing if it is how guests should end, or if the guest says it better.
     #[must_use]
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Returned | Self::Exited(_) => None,
-            Self::Trapped { trap, .. } => Some(trap.hint()),
+            Self::Trapped { trap, message } if message.contains(FRAME) => Some(trap.hint()),
+            Self::Trapped { trap, .. } => Some(trap.hint_without_backtrace()),
             Self::LimitHit(hit) | Self::Inconclusive(Inconclusive::LimitHit(hit)) => {
                 Some(hit.limit.hint())
             }
@@ -76,6 +80,24 @@ impl Trap {
     }
 }
 
+impl Trap {
+    /// What to do about it where nothing names the functions that were active: the interpreter and
+    /// some external runtimes have no backtrace.
+    fn hint_without_backtrace(self) -> &'static str {
+        match self {
+            Self::TableOutOfBounds | Self::IndirectCallToNull => {
+                "the guest called through a function pointer that points nowhere, such as one that \
+                 was never set; a proplet with PROPLET_ENGINE=wasmtime names the functions"
+            }
+            Self::Other => {
+                "to see the functions that were active, which this runtime does not name, run it on \
+                 a proplet with its own engine, PROPLET_ENGINE=wasmtime"
+            }
+            named => named.hint(),
+        }
+    }
+}
+
 impl Limit {
     /// What to do about it.
     #[must_use]
@@ -94,7 +116,7 @@ impl Limit {
                  to what its proplet allows (PROPLET_MAX_WALL), or make it a daemon"
             }
             Self::Stack => {
-                "look for a recursion without an end: the backtrace names the functions; the stack \
+                "look for a recursion without an end, or for very large values on the stack, which \
                  cannot be made larger"
             }
             Self::Stdout | Self::Stderr => {
@@ -228,6 +250,26 @@ mod tests {
             (Trap::Other, "backtrace"),
         ] {
             check(trap.hint(), says);
+        }
+    }
+
+    #[test]
+    fn no_hint_speaks_of_a_backtrace_that_is_not_there() {
+        let trapped = |trap, message: &str| Status::Trapped {
+            trap,
+            message: message.to_owned(),
+        };
+        for (trap, says) in [
+            (Trap::Unreachable, "standard error"),
+            (Trap::TableOutOfBounds, "function pointer"),
+            (Trap::IndirectCallToNull, "PROPLET_ENGINE=wasmtime"),
+            (Trap::Other, "PROPLET_ENGINE=wasmtime"),
+        ] {
+            let without = trapped(trap, "wasm trap: reason").hint().unwrap();
+            check(without, says);
+            assert!(!without.contains("backtrace"), "{without}");
+            let with = trapped(trap, "wasm trap: reason\n    at inner");
+            assert_eq!(with.hint(), Some(trap.hint()));
         }
     }
 

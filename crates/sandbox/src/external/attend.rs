@@ -1,8 +1,7 @@
-//! One run of a runtime: starts it, feeds it, keeps what it prints up to a limit, and ends it.
+//! One run of a runtime: starts it, feeds it, tells what it prints up to a limit, and ends it.
 //!
 //! Everything is read while everything is written, so that no two pipes can wait for each other.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::{AsFd, OwnedFd};
@@ -21,6 +20,7 @@ use tokio::net::unix::pipe::Sender;
 
 use super::launcher;
 use super::order::{MESSAGE_BYTES_MAX, Order, Said};
+use super::printed::Printed;
 use crate::process::memfd::sealed;
 use crate::process::socket::receive_when_there;
 use crate::process::wire::{Ended, decode, encode};
@@ -33,9 +33,6 @@ const END_MAX: Duration = Duration::from_secs(5);
 /// How long a runtime's pipes may stay open after it, because something that it started has them.
 const DRAIN_MAX: Duration = Duration::from_millis(200);
 
-/// How many of the last writes are told apart: a thousand results.
-const WRITES_MAX: usize = 1000;
-
 /// The most that our script answers: the bits of a thousand results.
 const REPLY_BYTES_MAX: usize = 64 * 1024;
 
@@ -46,17 +43,16 @@ pub(super) struct Input<'a> {
     pub(super) module: &'a [u8],
     pub(super) request: &'a [u8],
     pub(super) stdin: &'a Stdin,
-    pub(super) stdout_bytes_max: usize,
-    pub(super) stderr_bytes_max: usize,
     pub(super) wall: Duration,
 }
 
 /// What comes out.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Outcome {
-    pub(super) stdout: Kept,
-    pub(super) stderr: Kept,
-    pub(super) reply: Kept,
+    pub(super) stdout: Printed,
+    pub(super) stderr: Printed,
+    /// What our script answers.
+    pub(super) reply: Vec<u8>,
     /// How it ended; nothing if nobody could tell.
     pub(super) ended: Option<Ended>,
     /// Whether it was ended because its time was over.
@@ -68,25 +64,25 @@ pub(super) struct Outcome {
     pub(super) wall: Duration,
 }
 
-/// What was printed, up to a limit.
-#[derive(Debug, Default)]
-pub(super) struct Kept {
-    pub(super) bytes: Vec<u8>,
-    /// Whether there was more.
-    pub(super) over: bool,
-    /// Where the last writes begin, the oldest first, where the pipe tells them apart.
-    pub(super) writes: Option<VecDeque<usize>>,
-}
-
 /// Runs a runtime to its end; `None` if `cancelled` ended before it. Dropping the future ends the
 /// runtime too.
 pub(super) async fn attend(
     program: &Path,
     input: Input<'_>,
+    [stdout, stderr]: [Printed; 2],
     cancelled: impl Future<Output = ()>,
 ) -> io::Result<Option<Outcome>> {
     let began = Instant::now();
-    let mut outcome = Outcome::default();
+    let mut outcome = Outcome {
+        stdout,
+        stderr,
+        reply: Vec::new(),
+        ended: None,
+        late: false,
+        failed: None,
+        held: String::new(),
+        wall: Duration::ZERO,
+    };
     let (mut launcher, pipes) = start(program, &input)?;
     let watched = watch(&launcher, pipes, &input, &mut outcome, cancelled).await;
     launcher.gone().await;
@@ -115,14 +111,19 @@ async fn watch(
         late,
         ..
     } = outcome;
-    stdout.writes = pipes.apart.then(VecDeque::new);
+    if pipes.apart {
+        stdout.tell_writes_apart();
+    }
     let (ended, failed, held) = (&mut outcome.ended, &mut outcome.failed, &mut outcome.held);
     let mut talk = pin!(async {
         tokio::join!(
             feed(pipes.stdin, input.stdin.whole()),
-            stdout.read(pipes.stdout, input.stdout_bytes_max, launcher),
-            stderr.read(pipes.stderr, input.stderr_bytes_max, launcher),
-            reply.read(pipes.reply, REPLY_BYTES_MAX, launcher),
+            read(pipes.stdout, launcher, |piece| stdout.take(piece)),
+            read(pipes.stderr, launcher, |piece| stderr.take(piece)),
+            read(pipes.reply, launcher, |piece| {
+                reply.extend_from_slice(piece);
+                reply.len() <= REPLY_BYTES_MAX
+            }),
         )
     });
     let mut listen = pin!(listen(launcher, ended, failed, held));
@@ -292,36 +293,16 @@ async fn feed(to: Option<Sender>, bytes: Option<&Bytes>) {
     }
 }
 
-impl Kept {
-    /// Where the last `count` writes begin, if that many can be told apart and end a line.
-    pub(super) fn last_writes(&self, count: usize) -> Option<usize> {
-        let writes = self.writes.as_ref()?;
-        if !self.bytes.ends_with(b"\n") {
-            return None;
+/// Reads to the end, or ends the runtime where `take` has enough.
+async fn read(from: AsyncFd<OwnedFd>, launcher: &Launcher, mut take: impl FnMut(&[u8]) -> bool) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(len) = read_when_there(&from, &mut buffer).await {
+        if len == 0 {
+            return;
         }
-        writes.get(writes.len().checked_sub(count)?).copied()
-    }
-
-    /// Reads to the end, or ends the runtime where there is more than `bytes_max`.
-    async fn read(&mut self, from: AsyncFd<OwnedFd>, bytes_max: usize, launcher: &Launcher) {
-        let mut buffer = vec![0; 64 * 1024];
-        while let Ok(len) = read_when_there(&from, &mut buffer).await {
-            if len == 0 {
-                return;
-            }
-            if let Some(writes) = &mut self.writes {
-                if writes.len() == WRITES_MAX {
-                    writes.pop_front();
-                }
-                writes.push_back(self.bytes.len());
-            }
-            let fits = len.min(bytes_max - self.bytes.len());
-            self.bytes.extend_from_slice(&buffer[..fits]);
-            if fits < len {
-                self.over = true;
-                launcher.end();
-                return;
-            }
+        if !take(&buffer[..len]) {
+            launcher.end();
+            return;
         }
     }
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use propeller_model::{Digest, Limits, Profile};
+use propeller_model::{Bound, Digest, Limits, Profile, Stream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
@@ -16,6 +16,8 @@ use super::attend::{Input, Outcome, attend};
 use super::file::{self, Folder};
 use super::order::Order;
 use super::plan::{Manner, Planned};
+use super::printed::Printed;
+use super::talk::Talks;
 use super::template::Slot;
 use super::{StartError, reading};
 use crate::capabilities::Capabilities;
@@ -115,21 +117,16 @@ impl Host {
             Some(file) => Some(file::write(file, &plan.module).map_err(system)?),
             None => None,
         };
-        let bytes = |bound: u64| usize::try_from(bound).unwrap_or(usize::MAX);
         let limits = &job.limits;
+        let printed = printed(job, Talks::of(&self.manner, &plan.call));
         let input = Input {
             order: self.order(plan.words, job),
             module: &plan.module,
             request: plan.request.as_deref().unwrap_or_default(),
             stdin: &job.stdin,
-            stdout_bytes_max: bytes(limits.stdout_bytes.value)
-                .saturating_add(bytes(limits.result_bytes.value))
-                .saturating_add(reading::TALK_BYTES_MAX),
-            stderr_bytes_max: bytes(limits.stderr_bytes.value)
-                .saturating_add(reading::TALK_BYTES_MAX),
             wall: Duration::from_millis(limits.wall_ms.value),
         };
-        let outcome = attend(&self.launcher, input, cancelled).await;
+        let outcome = attend(&self.launcher, input, printed, cancelled).await;
         let Some(outcome) = outcome.map_err(system)? else {
             return Ok(None);
         };
@@ -184,11 +181,10 @@ impl Host {
             module: &[],
             request: &[],
             stdin: &Stdin::default(),
-            stdout_bytes_max: reading::TALK_BYTES_MAX,
-            stderr_bytes_max: reading::TALK_BYTES_MAX,
             wall: TRIAL_MAX,
         };
-        let outcome = attend(&self.launcher, input, std::future::pending()).await;
+        let printed = printed(&nothing(), Talks::default());
+        let outcome = attend(&self.launcher, input, printed, std::future::pending()).await;
         let outcome = outcome.map_err(StartError::System)?;
         let outcome = outcome.ok_or_else(|| self.silent("it was cancelled"))?;
         self.read_version(&outcome)
@@ -199,7 +195,7 @@ impl Host {
             return Err(self.silent(reason));
         }
         let ended = outcome.ended.map(|ended| ended.end);
-        let text = String::from_utf8_lossy(&outcome.stdout.bytes);
+        let text = String::from_utf8_lossy(&outcome.stdout.head);
         let first = text.lines().next().unwrap_or_default().trim();
         let known = self.manner.known;
         let version = first.strip_prefix(known.banner).filter(|version| {
@@ -224,6 +220,23 @@ impl Host {
             said: said.to_owned(),
         }
     }
+}
+
+/// Where both streams of `job` go, of a runtime that may say `talks` in them.
+fn printed(job: &Job, talks: Talks) -> [Printed; 2] {
+    let bytes = |bound: Bound| usize::try_from(bound.value).unwrap_or(usize::MAX);
+    let Talks { stdout, stderr } = talks;
+    let limits = &job.limits;
+    let results = bytes(limits.result_bytes);
+    let to = |stream| (&job.transcript, stream);
+    [
+        Printed::new(
+            to(Stream::Stdout),
+            stdout,
+            (bytes(limits.stdout_bytes), results),
+        ),
+        Printed::new(to(Stream::Stderr), stderr, (bytes(limits.stderr_bytes), 0)),
+    ]
 }
 
 /// A job that every runtime can do.

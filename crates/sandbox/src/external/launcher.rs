@@ -10,6 +10,7 @@
 //! forking safe, and little memory, which makes the kernel's account of the runtime's right.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::CommandExt;
@@ -19,7 +20,7 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, LandlockStatus, PathBeneath, PathFd, Ruleset, RulesetAttr,
     RulesetCreatedAttr, RulesetStatus, Scope,
 };
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::process::{
@@ -33,13 +34,19 @@ use crate::process::lock::no_capabilities;
 use crate::process::memfd::contents;
 use crate::process::wire::{decode, encode};
 use crate::process::zygote::started_by_a_proplet;
-use crate::process::{socket, sys};
+use crate::process::{priority, socket, sys};
 
 /// The hidden first argument.
 pub(super) const ARGUMENT: &str = "--external-runtime";
 
 /// The most descriptors that a runtime has open. Node opens some twenty.
 const DESCRIPTORS_MAX: u64 = 256;
+
+/// When the kernel may take the next wish for a lower priority: see [`priority`].
+const ASK_AGAIN: Timespec = Timespec {
+    tv_sec: 0,
+    tv_nsec: 110_000_000,
+};
 
 /// How a shell says that a program could not be executed.
 const NOT_EXECUTED: i32 = 126;
@@ -73,9 +80,11 @@ fn launch() -> Result<(), String> {
     let Some((order, streams)) = receive()? else {
         return Ok(());
     };
-    say(&Said::Held(restrict(&order)?));
+    // While there are rights that are given up below.
+    let urgent = priority::session_gives_way().is_err();
+    let held = restrict(&order)?;
     match sys::fork().map_err(|error| format!("fork: {error}"))? {
-        sys::Fork::Child => execute(&order, &streams),
+        sys::Fork::Child => execute(&order, &streams, held),
         sys::Fork::Parent(child) => {
             // The ends of the pipes are the runtime's alone, so that they close with it.
             drop(streams);
@@ -83,7 +92,7 @@ fn launch() -> Result<(), String> {
             let closed = rustix::stdio::dup2_stdout(socket);
             let closed = closed.and_then(|()| rustix::stdio::dup2_stderr(socket));
             closed.map_err(|error| format!("dup2: {error}"))?;
-            wait(child)
+            wait(child, urgent)
         }
     }
 }
@@ -198,8 +207,13 @@ fn landlock() -> Result<String, String> {
 }
 
 /// In the child: becomes the runtime, or says why not.
-fn execute(order: &Order, streams: &Streams) -> ! {
+fn execute(order: &Order, streams: &Streams, held: String) -> ! {
     let launcher = getppid();
+    // Here and not in the launcher, which has to hear of a stop.
+    say(&Said::Held(match priority::give_way() {
+        Ok(()) => held,
+        Err(error) => format!("{held}; at the proplet's own priority ({error})"),
+    }));
     // Closes when the program is there.
     let socket = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), STDIN);
     let prepared = || -> rustix::io::Result<()> {
@@ -222,8 +236,9 @@ fn execute(order: &Order, streams: &Streams) -> ! {
     sys::exit(NOT_EXECUTED)
 }
 
-/// Waits until the runtime ends or the proplet has had enough of it, and says what it used.
-fn wait(child: Pid) -> Result<(), String> {
+/// Waits until the runtime ends or the proplet has had enough of it, and says what it used. As long
+/// as its session is `urgent`, asks again that it be not.
+fn wait(child: Pid, mut urgent: bool) -> Result<(), String> {
     let process = pidfd_open(child, PidfdFlags::empty());
     let process = process.map_err(|error| format!("pidfd_open: {error}"))?;
     let stdin = rustix::stdio::stdin();
@@ -232,7 +247,11 @@ fn wait(child: Pid) -> Result<(), String> {
             PollFd::new(&process, PollFlags::IN),
             PollFd::from_borrowed_fd(stdin, PollFlags::IN),
         ];
-        poll(&mut ready, None).map_err(|error| format!("poll: {error}"))?;
+        let pause = urgent.then_some(&ASK_AGAIN);
+        if poll(&mut ready, pause).map_err(|error| format!("poll: {error}"))? == 0 {
+            urgent = priority::session_gives_way()
+                .is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        }
         if !ready[0].revents().is_empty() {
             break;
         }

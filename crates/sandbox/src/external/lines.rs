@@ -2,6 +2,7 @@
 
 use wasmparser::ValType;
 
+use super::printed::find_last;
 use crate::engine::split::trap_message;
 use crate::excerpt::excerpt;
 use crate::exit::{Status, Trap};
@@ -84,10 +85,6 @@ pub(super) fn results_at(bytes: &[u8], count: usize) -> Option<usize> {
 /// How much of `bytes` stands before the last complaint.
 pub(super) fn guest_len(bytes: &[u8], begins: &str) -> usize {
     find_last(bytes, begins.as_bytes()).unwrap_or(bytes.len())
-}
-
-pub(super) fn find_last(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).rposition(|window| window == what)
 }
 
 /// The beginning of a complaint, on one line.

@@ -3,10 +3,12 @@
 //! Runtimes print for people, so this is only as good as their words. What a guest can forge is
 //! its own end: it can look as if it had trapped, or as if its runtime had failed.
 
-use super::attend::{Kept, Outcome};
+use super::attend::Outcome;
 use super::catalog::{Dialect, On};
-use super::lines::{find_last, frames, guest_len, line, reason, results_at, trapped, value};
+use super::lines::{frames, guest_len, line, reason, results_at, trapped, value};
 use super::plan::{Call, Manner, number};
+use super::printed::{Printed, find_last};
+use super::talk::{self, FUEL, WARNING_AFTER, WASMTIME};
 use super::template::Slot;
 use crate::exit::{Exit, Limit, LimitHit, Status, Usage};
 use crate::job::Job;
@@ -14,24 +16,6 @@ use crate::numbers::{self, Number};
 use crate::process::wire::End;
 use crate::runtime::RunError;
 use serde::Deserialize;
-
-/// What wasmtime's complaint about the guest begins with.
-const WASMTIME: &str = "Error: failed to run main module";
-
-/// What wasmtime warns of where a function has parameters, before the guest, and where it has
-/// results, after it.
-const WARNINGS: [&str; 2] = [
-    "warning: using `--invoke` with a function that takes arguments is experimental and may break \
-     in the future\n",
-    "warning: using `--invoke` with a function that returns values is experimental and may break \
-     in the future\n",
-];
-
-/// What wasmi prints before the results.
-const FUEL: &str = "fuel consumed: ";
-
-/// What a runtime may print besides the guest.
-pub(super) const TALK_BYTES_MAX: usize = 16 * 1024;
 
 /// What our script answers.
 #[derive(Debug, Deserialize)]
@@ -81,7 +65,7 @@ pub(super) fn read(
         match outcome.ended.map(|ended| ended.end) {
             None => return Err(RunError::Lost),
             Some(End::Killed(signal)) => return Err(reading.killed(signal)),
-            Some(End::Exited(code)) => reading.exited(code, &outcome.reply.bytes)?,
+            Some(End::Exited(code)) => reading.exited(code, &outcome.reply)?,
         }
     };
     Ok(reading.exit(status))
@@ -91,8 +75,8 @@ struct Reading<'a> {
     manner: &'a Manner,
     call: &'a Call,
     job: &'a Job,
-    stdout: Kept,
-    stderr: Kept,
+    stdout: Printed,
+    stderr: Printed,
     result: Option<String>,
     usage: Usage,
 }
@@ -108,28 +92,24 @@ impl Reading<'_> {
         {
             status = self.hit(Limit::Result);
         }
-        for (kept, bound, limit) in [
-            (&mut self.stdout, limits.stdout_bytes, Limit::Stdout),
-            (&mut self.stderr, limits.stderr_bytes, Limit::Stderr),
+        for (printed, limit) in [
+            (&mut self.stdout, Limit::Stdout),
+            (&mut self.stderr, Limit::Stderr),
         ] {
-            if !fits(kept.bytes.len(), bound.value) {
-                kept.bytes
-                    .truncate(usize::try_from(bound.value).unwrap_or(usize::MAX));
-                if !matches!(status, Status::LimitHit(_)) {
-                    status = Status::LimitHit(LimitHit::new(limit, limits));
-                }
+            if !printed.finish() && !matches!(status, Status::LimitHit(_)) {
+                status = Status::LimitHit(LimitHit::new(limit, limits));
             }
         }
         let result = result.filter(|_| status == Status::Returned);
-        let printed = self.stdout.bytes.len() + self.stderr.bytes.len();
-        let told = result.as_ref().map_or(0, String::len);
+        let told = result.as_ref().map_or(0, String::len) as u64;
+        let Self { stdout, stderr, .. } = &self;
         Exit {
             result,
-            stdout: self.stdout.bytes,
-            stderr: self.stderr.bytes,
+            stdout: stdout.kept(),
+            stderr: stderr.kept(),
             usage: Usage {
                 input_bytes: self.job.input_bytes(),
-                output_bytes: (printed + told) as u64,
+                output_bytes: stdout.told() + stderr.told() + told,
                 ..self.usage
             },
             ..Exit::from(status)
@@ -148,16 +128,17 @@ impl Reading<'_> {
     }
 
     fn wasmtime(&mut self, code: i32) -> Result<Status, RunError> {
-        let returned = self.strip_warnings();
+        let returned = self.strip_warning();
         if code == 0 {
             let status = self.ended_well_or(code);
             let left = !returned && self.result.is_none() && !self.call.results.is_empty();
             return Ok(if left { Status::Exited(code) } else { status });
         }
-        let text = String::from_utf8_lossy(&self.stderr.bytes).into_owned();
+        let text = String::from_utf8_lossy(self.stderr.rest()).into_owned();
         let Some(at) = text.rfind(WASMTIME) else {
-            return if code == 1 && text.starts_with("Error: ") {
-                Err(self.said(&format!("cannot run it: {}", line(&text))))
+            let first = self.first_words();
+            return if code == 1 && first.starts_with("Error: ") {
+                Err(self.said(&format!("cannot run it: {}", line(&first))))
             } else {
                 Ok(Status::Exited(code))
             };
@@ -168,8 +149,7 @@ impl Reading<'_> {
             return Err(self.said(&format!("cannot run it: {}", line(&complaint))));
         };
         self.stderr
-            .bytes
-            .truncate(guest_len(&self.stderr.bytes, WASMTIME));
+            .split_off(guest_len(self.stderr.rest(), WASMTIME));
         Ok(if grown {
             self.hit(Limit::Memory)
         } else if trap.contains("all fuel consumed") && self.manner.template.has(Slot::Fuel) {
@@ -182,30 +162,27 @@ impl Reading<'_> {
         })
     }
 
-    /// Takes the warnings out; says whether the function has returned, if it has results.
-    fn strip_warnings(&mut self) -> bool {
-        let [before, after] = WARNINGS.map(str::as_bytes);
-        let bytes = &mut self.stderr.bytes;
-        if !self.call.command && self.call.params > 0 && bytes.starts_with(before) {
-            bytes.drain(..before.len());
-        }
-        let returned =
-            !self.call.command && !self.call.results.is_empty() && bytes.ends_with(after);
+    /// Takes the last warning out; says whether the function has returned, if it has results.
+    fn strip_warning(&mut self) -> bool {
+        let after = WARNING_AFTER.as_bytes();
+        let returned = !self.call.command
+            && !self.call.results.is_empty()
+            && self.stderr.rest().ends_with(after);
         if returned {
-            bytes.truncate(bytes.len() - after.len());
+            self.stderr
+                .split_off(self.stderr.rest().len() - after.len());
         }
         returned
     }
 
     fn wasmi(&mut self, code: i32) -> Result<Status, RunError> {
-        let text = String::from_utf8_lossy(&self.stderr.bytes).into_owned();
-        let begins = format!("Error: failed during execution of {}: ", self.call.function);
+        let text = String::from_utf8_lossy(self.stderr.rest()).into_owned();
+        let begins = talk::wasmi(&self.call.function);
         if code == 1
             && let Some(at) = text.rfind(&begins)
         {
             self.stderr
-                .bytes
-                .truncate(guest_len(&self.stderr.bytes, &begins));
+                .split_off(guest_len(self.stderr.rest(), &begins));
             let trap = text[at + begins.len()..].trim();
             if trap.starts_with("all fuel consumed") && self.manner.template.has(Slot::Fuel) {
                 self.usage.fuel = self.job.limits.fuel.value;
@@ -213,8 +190,9 @@ impl Reading<'_> {
             }
             return Ok(trapped(&format!("wasm trap: {trap}"), Vec::new()));
         }
-        if code == 1 && text.starts_with("Error: failed to ") {
-            return Err(self.said(&format!("cannot run it: {}", line(&text))));
+        let first = self.first_words();
+        if code == 1 && first.starts_with("Error: failed to ") {
+            return Err(self.said(&format!("cannot run it: {}", line(&first))));
         }
         // The results stand behind the fuel, and everything before it is the guest's.
         let results = self.fuel().unwrap_or_default();
@@ -228,13 +206,11 @@ impl Reading<'_> {
     /// Takes the line about fuel and what follows it out of the output.
     fn fuel(&mut self) -> Option<Vec<u8>> {
         if !self.manner.template.has(Slot::Fuel) {
-            let all = std::mem::take(&mut self.stdout.bytes);
-            let (guest, results) = all.split_at(results_at(&all, self.call.results.len())?);
-            self.stdout.bytes = guest.to_vec();
-            return Some(results.to_vec());
+            let at = results_at(self.stdout.rest(), self.call.results.len())?;
+            return Some(self.stdout.split_off(at));
         }
-        let at = find_last(&self.stdout.bytes, FUEL.as_bytes())?;
-        let told = self.stdout.bytes.split_off(at);
+        let at = find_last(self.stdout.rest(), FUEL.as_bytes())?;
+        let told = self.stdout.split_off(at);
         let end = told.iter().position(|byte| *byte == b'\n')? + 1;
         let consumed = String::from_utf8_lossy(&told[FUEL.len()..end]).into_owned();
         let consumed = consumed
@@ -248,7 +224,7 @@ impl Reading<'_> {
 
     fn script(&mut self, code: i32, reply: &[u8]) -> Result<Status, RunError> {
         let Ok(answer) = serde_json::from_slice::<Answer>(reply) else {
-            let said = String::from_utf8_lossy(&self.stderr.bytes).into_owned();
+            let said = self.first_words();
             return Err(self.said(&format!("ended with exit code {code}: {}", line(&said))));
         };
         Ok(match answer {
@@ -283,7 +259,7 @@ impl Reading<'_> {
             On::Stdout => &mut self.stdout,
             On::Stderr => &mut self.stderr,
         };
-        let text = String::from_utf8_lossy(&stream.bytes).into_owned();
+        let text = String::from_utf8_lossy(stream.rest()).into_owned();
         let (1, Some(at)) = (code, text.rfind(begins)) else {
             return Ok(self.ended_well_or(code));
         };
@@ -291,7 +267,7 @@ impl Reading<'_> {
         let Some(at) = complaint.find(trap) else {
             return Err(self.said(&format!("cannot run it: {}", line(complaint))));
         };
-        stream.bytes.truncate(guest_len(&stream.bytes, begins));
+        stream.split_off(guest_len(stream.rest(), begins));
         let reason = complaint[at + trap.len()..].lines().next();
         let reason = format!("wasm trap: {}", reason.unwrap_or_default());
         Ok(trapped(&reason, Vec::new()))
@@ -305,13 +281,12 @@ impl Reading<'_> {
         let count = self.call.results.len();
         let places = [
             self.stdout.last_writes(count),
-            results_at(&self.stdout.bytes, count),
+            results_at(self.stdout.rest(), count),
         ];
         for at in places.into_iter().flatten() {
-            let results = self.stdout.bytes[at..].to_vec();
-            self.result = self.results(&results);
+            self.result = self.results(&self.stdout.rest()[at..]);
             if self.result.is_some() {
-                self.stdout.bytes.truncate(at);
+                self.stdout.split_off(at);
                 break;
             }
         }
@@ -334,7 +309,7 @@ impl Reading<'_> {
     }
 
     fn killed(&self, signal: i32) -> RunError {
-        let said = String::from_utf8_lossy(&self.stderr.bytes).into_owned();
+        let said = self.first_words();
         let why = match signal {
             libc::SIGXFSZ => " (it tried to write a file)",
             libc::SIGKILL => " (not by us: the machine may be out of memory)",
@@ -344,6 +319,11 @@ impl Reading<'_> {
             "was ended by signal {signal}{why}: {}",
             line(&said)
         ))
+    }
+
+    /// What was printed first to standard error, for a message about a runtime that failed.
+    fn first_words(&self) -> String {
+        String::from_utf8_lossy(&self.stderr.head).into_owned()
     }
 
     fn said(&self, what: &str) -> RunError {

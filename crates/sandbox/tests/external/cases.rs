@@ -4,8 +4,8 @@ use bytes::Bytes;
 use propeller_sandbox::external::ExternalRuntime;
 use propeller_sandbox::{Exit, Job, RunError, Runtime, Status};
 
-use crate::piped;
-use crate::support::{bound, job, line, marked, unique, until};
+use crate::support::{bound, gives_way, job, line, marked, unique, until};
+use crate::{piped, watched};
 
 const MIB: usize = 1024 * 1024;
 
@@ -19,6 +19,8 @@ pub(crate) struct Can {
     pub(crate) name: bool,
     pub(crate) empty_variables: bool,
     pub(crate) backtrace: bool,
+    /// How many lines of a function with a result are told only at its end.
+    pub(crate) hidden: usize,
 }
 
 /// What becomes of a guest that grows past its limit.
@@ -31,7 +33,7 @@ pub(crate) enum Grow {
 }
 
 /// WASI, and functions that print and read.
-const PRELUDE: &str = r#"
+pub(crate) const PRELUDE: &str = r#"
   (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
   (import "wasi_snapshot_preview1" "fd_close" (func $close (param i32) (result i32)))
   (import "wasi_snapshot_preview1" "args_sizes_get" (func $args_sizes (param i32 i32) (result i32)))
@@ -112,6 +114,7 @@ fn function(name: &str, args: &[&str]) -> Job {
 pub(crate) async fn conforms(runtime: &ExternalRuntime, can: &Can) {
     commands(runtime, can).await;
     streams(runtime).await;
+    watched::streams(runtime, can.functions, can.hidden).await;
     limits(runtime, can).await;
     refusals(runtime, can).await;
     if can.functions {
@@ -344,11 +347,14 @@ async fn functions(runtime: &ExternalRuntime, can: &Can) {
     }
 
     let fails = run(runtime, function("fail", &[])).await;
+    let fails_hint = fails.status.hint();
     let Status::Trapped { message, .. } = fails.status else {
         panic!("a trap: {:?}", fails.status);
     };
     assert!(message.starts_with("wasm trap: "), "{message}");
     assert!(message.contains("unreachable"), "{message}");
+    let hint = fails_hint.unwrap_or_default();
+    assert_eq!(hint.contains("backtrace"), can.backtrace, "{hint}");
     assert_eq!(
         message.contains("\n    at inner"),
         can.backtrace,
@@ -385,7 +391,7 @@ async fn nothing_is_left(runtime: &ExternalRuntime) {
     tokio::select! {
         end = runtime.run(endless) => panic!("an endless guest ended: {end:?}"),
         // Node gets its arguments in a file that nobody else sees.
-        () = until(|| runtime.running() == 1 && (seen || marked(&mark) > 0)) => {}
+        () = until(|| runtime.running() == 1 && (seen || gives_way(&mark))) => {}
     }
     until(|| runtime.running() == 0).await;
     assert_eq!(marked(&mark), 0);

@@ -14,3 +14,4 @@ mod programs;
 mod real;
 mod support;
 mod wasi;
+mod watched;

@@ -27,6 +27,7 @@ const ALL: Can = Can {
     name: true,
     empty_variables: true,
     backtrace: true,
+    hidden: 1,
 };
 
 /// What a runtime can that only runs commands.
@@ -38,6 +39,7 @@ const COMMANDS: Can = Can {
     name: false,
     empty_variables: true,
     backtrace: false,
+    hidden: 0,
 };
 
 #[tokio::test]
@@ -61,6 +63,8 @@ async fn node_conforms() {
     let can = Can {
         fuel: false,
         grow: Grow::Fails,
+        // Results come on a descriptor of their own.
+        hidden: 0,
         ..ALL
     };
     check("node", can).await;

@@ -127,11 +127,40 @@ pub(crate) async fn until(happened: impl Fn() -> bool) {
 
 /// How many processes have `mark` on their command line.
 pub(crate) fn marked(mark: &str) -> usize {
+    with(mark).len()
+}
+
+/// The processes that have `mark` on their command line.
+fn with(mark: &str) -> Vec<String> {
     let processes = std::fs::read_dir("/proc").unwrap().flatten();
-    processes
-        .filter_map(|process| std::fs::read(process.path().join("cmdline")).ok())
-        .filter(|line| line.windows(mark.len()).any(|part| part == mark.as_bytes()))
-        .count()
+    let marked = processes.filter(|process| {
+        let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
+        line.windows(mark.len()).any(|part| part == mark.as_bytes())
+    });
+    marked
+        .map(|process| process.file_name().to_string_lossy().into_owned())
+        .collect()
+}
+
+/// How nice a process is; `None` if it is gone.
+fn nice(process: &str) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    // Behind the name, which may have anything in it: state, then 15 numbers.
+    let (_, after) = stat.rsplit_once(") ")?;
+    after.split(' ').nth(16)?.parse().ok()
+}
+
+/// Whether there is a process with `mark` on its command line that comes after this one, and so does
+/// its session, where the kernel tells sessions apart.
+pub(crate) fn gives_way(mark: &str) -> bool {
+    const NICER: i32 = 10;
+    const NICEST: i32 = 19;
+    let own = nice("self").expect("this process is there");
+    with(mark).iter().any(|process| {
+        let group = std::fs::read_to_string(format!("/proc/{process}/autogroup"));
+        let later = group.map_or(true, |group| group.trim_end().ends_with(" nice 10"));
+        later && nice(process) == Some(NICEST.min(own + NICER))
+    })
 }
 
 /// A folder of a test, which goes with it.
