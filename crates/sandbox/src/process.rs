@@ -22,6 +22,7 @@ mod keeper;
 pub(crate) mod lock;
 mod mechanism;
 pub(crate) mod memfd;
+pub(crate) mod priority;
 pub(crate) mod socket;
 pub(crate) mod sys;
 mod warm;
@@ -40,7 +41,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::config::{self, EngineConfig, Metering};
-use crate::engine::split::Compiler;
+use crate::engine::split::{self, Compiler};
 use crate::exit::Exit;
 use crate::job::Job;
 use crate::runtime::{RunError, Runtime};
@@ -55,7 +56,8 @@ pub use zygote::enter_if_child;
 #[cfg(feature = "escaped-guest")]
 pub use zygote::enter_with;
 
-/// Threads that read what children say. They parse and copy; guests compute elsewhere.
+/// Threads that read what children say, and as many that wait for compilers. They parse and copy;
+/// guests compute elsewhere.
 const THREADS: usize = 2;
 
 /// What the operator decides about guests' processes.
@@ -69,7 +71,7 @@ pub struct ProcessConfig {
     pub pool: usize,
     /// How many guests run at a time, at least 1; further jobs wait.
     pub guests_max: usize,
-    /// What of the lock-down may be missing.
+    /// What of the lock-down of guests and of compilers may be missing.
     pub allow_missing: AllowMissing,
     /// The program that becomes the zygote, because [`enter_if_child`] is the first thing in its
     /// `main`. `/proc/self/exe` is the running one, also after its file was replaced.
@@ -95,6 +97,12 @@ pub enum StartError {
          does the program call `enter_if_child` first?"
     )]
     Silent,
+    /// The process that compiles does not start, or does not say what holds it.
+    #[error("cannot start a process that compiles; does the program call `enter_if_child` first?")]
+    Compiler(#[source] io::Error),
+    /// What has to hold a compiler does not.
+    #[error("modules are compiled in processes that need what this machine does not have: {0}")]
+    CompilerMissing(#[source] Missing),
     /// What has to hold a child does not.
     #[error("process isolation needs what this machine does not have: {0}")]
     Missing(#[from] Missing),
@@ -111,6 +119,7 @@ pub struct ProcessRuntime {
     threads: Option<tokio::runtime::Runtime>,
     host: Arc<Host>,
     mechanisms: Mechanisms,
+    compilers_mechanisms: Mechanisms,
     /// What keeps the pool, and what drops compiled code; dropping it ends the zygote.
     _keeping: JoinSet<()>,
 }
@@ -131,17 +140,22 @@ impl ProcessRuntime {
     pub fn new(config: ProcessConfig) -> Result<Self, StartError> {
         let threads = Builder::new_multi_thread()
             .worker_threads(THREADS)
-            .max_blocking_threads(THREADS)
             .thread_name("guests")
             .enable_all()
             .build()
             .map_err(StartError::Process)?;
-        let compiler = Compiler::new(config.engine, config.metering, config.program.clone())?;
+        let engine = EngineConfig {
+            threads: THREADS,
+            ..config.engine
+        };
+        let compilers = split::compilers(config.program.clone(), &engine, config.allow_missing);
+        let compiler = Compiler::new(engine, config.metering, compilers)?;
         let guests_max = config.guests_max.clamp(1, Semaphore::MAX_PERMITS);
         let job = warm::job();
         let image = |wasm| compiler.image(&job, wasm).map_err(StartError::Warm);
         let warm = [image(warm::MODULE)?, image(warm::COMPONENT)?];
         let (keeper, mechanisms, keep) = Keeper::start(config, warm)?;
+        let compilers_mechanisms = compiler.probe()?;
         let mut keeping = JoinSet::new();
         keeping.spawn_on(keep, threads.handle());
         keeping.spawn_on(compiler.forget(), threads.handle());
@@ -154,6 +168,7 @@ impl ProcessRuntime {
                 running: AtomicUsize::new(0),
             }),
             mechanisms,
+            compilers_mechanisms,
             _keeping: keeping,
         })
     }
@@ -161,6 +176,11 @@ impl ProcessRuntime {
     /// What holds every child.
     pub fn mechanisms(&self) -> &Mechanisms {
         &self.mechanisms
+    }
+
+    /// What holds every process that compiles. What of it is missing is in the log too.
+    pub fn compilers_mechanisms(&self) -> &Mechanisms {
+        &self.compilers_mechanisms
     }
 
     /// How many guests are running.

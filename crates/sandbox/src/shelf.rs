@@ -1,13 +1,14 @@
 //! Modules that are ready to run: made once for each key, kept for a while, and really dropped.
 //!
 //! ```text
-//!  get(key) ──► cache ──► a job's own, or made on a thread that no job owns ──► Found
+//!  get(key) ──► cache ──► a job's own, or made on a thread that no job has ──► Found
 //!                 ▲
 //!  forget() ──────┘  sleeps until the next one's time is over
 //! ```
 //!
 //! Making one is nobody's own: a job that is dropped, or has waited long enough, leaves it to
-//! finish, or to be ended by whatever makes it. It is shared, and its result is kept.
+//! finish, or to be ended by whatever makes it. It is shared, and its result is kept. The threads
+//! are for that alone: what a guest makes its host wait for, such as a file, keeps none of them.
 
 use std::hash::Hash;
 use std::panic::{self, AssertUnwindSafe};
@@ -23,6 +24,7 @@ use crate::config::EngineConfig;
 use crate::cpu::micros;
 use crate::exit::Usage;
 use crate::runtime::RunError;
+use crate::threads::Makers;
 
 /// What is ready, and how it becomes so.
 pub(crate) struct Shelf<K, V> {
@@ -31,6 +33,7 @@ pub(crate) struct Shelf<K, V> {
     made: AtomicU64,
     /// There is something to forget.
     filled: Notify,
+    makers: Makers,
     module_bytes_max: u64,
     compile_max: Duration,
 }
@@ -64,6 +67,8 @@ where
             }),
             made: AtomicU64::new(0),
             filled: Notify::new(),
+            // Each of them keeps all cores busy by itself, or waits for a process that does.
+            makers: Makers::new(config.threads),
             module_bytes_max: config.module_bytes_max,
             compile_max: config.compile_max,
         })
@@ -120,7 +125,7 @@ where
         make: impl FnOnce(&[u8]) -> Result<(V, u64), RunError> + Send + 'static,
     ) {
         let shelf = Arc::clone(self);
-        tokio::task::spawn_blocking(move || {
+        self.makers.make(move || {
             // It may have waited for a thread, and the jobs no longer.
             if shelf.cache.abandon(&key, &cell) {
                 return;
@@ -197,41 +202,61 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_nobody_waits_for_any_more_is_not_begun() {
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_begun() {
         let shelf = shelf(Duration::from_secs(60));
-        let one_thread = tokio::runtime::Builder::new_current_thread()
-            .max_blocking_threads(1)
-            .enable_all()
-            .build()
-            .expect("there are threads");
-        one_thread.block_on(async {
-            let (go, going) = std::sync::mpsc::channel();
-            let mut first = Box::pin(shelf.get(1, &WASM, move |_| {
-                going.recv().ok();
-                Ok((Arc::new(()), 1))
-            }));
-            let begun = async {
-                while shelf.made() == 0 {
-                    tokio::task::yield_now().await;
-                }
-            };
-            tokio::select! {
-                _ = &mut first => panic!("it is not made yet"),
-                () = begun => {}
-            }
-            let second = shelf.get(2, &WASM, |_| panic!("nobody waits for it"));
-            tokio::select! {
-                biased;
-                _ = second => panic!("there is no thread for it"),
-                () = std::future::ready(()) => {}
-            }
-            go.send(()).expect("somebody listens");
-            assert!(first.await.is_ok());
-            let third = shelf.get(3, &WASM, |_| Ok((Arc::new(()), 1)));
-            assert!(third.await.is_ok());
-            assert_eq!(shelf.made(), 2);
-        });
+        let (go, going) = std::sync::mpsc::channel();
+        let mut first = Box::pin(shelf.get(1, &WASM, move |_| {
+            going.recv().ok();
+            Ok((Arc::new(()), 1))
+        }));
+        tokio::select! {
+            _ = &mut first => panic!("it is not made yet"),
+            () = begun(&shelf) => {}
+        }
+        let second = shelf.get(2, &WASM, |_| panic!("nobody waits for it"));
+        tokio::select! {
+            biased;
+            _ = second => panic!("there is no thread for it"),
+            () = std::future::ready(()) => {}
+        }
+        go.send(()).expect("somebody listens");
+        assert!(first.await.is_ok());
+        let third = shelf.get(3, &WASM, |_| Ok((Arc::new(()), 1)));
+        assert!(third.await.is_ok());
+        assert_eq!(shelf.made(), 2);
+    }
+
+    /// Waits until something is being made.
+    async fn begun(shelf: &Shelf<u8, Arc<()>>) {
+        while shelf.made() == 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_shelf_that_goes_while_something_is_made_waits_for_nobody() {
+        let shelf = shelf(Duration::from_secs(60));
+        let (go, going) = std::sync::mpsc::channel();
+        let (gone, going_on) = std::sync::mpsc::channel();
+        let mut made = Box::pin(shelf.get(1, &WASM, move |_| {
+            going.recv().ok();
+            gone.send(()).ok();
+            Ok((Arc::new(()), 1))
+        }));
+        tokio::select! {
+            _ = &mut made => panic!("it is not made yet"),
+            () = begun(&shelf) => {}
+        }
+        drop(made);
+        let left = Arc::downgrade(&shelf);
+        drop(shelf);
+        go.send(()).expect("somebody listens");
+        going_on.recv().expect("it goes on to its end");
+        // The thread that made it is the last one to have the shelf, and with it itself.
+        while left.strong_count() > 0 {
+            tokio::task::yield_now().await;
+        }
     }
 
     #[tokio::test]

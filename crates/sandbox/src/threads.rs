@@ -1,4 +1,4 @@
-//! The threads that guests run on.
+//! The threads that guests run on, those that wait for their host calls, and those that compile.
 
 use std::future::poll_fn;
 use std::io;
@@ -17,6 +17,13 @@ use crate::runtime::RunError;
 /// with these 20. Not every one, because the look takes as long as a part of a small guest.
 const EVENT_INTERVAL: u32 = 4;
 
+/// How many calls of guests into their host may be in the kernel at a time: four for each of the
+/// attempts that a proplet has by default. A call that blocks, such as the opening of a named pipe
+/// that nobody else opens, or the look-up of a name where no server answers, keeps its thread until
+/// the kernel gives it back, also after its guest has ended: a few KiB of memory, and one of these.
+/// Beyond, calls wait, and their guests end by their wall clock; nothing else waits for them.
+const HOST_CALLS_MAX: usize = 256;
+
 /// Owned threads. Dropping them stops them without waiting, which asynchronous code may do.
 pub(crate) struct Threads(
     /// `None` only while it is dropped.
@@ -28,8 +35,7 @@ impl Threads {
         let count = count.max(1);
         Builder::new_multi_thread()
             .worker_threads(count)
-            // Only compilations block, and each of them already uses all cores.
-            .max_blocking_threads(count)
+            .max_blocking_threads(HOST_CALLS_MAX)
             .thread_name("guest")
             .event_interval(EVENT_INTERVAL)
             .enable_all()
@@ -44,6 +50,38 @@ impl Threads {
 }
 
 impl Drop for Threads {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Threads for what blocks and is no guest's: they start when there is something to make, and end
+/// when there has been nothing for some seconds. Dropping them waits for nobody.
+pub(crate) struct Makers(
+    /// `None` only while it is dropped. Nothing but its blocking threads is ever used.
+    Option<Runtime>,
+);
+
+impl Makers {
+    pub(crate) fn new(count: usize) -> Self {
+        let runtime = Builder::new_current_thread()
+            .max_blocking_threads(count.max(1))
+            .thread_name("maker")
+            .build();
+        Self(Some(runtime.expect("without drivers it opens nothing")))
+    }
+
+    /// Runs `work` when a thread is free. What has not begun is dropped with the threads.
+    pub(crate) fn make(&self, work: impl FnOnce() + Send + 'static) {
+        let runtime = self.0.as_ref().expect("threads are taken only by drop");
+        // It says by itself what came of it.
+        drop(runtime.spawn_blocking(work));
+    }
+}
+
+impl Drop for Makers {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {
             runtime.shutdown_background();

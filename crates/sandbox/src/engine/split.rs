@@ -18,12 +18,12 @@ use super::excerpt::excerpt;
 use super::guest;
 use super::output::Output;
 use super::world::{Half, Worlds};
-use super::{Compiled, EngineConfig, Host, Make, Ready, StartError};
+use super::{Compiled, EngineConfig, Host, Make, Ready, StartError, WasmtimeRuntime};
 use crate::config::{Allocator, Metering};
 use crate::exit::Exit;
 use crate::job::Job;
 use crate::process::compiler::{Compilers, Image};
-use crate::process::memfd;
+use crate::process::{self, AllowMissing, Mechanisms, memfd};
 use crate::runtime::RunError;
 
 pub(crate) use super::code::{Target, Unlinked};
@@ -37,7 +37,10 @@ const FRAME: &str = "    at ";
 const TRAP_LINES_MAX: usize = 1 + BACKTRACE_FRAMES_MAX.get();
 
 /// Compiles jobs' modules, once for each.
-pub(crate) struct Compiler(Arc<Host>);
+pub(crate) struct Compiler {
+    host: Arc<Host>,
+    compilers: Arc<Compilers>,
+}
 
 /// A job that can run in another process.
 pub(crate) struct Prepared {
@@ -46,20 +49,29 @@ pub(crate) struct Prepared {
 }
 
 impl Compiler {
-    /// One that has `program` compile.
+    /// One that has `compilers` compile.
     pub(crate) fn new(
         config: EngineConfig,
         metering: Metering,
-        program: PathBuf,
+        compilers: Compilers,
     ) -> Result<Self, StartError> {
         // A process has one guest in its life, and none runs here.
         let config = EngineConfig {
             allocator: Allocator::OnDemand,
             ..config
         };
-        let make = made_by(program, &config, |image| Some(Arc::new(image.file)));
+        let compilers = Arc::new(compilers);
+        let make = making(Arc::clone(&compilers), |image| Some(Arc::new(image.file)));
         let host = Host::new(config, "process", metering, make)?;
-        Ok(Self(Arc::new(host)))
+        Ok(Self {
+            host: Arc::new(host),
+            compilers,
+        })
+    }
+
+    /// Starts a process that compiles, only to see what holds it.
+    pub(crate) fn probe(&self) -> Result<Mechanisms, process::StartError> {
+        self.compilers.probe()
     }
 
     /// Makes `job` ready, and its limits what they are here.
@@ -68,26 +80,26 @@ impl Compiler {
             return Err(RunError::GrantsInProcess);
         }
         Ok(Prepared {
-            ready: self.0.ready(job).await?,
-            told: self.0.worlds.told(job),
+            ready: self.host.ready(job).await?,
+            told: self.host.worlds.told(job),
         })
     }
 
     /// Compiles a module that is ours for `job`, on this thread, past the cache.
     pub(crate) fn image(&self, job: &Job, wasm: &[u8]) -> Result<OwnedFd, RunError> {
-        let worlds = &self.0.worlds;
+        let worlds = &self.host.worlds;
         let target = worlds.side(worlds.of(job)).on_demand.target();
         let code = target.image(wasm)?;
         memfd::sealed("code", &code).map_err(|error| RunError::Runtime(Arc::new(error)))
     }
 
     pub(crate) fn compilations(&self) -> u64 {
-        self.0.shelf.made()
+        self.host.shelf.made()
     }
 
     /// Drops compiled code when its time is over, for as long as it is polled.
     pub(crate) fn forget(&self) -> impl Future<Output = ()> + Send + 'static {
-        Arc::clone(&self.0.shelf).forget()
+        Arc::clone(&self.host.shelf).forget()
     }
 }
 
@@ -112,17 +124,52 @@ impl Prepared {
     }
 }
 
-/// Has `program` compile, and keeps of the code as another process sees it what `kept` says.
+impl WasmtimeRuntime {
+    /// As [`with_compiler`](Self::with_compiler), and looks before anything is compiled at what holds
+    /// such a process: says what of it is missing, and goes without only if that is allowed.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new), and if the process does not start or lacks what may not be missing,
+    /// with the names.
+    pub fn with_locked_compiler(
+        config: EngineConfig,
+        program: PathBuf,
+        allow_missing: AllowMissing,
+    ) -> Result<(Self, Mechanisms), process::StartError> {
+        let compilers = compilers(program, &config, allow_missing);
+        let held = compilers.probe()?;
+        let runtime = Self::with(config, making(Arc::new(compilers), |_| None))?;
+        Ok((runtime, held))
+    }
+}
+
+/// Has `program` compile, with whatever holds it on this machine, and keeps of the code as another
+/// process sees it what `kept` says. What is missing is in the log.
 pub(super) fn made_by(
     program: PathBuf,
     config: &EngineConfig,
     kept: fn(Image) -> Option<Arc<OwnedFd>>,
 ) -> Make {
-    let compilers = Compilers {
-        program,
-        patience: config.compile_max,
-        memory_bytes_max: config.compile_memory_bytes_max,
+    let allow_missing = AllowMissing {
+        landlock: true,
+        namespaces: true,
     };
+    let compilers = compilers(program, config, allow_missing);
+    making(Arc::new(compilers), kept)
+}
+
+/// Processes of `program` that compile as `config` says.
+pub(crate) fn compilers(
+    program: PathBuf,
+    config: &EngineConfig,
+    allow_missing: AllowMissing,
+) -> Compilers {
+    let bounds = (config.compile_max, config.compile_memory_bytes_max);
+    Compilers::new(program, allow_missing, bounds)
+}
+
+fn making(compilers: Arc<Compilers>, kept: fn(Image) -> Option<Arc<OwnedFd>>) -> Make {
     Box::new(move |half, wasm| {
         let kind = match code::is_component(wasm)? {
             true => Kind::Component,

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use propeller_model::Stream;
+use propeller_model::{Profile, Stream};
 use tracing::error;
 
 use super::keeper::{Child, Keeper};
@@ -226,7 +226,6 @@ impl<'a> Told<'a> {
 
     /// The end of a child that told none.
     fn killed(self, ended: Ended, late: bool, wall: Duration) -> Result<Exit, RunError> {
-        let status = self.hit(Limit::WallClock);
         match ended.end {
             End::Killed(libc::SIGSYS) => {
                 error!(
@@ -235,19 +234,34 @@ impl<'a> Told<'a> {
                 );
                 Err(RunError::Escaped)
             }
-            End::Killed(libc::SIGKILL | libc::SIGXCPU) if late => Ok(Exit {
-                usage: Usage {
-                    wall_us: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX),
-                    cpu_us: ended.cpu_us,
-                    input_bytes: self.job.input_bytes(),
-                    output_bytes: self.output_bytes(),
-                    ..Usage::default()
-                },
-                stdout: self.job.transcript.take(Stream::Stdout),
-                stderr: self.job.transcript.take(Stream::Stderr),
-                ..Exit::from(status)
-            }),
+            End::Killed(libc::SIGKILL | libc::SIGXCPU) if late => {
+                let status = self.hit(Limit::WallClock);
+                Ok(self.cut_off(status, ended, wall))
+            }
+            // How Rust ends a process that has no memory left. A guest that broke out may end
+            // itself so too, and has gained nothing.
+            End::Killed(libc::SIGABRT) if self.job.profile == Profile::Deterministic => {
+                let status = Status::Inconclusive(Inconclusive::HostMemory);
+                Ok(self.cut_off(status, ended, wall))
+            }
+            End::Killed(libc::SIGABRT) => Err(RunError::Runtime(Arc::new(NoMemory))),
             end => Err(RunError::Runtime(Arc::new(Unexpected(end)))),
+        }
+    }
+
+    /// The end of a guest that said nothing of what it used.
+    fn cut_off(self, status: Status, ended: Ended, wall: Duration) -> Exit {
+        Exit {
+            usage: Usage {
+                wall_us: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX),
+                cpu_us: ended.cpu_us,
+                input_bytes: self.job.input_bytes(),
+                output_bytes: self.output_bytes(),
+                ..Usage::default()
+            },
+            stdout: self.job.transcript.take(Stream::Stdout),
+            stderr: self.job.transcript.take(Stream::Stderr),
+            ..Exit::from(status)
         }
     }
 
@@ -287,6 +301,10 @@ impl Bounded {
 #[derive(Debug, thiserror::Error)]
 #[error("the guest's process gave up: {0}")]
 struct ChildFailed(String);
+
+#[derive(Debug, thiserror::Error)]
+#[error("the guest's process has no memory left beside the guest's own, and gave up (SIGABRT)")]
+struct NoMemory;
 
 #[derive(Debug, thiserror::Error)]
 #[error("the guest's process ended with {0:?}")]

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 use std::fmt::Display;
 use std::fs::File;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use rustix::process::Pid;
+use rustix::process::{Pid, getpid};
 use tokio::runtime::{Builder, Runtime};
 
 use super::filter::Filters;
@@ -34,7 +34,6 @@ pub(super) struct Inheritance {
     pub(super) runner: Runner,
     /// The module and the component that warm up; see [`Inheritance::warm_up`].
     pub(super) warm: [Loaded; 2],
-    pub(super) filters: Filters,
     pub(super) zygote: Pid,
     pub(super) plan: Plan,
 }
@@ -130,7 +129,10 @@ fn work(inheritance: &Inheritance) -> Result<Option<Guest>, String> {
     inheritance.warm_up()?;
     let clock = clock()?;
     sys::hear_alarms().map_err(text)?;
-    let mechanisms = lock::child(plan.locks, inheritance.zygote, &inheritance.filters);
+    // Before there is a job that waits: they name this process, so that no zygote has them ready.
+    let filters = Filters::build(getpid(), rustix::stdio::stdin().as_raw_fd(), PIPE)
+        .map_err(|error| format!("seccomp filter: {error}"))?;
+    let mechanisms = lock::child(plan.locks, inheritance.zygote, &filters);
     say(&FromChild::Ready { mechanisms });
 
     let Some(Assignment {
@@ -149,7 +151,7 @@ fn work(inheritance: &Inheritance) -> Result<Option<Guest>, String> {
     // can say what it used.
     let wall = Duration::from_millis(job.limits.wall_ms.value);
     sys::set_alarm(runner.engine(&job), wall).map_err(text)?;
-    lock::guest(plan.locks, &inheritance.filters, &job, input)?;
+    lock::guest(plan.locks, &filters, &job, input)?;
     Ok(Some(Guest {
         job,
         seed,

@@ -1,9 +1,10 @@
 //! A process of its own for every compilation, which can be ended.
 //!
 //! ```text
-//!  compile(wasm) ──exec──► compiler: lock, compile, seal
-//!      │  waits, and ends it when its time is over      │
-//!      ◄──────────────── compiled code, in a memory file┘
+//!  compile(wasm) ──exec──► compiler: lock, say what holds it, compile, seal
+//!      │  waits, and ends it when its time is over,                  │
+//!      │  or when something is missing that may not be               │
+//!      ◄───────────────────────────── compiled code, in a memory file┘
 //! ```
 //!
 //! A compiler works for as long as its input makes it, and takes as much memory. In a process, both
@@ -18,7 +19,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,10 +27,12 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{SealFlags, fcntl_get_seals, fstat};
 use rustix::io::ioctl_fionbio;
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 use wasmtime::Engine;
 
+use super::mechanism::{AllowMissing, Mechanism, Mechanisms, Missing};
 use super::wire::{MESSAGE_BYTES_MAX, decode, encode};
-use super::{memfd, socket, sys};
+use super::{StartError, memfd, socket, sys};
 use crate::engine::split::{Kind, Target, Unlinked};
 use crate::excerpt::excerpt;
 use crate::runtime::RunError;
@@ -45,20 +48,31 @@ const NO_MEMORY: &str = "memory allocation of";
 /// How much is read of what a compiler says at its end.
 const LAST_WORDS_BYTES_MAX: usize = 4 * 1024;
 
-/// What a compiler is to do, with the module in a memory file.
+/// What a compiler is to do.
 #[derive(Debug, Serialize, Deserialize)]
 struct Order {
-    target: Target,
-    wasm_len: u64,
+    /// Nothing, if it is only to say what holds it.
+    work: Option<Work>,
     /// How much memory it may have.
     memory_bytes_max: u64,
     /// How long it may be on processors, if nobody ends it.
     cpu_seconds_max: u64,
 }
 
+/// A compilation, with the module in a memory file.
+#[derive(Debug, Serialize, Deserialize)]
+struct Work {
+    target: Target,
+    wasm_len: u64,
+}
+
 /// What it has to say.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Answer {
+    /// It is locked and has not looked at the module yet. Always the first one, but for `Failed`.
+    Locked {
+        mechanisms: Vec<Mechanism>,
+    },
     /// With the code in a memory file.
     Compiled,
     /// The module is none.
@@ -74,11 +88,14 @@ pub(super) enum Answer {
 #[derive(Debug)]
 pub(crate) struct Compilers {
     /// What becomes one, because [`super::enter_if_child`] is the first thing in its `main`.
-    pub(crate) program: PathBuf,
+    program: PathBuf,
     /// How long each may take.
-    pub(crate) patience: Duration,
+    patience: Duration,
     /// How much memory each may have.
-    pub(crate) memory_bytes_max: u64,
+    memory_bytes_max: u64,
+    allow_missing: AllowMissing,
+    /// The log has what is missing, once.
+    told: Once,
 }
 
 /// Compiled code that nobody can change.
@@ -88,6 +105,36 @@ pub(crate) struct Image {
 }
 
 impl Compilers {
+    pub(crate) fn new(
+        program: PathBuf,
+        allow_missing: AllowMissing,
+        (patience, memory_bytes_max): (Duration, u64),
+    ) -> Self {
+        Self {
+            program,
+            patience,
+            memory_bytes_max,
+            allow_missing,
+            told: Once::new(),
+        }
+    }
+
+    /// Starts one only to see what holds it.
+    pub(crate) fn probe(&self) -> Result<Mechanisms, StartError> {
+        let deadline = Instant::now() + self.patience;
+        let start = || -> io::Result<Compiler> {
+            let compiler = Compiler::start(&self.program)?;
+            socket::send(&compiler.socket, &encode(&self.order(None)), &[]).ok();
+            Ok(compiler)
+        };
+        let mut compiler = start().map_err(StartError::Compiler)?;
+        match self.locked(&mut compiler, deadline) {
+            Ok(mechanisms) => Ok(mechanisms),
+            Err(Unlocked::Missing(missing)) => Err(StartError::CompilerMissing(missing)),
+            Err(Unlocked::Silent(error)) => Err(StartError::Compiler(io::Error::other(error))),
+        }
+    }
+
     /// Compiles `wasm`, which is of that `kind`, while this thread waits.
     pub(crate) fn compile(
         &self,
@@ -98,20 +145,20 @@ impl Compilers {
         let deadline = Instant::now() + self.patience;
         let mut compiler = Compiler::start(&self.program).map_err(host)?;
         let module = memfd::sealed("module", wasm).map_err(host)?;
-        let order = Order {
+        let order = self.order(Some(Work {
             target,
             wasm_len: wasm.len() as u64,
-            memory_bytes_max: self.memory_bytes_max,
-            cpu_seconds_max: self.cpu_seconds_max(),
-        };
+        }));
         // If it is gone, there is no answer, which says more.
         socket::send(&compiler.socket, &encode(&order), &[module.as_fd()]).ok();
-        if !compiler.answers_by(deadline).map_err(host)? {
-            return Err(RunError::CompileTime {
-                limit_ms: u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX),
-            });
+        match self.locked(&mut compiler, deadline) {
+            Ok(_) => {}
+            Err(Unlocked::Silent(error)) => return Err(error),
+            Err(Unlocked::Missing(missing)) => {
+                return Err(failed(format!("it is not locked: {missing}")));
+            }
         }
-        match compiler.answer() {
+        match self.answer(&compiler, deadline)? {
             (Some(Answer::Compiled), Some(file)) if self.is_code(&file) => Ok(Image { file, kind }),
             (Some(Answer::Invalid { reason }), None) => Err(RunError::Invalid {
                 reason: excerpt(&reason),
@@ -119,6 +166,45 @@ impl Compilers {
             (Some(Answer::Failed { reason }), None) => Err(failed(excerpt(&reason))),
             _ => Err(compiler.ended(self.memory_bytes_max)),
         }
+    }
+
+    fn order(&self, work: Option<Work>) -> Order {
+        Order {
+            work,
+            memory_bytes_max: self.memory_bytes_max,
+            cpu_seconds_max: self.cpu_seconds_max(),
+        }
+    }
+
+    /// What holds a compiler that has not looked at its module yet, if all is there that has to be.
+    fn locked(&self, compiler: &mut Compiler, deadline: Instant) -> Result<Mechanisms, Unlocked> {
+        let list = match self.answer(compiler, deadline).map_err(Unlocked::Silent)? {
+            (Some(Answer::Locked { mechanisms }), None) => mechanisms,
+            (Some(Answer::Failed { reason }), None) => {
+                return Err(Unlocked::Silent(failed(excerpt(&reason))));
+            }
+            _ => return Err(Unlocked::Silent(compiler.ended(self.memory_bytes_max))),
+        };
+        let mechanisms = Mechanisms::checked(list, self.allow_missing);
+        let mechanisms = mechanisms.map_err(Unlocked::Missing)?;
+        if mechanisms.lack_something() {
+            self.told.call_once(|| warn!("compilers: {mechanisms}"));
+        }
+        Ok(mechanisms)
+    }
+
+    /// The next thing that it says, and the file that it comes with; nothing if it is gone.
+    fn answer(
+        &self,
+        compiler: &Compiler,
+        deadline: Instant,
+    ) -> Result<(Option<Answer>, Option<OwnedFd>), RunError> {
+        if compiler.answers_by(deadline).map_err(host)? {
+            return Ok(compiler.answer());
+        }
+        Err(RunError::CompileTime {
+            limit_ms: u64::try_from(self.patience.as_millis()).unwrap_or(u64::MAX),
+        })
     }
 
     /// Twice what all processors can do in the time that it has.
@@ -145,6 +231,14 @@ impl Image {
         let loaded = sys::adopt(engine, File::from(file), self.kind);
         loaded.map_err(|error| RunError::Runtime(Arc::from(error.into_boxed_dyn_error())))
     }
+}
+
+/// Why a compiler gets nothing to do.
+enum Unlocked {
+    /// It lacks what it may not lack.
+    Missing(Missing),
+    /// It does not say what holds it.
+    Silent(RunError),
 }
 
 /// A process that compiles. Dropping it ends it.

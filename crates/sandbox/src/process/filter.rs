@@ -18,7 +18,7 @@ use seccompiler::{
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
 
 /// Calls that a running guest needs with any arguments.
-const ALWAYS: [i64; 14] = [
+const ALWAYS: [i64; 17] = [
     // Memory: growing, the allocator, dropping. What may become executable is checked apart.
     libc::SYS_munmap,
     libc::SYS_mremap,
@@ -37,6 +37,10 @@ const ALWAYS: [i64; 14] = [
     libc::SYS_clock_nanosleep,
     libc::SYS_sched_yield,
     libc::SYS_exit_group,
+    // Aborting, which is how Rust ends where there is no memory. The signal is checked apart.
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_gettid,
+    libc::SYS_getpid,
 ];
 
 /// Calls that a compiler needs with any arguments.
@@ -70,7 +74,7 @@ const COMPILING: [i64; 22] = [
     libc::SYS_close,
 ];
 
-/// All filters, built once in the zygote.
+/// All filters of one child.
 pub(super) struct Filters {
     /// For a child that waits for its job and loads its code.
     pub(super) waiting: BpfProgram,
@@ -81,12 +85,13 @@ pub(super) struct Filters {
 }
 
 impl Filters {
-    /// Filters for children whose socket is `socket`, and whose pipe is `pipe` if they have one.
-    pub(super) fn build(socket: RawFd, pipe: RawFd) -> Result<Self, BackendError> {
+    /// Filters for the child whose number is `process`, whose socket is `socket`, and whose pipe is
+    /// `pipe` if it has one.
+    pub(super) fn build(process: Pid, socket: RawFd, pipe: RawFd) -> Result<Self, BackendError> {
         Ok(Self {
-            waiting: program(waiting(socket, pipe)?, SeccompAction::KillProcess)?,
-            running: program(running(socket)?, SeccompAction::KillProcess)?,
-            reading: program(reading(socket, pipe)?, SeccompAction::KillProcess)?,
+            waiting: program(waiting(process, socket, pipe)?, SeccompAction::KillProcess)?,
+            running: program(running(process, socket)?, SeccompAction::KillProcess)?,
+            reading: program(reading(process, socket, pipe)?, SeccompAction::KillProcess)?,
         })
     }
 }
@@ -103,18 +108,23 @@ fn program(rules: Rules, otherwise: SeccompAction) -> Result<BpfProgram, Backend
 }
 
 /// While a guest runs: nothing becomes executable, nothing is opened or received, and one
-/// descriptor is written, with a call that cannot send others.
-fn running(socket: RawFd) -> Result<Rules, BackendError> {
+/// descriptor is written, with a call that cannot send others. Last words are too, to standard
+/// error, which takes none: they are what Rust says before it aborts for want of memory. It aborts
+/// with the one signal that a child may send, to itself alone.
+fn running(process: Pid, socket: RawFd) -> Result<Rules, BackendError> {
     let mut rules: Rules = ALWAYS.iter().map(|call| (*call, Vec::new())).collect();
-    rules.insert(libc::SYS_write, vec![one(descriptor(socket)?)?]);
+    rules.insert(libc::SYS_write, vec![said(socket)?, last_words()?]);
     rules.insert(libc::SYS_mmap, vec![mapped_without(libc::PROT_EXEC)?]);
     rules.insert(libc::SYS_mprotect, vec![one(without(libc::PROT_EXEC)?)?]);
+    let abort = equals(2, libc::SIGABRT.cast_unsigned())?;
+    let abort = SeccompRule::new(vec![itself(process)?, abort])?;
+    rules.insert(libc::SYS_tgkill, vec![abort]);
     Ok(rules)
 }
 
 /// As above, and one more descriptor is read, which is the end of a pipe.
-fn reading(socket: RawFd, pipe: RawFd) -> Result<Rules, BackendError> {
-    let mut rules = running(socket)?;
+fn reading(process: Pid, socket: RawFd, pipe: RawFd) -> Result<Rules, BackendError> {
+    let mut rules = running(process, socket)?;
     rules.insert(libc::SYS_read, vec![one(descriptor(pipe)?)?]);
     Ok(rules)
 }
@@ -127,8 +137,7 @@ fn compiling(process: Pid) -> Result<Rules, BackendError> {
     rules.insert(libc::SYS_mprotect, vec![one(without(libc::PROT_EXEC)?)?]);
     let thread = masked(0, libc::CLONE_THREAD.cast_unsigned(), true)?;
     rules.insert(libc::SYS_clone, vec![one(thread)?]);
-    let itself = equals(0, process.as_raw_nonzero().get().cast_unsigned())?;
-    rules.insert(libc::SYS_tgkill, vec![one(itself)?]);
+    rules.insert(libc::SYS_tgkill, vec![one(itself(process)?)?]);
     let name = equals(0, libc::PR_SET_NAME.cast_unsigned())?;
     rules.insert(libc::SYS_prctl, vec![one(name)?]);
     // What it says at its end, and the code.
@@ -142,8 +151,8 @@ fn compiling(process: Pid) -> Result<Rules, BackendError> {
 }
 
 /// While a child waits and loads, before it has seen anything of a stranger but compiled code.
-fn waiting(socket: RawFd, pipe: RawFd) -> Result<Rules, BackendError> {
-    let mut rules = reading(socket, pipe)?;
+fn waiting(process: Pid, socket: RawFd, pipe: RawFd) -> Result<Rules, BackendError> {
+    let mut rules = reading(process, socket, pipe)?;
     // The pipe comes under any number, and goes where the guest reads it.
     let moved = || one(equals(1, pipe.cast_unsigned())?);
     rules.insert(libc::SYS_dup3, vec![moved()?]);
@@ -158,7 +167,7 @@ fn waiting(socket: RawFd, pipe: RawFd) -> Result<Rules, BackendError> {
     rules.insert(libc::SYS_memfd_create, Vec::new());
     rules.insert(
         libc::SYS_write,
-        vec![one(descriptor(socket)?)?, one(opened()?)?],
+        vec![said(socket)?, last_words()?, one(opened()?)?],
     );
     let add_seals = equals(1, libc::F_ADD_SEALS.cast_unsigned())?;
     rules.insert(libc::SYS_fcntl, vec![one(add_seals)?]);
@@ -193,6 +202,19 @@ fn waiting(socket: RawFd, pipe: RawFd) -> Result<Rules, BackendError> {
 
 fn one(condition: SeccompCondition) -> Result<SeccompRule, BackendError> {
     SeccompRule::new(vec![condition])
+}
+
+fn said(socket: RawFd) -> Result<SeccompRule, BackendError> {
+    one(descriptor(socket)?)
+}
+
+fn last_words() -> Result<SeccompRule, BackendError> {
+    one(descriptor(libc::STDERR_FILENO)?)
+}
+
+/// That a signal is for `process`.
+fn itself(process: Pid) -> Result<SeccompCondition, BackendError> {
+    equals(0, process.as_raw_nonzero().get().cast_unsigned())
 }
 
 fn descriptor(socket: RawFd) -> Result<SeccompCondition, BackendError> {

@@ -4,6 +4,7 @@
 //! next fork waits for. None of that is on the path of a job that finds one.
 
 use std::collections::HashMap;
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
@@ -351,6 +352,8 @@ impl Zygote {
 /// Executes `program`. Without anything to run between fork and exec the standard library takes a
 /// way that does not copy this process's page tables.
 fn launch(program: &Path, control: OwnedFd) -> io::Result<Launcher> {
+    // To be read, so that it takes nothing: the filters let a child write to it.
+    let nothing = File::open("/dev/null")?;
     Command::new(program)
         .arg0("proplet-guests")
         .arg(ARGUMENT)
@@ -358,7 +361,7 @@ fn launch(program: &Path, control: OwnedFd) -> io::Result<Launcher> {
         .current_dir("/")
         .stdin(Stdio::from(control))
         .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stderr(Stdio::from(nothing))
         .spawn()
         .map(Launcher)
 }

@@ -25,8 +25,8 @@ use seccompiler::apply_filter;
 
 use super::filter::{self, Filters};
 use super::mechanism::{Mechanism, Name, State, first_failure};
-use super::sys;
 use super::zygote::started_by_a_proplet;
+use super::{priority, sys};
 use crate::job::Job;
 
 /// Who children are if the proplet is root: the user that owns nothing.
@@ -102,7 +102,11 @@ pub(super) fn child(locks: Locks, zygote: Pid, filters: &Filters) -> Vec<Mechani
         // It died before it could take this process with it.
         sys::exit(0);
     }
-    let mut list = vec![Mechanism::tried(Name::DeathSignal, "prctl", death)];
+    let mut list = vec![
+        Mechanism::tried(Name::DeathSignal, "prctl", death),
+        // Here and not in the zygote: a fork is what the next task waits for.
+        Mechanism::tried(Name::LowPriority, "setpriority", priority::give_way()),
+    ];
     if locks.limits {
         list.push(Mechanism::tried(
             Name::ResourceLimits,
@@ -165,30 +169,58 @@ pub(super) fn guest(locks: Locks, filters: &Filters, job: &Job, input: u64) -> R
 }
 
 /// Locks a process that compiles, and lets it have so much memory and time on processors. It has to
-/// start threads, and needs nothing else. Beyond that it gives up what it can: where a kernel lacks
-/// a mechanism, that is decided for guests. What it writes its code to is open before.
-pub(super) fn compiler(memory_bytes: u64, cpu_seconds: u64) -> io::Result<()> {
-    leave_root().ok();
-    // After the user, whose change would undo it.
+/// start threads, and needs nothing else. What it writes its code to is open before.
+pub(super) fn compiler(memory_bytes: u64, cpu_seconds: u64) -> io::Result<Vec<Mechanism>> {
+    let unprivileged = first_failure([("setresuid", leave_root())]);
+    let mut list = vec![Mechanism::tried(
+        Name::Unprivileged,
+        "leave root",
+        unprivileged,
+    )];
+    // After the user, whose change would undo it. It is no mechanism that may be missing: without a
+    // namespace of processes, nothing else ends a compiler with its proplet.
     set_parent_process_death_signal(Some(Signal::KILL))?;
     if !started_by_a_proplet() {
         // It died before it could take this process with it.
         sys::exit(0);
     }
-    limit(Resource::Data, memory_bytes)?;
-    limit(Resource::Fsize, memory_bytes)?;
-    limit(Resource::Cpu, cpu_seconds)?;
-    not_dumpable().ok();
-    leave(NAMESPACES).ok();
-    set_no_new_privs(true).ok();
-    limit(Resource::Memlock, 0).ok();
-    limit(Resource::Msgqueue, 0).ok();
-    nothing_allowed().ok();
-    no_capabilities().ok();
-    if let Ok(filter) = filter::compiler(getpid()) {
-        apply_filter(&filter).ok();
-    }
-    Ok(())
+    let low = priority::give_way();
+    list.push(Mechanism::tried(Name::LowPriority, "setpriority", low));
+    let limits = compilers_limits(memory_bytes, cpu_seconds);
+    list.push(Mechanism::tried(Name::ResourceLimits, "setrlimit", limits));
+    list.push(Mechanism::tried(Name::NotDumpable, "prctl", not_dumpable()));
+    list.push(Mechanism::tried(
+        Name::Namespaces,
+        "unshare",
+        leave(NAMESPACES),
+    ));
+    let no_new_privileges = set_no_new_privs(true);
+    list.push(Mechanism::tried(
+        Name::NoNewPrivileges,
+        "prctl",
+        no_new_privileges,
+    ));
+    list.push(landlock());
+    list.push(Mechanism::tried(
+        Name::NoCapabilities,
+        "capset",
+        no_capabilities(),
+    ));
+    let filtered = filter::compiler(getpid())
+        .map_err(|error| error.to_string())
+        .and_then(|filter| apply_filter(&filter).map_err(|error| error.to_string()));
+    list.push(Mechanism::tried(Name::Seccomp, "seccomp", filtered));
+    Ok(list)
+}
+
+fn compilers_limits(memory_bytes: u64, cpu_seconds: u64) -> Result<(), String> {
+    first_failure([
+        ("RLIMIT_DATA", limit(Resource::Data, memory_bytes)),
+        ("RLIMIT_FSIZE", limit(Resource::Fsize, memory_bytes)),
+        ("RLIMIT_CPU", limit(Resource::Cpu, cpu_seconds)),
+        ("RLIMIT_MEMLOCK", limit(Resource::Memlock, 0)),
+        ("RLIMIT_MSGQUEUE", limit(Resource::Msgqueue, 0)),
+    ])
 }
 
 fn leave_root() -> io::Result<()> {
@@ -247,7 +279,7 @@ fn limits() -> Result<(), String> {
     ])
 }
 
-fn limit(resource: Resource, value: u64) -> io::Result<()> {
+pub(super) fn limit(resource: Resource, value: u64) -> io::Result<()> {
     let limit = Rlimit {
         current: Some(value),
         maximum: Some(value),

@@ -1,4 +1,4 @@
-//! What holds a child, by name: there is no "isolated: yes".
+//! What holds a child or a compiler, by name: there is no "isolated: yes".
 
 use std::fmt;
 use std::io;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that holds a child, and whether it is there.
+/// One thing that holds a child or a compiler, and whether it is there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Mechanism {
     /// Which one.
@@ -15,7 +15,7 @@ pub struct Mechanism {
     pub state: State,
 }
 
-/// Everything that holds a child.
+/// Everything that holds a child or a compiler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Name {
     /// It can gain no rights by executing anything.
@@ -38,6 +38,8 @@ pub enum Name {
     DeathSignal,
     /// Nothing writable becomes executable, by another rule of the kernel.
     NoNewCode,
+    /// It comes after the proplet, and cannot change that.
+    LowPriority,
 }
 
 /// Whether a mechanism is there.
@@ -77,8 +79,9 @@ impl Name {
             | Self::Seccomp => Need::Always,
             Self::Namespaces => unless(allowed.namespaces),
             Self::Landlock => unless(allowed.landlock),
-            // Namespaces end children with their zygote too, and seccomp refuses new code too.
-            Self::DeathSignal | Self::NoNewCode => Need::Never,
+            // Namespaces end children with their zygote too, and seccomp refuses new code too. A low
+            // priority holds nobody: without it busy guests make the proplet late.
+            Self::DeathSignal | Self::NoNewCode | Self::LowPriority => Need::Never,
         }
     }
 
@@ -94,6 +97,7 @@ impl Name {
             Self::Seccomp => "seccomp",
             Self::DeathSignal => "death-signal",
             Self::NoNewCode => "mdwe",
+            Self::LowPriority => "low-priority",
         }
     }
 }
@@ -149,7 +153,7 @@ impl FromStr for AllowMissing {
     }
 }
 
-/// All that holds a child, on this machine.
+/// All that holds a child or a compiler, on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mechanisms(Vec<Mechanism>);
 
@@ -176,6 +180,13 @@ impl Mechanisms {
             return Ok(Self(list));
         }
         Err(Missing(missing))
+    }
+
+    /// Whether one of them is missing.
+    #[must_use]
+    pub fn lack_something(&self) -> bool {
+        let missing = |mechanism: &Mechanism| matches!(mechanism.state, State::Missing(_));
+        self.0.iter().any(missing)
     }
 
     /// Each of them.

@@ -19,7 +19,6 @@ use rustix::process::{Pid, PidfdFlags, getpid, getppid, pidfd_open};
 
 use super::child::{self, Inheritance, Plan};
 use super::compiler::TakenOver;
-use super::filter::Filters;
 use super::lock::{self, Locks};
 use super::mechanism::Mechanism;
 use super::wire::{FromZygote, MESSAGE_BYTES_MAX, ToZygote, decode, encode};
@@ -190,13 +189,9 @@ fn inheritance(plan: Plan) -> Result<Option<Inheritance>, String> {
         load(module, Kind::Module)?,
         load(component, Kind::Component)?,
     ];
-    let socket = std::os::fd::AsRawFd::as_raw_fd(&rustix::stdio::stdin());
-    let filters =
-        Filters::build(socket, child::PIPE).map_err(|error| format!("seccomp filter: {error}"))?;
     let inheritance = Inheritance {
         warm,
         runner,
-        filters,
         zygote: getpid(),
         plan,
     };

@@ -10,6 +10,7 @@
     reason = "a test without a harness prints for itself"
 )]
 
+mod abort;
 mod attempts;
 mod compiler;
 mod pipe;
@@ -25,11 +26,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use propeller_model::{Digest, Limits, Profile};
+use propeller_sandbox::exit::Inconclusive;
 use propeller_sandbox::process::{AllowMissing, Locks, ProcessConfig, ProcessRuntime, enter_with};
 use propeller_sandbox::{
-    Allocator, EngineConfig, Entry, Job, ModuleKey, RunError, Runtime, Transcript,
+    Allocator, EngineConfig, Entry, Job, ModuleKey, RunError, Runtime, Status, Transcript,
 };
 
+use abort::{ABORTING, NO_MEMORY};
 use attempts::{ATTEMPTS, World};
 use compiler::{COMPILERS_WAY_OUT, taken_over};
 use pipe::WITH_A_PIPE;
@@ -78,6 +81,9 @@ const BITES: [&str; 14] = [
 /// No attempt: whether the search through memory finds what is there.
 const SCAN_WORKS: &str = "find a canary of its own";
 
+/// How a deterministic guest ends whose process has no memory left.
+const NO_MEMORY_LEFT: Status = Status::Inconclusive(Inconclusive::HostMemory);
+
 const ENGINE: EngineConfig = EngineConfig {
     stack_bytes_max: 1024 * 1024,
     module_bytes_max: 1024 * 1024,
@@ -125,7 +131,8 @@ fn main() -> ExitCode {
     let (all, all_there) = ends(&name);
     let (most, _) = ends(&outside.copy(&name, NO_SECCOMP));
     let (none, _) = ends(&outside.copy(&name, FREE));
-    let wrong_with_a_pipe = pipe::wrong(&outside, &name, &all);
+    let mut wrong_elsewhere = pipe::wrong(&outside, &name, &all);
+    wrong_elsewhere.extend(abort::wrong(&outside, &name));
     let compiling = outside.compiling(&name);
     let rows = all.into_iter().zip(most).zip(none).zip(compiling);
     let rows: Vec<Row> = rows
@@ -135,7 +142,7 @@ fn main() -> ExitCode {
         table::write(&rows);
     }
     let mut wrong = table::differences(&rows, all_there);
-    wrong.extend(wrong_with_a_pipe);
+    wrong.extend(wrong_elsewhere);
     for ((name, _), row) in ATTEMPTS.iter().zip(&rows) {
         println!("| {name} | {} |", row.join(" | "));
         let [all, _, none, compiling] = row;
@@ -153,7 +160,7 @@ fn main() -> ExitCode {
     }
     let failures = wrong.len();
     let verdict = if failures == 0 { "ok" } else { "FAILED" };
-    let held = 2 * ATTEMPTS.len() + WITH_A_PIPE.len();
+    let held = 2 * ATTEMPTS.len() + WITH_A_PIPE.len() + 2 * ABORTING.len();
     let held = held.saturating_sub(failures);
     // In the words of other tests, for whoever counts.
     println!("test result: {verdict}. {held} passed; {failures} failed; 0 ignored");
@@ -205,7 +212,7 @@ fn attempt(words: &[impl AsRef<str>]) -> String {
     if name == SCAN_WORKS {
         return scan_works().to_string();
     }
-    let mut known = ATTEMPTS.iter().chain(WITH_A_PIPE);
+    let mut known = ATTEMPTS.iter().chain(WITH_A_PIPE).chain(ABORTING);
     let attempt = known.find(|(known, _)| *known == name);
     attempt.map_or_else(
         || "unknown".to_owned(),
@@ -301,8 +308,12 @@ impl Outside {
                 tokio::join!(runtime.run(neighbour), runtime.run(job))
             });
             ends.push(match end {
+                Ok(exit) if exit.status == NO_MEMORY_LEFT => NO_MEMORY.to_owned(),
                 Ok(exit) => told(exit.result.as_deref()),
                 Err(RunError::Escaped) => "SIGSYS".to_owned(),
+                Err(RunError::Runtime(why)) if why.to_string().contains("has no memory left") => {
+                    NO_MEMORY.to_owned()
+                }
                 Err(_) => format!("{DONE}, and the process is gone"),
             });
         }

@@ -5,6 +5,7 @@ mod conformance;
 #[path = "../conformance/single.rs"]
 mod single;
 
+mod blocked;
 mod bounds;
 mod cache;
 mod calls;

@@ -45,6 +45,7 @@ mod both;
 mod compiler;
 mod cost;
 mod deaths;
+mod priority;
 mod runtime;
 mod thousand;
 mod unmetered;

@@ -1,9 +1,9 @@
 //! The process that compiles: one module, once.
 
 use std::fmt::Display;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::{ARGUMENT, Answer, Order};
+use super::{ARGUMENT, Answer, Order, Work};
 use crate::engine::split;
 use crate::process::wire::{MESSAGE_BYTES_MAX, decode, encode};
 use crate::process::zygote::{started_by_a_proplet, turn_away};
@@ -24,7 +24,8 @@ pub(in crate::process) fn enter(taken_over: Option<TakenOver>) {
         turn_away(ARGUMENT);
     }
     let (answer, code) = match work(taken_over) {
-        Ok(code) => (Answer::Compiled, Some(code)),
+        Ok(Some(code)) => (Answer::Compiled, Some(code)),
+        Ok(None) => sys::exit(0),
         Err(RunError::Invalid { reason }) => (Answer::Invalid { reason }, None),
         Err(error) => {
             let reason = match &error {
@@ -35,29 +36,33 @@ pub(in crate::process) fn enter(taken_over: Option<TakenOver>) {
         }
     };
     let with: Vec<_> = code.iter().map(AsFd::as_fd).collect();
-    // Without anybody who listens there is nothing left to do.
-    socket::send(rustix::stdio::stdin(), &encode(&answer), &with).ok();
+    say(&answer, &with);
     sys::exit(0)
 }
 
-fn work(taken_over: Option<TakenOver>) -> Result<OwnedFd, RunError> {
+fn say(answer: &Answer, with: &[BorrowedFd<'_>]) {
+    // Without anybody who listens there is nothing left to do.
+    socket::send(rustix::stdio::stdin(), &encode(answer), with).ok();
+}
+
+/// Compiled code, in a memory file; nothing if it is only asked what holds it.
+fn work(taken_over: Option<TakenOver>) -> Result<Option<OwnedFd>, RunError> {
     sys::close_from(3).map_err(host)?;
     let mut buffer = vec![0; MESSAGE_BYTES_MAX];
     let mut with = Vec::new();
     let stdin = rustix::stdio::stdin();
     let len = socket::receive(stdin, &mut buffer, &mut with).map_err(host)?;
     let order: Option<Order> = decode(&buffer[..len]);
-    let (Some(order), Some(module)) = (order, with.pop()) else {
-        return Err(host("an order that means nothing here"));
-    };
-    let Order {
-        target,
-        wasm_len,
-        memory_bytes_max,
-        cpu_seconds_max,
-    } = order;
+    let order = order.ok_or_else(|| host("an order that means nothing here"))?;
     let result = memfd::empty("code").map_err(host)?;
-    lock::compiler(memory_bytes_max, cpu_seconds_max).map_err(host)?;
+    let mechanisms = lock::compiler(order.memory_bytes_max, order.cpu_seconds_max).map_err(host)?;
+    say(&Answer::Locked { mechanisms }, &[]);
+    let Some(Work { target, wasm_len }) = order.work else {
+        return Ok(None);
+    };
+    let module = with
+        .pop()
+        .ok_or_else(|| host("an order without its module"))?;
     let wasm_len = usize::try_from(wasm_len).map_err(host)?;
     let wasm = memfd::contents(&module, wasm_len).map_err(host)?;
     if let Some(told) = taken_over.and_then(|run| run(&wasm)) {
@@ -65,7 +70,7 @@ fn work(taken_over: Option<TakenOver>) -> Result<OwnedFd, RunError> {
     }
     let code = split::compiled(target, &wasm)?;
     memfd::fill(&result, &code).map_err(host)?;
-    Ok(result)
+    Ok(Some(result))
 }
 
 fn host(error: impl Display) -> RunError {
