@@ -19,7 +19,6 @@ mod code;
 mod component;
 mod guest;
 mod input;
-mod making;
 mod memory;
 mod network;
 mod output;
@@ -49,6 +48,7 @@ use crate::config::{self, Allocator, EngineConfig, Metering, StartError};
 use crate::excerpt;
 use crate::exit::Exit;
 use crate::job::Job;
+use crate::making;
 use crate::runtime::{RunError, Runtime};
 use crate::shelf::{Found, Shelf};
 use crate::threads::{self, Threads};
@@ -287,9 +287,10 @@ impl Host {
 
     /// The compiled code and its size.
     fn compile(&self, world: World, wasm: &[u8]) -> Result<(Compiled, u64), RunError> {
-        making::bounded(wasm)?;
+        let kept = making::bounded(wasm)?;
         let compiled = (self.make)(self.worlds.side(world).half(wasm), wasm)?;
-        let bytes = compiled.code.bytes();
+        // Beside its code, an engine keeps about as much of a component as its guests take.
+        let bytes = compiled.code.bytes().saturating_add(kept);
         Ok((compiled, bytes))
     }
 }

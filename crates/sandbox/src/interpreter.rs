@@ -36,6 +36,7 @@ use tokio::task::JoinSet;
 use crate::config::{self, EngineConfig, StartError};
 use crate::exit::Exit;
 use crate::job::{Job, ModuleKey};
+use crate::making;
 use crate::runtime::{RunError, Runtime};
 use crate::shelf::Shelf;
 use crate::threads::{self, Threads};
@@ -142,8 +143,9 @@ impl Host {
         job.has_fitting_stdin()?;
         let stack_bytes = self.stack_bytes;
         let load = move |wasm: &[u8]| {
+            let kept = making::bounded(wasm)?;
             let loaded = Loaded::new(wasm, stack_bytes)?;
-            let bytes = loaded.bytes;
+            let bytes = loaded.bytes.saturating_add(kept);
             Ok((Arc::new(loaded), bytes))
         };
         let found = self.shelf.get(job.key.clone(), &job.wasm, load).await?;

@@ -42,6 +42,7 @@ pub mod hint;
 #[cfg(feature = "interpreter")]
 pub mod interpreter;
 pub mod job;
+mod making;
 mod numbers;
 #[cfg(all(target_os = "linux", feature = "wasmtime"))]
 pub mod process;

@@ -66,6 +66,43 @@ async fn components_in_components_are_counted_each_time() {
 }
 
 #[tokio::test]
+async fn what_is_made_of_nothing_is_counted_too() {
+    let with = |part: &str, count: usize| {
+        let parts = part.repeat(count);
+        let instances = "(core instance (instantiate $n))".repeat(100);
+        format!(
+            r#"(component
+              (core module $n {parts})
+              (core module $m (func (export "f") (result i32) (i32.const 1)))
+              {instances}
+              (core instance $i (instantiate $m))
+              (func (export "f") (result u32) (canon lift (core func $i "f"))))"#
+        )
+    };
+    for part in [r#"(data "")"#, "(elem func)"] {
+        assert!(!is_refused(&with(part, 100)).await, "{part}");
+        assert!(is_refused(&with(part, 20_000)).await, "{part}");
+    }
+    let of_components = |inner: &str, count: usize| {
+        let many = |name: &str| format!("(instance (instantiate {name}))").repeat(count);
+        let (inmost, middle) = (many("$inmost"), many("$middle"));
+        format!(
+            r#"(component
+              (component $middle (component $inmost {inner}) {inmost})
+              {middle}
+              (core module $m (func (export "f") (result i32) (i32.const 1)))
+              (core instance $i (instantiate $m))
+              (func (export "f") (result u32) (canon lift (core func $i "f"))))"#
+        )
+    };
+    assert!(!is_refused(&of_components("", 100)).await);
+    assert!(is_refused(&of_components("", 900)).await);
+    let resources = "(type (resource (rep i32)))".repeat(500);
+    assert!(!is_refused(&of_components(&resources, 10)).await);
+    assert!(is_refused(&of_components(&resources, 20)).await);
+}
+
+#[tokio::test]
 async fn a_table_has_a_largest_size() {
     let grow = |by: u32| {
         format!(

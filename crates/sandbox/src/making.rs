@@ -1,42 +1,55 @@
 //! What it takes to make a guest, before any of its own code runs.
 //!
-//! Wasmtime makes an instance at one go: nobody is asked, nothing is counted, and nobody can stop it.
+//! An engine makes an instance at one go: nobody is asked, nothing is counted, and nobody can stop it.
 //! A module may have a million globals, and a component may make a thousand instances of it, and be
 //! a part of another one that has it a thousand times. So what all of that takes is added up before
 //! anything is compiled, and bounded.
 //!
 //! ```text
-//!  component ─┬─ core module a      16 × globals + 32 × functions + 8 × elements + …
+//!  component ─┬─ core module a      16 × globals + 32 × functions + 16 × elements + …
 //!             ├─ core module b
 //!             ├─ instances: a, b, b             = a + 2 b
 //!             └─ component c ── instances: a    = a, for every instance of c
 //! ```
+//!
+//! The prices are those of wasmtime, which keeps more than wasmi, so that both refuse the same.
 
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind,
-    ComponentTypeRef, Data, DataKind, Element, ElementItems, Encoding, Instance, Parser, Payload,
+    ComponentType, ComponentTypeRef, Data, DataKind, Element, ElementItems, Encoding, Instance,
+    Parser, Payload,
 };
 
 use crate::exit::INSTANCES_BYTES_MAX;
 use crate::runtime::RunError;
 
-/// What the host keeps for any instance: so many are made in a part of a millisecond.
+/// What the host keeps for any instance of a module, and the time that it takes: some thousand of
+/// them are a few milliseconds.
 const INSTANCE_BYTES: u64 = 16 * 1024;
+/// What it keeps for an instance of a component, with its part of the compiled code, and for each
+/// kind of resource that one has.
+const COMPONENT_BYTES: u64 = 128;
+const RESOURCE_BYTES: u64 = 128;
 /// What it keeps for each global, and for each function that may be called through a table or from
 /// outside: wasmtime's `VMGlobalDefinition` and `VMFuncRef`.
 const GLOBAL_BYTES: u64 = 16;
 const FUNCTION_BYTES: u64 = 32;
-/// What it writes for each element that a table begins with.
-const ELEMENT_BYTES: u64 = 8;
+/// What it writes for each element that a table begins with, or keeps for one that waits for an
+/// instruction; and what it keeps for a segment of either kind, however short.
+const ELEMENT_BYTES: u64 = 16;
+const ELEMENTS_BYTES: u64 = 32;
+const DATA_BYTES: u64 = 16;
 /// Bytes that memories begin with are copied, which is quicker than what is made one by one.
 const DATA_BYTES_PER_BYTE: u64 = 16;
+/// How deep components may lie in one another. As for bulk instructions, which are looked at later.
+const DEPTH_MAX: usize = 100;
 
-/// Refuses a module or component whose guests take too much to be made. What cannot be read is for
-/// the compiler to say.
-pub(super) fn bounded(wasm: &[u8]) -> Result<(), RunError> {
-    match cost(wasm) {
-        Some(bytes) if bytes > INSTANCES_BYTES_MAX => Err(RunError::Instances { bytes }),
-        _ => Ok(()),
+/// What the guests of a module or component take to be made, in bytes; refuses it if that is too
+/// much. What cannot be read is for the compiler to say.
+pub(crate) fn bounded(wasm: &[u8]) -> Result<u64, RunError> {
+    match cost(wasm).unwrap_or(0) {
+        bytes if bytes > INSTANCES_BYTES_MAX => Err(RunError::Instances { bytes }),
+        bytes => Ok(bytes),
     }
 }
 
@@ -45,6 +58,8 @@ fn cost(wasm: &[u8]) -> Option<u64> {
     let mut open: Vec<Frame> = Vec::new();
     for payload in Parser::new(0).parse_all(wasm) {
         match payload.ok()? {
+            // Nobody makes such a thing to be used.
+            Payload::Version { .. } if open.len() >= DEPTH_MAX => return Some(u64::MAX),
             Payload::Version { encoding, .. } => open.push(Frame::new(encoding)),
             Payload::End(_) => {
                 let done = open.pop()?;
@@ -72,7 +87,7 @@ impl Frame {
         Self {
             bytes: match encoding {
                 Encoding::Module => INSTANCE_BYTES,
-                Encoding::Component => 0,
+                Encoding::Component => COMPONENT_BYTES,
             },
             encoding,
             modules: Vec::new(),
@@ -105,11 +120,13 @@ impl Frame {
                 frame.takes(u64::from(globals.count()), GLOBAL_BYTES);
             }
             Payload::ElementSection(elements) => {
+                frame.takes(u64::from(elements.count()), ELEMENTS_BYTES);
                 for element in elements {
                     frame.takes(count(&element.ok()?), ELEMENT_BYTES);
                 }
             }
             Payload::DataSection(data) => {
+                frame.takes(u64::from(data.count()), DATA_BYTES);
                 for data in data {
                     frame.takes(copied(&data.ok()?) / DATA_BYTES_PER_BYTE, 1);
                 }
@@ -119,6 +136,12 @@ impl Frame {
                     if let Instance::Instantiate { module_index, .. } = instance.ok()? {
                         frame.takes(1, at(&frame.modules, module_index)?);
                     }
+                }
+            }
+            Payload::ComponentTypeSection(types) => {
+                for ty in types {
+                    let is_resource = matches!(ty.ok()?, ComponentType::Resource { .. });
+                    frame.takes(u64::from(is_resource), RESOURCE_BYTES);
                 }
             }
             Payload::ComponentInstanceSection(instances) => {
@@ -245,26 +268,30 @@ mod tests {
         check(
             r"(module (func $f) (table 9 funcref) (elem (i32.const 1) $f $f)
               (elem funcref (ref.func $f) (ref.null func)))",
-            Some(one + FUNCTION_BYTES + 4 * ELEMENT_BYTES),
+            Some(one + FUNCTION_BYTES + 2 * ELEMENTS_BYTES + 4 * ELEMENT_BYTES),
         );
         let text = "x".repeat(320);
         check(
             &format!(r#"(module (memory 1) (data (i32.const 0) "{text}") (data "{text}"))"#),
-            Some(one + 320 / DATA_BYTES_PER_BYTE),
+            Some(one + 2 * DATA_BYTES + 320 / DATA_BYTES_PER_BYTE),
         );
     }
 
     #[test]
     fn a_component_costs_what_it_instantiates_and_not_what_it_contains() {
-        let one = INSTANCE_BYTES;
-        check("(component (core module $unused (func)))", Some(0));
+        let (one, each) = (INSTANCE_BYTES, COMPONENT_BYTES);
+        check("(component (core module $unused (func)))", Some(each));
+        check(
+            "(component (component $unused) (type (resource (rep i32))) (type string))",
+            Some(each + RESOURCE_BYTES),
+        );
         check(
             r#"(component
               (core module $a) (core module $b (func))
               (export "a" (core module $a))
               (core instance (instantiate $b)) (core instance (instantiate $b))
               (core instance (instantiate 2)))"#,
-            Some(3 * one + 2 * FUNCTION_BYTES),
+            Some(each + 3 * one + 2 * FUNCTION_BYTES),
         );
         check(
             r"(component
@@ -273,7 +300,7 @@ mod tests {
                 (alias outer 1 $c (component $again))
                 (instance (instantiate $again)) (instance (instantiate $again)))
               (instance (instantiate $d)) (instance (instantiate $d)))",
-            Some(4 * one),
+            Some(each + 2 * (each + 2 * (each + one))),
         );
     }
 
@@ -287,7 +314,10 @@ mod tests {
               (instance (instantiate $c (with "m" (core module $mine)))))"#,
             Some(u64::MAX),
         );
-        check(r#"(component (import "m" (core module $m)))"#, Some(0));
+        check(
+            r#"(component (import "m" (core module $m)))"#,
+            Some(COMPONENT_BYTES),
+        );
     }
 
     #[test]
@@ -296,5 +326,21 @@ mod tests {
             assert_eq!(cost(wasm), None);
             assert!(bounded(wasm).is_ok());
         }
+    }
+
+    #[test]
+    fn what_lies_too_deep_is_refused_before_it_takes_memory() {
+        // In binary: the text form has such a limit of its own.
+        let nested = |depth: usize| {
+            let empty = wasm_encoder::Component::new();
+            let all = (1..depth).fold(empty, |inner, _| {
+                let mut outer = wasm_encoder::Component::new();
+                outer.section(&wasm_encoder::NestedComponentSection(&inner));
+                outer
+            });
+            all.finish()
+        };
+        assert_eq!(cost(&nested(DEPTH_MAX)), Some(COMPONENT_BYTES));
+        assert_eq!(cost(&nested(DEPTH_MAX + 1)), Some(u64::MAX));
     }
 }
