@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use propeller_oci::artifact::{Form, Interfaces, build, push};
 use propeller_oci::crypt::{PrivateKey, PublicKey};
 use propeller_oci::image::{ImageError, pull, resolve};
-use propeller_oci::manifest::Document;
-use propeller_oci::media::OCI_MANIFEST;
+use propeller_oci::manifest::{Descriptor, Document};
+use propeller_oci::media::{self, OCI_MANIFEST};
 use propeller_oci::registry::silently;
 use propeller_oci::sign::SigningKey;
-use propeller_oci::{Reference, Registry, signatures};
+use propeller_oci::{Reference, Registry, sha256, signatures};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384};
 
 use crate::live::{pulled, skopeo};
@@ -69,7 +69,7 @@ async fn each_recipient_opens_an_image_and_nobody_else_does() {
         for keys in [vec![], vec![stranger.private()]] {
             let refused = opened(&registry, &reference, keys).await;
             let refused = refused.expect_err("it is for others");
-            assert_eq!(refused.to_string(), "layer 1 cannot be decrypted");
+            assert_eq!(refused.to_string(), "key: layer 1 cannot be decrypted");
         }
     }
 }
@@ -126,6 +126,145 @@ async fn skopeo_opens_what_we_encrypt_and_we_open_what_it_encrypts() {
     )
     .await;
     assert_eq!(theirs.expect("it opens"), MODULE);
+}
+
+/// A registry, skopeo, and a pair of keys in files, if the machine has them.
+struct Bench {
+    server: Server,
+    tool: PathBuf,
+    person: Person,
+}
+
+impl Bench {
+    fn new() -> Option<Self> {
+        let (server, tool) = (Server::plain()?, program("skopeo")?);
+        let person = Person::new();
+        let file = |name: &str, text: String| {
+            std::fs::write(server.folder.path().join(name), text).expect("there is room");
+        };
+        file("public.pem", person.0.public_key_pem());
+        Some(Self {
+            server,
+            tool,
+            person,
+        })
+    }
+
+    /// Has skopeo copy an image to another name of the registry, encrypted, and says so in `more`.
+    fn encrypt(&self, from: &str, to: &str, more: &[&str]) -> Reference {
+        let public = self.server.folder.path().join("public.pem");
+        let key = format!("jwe:{}", public.display());
+        let at = |name: &str| format!("docker://{}/{name}", self.server.address);
+        let (source, target) = (at(from), at(to));
+        let mut args = vec!["copy", "--src-tls-verify=false", "--dest-tls-verify=false"];
+        args.extend(["--encryption-key", key.as_str()]);
+        args.extend(more);
+        args.extend([source.as_str(), target.as_str()]);
+        skopeo(&self.tool, &args);
+        self.server.reference(to)
+    }
+}
+
+/// Pushes an image of three layers in gzip: the lowest and the highest have a module of that name,
+/// and the one between has none.
+async fn push_three(registry: &Registry, reference: &Reference) {
+    let layers = [
+        ("app.wasm", [MODULE, b"\0\x02\x01x"].concat()),
+        ("readme", b"text".to_vec()),
+        ("app.wasm", MODULE.to_vec()),
+    ];
+    let mut diff_ids = Vec::new();
+    let mut descriptors = Vec::new();
+    for (name, content) in layers {
+        let mut archive = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        archive
+            .append_data(&mut header, name, &content[..])
+            .expect("memory takes it");
+        let archive = archive.into_inner().expect("memory takes it");
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        std::io::Write::write_all(&mut gzip, &archive).expect("memory takes it");
+        let packed = gzip.finish().expect("memory takes it");
+        diff_ids.push(sha256(&archive).to_string());
+        descriptors.push(blob_of(registry, reference, media::TAR_GZIP_LAYER, packed).await);
+    }
+    let config = serde_json::json!({
+        "architecture": "wasm", "os": "wasip1", "config": {"Entrypoint": ["/app.wasm"]},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids},
+    });
+    let config = config.to_string().into_bytes();
+    let config = blob_of(registry, reference, media::OCI_CONFIG, config).await;
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": descriptors,
+    });
+    let manifest = manifest.to_string().into_bytes().into();
+    registry
+        .push_manifest(reference, OCI_MANIFEST, &manifest)
+        .await
+        .expect("it is taken");
+}
+
+/// Pushes a blob, and says what it is called in a manifest.
+async fn blob_of(
+    registry: &Registry,
+    reference: &Reference,
+    media_type: &str,
+    bytes: Vec<u8>,
+) -> serde_json::Value {
+    let (digest, size) = (sha256(&bytes).to_string(), bytes.len());
+    registry
+        .push_blob(reference, &bytes.into(), silently())
+        .await
+        .expect("it is taken");
+    serde_json::json!({"mediaType": media_type, "digest": digest, "size": size})
+}
+
+/// What skopeo writes with the key is the digest of the layer that it read, which is neither what it
+/// encrypts then nor the archive.
+#[tokio::test]
+async fn what_skopeo_compresses_anew_while_it_encrypts_opens() {
+    let Some(bench) = Bench::new() else { return };
+    let registry = anonymous();
+    push_three(&registry, &bench.server.reference("plain")).await;
+    for format in ["zstd", "gzip"] {
+        let to = format!("encrypted-{format}");
+        let theirs = bench.encrypt("plain", &to, &["--dest-compress-format", format]);
+        let module = opened(&registry, &theirs, vec![bench.person.private()]).await;
+        assert_eq!(module.expect("it opens"), MODULE, "{format}");
+    }
+}
+
+#[tokio::test]
+async fn layers_that_skopeo_encrypts_one_by_one_open_and_the_others_stay_plain() {
+    let Some(bench) = Bench::new() else { return };
+    let registry = anonymous();
+    push_three(&registry, &bench.server.reference("plain")).await;
+    let all = [
+        ("0", [true, false, false]),
+        ("1", [false, true, false]),
+        ("-1", [false, false, true]),
+    ];
+    for (index, encrypted) in all {
+        let to = format!("only{index}");
+        let theirs = bench.encrypt("plain", &to, &[&format!("--encrypt-layer={index}")]);
+        let admitted = anybodys(&registry, &theirs).await.expect("it is there");
+        let layers = &admitted.resolved().manifest().layers;
+        let found: Vec<_> = layers.iter().map(Descriptor::is_encrypted).collect();
+        assert_eq!(found, encrypted, "{index}");
+        let keys = options(vec![bench.person.private()]);
+        let pulled = pull(&registry, &admitted, &keys, &|_| {}).await;
+        let pulled = pulled.expect("it opens");
+        // It is the highest layer's module, which is encrypted if that layer is.
+        assert_eq!(
+            (&*pulled.module, pulled.encrypted),
+            (&MODULE.to_vec(), encrypted[2])
+        );
+        let closed = pull(&registry, &admitted, &options(Vec::new()), &|_| {}).await;
+        let closed = closed.expect_err("nobody has a key").to_string();
+        assert!(closed.contains("cannot be decrypted"), "{closed}");
+    }
 }
 
 #[tokio::test]
