@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use propeller_blobs::BlobError;
 use propeller_model::PropletId;
+use propeller_oci::Reference;
 use propeller_wire::images::{
     AskChunks, AskDocument, CHUNKS_PER_ASK_MAX, Chunk, Document, FromProxy, Progress, Reason,
 };
@@ -14,6 +15,7 @@ use serde_bytes::ByteBuf;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{AbortHandle, Id, JoinSet};
 
+use crate::documents;
 use crate::fault::Fault;
 use crate::library::Library;
 
@@ -21,8 +23,10 @@ use crate::library::Library;
 const ASKS_MAX: usize = 1024;
 /// The same for one of them, so that it takes no place from the others.
 const ASKS_PER_PROPLET_MAX: usize = 64;
-/// Messages with bytes that are in memory at a time, on their way from the disk to the broker.
-const IN_MEMORY: usize = 4;
+/// Messages with bytes that are in memory at a time, of all proplets, on their way from the disk to the
+/// broker's connection: one that is read while another one waits. More make nothing faster, because
+/// they are sealed and sent one after the other.
+const IN_MEMORY: usize = 2;
 /// Documents that are fetched at a time: each may have 4 MiB.
 const DOCUMENTS_AT_ONCE: usize = 2;
 /// How long a registry may take for one; no proplet waits longer.
@@ -192,6 +196,9 @@ impl Asks {
     }
 }
 
+/// A document with its place in memory.
+type Found = (documents::Document, OwnedSemaphorePermit);
+
 /// What one ask is answered with.
 struct Answering {
     library: Arc<Library>,
@@ -206,15 +213,7 @@ impl Answering {
         let AskDocument { ask, reference } = ask;
         let found = async {
             let reference = self.library.permitted(&reference)?;
-            // Places of their own: a registry that is slow holds up no chunk.
-            let place = place(&self.documents).await?;
-            let document = self.library.document(&reference);
-            let document = tokio::time::timeout(DOCUMENT_PATIENCE, document).await;
-            let late = || {
-                let text = format!("no manifest within {DOCUMENT_PATIENCE:?}");
-                Err(Fault::new(Reason::Network, text))
-            };
-            Ok::<_, Fault>((document.unwrap_or_else(|_| late())?, place))
+            self.find(&reference).await
         };
         match self.telling(ask, &|| 0, found).await {
             Ok((document, place)) => {
@@ -227,6 +226,59 @@ impl Answering {
             }
             Err(fault) => self.say(FromProxy::Failed(fault.told(ask)), None).await,
         }
+    }
+
+    /// A document, and its place in memory: from the disk, or else from its registry, once for all who
+    /// wait for it.
+    async fn find(&self, reference: &Reference) -> Result<Found, Fault> {
+        let documents = self.library.documents();
+        if let Some(found) = self.held(reference).await? {
+            return Ok(found);
+        }
+        let Some(turn) = documents.turn(reference) else {
+            return self.fetch(reference).await;
+        };
+        let mut failed = turn.lock().await;
+        if let Some(fault) = &*failed {
+            return Err(fault.clone());
+        }
+        if let Some(found) = self.held(reference).await? {
+            return Ok(found);
+        }
+        match self.fetch(reference).await {
+            Ok(found) => {
+                documents.keep(reference, &found.0).await;
+                Ok(found)
+            }
+            Err(fault) => {
+                documents.failed(reference);
+                *failed = Some(fault.clone());
+                Err(fault)
+            }
+        }
+    }
+
+    /// A document that is on the disk; it takes the place of a chunk.
+    async fn held(&self, reference: &Reference) -> Result<Option<Found>, Fault> {
+        let documents = self.library.documents();
+        if !documents.holds(reference) {
+            return Ok(None);
+        }
+        let place = place(&self.memory).await?;
+        let held = documents.held(reference).await;
+        Ok(held.map(|document| (document, place)))
+    }
+
+    async fn fetch(&self, reference: &Reference) -> Result<Found, Fault> {
+        // Places of their own: a registry that is slow holds up no chunk, and nothing that is here.
+        let place = place(&self.documents).await?;
+        let document = self.library.document(reference);
+        let document = tokio::time::timeout(DOCUMENT_PATIENCE, document).await;
+        let late = || {
+            let text = format!("no manifest within {DOCUMENT_PATIENCE:?}");
+            Err(Fault::new(Reason::Network, text))
+        };
+        Ok((document.unwrap_or_else(|_| late())?, place))
     }
 
     /// Waits for something, and tells whoever has asked that it is on its way.

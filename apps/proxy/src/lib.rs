@@ -10,10 +10,12 @@
 //! ```
 //!
 //! It knows no tasks, and no module: what it hands on are documents and blobs, which a proplet asks
-//! for by their digest and holds against it. It keeps in memory a few chunks, whatever it serves.
+//! for by their digest and holds against it. What it has been asked for once it keeps, and needs no
+//! registry for; in memory it has a few chunks, whatever it serves.
 
 mod asks;
 pub mod config;
+mod documents;
 mod fault;
 mod health;
 mod library;

@@ -17,13 +17,15 @@ use tracing::{info, warn};
 use zeroize::Zeroizing;
 
 use crate::config::Allowed;
+use crate::documents::{Document, Documents, MEDIA_TYPE_MAX};
 use crate::fault::Fault;
 
 /// Pieces between a registry and the disk: enough that neither waits for the other's every step.
 const PIECES_BETWEEN: usize = 4;
 
-/// The longest name of a type; a document says by itself what it is, too.
-const MEDIA_TYPE_MAX: usize = 255;
+/// Chunks that are read from the disk and opened at a time. The next thread would keep a heap of its
+/// own for as long as it lives, with chunks in it that are read no more: four take 10 MB.
+const READS_AT_ONCE: usize = 1;
 /// Blobs that are fetched, or wait for that.
 const PULLS_MAX: usize = 64;
 
@@ -36,8 +38,10 @@ const FORSAKEN_AFTER: Duration = Duration::from_secs(20);
 pub(crate) struct Library {
     registry: Registry,
     allowed: Allowed,
+    documents: Documents,
     blobs: Arc<Blobs>,
     pulls: Semaphore,
+    reading: Semaphore,
     chunk_len: usize,
     coming: Mutex<HashMap<Wanted, Coming>>,
     under_way: Mutex<JoinSet<()>>,
@@ -71,13 +75,6 @@ struct State {
     end: Option<Result<(), Fault>>,
 }
 
-/// What a manifest or an index is.
-#[derive(Debug)]
-pub(crate) struct Document {
-    pub(crate) media_type: Option<String>,
-    pub(crate) bytes: Vec<u8>,
-}
-
 impl Library {
     pub(crate) fn new(
         registry: Registry,
@@ -89,8 +86,10 @@ impl Library {
         Arc::new(Self {
             registry,
             allowed,
+            documents: Documents::new(Arc::clone(&blobs)),
             blobs,
             pulls: Semaphore::new(pulls),
+            reading: Semaphore::new(READS_AT_ONCE),
             chunk_len: chunk_len as usize,
             coming: Mutex::default(),
             under_way: Mutex::default(),
@@ -120,7 +119,12 @@ impl Library {
         }
     }
 
-    /// A manifest or an index.
+    /// The manifests and indexes that are here.
+    pub(crate) fn documents(&self) -> &Documents {
+        &self.documents
+    }
+
+    /// A manifest or an index, from its registry.
     pub(crate) async fn document(&self, reference: &Reference) -> Result<Document, Fault> {
         let fetched = self.registry.document(reference).await?;
         if fetched.bytes.len() > DOCUMENT_LEN_MAX {
@@ -211,6 +215,8 @@ impl Library {
             count: coming.count(),
         };
         let (blob, keys) = (blob.ok_or(missing)?, self.blobs.keys());
+        // Closed by nobody.
+        let _place = self.reading.acquire().await;
         let read = tokio::task::spawn_blocking(move || blob.piece(&keys, index));
         let read = read.await;
         read.unwrap_or_else(|_| Err(BlobError::Disk(std::io::Error::other("it stops"))))

@@ -161,6 +161,7 @@ async fn what_goes_wrong_at_the_proxy_is_in_the_tasks_error() {
 
     let _proxy = proxy(&world, &place).await;
     place.stop();
+    // It has never held the image: there is nobody else to have it from.
     let pinned = &task.image_url;
     until("the proplet has found the other proxy", async || {
         let task = run(&client, &request(pinned)).await;
@@ -168,6 +169,32 @@ async fn what_goes_wrong_at_the_proxy_is_in_the_tasks_error() {
             && task.error.contains("says the proxy")
     })
     .await;
+}
+
+/// What a proxy holds as a whole it hands on without a registry, to whoever names the digest.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_a_proxy_holds_runs_while_its_registry_is_down() {
+    let world = World::new().await;
+    let Some(mut place) = Place::start(&world.scratch.path("")) else {
+        return;
+    };
+    let manager = world.manager().await;
+    let _proxy = proxy(&world, &place).await;
+    let _proplets = ["p1", "p2"].map(|id| shut_in(&world, id));
+    let client = client(manager.url());
+    ready(&client, 2).await;
+    let mut pinned = Vec::new();
+    for (form, tag) in [(Form::Image, "number:1"), (Form::Artifact, "number:2")] {
+        place.push(tag, &image(41, form, &[])).await;
+        let task = run(&client, &on("p1", &place.image(tag))).await;
+        assert_eq!(task.results, "41", "{}", task.error);
+        pinned.push(task.image_url);
+    }
+    place.stop();
+    for image in &pinned {
+        let task = run(&client, &on("p2", image)).await;
+        assert_eq!(task.results, "41", "{}", task.error);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use axum::Router;
@@ -55,6 +55,10 @@ pub(crate) struct Registry {
     behaviour: Behaviour,
     /// How often a blob was asked for.
     pub(crate) blobs: Arc<AtomicUsize>,
+    /// How often a manifest was.
+    pub(crate) manifests: Arc<AtomicUsize>,
+    /// Whether it answers nobody any more.
+    pub(crate) down: Arc<AtomicBool>,
 }
 
 pub(crate) struct Bed {
@@ -80,6 +84,8 @@ impl Bed {
             address: listener.local_addr().unwrap().to_string(),
             behaviour,
             blobs: Arc::default(),
+            manifests: Arc::default(),
+            down: Arc::default(),
         };
         let mut tasks = JoinSet::new();
         let router = Router::new().route("/v2/{*rest}", get(answer));
@@ -207,7 +213,16 @@ async fn answer(State(registry): State<Registry>, Path(rest): Path<String>) -> R
         let pieces = futures_util::stream::pending::<std::io::Result<Bytes>>();
         return Body::from_stream(pieces).into_response();
     }
-    registry.blobs.fetch_add(1, SeqCst);
+    if rest.contains("/manifests/") {
+        registry.manifests.fetch_add(1, SeqCst);
+        // So that those who ask at one time do.
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    } else {
+        registry.blobs.fetch_add(1, SeqCst);
+    }
+    if registry.down.load(SeqCst) {
+        return StatusCode::BAD_GATEWAY.into_response();
+    }
     let asked: Option<Digest> = rest.rsplit('/').next().and_then(|text| text.parse().ok());
     match registry.behaviour {
         Behaviour::Right(bytes) => bytes.into_response(),

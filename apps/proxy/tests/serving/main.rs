@@ -2,6 +2,7 @@
 #![cfg(test)]
 
 mod bed;
+mod documents;
 
 use std::sync::atomic::Ordering::SeqCst;
 
