@@ -67,8 +67,17 @@ pub struct Offered {
     pub descriptor: Descriptor,
 }
 
+/// What came of signing an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Added {
+    /// There is one signature more.
+    Signed,
+    /// The same key had signed it under the same name: nothing was sent.
+    Before,
+}
+
 /// Signs the image whose manifest is `manifest` under the name of its repository, and puts the
-/// signature beside those that are there.
+/// signature beside those that are there; unless one of those is as good.
 ///
 /// # Errors
 ///
@@ -78,14 +87,19 @@ pub async fn add(
     reference: &Reference,
     manifest: Digest,
     key: &SigningKey,
-) -> Result<(), SignatureError> {
+) -> Result<Added, SignatureError> {
     let at = reference.tagged(sign::tag(manifest));
     let mut layers = list(registry, &at).await?;
+    let name = reference.name();
+    let there = payloads(registry, &at, layers.clone()).await?;
+    if verified(&there, &[key.verifying_key()], manifest, &name).is_ok() {
+        return Ok(Added::Before);
+    }
     if layers.len() >= CANDIDATES_MAX {
         let name = at.to_string();
         return Err(SignatureError::Full { name });
     }
-    let payload = Bytes::from(sign::payload(&reference.name(), manifest));
+    let payload = Bytes::from(sign::payload(&name, manifest));
     let mut layer = descriptor(media::SIMPLE_SIGNING, &payload);
     layer
         .annotations
@@ -106,7 +120,7 @@ pub async fn add(
     registry
         .push_manifest(&at, media::OCI_MANIFEST, &list.into())
         .await?;
-    Ok(())
+    Ok(Added::Signed)
 }
 
 /// The signatures that the registry offers for `manifest`.
@@ -120,9 +134,18 @@ pub async fn offered(
     manifest: Digest,
 ) -> Result<Vec<Offered>, SignatureError> {
     let at = reference.tagged(sign::tag(manifest));
+    payloads(source, &at, list(source, &at).await?).await
+}
+
+/// What is signed by each of these layers, as far as a verifier looks.
+async fn payloads(
+    source: &dyn Source,
+    at: &Reference,
+    layers: Vec<Descriptor>,
+) -> Result<Vec<Offered>, SignatureError> {
     let mut offered = Vec::new();
     let mut payloads = HashMap::new();
-    for descriptor in list(source, &at).await?.into_iter().take(CANDIDATES_MAX) {
+    for descriptor in layers.into_iter().take(CANDIDATES_MAX) {
         let simple = essence(&descriptor.media_type) == media::SIMPLE_SIGNING;
         if !simple || descriptor.size > PAYLOAD_BYTES_MAX as u64 {
             continue;
@@ -130,7 +153,7 @@ pub async fn offered(
         // Most signatures of one image are of one payload.
         let payload: Vec<u8> = match payloads.get(&descriptor.digest) {
             Some(known) => Vec::clone(known),
-            None => match source.blob(&at, &descriptor, SILENTLY).await {
+            None => match source.blob(at, &descriptor, SILENTLY).await {
                 Ok(payload) => payload,
                 // Whoever may push there must not keep others from being believed.
                 Err(error) if matches!(error.kind(), Kind::Name | Kind::Digest | Kind::Size) => {
@@ -211,13 +234,22 @@ async fn check_one(
 ) -> Result<Verified, SignatureError> {
     let reference = resolved.pinned();
     let offered = offered(source, reference, manifest).await?;
+    Ok(verified(&offered, trusted, manifest, &reference.name())?)
+}
+
+/// Which of `trusted` has signed `manifest` under the name of a repository.
+fn verified(
+    offered: &[Offered],
+    trusted: &[VerifyingKey],
+    manifest: Digest,
+    repository: &str,
+) -> Result<Verified, VerifyError> {
     let candidates = offered.iter().map(|one| Candidate {
         payload: &one.payload,
         annotations: &one.descriptor.annotations,
     });
     let candidates: Vec<_> = candidates.collect();
-    let name = reference.name();
-    Ok(sign::verify(&candidates, trusted, manifest, Some(&name))?)
+    sign::verify(&candidates, trusted, manifest, Some(repository))
 }
 
 /// The layers of the manifest at the signatures' tag; none, if there is none.

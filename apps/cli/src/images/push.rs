@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use propeller_inspect::{Report, inspect};
+use propeller_oci::Reference;
 use propeller_oci::artifact::{self, Built, Form, Interfaces};
 use propeller_oci::sign::SigningKey;
-use propeller_oci::{Reference, signatures};
+use propeller_oci::signatures::{self, Added};
 use serde_json::json;
 
 use super::keys::{For, KeyArg};
@@ -99,12 +100,15 @@ pub(crate) async fn run(args: Push, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
     let built = artifact::build(&wasm, form, &interfaces(&report), recipients);
     let built = built.map_err(Failure::from)?;
     send(&client, &reference, &built, ui).await?;
-    if let Some(key) = &key {
-        let added = signatures::add(&client, &reference, built.digest, key).await;
-        added.map_err(Failure::from)?;
-    }
+    let signer = match &key {
+        Some(key) => {
+            let added = signatures::add(&client, &reference, built.digest, key).await;
+            let added = added.map_err(Failure::from)?;
+            Some((key.verifying_key().fingerprint().to_string(), added))
+        }
+        None => None,
+    };
     let pinned = reference.pinned(built.digest);
-    let signer = key.map(|key| key.verifying_key().fingerprint().to_string());
     if json {
         let told = json!({
             "reference": pinned.to_string(),
@@ -112,7 +116,8 @@ pub(crate) async fn run(args: Push, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
             "size_bytes": built.layer.len(),
             "recipients": recipients.count(),
             "keys_kept": kept,
-            "signed_by": signer,
+            "signed_by": signer.as_ref().map(|(signer, _)| signer),
+            "signed_before": signer.as_ref().map(|(_, added)| *added == Added::Before),
         });
         ui.text(&pretty(&told.to_string()))?;
         return Ok(Exit::Success);
@@ -127,7 +132,7 @@ pub(crate) async fn run(args: Push, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
 fn tell(
     recipients: usize,
     kept: &[String],
-    signer: Option<String>,
+    signer: Option<(String, Added)>,
     ui: &mut Ui<'_>,
 ) -> Result<(), CliError> {
     match recipients {
@@ -138,8 +143,12 @@ fn tell(
     for key in kept {
         ui.say(&format!("The key broker keeps {key}"))?;
     }
-    if let Some(signer) = signer {
-        ui.say(&format!("Signed by {signer}"))?;
+    match signer {
+        Some((signer, Added::Signed)) => ui.say(&format!("Signed by {signer}"))?,
+        Some((signer, Added::Before)) => ui.say(&format!(
+            "Signed by {signer} already: no signature is added"
+        ))?,
+        None => {}
     }
     Ok(())
 }
