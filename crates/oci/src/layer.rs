@@ -28,7 +28,7 @@ const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 #[non_exhaustive]
 pub enum LayerError {
     /// It is damaged, or something else.
-    #[error("layer {layer} is no tar archive, or a damaged one")]
+    #[error("media type: layer {layer} is no tar archive, or a damaged one")]
     Damaged {
         /// Which, from 1.
         layer: usize,
@@ -55,7 +55,7 @@ pub enum LayerError {
         limit: usize,
     },
     /// A name that leads elsewhere.
-    #[error("`{name}` in layer {layer} leads out of the archive")]
+    #[error("media type: `{name}` in layer {layer} leads out of the archive")]
     Outside {
         /// Which.
         name: String,
@@ -63,7 +63,10 @@ pub enum LayerError {
         layer: usize,
     },
     /// Two files of one name.
-    #[error("`{name}` in layer {layer} is there twice, so that nobody can say which one is meant")]
+    #[error(
+        "media type: `{name}` in layer {layer} is there twice, so that nobody can say which one is \
+         meant"
+    )]
     Twice {
         /// Which.
         name: String,
@@ -71,7 +74,9 @@ pub enum LayerError {
         layer: usize,
     },
     /// What should be the module is no file.
-    #[error("`{name}` in layer {layer} is {kind}, not a file: put the module itself there")]
+    #[error(
+        "media type: `{name}` in layer {layer} is {kind}, not a file: put the module itself there"
+    )]
     NoFile {
         /// Which.
         name: String,
@@ -81,7 +86,7 @@ pub enum LayerError {
         kind: &'static str,
     },
     /// A kind of entry that is not read.
-    #[error("layer {layer} has {what}, which is not read")]
+    #[error("media type: layer {layer} has {what}, which is not read")]
     Unsupported {
         /// Which.
         layer: usize,
@@ -95,17 +100,21 @@ pub enum LayerError {
         limit: usize,
     },
     /// What the image says it runs is not there.
-    #[error("the layers have no `{name}`, which the image's entry point names")]
+    #[error("media type: the layers have no `{name}`, which the image's entry point names")]
     NoProgram {
         /// What it says.
         name: String,
     },
     /// There is no module.
-    #[error("the layers have no module: no entry point that is there, and no file ending in .wasm")]
+    #[error(
+        "media type: the layers have no module: no entry point that is there, and no file ending in \
+         .wasm"
+    )]
     NoModule,
     /// There are several, and none is named.
     #[error(
-        "the layers have {count} modules, such as {names}: name one of them as the image's entry point"
+        "media type: the layers have {count} modules, such as {names}: name one of them as the image's \
+         entry point"
     )]
     Ambiguous {
         /// How many.

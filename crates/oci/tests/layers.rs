@@ -79,7 +79,7 @@ fn the_entry_point_is_the_module_or_else_the_only_one() {
     );
     assert_eq!(
         unpacked(None, &[two]),
-        "error: the layers have 2 modules, such as app.wasm, b.wasm: name one of them as the \
+        "error: media type: the layers have 2 modules, such as app.wasm, b.wasm: name one of them as the \
          image's entry point"
     );
     let none = Tar::new().file("readme", b"text").done();
@@ -141,7 +141,7 @@ fn an_entry_point_that_is_gone_is_not_guessed() {
     let other = Tar::new().file("other.wasm", b"other").done();
     assert_eq!(
         unpacked(Some("/./good.wasm"), std::slice::from_ref(&other)),
-        "error: the layers have no `good.wasm`, which the image's entry point names"
+        "error: media type: the layers have no `good.wasm`, which the image's entry point names"
     );
     assert_eq!(unpacked(Some("//other.wasm"), &[other]), "other");
 }
@@ -185,7 +185,7 @@ fn names_that_lead_out_are_refused() {
         let said = unpacked(None, &[layer]);
         assert_eq!(
             said,
-            format!("error: `{name}` in layer 1 leads out of the archive")
+            format!("error: media type: `{name}` in layer 1 leads out of the archive")
         );
     }
     let path = b"21 path=../../x.wasm\n";
@@ -204,7 +204,7 @@ fn a_module_that_is_there_twice_or_is_no_file_is_refused() {
     let said = unpacked(None, &[twice]);
     assert_eq!(
         said,
-        "error: `app.wasm` in layer 1 is there twice, so that nobody can say which one is meant"
+        "error: media type: `app.wasm` in layer 1 is there twice, so that nobody can say which one is meant"
     );
     for (kind, what) in [
         (tar::EntryType::Symlink, "a link"),
@@ -214,7 +214,7 @@ fn a_module_that_is_there_twice_or_is_no_file_is_refused() {
         let layer = Tar::new().entry("app.wasm", kind, b"").done();
         let said = unpacked(None, &[layer]);
         let why = format!(
-            "error: `app.wasm` in layer 1 is {what}, not a file: put the module itself there"
+            "error: media type: `app.wasm` in layer 1 is {what}, not a file: put the module itself there"
         );
         assert_eq!(said, why);
     }
@@ -277,7 +277,7 @@ fn a_name_of_a_megabyte_is_no_name_and_one_of_five_kilobytes_neither() {
             .expect_err("it is too long");
         assert_eq!(
             said.to_string(),
-            "layer 1 is no tar archive, or a damaged one"
+            "media type: layer 1 is no tar archive, or a damaged one"
         );
     }
 }
@@ -301,7 +301,10 @@ fn what_is_damaged_or_no_archive_is_told() {
         vec![b'x'; 2000],
     ] {
         let said = unpacked(None, &[layer]);
-        assert_eq!(said, "error: layer 1 is no tar archive, or a damaged one");
+        assert_eq!(
+            said,
+            "error: media type: layer 1 is no tar archive, or a damaged one"
+        );
     }
     assert!(unpacked(None, &[Vec::new()]).contains("no module"));
 }

@@ -17,7 +17,7 @@ pub enum ImageError {
     #[error(transparent)]
     Layer(#[from] LayerError),
     /// An encrypted layer does not open.
-    #[error("layer {layer} cannot be decrypted")]
+    #[error("key: layer {layer} cannot be decrypted")]
     Decrypt {
         /// Which, from 1.
         layer: usize,
@@ -58,7 +58,7 @@ pub enum ImageError {
         limit: u64,
     },
     /// The configuration does not fit the layers.
-    #[error("its configuration is for {diff_ids} layers, and it has {layers}")]
+    #[error("media type: its configuration is for {diff_ids} layers, and it has {layers}")]
     Layers {
         /// For how many.
         diff_ids: usize,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read;
+use std::io::{self, Read};
 
 use propeller_model::Digest;
 use tar::{Archive, Entry, EntryType};
@@ -193,16 +193,21 @@ impl Unpacked {
 
     fn file(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<Zeroizing<Vec<u8>>, LayerError> {
         let layer = self.layers;
-        let limit = self.left.module_bytes;
-        // In one place from the start: what grows leaves copies of itself behind.
-        let size = entry.size().min(limit);
-        let mut bytes = Zeroizing::new(Vec::new());
-        bytes.reserve_exact(usize::try_from(size).unwrap_or_default());
-        let read = entry.take(limit.saturating_add(1)).read_to_end(&mut bytes);
-        read.map_err(|source| LayerError::Damaged { layer, source })?;
-        let left = self.left.module_bytes.checked_sub(bytes.len() as u64);
         let limit = self.limits.module_bytes;
+        // By what it says, before anything of it is read: more than that never comes out of it.
+        let left = self.left.module_bytes.checked_sub(entry.size());
         self.left.module_bytes = left.ok_or(LayerError::ModuleTooLarge { limit })?;
+        let size = usize::try_from(entry.size());
+        let size = size.map_err(|_| LayerError::ModuleTooLarge { limit })?;
+        // In one place from the start: what grows leaves copies of itself behind.
+        let mut bytes = Zeroizing::new(Vec::new());
+        bytes.reserve_exact(size);
+        let read = entry.read_to_end(&mut bytes);
+        read.map_err(|source| LayerError::Damaged { layer, source })?;
+        if bytes.len() != size {
+            let source = io::Error::from(io::ErrorKind::UnexpectedEof);
+            return Err(LayerError::Damaged { layer, source });
+        }
         Ok(bytes)
     }
 
