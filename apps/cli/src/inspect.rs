@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use propeller_inspect::{
-    BYTES_MAX, Export, Format, Import, InspectError, ItemKind, Listed, Memory, Need, Obstacle,
-    Report, Role, Verdict, inspect,
+    BYTES_MAX, Call, Export, Format, Import, InspectError, ItemKind, Listed, Memory, Need,
+    Obstacle, Report, Role, Verdict, inspect,
 };
 use propeller_oci::Reference;
 use serde_json::{Value, json};
@@ -49,10 +49,11 @@ pub(crate) async fn run(args: Inspect, json: bool, ui: &mut Ui<'_>) -> Result<Ex
         path: target.clone(),
         source,
     })?;
+    let run = |call: &Call| call.command_line(&typed(&target));
     if json {
-        ui.text(&pretty(&as_json(&target, &report).to_string()))?;
+        ui.text(&pretty(&as_json(&target, &report, &run).to_string()))?;
     } else {
-        ui.text(&as_text(&target, &report))?;
+        ui.text(&as_text(&report, &run))?;
     }
     Ok(Exit::Success)
 }
@@ -98,7 +99,8 @@ async fn read(path: &Path) -> io::Result<Result<Vec<u8>, InspectError>> {
     Ok(Ok(bytes))
 }
 
-pub(crate) fn as_text(file: &Path, report: &Report) -> String {
+/// The description of a module, which the command line that `run` makes of a call runs.
+pub(crate) fn as_text(report: &Report, run: &dyn Fn(&Call) -> String) -> String {
     let mut facts = Facts::default();
     facts.add("kind", kind(report));
     facts.add("size", &format!("{} bytes", report.size_bytes));
@@ -112,7 +114,7 @@ pub(crate) fn as_text(file: &Path, report: &Report) -> String {
     }
     match &report.verdict {
         Verdict::Runs(call) => {
-            facts.add("run", &call.command_line(&typed(file)));
+            facts.add("run", &run(call));
         }
         Verdict::Refused(obstacles) => {
             for (index, obstacle) in obstacles.iter().enumerate() {
@@ -266,7 +268,8 @@ fn with_rest<const N: usize>(table: &Table<N>, more: u64) -> String {
     }
 }
 
-pub(crate) fn as_json(file: &Path, report: &Report) -> Value {
+/// As [`as_text`], of a module in a file.
+pub(crate) fn as_json(file: &Path, report: &Report, run: &dyn Fn(&Call) -> String) -> Value {
     let memory = report.memory;
     json!({
         "file": file.to_string_lossy(),
@@ -301,7 +304,7 @@ pub(crate) fn as_json(file: &Path, report: &Report) -> Value {
         "run": match &report.verdict {
             Verdict::Runs(call) => json!({
                 "possible": true,
-                "command": call.command_line(&typed(file)),
+                "command": run(call),
                 "obstacles": [],
             }),
             Verdict::Refused(obstacles) => json!({

@@ -3,6 +3,8 @@
 //! Podman, skopeo and Docker read and write the same members: `auths`, by registry, with `auth`
 //! (base64 of `user:password`), `username` and `password`, `identitytoken` or `registrytoken`.
 
+mod keeper;
+
 use std::collections::BTreeMap;
 
 use data_encoding::BASE64;
@@ -10,6 +12,9 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::Reference;
+
+pub(crate) use keeper::{ANSWER_BYTES_MAX, PATIENCE};
+pub use keeper::{Keeper, Silence};
 
 /// The longest file that is read.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
@@ -40,6 +45,17 @@ pub enum Credential {
         /// The token.
         token: Zeroizing<String>,
     },
+}
+
+/// Who we are to a registry, as far as a file can say.
+#[derive(Clone, Debug)]
+pub enum Known<'a> {
+    /// Nobody.
+    Nobody,
+    /// Whoever has this.
+    Filed(&'a Credential),
+    /// Whatever this program says.
+    Kept(Keeper),
 }
 
 /// Who we are to each registry; nobody, where nothing is said.
@@ -89,16 +105,15 @@ pub enum CredentialsError {
         /// Of which registry.
         registry: String,
     },
-    /// Another program keeps the credentials.
-    #[error(
-        "the credentials of {registry} are kept by docker-credential-{keeper}, which is not asked: \
-         write them to a file of their own, with `auth`"
-    )]
+    /// Another program keeps the credentials, and does not give them.
+    #[error("the credentials of {registry} are kept by docker-credential-{keeper}, which {why}")]
     Kept {
         /// Of which registry.
         registry: String,
         /// By whom.
         keeper: String,
+        /// Why it gives none.
+        why: Silence,
     },
 }
 
@@ -162,12 +177,13 @@ impl Credentials {
     }
 
     /// Who we are to the registry of an image; nobody, if nothing is said. Credentials that are filed
-    /// for the beginning of its repository go before those of the whole registry.
+    /// for the beginning of its repository go before those of the whole registry, and these before
+    /// those that a program keeps.
     ///
     /// # Errors
     ///
     /// [`CredentialsError`].
-    pub fn of(&self, reference: &Reference) -> Result<Option<&Credential>, CredentialsError> {
+    pub fn of(&self, reference: &Reference) -> Result<Known<'_>, CredentialsError> {
         let registry = reference.registry();
         let whole = reference.name();
         let mut name = whole.as_str();
@@ -180,28 +196,26 @@ impl Credentials {
                 None => break None,
             }
         };
-        let registry = registry.to_owned();
-        match (found, self.kept.get(&registry)) {
-            (Some(Filed { plain: false, .. }), _) if reference.is_exposed() => {
-                Err(CredentialsError::Plain { registry })
-            }
-            (Some(filed), _) => match &filed.credential {
-                Some(credential) => Ok(Some(credential)),
-                None => Err(CredentialsError::Encoding { registry }),
+        let exposed = reference.is_exposed();
+        let plain = || CredentialsError::Plain {
+            registry: registry.to_owned(),
+        };
+        match (found, self.kept.get(registry), &self.keeper) {
+            (Some(Filed { plain: false, .. }), ..) if exposed => Err(plain()),
+            (Some(filed), ..) => match &filed.credential {
+                Some(credential) => Ok(Known::Filed(credential)),
+                None => Err(CredentialsError::Encoding {
+                    registry: registry.to_owned(),
+                }),
             },
-            (None, Some(keeper)) => Err(CredentialsError::Kept {
-                registry,
-                keeper: crate::excerpt::excerpt(keeper),
-            }),
-            (None, None) => Ok(None),
+            // Nobody says for which kind of registry a program keeps them.
+            (None, Some(_), _) if exposed => Err(plain()),
+            (None, Some(keeper), _) => Ok(Known::Kept(Keeper::new(keeper, registry))),
+            (None, None, Some(keeper)) if !exposed => {
+                Ok(Known::Kept(Keeper::new(keeper, registry)))
+            }
+            (None, None, _) => Ok(Known::Nobody),
         }
-    }
-
-    /// The program that may keep credentials of all other registries. It is not asked, so to those
-    /// we are nobody.
-    #[must_use]
-    pub fn keeper(&self) -> Option<&str> {
-        self.keeper.as_deref()
     }
 }
 
@@ -284,11 +298,13 @@ mod tests {
     }
 
     fn basic(credentials: &Credentials, registry: &str) -> Option<String> {
-        match credentials.of(&image(registry)).expect("nobody keeps it")? {
-            Credential::Basic { username, password } => {
+        match credentials.of(&image(registry)).expect("it may be sent") {
+            Known::Nobody => None,
+            Known::Kept(keeper) => Some(format!("{keeper:?}")),
+            Known::Filed(Credential::Basic { username, password }) => {
                 Some(format!("{username} {}", password.as_str()))
             }
-            Credential::Identity { token } | Credential::Bearer { token } => {
+            Known::Filed(Credential::Identity { token } | Credential::Bearer { token }) => {
                 Some(token.to_string())
             }
         }
@@ -340,17 +356,19 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_keeps_credentials_is_named_and_not_run() {
+    fn a_program_keeps_what_is_not_in_the_file() {
         let kept = credentials(
             r#"{"auths": {"a.io": {"auth": "YTpi"}}, "credHelpers": {"b.io": "gcloud"}, "credsStore": "desktop"}"#,
         );
         let kept = kept.expect("it is one");
         assert_eq!(basic(&kept, "a.io").as_deref(), Some("a b"));
-        let why = kept.of(&image("b.io")).expect_err("somebody keeps it");
-        assert!(why.to_string().contains("docker-credential-gcloud"));
-        // Whoever keeps all others may have nothing for this one: we are nobody there.
-        assert_eq!(basic(&kept, "c.io"), None);
-        assert_eq!(kept.keeper(), Some("desktop"));
+        for (registry, name) in [("b.io", "gcloud"), ("c.io", "desktop")] {
+            let keeper = Keeper::new(name, registry);
+            assert_eq!(basic(&kept, registry), Some(format!("{keeper:?}")));
+        }
+        // What can be read on the way is for nobody, unless it was filed as such.
+        assert!(kept.of(&image("http://b.io")).is_err());
+        assert_eq!(basic(&kept, "http://c.io"), None);
     }
 
     #[test]
@@ -368,7 +386,7 @@ mod tests {
         }
         let known = credentials(r#"{"auths": {"a.io": {"auth": "YTpzM2NyZXQ="}}}"#);
         let known = known.expect("it is one");
-        let of = known.of(&image("a.io")).expect("nobody keeps it");
+        let of = known.of(&image("a.io")).expect("it may be sent");
         assert!(!format!("{known:?} {of:?}").contains("s3cret"));
     }
 }

@@ -9,6 +9,7 @@ mod body;
 mod error;
 mod exchange;
 mod file;
+mod keeper;
 mod pull;
 mod push;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use reqwest::{Certificate, Url};
 use rustls::crypto::CryptoProvider;
+use tokio::sync::Semaphore;
 
 use crate::{Credentials, Reference};
 
@@ -70,6 +72,10 @@ pub struct Registry {
     options: RegistryOptions,
     /// What opened a repository the last time, by registry, repository and action.
     passes: Mutex<HashMap<auth::Scope, auth::Pass>>,
+    /// Who we said we were there the last time, for an error.
+    said: Mutex<HashMap<auth::Scope, String>>,
+    /// Places for programs that keep credentials.
+    keepers: Semaphore,
 }
 
 impl Registry {
@@ -96,6 +102,8 @@ impl Registry {
             roots,
             options,
             passes: Mutex::default(),
+            said: Mutex::default(),
+            keepers: Semaphore::new(keeper::RUNNING_MAX),
         })
     }
 

@@ -149,7 +149,9 @@ fn registry(error: &RegistryError) -> Option<&'static str> {
             "check registry, repository and tag; registries also say this \
             of what one may not see"
         }
-        RegistryError::Credentials { .. } | RegistryError::Challenge { .. } => {
+        RegistryError::Credentials { .. }
+        | RegistryError::Challenge { .. }
+        | RegistryError::Kept(_) => {
             "log in with docker, podman or skopeo, or name a file with --registry-config FILE"
         }
         RegistryError::Network { .. } if is_about_tls(error) => {

@@ -1,6 +1,6 @@
 //! `inspect` of an image: manifest, layers, encryption, signatures, and the module if it opens.
 
-use propeller_inspect::{Report, inspect};
+use propeller_inspect::{Call, Report, inspect};
 use propeller_oci::crypt;
 use propeller_oci::image::{self, Resolved};
 use propeller_oci::manifest::Descriptor;
@@ -105,7 +105,9 @@ fn as_text(looked: &Looked) -> String {
     }
     let mut parts = vec![facts.render(), layers(&resolved.manifest().layers)];
     if let Ok(report) = module {
-        parts.push(crate::inspect::as_text(file(resolved).as_ref(), report));
+        let image = resolved.pinned();
+        let run = |call: &Call| task(call, image);
+        parts.push(crate::inspect::as_text(report, &run));
     }
     parts.join("\n")
 }
@@ -117,6 +119,21 @@ fn signed(verified: Option<&Verified>, offered: &Result<Vec<Offered>, String>) -
         (None, Ok(offered)) if offered.is_empty() => "none".to_owned(),
         (None, Ok(offered)) => format!("{}, not checked: see --require-signature", offered.len()),
     }
+}
+
+/// The command line of `propeller` that runs an image, which needs no file: a manager knows who
+/// fetches it.
+fn task(call: &Call, image: &Reference) -> String {
+    let how = match call {
+        Call::Command => "--inputs ARG,ARG --wait".to_owned(),
+        Call::Service => "--daemon --grant-port PORT --start".to_owned(),
+        Call::Chunks => "--stdin INPUT --wait".to_owned(),
+        Call::Function { name, args } if args.is_empty() => format!("--invoke {name} --wait"),
+        Call::Function { name, args } => {
+            format!("--invoke {name} --inputs {} --wait", args.join(","))
+        }
+    };
+    format!("propeller tasks create NAME --image {image} {how}")
 }
 
 /// What its module would be called.
@@ -156,6 +173,7 @@ fn as_json(looked: &Looked) -> Value {
     } = looked;
     let resolved = admitted.resolved();
     let manifest = resolved.manifest();
+    let run = |call: &Call| task(call, resolved.pinned());
     let layers = manifest.layers.iter().map(|layer| {
         json!({
             "digest": layer.digest.to_string(),
@@ -175,7 +193,7 @@ fn as_json(looked: &Looked) -> Value {
         "signatures": signatures.as_ref().ok().map(Vec::len),
         "signed_by": admitted.signed().map(|verified| verified.key.to_string()),
         "module": match module {
-            Ok(report) => crate::inspect::as_json(file(resolved).as_ref(), report),
+            Ok(report) => crate::inspect::as_json(file(resolved).as_ref(), report, &run),
             Err(_) => Value::Null,
         },
         "module_error": module.as_ref().err(),

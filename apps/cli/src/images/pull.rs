@@ -48,14 +48,14 @@ pub(crate) async fn run(args: Pull, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
     let admitted = open.admit(&client, resolved).await?;
     let resolved = admitted.resolved();
     let pulled = module(&client, &admitted, keys, ui).await?;
-    if output == Path::new("-") {
-        ui.raw(&pulled.module)?;
-        return Ok(Exit::Success);
+    let piped = output == Path::new("-");
+    match piped {
+        true => ui.raw(&pulled.module)?,
+        false => write(&output, &pulled).map_err(|source| Failure::Write {
+            path: output.clone(),
+            source,
+        })?,
     }
-    write(&output, &pulled).map_err(|source| Failure::Write {
-        path: output.clone(),
-        source,
-    })?;
     let signer = admitted.signed().map(|signed| signed.key.to_string());
     if json {
         let told = json!({
@@ -66,18 +66,27 @@ pub(crate) async fn run(args: Pull, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
             "encrypted": pulled.encrypted,
             "signed_by": signer,
         });
-        ui.text(&pretty(&told.to_string()))?;
+        let told = pretty(&told.to_string());
+        match piped {
+            true => ui.raw_note(told.as_bytes()),
+            false => ui.text(&told)?,
+        }
         return Ok(Exit::Success);
     }
     let size = bytes_text(pulled.module.len() as u64);
     let decrypted = if pulled.encrypted { ", decrypted" } else { "" };
     let from = resolved.pinned();
-    ui.say(&format!(
-        "Pulled {from} to {} ({size}{decrypted})",
-        output.display()
-    ))?;
-    if let Some(signer) = signer {
-        ui.say(&format!("Signed by {signer}"))?;
+    let to = match piped {
+        true => "standard output".to_owned(),
+        false => output.display().to_string(),
+    };
+    let mut sentences = vec![format!("Pulled {from} to {to} ({size}{decrypted})")];
+    sentences.extend(signer.map(|signer| format!("Signed by {signer}")));
+    for sentence in sentences {
+        match piped {
+            true => ui.note(&sentence),
+            false => ui.say(&sentence)?,
+        }
     }
     Ok(Exit::Success)
 }

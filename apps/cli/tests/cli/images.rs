@@ -150,8 +150,56 @@ fn a_module_is_pushed_looked_at_and_pulled() {
         fs::read(place.file("back.wasm")).expect("it is there"),
         module
     );
-    let piped = place.run("pull http://@/team/add:2 -o -");
-    assert_eq!((piped.exit, piped.out), (Exit::Success, module));
+}
+
+#[test]
+fn a_module_on_standard_output_is_told_of_on_the_other() {
+    let Some(place) = Place::new() else { return };
+    let module = wat::parse_str(MODULE).expect("the test's text is right");
+    fs::write(place.file("add.wasm"), &module).expect("there is room");
+    place.keys("signer");
+    place.run("push %/add.wasm http://@/add:1 --sign %/signer.pem");
+    let mut said = String::new();
+    for line in [
+        "pull http://@/add:1 -o -",
+        "pull http://@/add:1 -o - --require-signature %/signer.pub",
+        "pull http://@/add:1 -o - --require-signature %/signer.pub --json",
+    ] {
+        let Ran { exit, out, err } = place.run(line);
+        assert_eq!((exit, out), (Exit::Success, module.clone()));
+        said.push_str(&format!("$ {line}\n{}\n", without_digests(&err)));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn an_image_is_run_as_a_task() {
+    let Some(place) = Place::new() else { return };
+    let mut said = String::new();
+    for (name, text) in [
+        (
+            "function",
+            "(module (func (export \"add\") (param i32 i32)))",
+        ),
+        ("nothing", "(module (func (export \"go\")))"),
+        (
+            "command",
+            "(module (memory (export \"memory\") 1) (func (export \"_start\")))",
+        ),
+        ("useless", "(module)"),
+    ] {
+        let module = wat::parse_str(text).expect("the test's text is right");
+        fs::write(place.file("m.wasm"), &module).expect("there is room");
+        place.run(&format!("push %/m.wasm http://@/{name}:1"));
+        let shown = place.says(&format!("inspect http://@/{name}:1"));
+        let about = |line: &&str| line.starts_with("run ") || line.starts_with("cannot run");
+        let lines: Vec<_> = shown.lines().filter(about).collect();
+        said.push_str(&format!("{name}: {}\n", lines.join("\n")));
+        let json = place.says(&format!("inspect http://@/{name}:1 --json"));
+        let command = json.lines().find(|line| line.contains("\"command\":"));
+        said.push_str(&format!("{}\n", command.unwrap_or_default().trim()));
+    }
+    insta::assert_snapshot!(said);
 }
 
 #[test]
@@ -171,6 +219,11 @@ fn an_encrypted_and_signed_image_is_for_its_recipients_and_from_its_signer() {
         "pull http://@/secret:1 -o %/back.wasm --decryption-key jwe:%/bob.pem --require-signature %/signer.pub",
         "pull http://@/secret:1 -o %/no.wasm --decryption-key jwe:%/bob.pem --require-signature %/mallory.pub",
         "pull http://@/secret:1 -o %/no.wasm --decryption-key jwe:%/bob.pub",
+        // What was encrypted anew is another image, which nobody has signed yet.
+        "push %/add.wasm http://@/open:1 --sign %/signer.pem",
+        "push %/add.wasm http://@/open:1 --sign %/signer.pem",
+        "push %/add.wasm http://@/open:1 --sign %/signer.pem --json",
+        "inspect http://@/open:1 --require-signature %/signer.pub",
     ] {
         said.push_str(&format!("$ {line}\n{}\n", place.says(line)));
     }

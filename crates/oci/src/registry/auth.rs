@@ -8,9 +8,10 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::body::{network, read_at_most};
+use super::exchange::PASSES_MAX;
 use super::{Registry, RegistryError, Stage};
 use crate::Reference;
-use crate::credentials::Credential;
+use crate::credentials::{Credential, CredentialsError, Known};
 use crate::excerpt::excerpt;
 
 /// The longest answer of a token server; tokens have some KiB.
@@ -18,6 +19,9 @@ const TOKEN_BYTES_MAX: u64 = 64 << 10;
 
 /// How we are called where a token server asks.
 const CLIENT: &str = "propeller";
+
+/// Who we are without credentials, in an error.
+const NOBODY: &str = "an anonymous user";
 
 /// What a request wants to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -98,14 +102,40 @@ struct Answer {
 }
 
 impl Registry {
-    /// Whatever the registry asks for with this answer.
+    /// Whatever the registry asks for with this answer. Where a program that keeps our credentials
+    /// does not give them we go as nobody, which is enough for what is public; where it is not, that
+    /// is why.
     pub(super) async fn authenticate(
         &self,
         reference: &Reference,
-        action: Action,
+        scope: &Scope,
         refused: &Response,
     ) -> Result<Pass, RegistryError> {
-        let credential = self.options.credentials.of(reference)?;
+        let (credential, silent) = match self.options.credentials.of(reference)? {
+            Known::Nobody => (None, None),
+            Known::Filed(credential) => (Some(credential.clone()), None),
+            Known::Kept(keeper) => match self.ask(&keeper).await {
+                Ok(credential) => (credential, None),
+                Err(silent) => (None, Some(silent)),
+            },
+        };
+        self.note(scope, who(credential.as_ref(), silent.as_ref()));
+        let pass = self
+            .pass(scope, credential.as_ref(), refused, reference)
+            .await;
+        match (pass, silent) {
+            (Err(RegistryError::Challenge { .. }), Some(silent)) => Err(silent.into()),
+            (pass, _) => pass,
+        }
+    }
+
+    async fn pass(
+        &self,
+        scope: &Scope,
+        credential: Option<&Credential>,
+        refused: &Response,
+        reference: &Reference,
+    ) -> Result<Pass, RegistryError> {
         let asks = |what: String| RegistryError::Challenge {
             registry: reference.registry().to_owned(),
             what,
@@ -121,7 +151,7 @@ impl Registry {
                 let order = Order {
                     realm,
                     service,
-                    scope: format!("repository:{}:{}", reference.repository(), action.scope()),
+                    scope: format!("repository:{}:{}", scope.repository, scope.action.scope()),
                 };
                 self.token(order, credential).await
             }
@@ -129,6 +159,21 @@ impl Registry {
                 "something that is neither Basic nor Bearer".to_owned(),
             )),
         }
+    }
+
+    fn note(&self, scope: &Scope, who: String) {
+        let mut said = self.said.lock().expect("no thread panics with it");
+        if said.len() >= PASSES_MAX {
+            said.clear();
+        }
+        said.insert(scope.clone(), who);
+    }
+
+    /// Who we said we were, for an error.
+    pub(super) fn who(&self, scope: &Scope) -> String {
+        let said = self.said.lock().expect("no thread panics with it");
+        let who = said.get(scope).cloned();
+        who.unwrap_or_else(|| NOBODY.to_owned())
     }
 
     async fn token(
@@ -162,7 +207,7 @@ impl Registry {
             });
         }
         if !status.is_success() {
-            let who = credential.map_or("an anonymous user", |_| "these credentials");
+            let who = credential.map_or(NOBODY, |_| "these credentials");
             return Err(refused(&format!("answers {who} with {}", status.as_u16())));
         }
         let body = Zeroizing::new(body);
@@ -286,17 +331,13 @@ fn parameter(text: &str) -> Option<(&str, String, &str)> {
     None
 }
 
-/// Whether we are somebody to the registry, for an error.
-pub(super) fn who(registry: &Registry, reference: &Reference) -> String {
-    let credentials = &registry.options.credentials;
-    match (credentials.of(reference), credentials.keeper()) {
-        (Ok(Some(Credential::Basic { username, .. })), _) => excerpt(username),
-        (Ok(Some(_)), _) => "the holder of this token".to_owned(),
-        (_, Some(keeper)) => format!(
-            "an anonymous user (docker-credential-{}, which keeps credentials, is not asked)",
-            excerpt(keeper)
-        ),
-        _ => "an anonymous user".to_owned(),
+/// Whether we are somebody, for an error.
+fn who(credential: Option<&Credential>, silent: Option<&CredentialsError>) -> String {
+    match (credential, silent) {
+        (Some(Credential::Basic { username, .. }), _) => excerpt(username),
+        (Some(_), _) => "the holder of this token".to_owned(),
+        (None, Some(silent)) => format!("{NOBODY} ({silent})"),
+        (None, None) => NOBODY.to_owned(),
     }
 }
 

@@ -4,10 +4,11 @@ use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 use propeller_model::Digest;
-use reqwest::Response;
+use reqwest::{Response, Url};
 use tokio::sync::mpsc;
 
 use super::{RegistryError, Stage};
+use crate::excerpt::excerpt;
 
 /// Told how many more bytes have moved.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
@@ -52,6 +53,8 @@ pub(super) trait Sink {
 /// Everything in one place, for as long as it is read.
 pub(super) struct Whole<'a> {
     pub(super) bytes: Vec<u8>,
+    /// How much is said to come, in bytes.
+    size: u64,
     progress: Progress<'a>,
 }
 
@@ -60,6 +63,7 @@ impl<'a> Whole<'a> {
         let reserved = usize::try_from(size.min(RESERVED_BYTES_MAX)).unwrap_or_default();
         Self {
             bytes: Vec::with_capacity(reserved),
+            size,
             progress,
         }
     }
@@ -67,6 +71,13 @@ impl<'a> Whole<'a> {
 
 impl Sink for Whole<'_> {
     async fn take(&mut self, piece: Bytes) -> Result<(), RegistryError> {
+        if self.bytes.capacity() - self.bytes.len() < piece.len() {
+            // Whoever has sent this much is believed about the rest. Doubled, the room to spare of an
+            // encrypted layer would become memory in use, because all of it is cleared at the end.
+            let rest = self.size.saturating_sub(self.bytes.len() as u64);
+            self.bytes
+                .reserve_exact(usize::try_from(rest).unwrap_or_default());
+        }
         self.bytes.extend_from_slice(&piece);
         (self.progress)(piece.len() as u64);
         Ok(())
@@ -80,20 +91,26 @@ impl Sink for mpsc::Sender<Bytes> {
     }
 }
 
-/// Reads a body that has `size` bytes and this digest.
+/// Reads a body that has `size` bytes and this digest, from `registry` or from wherever that has sent
+/// us.
 pub(super) async fn read_exactly(
     response: Response,
     size: u64,
     expected: Digest,
-    host: &str,
+    registry: &str,
     sink: &mut impl Sink,
 ) -> Result<(), RegistryError> {
     let stage = Stage::Blob;
+    let host = authority(response.url());
+    let by = match host == registry {
+        true => String::new(),
+        false => format!(", from {host}"),
+    };
     let lies = |bytes, at_least| RegistryError::Size {
         stage,
         bytes,
         at_least,
-        why: format!("and its manifest says {size}"),
+        why: format!("and its manifest says {size}{by}"),
     };
     if let Some(said) = response.content_length().filter(|said| *said != size) {
         return Err(lies(said, false));
@@ -102,7 +119,7 @@ pub(super) async fn read_exactly(
     let mut hash = Context::new(&SHA256);
     let mut pieces = response.bytes_stream();
     while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|source| network(source, stage, host))?;
+        let piece = piece.map_err(|source| network(source, stage, &host))?;
         read += piece.len() as u64;
         if read > size {
             return Err(lies(size, true));
@@ -128,6 +145,15 @@ pub(super) fn held(stage: Stage, expected: Digest, got: Digest) -> Result<(), Re
     }
 }
 
+/// Who answers at an address, with the port where that says more.
+pub(super) fn authority(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    match url.port() {
+        Some(port) => excerpt(&format!("{host}:{port}")),
+        None => excerpt(host),
+    }
+}
+
 pub(super) fn network(source: reqwest::Error, stage: Stage, host: &str) -> RegistryError {
     RegistryError::Network {
         stage,
@@ -141,4 +167,26 @@ fn finished(hash: Context) -> Digest {
     let mut digest = Digest([0; 32]);
     digest.0.copy_from_slice(hash.finish().as_ref());
     digest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::SILENTLY;
+
+    #[tokio::test]
+    async fn what_is_larger_than_what_is_reserved_ends_without_room_to_spare() {
+        const PIECE_BYTES: usize = 1 << 20;
+        let end = Bytes::from_static(b"end");
+        let size = RESERVED_BYTES_MAX + end.len() as u64;
+        let mut whole = Whole::new(size, SILENTLY);
+        let piece = Bytes::from(vec![7; PIECE_BYTES]);
+        for _ in 0..RESERVED_BYTES_MAX / PIECE_BYTES as u64 {
+            whole.take(piece.clone()).await.unwrap();
+        }
+        whole.take(end).await.unwrap();
+        let (len, capacity) = (whole.bytes.len() as u64, whole.bytes.capacity() as u64);
+        assert_eq!((len, capacity), (size, size));
+        assert!(whole.bytes.ends_with(b"\x07end"));
+    }
 }

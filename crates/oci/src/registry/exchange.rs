@@ -6,7 +6,7 @@ use reqwest::header::{LOCATION, RETRY_AFTER};
 use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
-use super::auth::{Action, Pass, Scope, who};
+use super::auth::{Action, Pass, Scope};
 use super::body::{network, read_at_most};
 use super::{Registry, RegistryError, Stage, address};
 use crate::Reference;
@@ -17,7 +17,7 @@ pub(super) const REDIRECTS_MAX: usize = 5;
 /// How often a registry is asked that wants a pause in between.
 const TRIES_MAX: usize = 3;
 /// How many passes are remembered; whoever is forgotten is asked for another.
-const PASSES_MAX: usize = 256;
+pub(super) const PASSES_MAX: usize = 256;
 /// How much is read of why a registry refuses.
 const REASON_BYTES_MAX: u64 = 64 << 10;
 
@@ -72,9 +72,7 @@ impl Registry {
             // Our credentials are for the registry, not for whoever it sends us to.
             return Err(self.refused(request, first).await);
         }
-        let pass = self
-            .authenticate(request.reference, request.action, &first)
-            .await?;
+        let pass = self.authenticate(request.reference, &scope, &first).await?;
         let second = self.follow(request, Some(&pass)).await?;
         if second.status() == StatusCode::UNAUTHORIZED {
             // Whoever asks again asks for ever.
@@ -182,7 +180,7 @@ impl Registry {
             },
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RegistryError::Credentials {
                 registry,
-                who: who(self, request.reference),
+                who: self.who(&request.scope()),
                 action: request.action.words(),
                 repository: request.reference.repository().to_owned(),
                 because,

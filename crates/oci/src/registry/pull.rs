@@ -6,7 +6,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use tokio::sync::mpsc;
 
 use super::auth::Action;
-use super::body::{Progress, Sink, Whole, held, read_at_most, read_exactly};
+use super::body::{Progress, Sink, Whole, authority, held, read_at_most, read_exactly};
 use super::exchange::Request;
 use super::{Registry, RegistryError, Stage, address};
 use crate::Reference;
@@ -132,7 +132,6 @@ impl Registry {
 
     async fn fetch(&self, reference: &Reference) -> Result<Fetched, RegistryError> {
         let stage = Stage::Manifest;
-        let host = reference.host();
         let answer = self.send(Request {
             reference,
             stage,
@@ -141,6 +140,7 @@ impl Registry {
             make: &|http, url| http.get(url).header(ACCEPT, DOCUMENTS),
         });
         let answer = answer.await?;
+        let host = authority(answer.url());
         let header = |name: &str| {
             let value = answer.headers().get(name)?.to_str().ok()?;
             Some(value.to_owned())
@@ -150,12 +150,12 @@ impl Registry {
         if content_type.as_deref().map(essence) == Some("text/html") {
             return Err(RegistryError::MediaType {
                 stage,
-                host: host.to_owned(),
+                host,
                 media_type: "text/html".to_owned(),
                 hint: "it is a web site, not a registry",
             });
         }
-        let bytes = read_at_most(answer, DOCUMENT_BYTES_MAX, stage, host).await?;
+        let bytes = read_at_most(answer, DOCUMENT_BYTES_MAX, stage, &host).await?;
         if let Some(said) = said.filter(|_| reference.digest().is_none()) {
             held(stage, said, sha256(&bytes))?;
         }
@@ -176,8 +176,8 @@ impl Registry {
             url: address(reference, &format!("blobs/{digest}"))?,
             make: &|http, url| http.get(url),
         });
-        let host = reference.host();
-        read_exactly(answer.await?, size, digest, host, sink).await
+        let registry = reference.host();
+        read_exactly(answer.await?, size, digest, registry, sink).await
     }
 
     /// Ends what takes too long.

@@ -1,5 +1,6 @@
 //! Registries that lie, never end, send us away or keep asking.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use propeller_model::Digest;
@@ -111,6 +112,29 @@ async fn a_layer_that_is_longer_or_shorter_than_it_was_said_to_be_is_refused() {
             told(with(manifest, move || Answer::new(200, &[], body))).await,
             why
         );
+    }
+}
+
+/// The registry is not who sends the wrong bytes.
+#[tokio::test]
+async fn whoever_answers_in_the_place_of_the_registry_is_named() {
+    for (answer, why) in [
+        (
+            Answer::new(200, &[], b"\0asm\x01\0\0\0x"),
+            "size: the blob has 9 bytes, and its manifest says 8, from",
+        ),
+        (
+            Answer::endless(&[]),
+            "size: the blob has more than 8 bytes, and its manifest says 8, from",
+        ),
+        (Answer::broken(MODULE), "network: no blob from"),
+    ] {
+        let answer = Arc::new(answer);
+        let answers = Arc::clone(&answer);
+        let elsewhere = Scripted::start(move |_| Answer::clone(&answers)).await;
+        let to = format!("http://{}/storage", elsewhere.address);
+        let script = with(honest(), move || Answer::new(307, &[("location", &to)], ""));
+        assert_eq!(told(script).await, format!("{why} {}", elsewhere.address));
     }
 }
 

@@ -134,6 +134,7 @@ pub(crate) struct Asked {
 }
 
 /// What it answers.
+#[derive(Clone)]
 pub(crate) struct Answer {
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
@@ -176,6 +177,13 @@ impl Answer {
             then: Then::Again,
             ..answer
         }
+    }
+
+    /// Half of a body, whose length is told.
+    pub(crate) fn broken(body: &[u8]) -> Self {
+        let mut answer = Self::new(200, &[], body);
+        answer.body.truncate(body.len() / 2);
+        answer
     }
 
     /// A body whose end never comes.
