@@ -24,6 +24,7 @@ mod granted;
 pub mod harden;
 pub mod images;
 pub mod isolation;
+mod judged;
 pub mod limits;
 pub mod log;
 pub mod outbox;

@@ -21,9 +21,10 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
+use crate::judged::judge;
 use crate::limits::Ceilings;
 use crate::plain_fetch::{Outcome, PlainFetches};
-use crate::work::{job, judge, run};
+use crate::work::{job, run};
 
 /// A proplet that speaks upstream's JSON.
 #[derive(Debug)]

@@ -238,8 +238,7 @@ pub struct TaskRequest {
     /// Ours: standard input, in standard base64.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stdin: Option<String>,
-    /// Ours: key of the task's objects, 64 hexadecimal digits: what is uploaded as standard input is
-    /// sealed with it, and so is a large output. Left out, the manager draws one.
+    /// Ours: key of the task's objects, 64 hexadecimal digits. Left out, the manager draws one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<String>)]
     pub object_key: Option<KeyText>,
@@ -257,8 +256,7 @@ pub struct TaskRequest {
     /// either, such as `https://example.com/hello.wasm`, is of the module itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_url: Option<String>,
-    /// With an `image_url` that has a digest: the image is encrypted, and only a proplet in a TEE may
-    /// open it.
+    /// The image at `image_url`, by digest, is encrypted, and only a proplet in a TEE may open it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub encrypted: Option<bool>,
     /// Where a key broker keeps the key of an encrypted image: `default/key/my-app`, or
