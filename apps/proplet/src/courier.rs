@@ -11,6 +11,7 @@
 
 mod chunks;
 mod source;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -28,6 +29,7 @@ use tokio::sync::watch;
 use tracing::{debug, error, info};
 
 pub(crate) use source::Via;
+pub(crate) use tally::Tallies;
 pub(crate) use transfer::Order;
 use transfer::{Late, Transfer};
 
@@ -154,7 +156,7 @@ impl Courier {
             if let Some(transfer) = self.transfers.remove(&ask)
                 && hopeless
             {
-                let why = here(transfer.hopeless());
+                let why = here(&transfer.hopeless());
                 self.lost_unless_heard(transfer.heard_at());
                 transfer.refuse(why);
             }
@@ -202,7 +204,11 @@ impl Courier {
         }
         transfer.heard(now);
         let over = match message {
-            FromProxy::Welcome(_) | FromProxy::Progress(_) => false,
+            FromProxy::Welcome(_) => false,
+            FromProxy::Progress(progress) => {
+                transfer.progress(progress.bytes);
+                false
+            }
             FromProxy::Document(document) => transfer.document(document),
             FromProxy::Chunk(chunk) => transfer.chunk(chunk, now),
             FromProxy::Failed(failed) => {

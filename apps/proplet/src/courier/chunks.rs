@@ -31,6 +31,17 @@ impl Whole {
     }
 }
 
+#[cfg(test)]
+impl From<Vec<u8>> for Whole {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes,
+            hash: Context::new(&SHA256),
+            hashed: 0,
+        }
+    }
+}
+
 impl fmt::Debug for Whole {
     /// Without the bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -52,6 +63,8 @@ pub(super) struct Chunks {
     first_since: Instant,
     state: Vec<State>,
     missing: usize,
+    /// Bytes that are here.
+    pub(super) here: u64,
     /// Chunks before it were asked for at least once.
     next: usize,
     on_their_way: usize,
@@ -79,6 +92,7 @@ impl Chunks {
             first_since: now,
             state: vec![State::Wanted; count],
             missing: count,
+            here: 0,
             next: 0,
             on_their_way: 0,
         }
@@ -157,6 +171,7 @@ impl Chunks {
         }
         *state = State::Here;
         self.missing -= 1;
+        self.here += (end - at) as u64;
         self.hash_what_is_next(now);
         self.missing == 0
     }

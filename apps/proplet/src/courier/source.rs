@@ -5,17 +5,19 @@ use propeller_oci::registry::{Fetched, Kind, Progress, Stage};
 use propeller_oci::{Coming, Reference, RegistryError, Source, hold};
 use tokio::sync::{mpsc, oneshot};
 
-use super::Order;
+use super::{Order, Tallies};
 
-/// Orders what it is asked for from a courier.
+/// Orders what one pull asks for from a courier.
 #[derive(Debug)]
-pub(crate) struct Via {
-    pub(crate) orders: mpsc::Sender<Order>,
+pub(crate) struct Via<'a> {
+    pub(crate) orders: &'a mpsc::Sender<Order>,
     /// The largest blob that is ordered, in bytes.
     pub(crate) blob_bytes_max: u64,
+    /// How far the pull has come.
+    pub(crate) tallies: &'a Tallies,
 }
 
-impl Via {
+impl Via<'_> {
     async fn order<T>(
         &self,
         order: impl FnOnce(super::transfer::Reply<T>) -> Order,
@@ -36,7 +38,7 @@ fn named(reference: &Reference) -> String {
     reference.to_string()
 }
 
-impl Source for Via {
+impl Source for Via<'_> {
     fn document<'a>(&'a self, reference: &'a Reference) -> Coming<'a, Fetched> {
         Box::pin(async move {
             let ordered = self.order(|reply| Order::Document {
@@ -69,6 +71,7 @@ impl Source for Via {
                 reference: named(reference),
                 digest,
                 len,
+                tally: self.tallies.of(len),
                 reply,
             });
             let whole = ordered.await?;

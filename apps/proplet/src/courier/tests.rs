@@ -189,8 +189,48 @@ fn silence_is_the_end_and_a_sign_of_life_is_not() {
     assert_eq!(answer.try_recv().unwrap_err(), TryRecvError::Empty);
     bed.pass(Duration::from_secs(31));
     assert!(bed.heard().contains(&ToProxy::Forget(ask)));
-    assert_eq!(refused(answer), "proxy: the proxy does not answer");
+    let why = refused(answer);
+    assert!(
+        why.starts_with("proxy: the proxy does not answer;"),
+        "{why}"
+    );
     assert!(!*bed.there.borrow());
+}
+
+#[test]
+fn what_is_given_up_says_how_far_it_has_come() {
+    let mut bed = Bed::connected();
+    let bytes = content(len(250));
+    let answer = bed.order(bytes.len());
+    let ask = bed.asks().remove(0).ask;
+    bed.say(&chunk(ask, &bytes, 1));
+    // What it had before it has still.
+    for at_proxy in [60_000, 50_000] {
+        let bytes = at_proxy;
+        bed.say(&FromProxy::Progress(Progress { ask, bytes }));
+    }
+    bed.pass(Duration::from_secs(31));
+    assert_eq!(
+        refused(answer),
+        "proxy: the proxy does not answer; 60000 of 81920 bytes were at the proxy, 32768 of them \
+         here"
+    );
+
+    // One that has had it for long says nothing but chunks.
+    let mut bed = Bed::connected();
+    let answer = bed.order(bytes.len());
+    let ask = bed.asks().remove(0).ask;
+    bed.say(&chunk(ask, &bytes, 0));
+    bed.say(&FromProxy::Failed(Failed {
+        ask,
+        reason: Reason::Busy,
+        text: "it has too much to do".to_owned(),
+    }));
+    bed.pass(Duration::from_secs(31));
+    assert_eq!(
+        refused(answer),
+        "proxy: it has too much to do; 32768 of 81920 bytes were at the proxy, 32768 of them here"
+    );
 }
 
 #[test]

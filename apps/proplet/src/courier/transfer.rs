@@ -1,5 +1,6 @@
 //! One document or blob on its way: which chunks are here, which were asked for, who waits.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use propeller_model::Digest;
@@ -9,6 +10,7 @@ use propeller_wire::images::{AskChunks, AskDocument, Chunk, Document, ToProxy};
 use tokio::sync::oneshot;
 
 use super::chunks::{Chunks, Whole};
+use super::tally::Tally;
 
 /// How long to wait for an answer before asking again.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
@@ -38,6 +40,8 @@ pub(crate) enum Order {
         digest: Digest,
         /// How long it is; whoever orders has seen to it that there is room.
         len: u64,
+        /// How far it has come, for whoever stops waiting.
+        tally: Arc<Tally>,
         /// For whom.
         reply: Reply<Whole>,
     },
@@ -123,8 +127,20 @@ impl Transfer {
     }
 
     /// Why nothing has come.
-    pub(super) fn hopeless(&self) -> &str {
-        self.busy.as_deref().unwrap_or("the proxy does not answer")
+    pub(super) fn hopeless(&self) -> String {
+        let busy = self.busy.as_deref();
+        let why = busy.unwrap_or("the proxy does not answer");
+        match &self.order {
+            Order::Document { .. } => why.to_owned(),
+            Order::Blob { tally, .. } => format!("{why}{tally}"),
+        }
+    }
+
+    /// So much of it has the proxy.
+    pub(super) fn progress(&mut self, bytes: u64) {
+        if let Order::Blob { tally, .. } = &self.order {
+            tally.at_proxy(bytes);
+        }
     }
 
     /// When there was a sign of life.
@@ -215,8 +231,12 @@ impl Transfer {
 
     /// Takes a chunk. Whether that was the last one missing.
     pub(super) fn chunk(&mut self, chunk: Chunk, now: Instant) -> bool {
-        match &mut self.parts {
-            Parts::Chunks(chunks) => chunks.take(chunk, now),
+        match (&mut self.parts, &self.order) {
+            (Parts::Chunks(chunks), Order::Blob { tally, .. }) => {
+                let all = chunks.take(chunk, now);
+                tally.here(chunks.here);
+                all
+            }
             _ => false,
         }
     }

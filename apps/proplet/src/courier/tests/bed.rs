@@ -1,5 +1,6 @@
 //! A courier, a proxy that does as it is told, and whatever time a test says.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use propeller_envelope::{Keyring, WorkloadKey};
@@ -11,6 +12,7 @@ use serde_bytes::ByteBuf;
 use tokio::sync::{oneshot, watch};
 
 use super::super::chunks::Whole;
+use super::super::tally::Tally;
 use super::super::{Courier, Order};
 
 pub(super) const CHUNK: usize = 32 * 1024;
@@ -120,6 +122,7 @@ impl Bed {
             reference: "ghcr.io/a/b".to_owned(),
             digest: DIGEST,
             len: len as u64,
+            tally: Arc::new(Tally::new(len as u64)),
             reply,
         };
         self.courier.order(order, self.now);
