@@ -193,6 +193,12 @@ impl CliError {
                     },
                 ..
             } => too_large_hint(&problem.detail).to_owned(),
+            // Another try comes to the same: it is no module, or the manager takes none of that kind.
+            Self::NotUploaded {
+                id,
+                source: ClientError::Refused { status: 400, .. },
+                ..
+            } => format!("the task has no module: remove it with: {program} tasks delete {id}"),
             Self::NotUploaded { id, file, .. } => {
                 format!(
                     "try again with: {program} tasks upload {id} {}",

@@ -104,10 +104,9 @@ async fn serve_proplet(args: &Args) -> Result<(), String> {
     let Some(settings) = settings(args, propeller_proplet::config::SCHEMA)? else {
         return Ok(());
     };
-    let warnings = settings.warnings.clone();
     let config = propeller_proplet::Config::from_settings(settings).map_err(|e| e.to_string())?;
     log::start(&config.log_level)?;
-    warn(&warnings);
+    warn(&config.warnings);
     let proplet = Proplet::start(config).map_err(|e| chain(&e))?;
     let keys = || args.keys(propeller_proplet::config::SCHEMA);
     until_stopped(|| rekey(keys(), |keys| proplet.rekey(keys))).await?;

@@ -159,30 +159,33 @@ fn prepare(args: &Args, missing: Missing) -> Result<Prepared, String> {
     // Nobody asks a process with a REST API for the health of one of its parts.
     for_proxy.push(("http_port", "0".to_owned(), false));
     let mut for_proplet = given("proplet");
-    // The proxy is for proplets elsewhere: this one reaches whatever the proxy does.
-    for_proplet.push(("pull_from", "registry".to_owned(), false));
+    if !load(args, propeller_proplet::config::SCHEMA, &for_proplet)?.flag("plaintext") {
+        // The proxy is for proplets elsewhere: this one reaches whatever the proxy does.
+        for_proplet.push(("pull_from", "registry".to_owned(), false));
+    }
     let mut manager = (propeller_manager::config::SCHEMA, given("manager"));
     let proxy = (propeller_proxy::config::SCHEMA, for_proxy);
     let mut proplet = (propeller_proplet::config::SCHEMA, for_proplet);
     // Not the proxy's: one that serves somebody else's proplets has their key.
-    let loaded = [&manager, &proplet].map(|(schema, given)| load(args, *schema, given));
-    if let Some(store) = common_store(&loaded, &home)? {
+    let mut loaded = [&manager, &proplet].map(|(schema, given)| load(args, *schema, given));
+    if let Some(store) = common_store(&mut loaded, &home)? {
         for (_, given) in [&mut manager, &mut proplet] {
             given.push(("object_store", store.clone(), false));
         }
     }
     let key = common_key(loaded, &key_file, missing)?;
     let keyed = |(schema, given)| with_key(args, schema, given, &key);
-    let (mut manager, mut proxy, mut proplet) = (keyed(manager)?, keyed(proxy)?, keyed(proplet)?);
+    let (mut manager, mut proxy, proplet) = (keyed(manager)?, keyed(proxy)?, keyed(proplet)?);
     let filter = manager.text("log_level").unwrap_or("info").to_owned();
     let mut warnings = std::mem::take(&mut manager.warnings);
     warnings.append(&mut proxy.warnings);
-    warnings.append(&mut proplet.warnings);
     warnings.append(&mut broker.warnings);
     let options = broker.finish(options).map_err(|e| e.to_string())?;
     let manager = propeller_manager::Config::from_settings(manager).map_err(|e| e.to_string())?;
     let proxy = propeller_proxy::Config::from_settings(proxy).map_err(|e| e.to_string())?;
-    let proplet = propeller_proplet::Config::from_settings(proplet).map_err(|e| e.to_string())?;
+    let mut proplet =
+        propeller_proplet::Config::from_settings(proplet).map_err(|e| e.to_string())?;
+    warnings.append(&mut proplet.warnings);
     Ok(Prepared {
         filter,
         warnings,
@@ -198,15 +201,15 @@ fn prepare(args: &Args, missing: Missing) -> Result<Prepared, String> {
 /// Where large inputs and outputs lie: where manager or proplet was told, else in a folder that is
 /// both parts' owner's alone. In plain mode there is no place for them.
 fn common_store(
-    parts: &[Result<Settings, String>; 2],
+    parts: &mut [Result<Settings, String>; 2],
     home: &Path,
 ) -> Result<Option<String>, String> {
     use std::os::unix::fs::DirBuilderExt as _;
-    for settings in parts.iter().flatten() {
+    for settings in parts.iter_mut().flatten() {
         if let Some(store) = settings.text("object_store") {
             return Ok(Some(store.to_owned()));
         }
-        if settings.text("plaintext") == Some("true") {
+        if settings.flag("plaintext") {
             return Ok(None);
         }
     }

@@ -3,6 +3,7 @@
 #[cfg(feature = "tee")]
 pub mod attested;
 mod defaults;
+mod images;
 mod keys;
 mod sandbox;
 mod words;
@@ -19,12 +20,14 @@ use propeller_settings::{Schema, Settings, SettingsError, program, shared};
 use propeller_wire::mqtt::Options;
 
 use crate::engine::{BUILT_IN, Engine};
-use crate::images::{ImagesConfig, PullFrom};
+use crate::images::ImagesConfig;
 use crate::isolation::{External, Isolation, Template};
 use crate::limits::Ceilings;
 use crate::policy::Policy;
 use crate::work::chain;
 
+#[cfg(test)]
+pub(crate) use images::tests::configured;
 pub use words::Words;
 
 /// Every setting of the proplet.
@@ -71,7 +74,7 @@ pub struct Config {
     pub attested_isolation: Option<Isolation>,
     /// Where images come from.
     pub images: ImagesConfig,
-    /// Where their blobs are kept, if not in the data directory.
+    /// Below which folder their blobs are kept, if not in the data directory.
     pub layer_store: Option<PathBuf>,
     /// What to do for work that only a TEE may open.
     #[cfg(feature = "tee")]
@@ -82,6 +85,8 @@ pub struct Config {
     pub inline_max: usize,
     /// What its operator says about it.
     pub about: Words,
+    /// What its operator should know, one sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// The running program, also after its file was replaced.
@@ -150,21 +155,14 @@ impl Config {
             isolation,
             attested_isolation: attested_isolation.filter(|_| external.is_none()),
             external,
-            images: ImagesConfig {
-                settings: propeller_settings::images(s),
-                keys: propeller_settings::image_keys(s, "image_keys").into(),
-                layers_at_once: usize::try_from(s.number("pull_concurrent_limit", 1, 64))
-                    .unwrap_or(1),
-                module_bytes_max: s.bytes("max_module"),
-                from: s.parse("pull_from", str::parse).unwrap_or(PullFrom::Auto),
-                disk_bytes_max: s.bytes("image_cache"),
-            },
+            images: images::read(s, plaintext),
             layer_store: s.path("layer_store_path"),
             #[cfg(feature = "tee")]
             attested: attested::read(s),
             object_store: object_store(s, plaintext),
             inline_max: inline_max(s),
             about: words::read(s),
+            warnings: std::mem::take(&mut s.warnings),
         };
         settings.finish(config)
     }

@@ -1,6 +1,10 @@
 //! Modules out of images, fetched from their registry or by way of a proxy: each once, however many
 //! attempts want it, and kept in memory for the next.
 
+mod no_module;
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
@@ -9,20 +13,20 @@ use bytes::Bytes;
 use propeller_blobs::Blobs;
 use propeller_model::Digest;
 use propeller_oci::crypt::PrivateKey;
-use propeller_oci::image::{ImageError, PullOptions, pull, resolve};
-use propeller_oci::registry::{Kind, SILENTLY};
-use propeller_oci::signatures::SignatureError;
+use propeller_oci::image::{PullOptions, pull, resolve};
+use propeller_oci::registry::SILENTLY;
 use propeller_oci::{Reference, Registry, RegistryError, Source, chain, sha256, signatures};
 use propeller_settings::Images as Settings;
-#[cfg(feature = "tee")]
-use propeller_wire::message::Refusal;
 use tokio::sync::{OnceCell, Semaphore, mpsc, watch};
 use tracing::{info, warn};
 
-use crate::attested::{NotReleased, Release};
+use crate::attested::Release;
 use crate::cache::{Modules, OpenModule};
-use crate::courier::{Order, Via};
+use crate::courier::{Order, Tallies, Via};
 use crate::shelved::Shelved;
+use crate::together::Together;
+
+use no_module::NoModule;
 
 /// Images on their way at the same time: each is in memory as a whole, packed and unpacked.
 const PULLS_MAX: usize = 2;
@@ -75,84 +79,40 @@ impl std::str::FromStr for PullFrom {
     }
 }
 
-/// Why there is no module.
-#[derive(Debug)]
-pub(crate) struct NoModule {
-    pub(crate) text: String,
-    /// Whether that is for reasons of the proxy's own.
-    by_proxy: bool,
-    /// Whether that is for its key, for good.
-    #[cfg_attr(
-        not(feature = "tee"),
-        allow(dead_code, reason = "no keys are released")
-    )]
-    by_key: bool,
-}
-
-impl NoModule {
-    /// What the manager is told.
-    #[cfg(feature = "tee")]
-    pub(crate) fn refusal(&self) -> Refusal {
-        match self.by_key {
-            true => Refusal::NoKey,
-            false => Refusal::NoModule,
-        }
-    }
-
-    fn for_good(text: String) -> Self {
-        Self {
-            text,
-            by_proxy: false,
-            by_key: true,
-        }
-    }
-}
-
-impl From<NotReleased> for NoModule {
-    fn from(NotReleased { text, may_pass }: NotReleased) -> Self {
-        Self {
-            text,
-            by_proxy: false,
-            by_key: !may_pass,
-        }
-    }
-}
-
-impl From<ImageError> for NoModule {
-    fn from(error: ImageError) -> Self {
-        let by_proxy = matches!(&error, ImageError::Registry(cause) if cause.kind() == Kind::Here);
-        Self {
-            text: chain(&error),
-            by_proxy,
-            by_key: matches!(&error, ImageError::Decrypt { .. }),
-        }
-    }
-}
-
-impl From<SignatureError> for NoModule {
-    fn from(error: SignatureError) -> Self {
-        let by_proxy =
-            matches!(&error, SignatureError::Registry(cause) if cause.kind() == Kind::Here);
-        Self {
-            text: format!("{} (PROPLET_REQUIRE_SIGNATURE)", chain(&error)),
-            by_proxy,
-            by_key: false,
-        }
-    }
-}
-
 /// The modules of images.
 #[derive(Debug)]
 pub struct Images {
     registry: Registry,
-    via: Via,
+    /// What is wanted of a proxy.
+    orders: mpsc::Sender<Order>,
     /// Whether there is a proxy.
     there: watch::Receiver<bool>,
     /// What is on disk, if anything is to be.
     blobs: Option<Arc<Blobs>>,
     config: ImagesConfig,
-    pulls: Semaphore,
+    pulls: Arc<Semaphore>,
+    /// Those whose keys may differ, and layers do not.
+    together: Together,
     known: Mutex<Known>,
+}
+
+/// An image, whoever names it and under whatever tag.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Wanted {
+    /// Whether its registry is asked without TLS, which may come to something else.
+    plain: bool,
+    /// Its digest, in its repository: what may be fetched from one, or was signed for one, says
+    /// nothing of another.
+    image: Digest,
+}
+
+impl Wanted {
+    fn new(reference: &Reference, digest: Digest) -> Self {
+        Self {
+            plain: reference.is_plain(),
+            image: sha256(format!("{}@{digest}", reference.name()).as_bytes()),
+        }
+    }
 }
 
 /// Whose keys open an image.
@@ -171,7 +131,7 @@ enum Opener<'a, 'b> {
 #[derive(Debug, Default)]
 struct Known {
     modules: Modules<OpenModule>,
-    coming: HashMap<Reference, Weak<OnceCell<OpenModule>>>,
+    coming: HashMap<Wanted, Weak<OnceCell<OpenModule>>>,
 }
 
 impl Images {
@@ -185,19 +145,22 @@ impl Images {
         there: watch::Receiver<bool>,
         blobs: Option<Arc<Blobs>>,
     ) -> Result<Self, RegistryError> {
-        let options = config.settings.registry.clone();
+        let pulls = Arc::new(Semaphore::new(PULLS_MAX));
         Ok(Self {
-            via: Via {
-                orders,
-                blob_bytes_max: options.blob_bytes_max,
-            },
-            registry: Registry::new(options)?,
+            registry: Registry::new(config.settings.registry.clone())?,
+            orders,
             there,
             blobs,
             config,
-            pulls: Semaphore::new(PULLS_MAX),
+            together: Together::new(Arc::clone(&pulls)),
+            pulls,
             known: Mutex::default(),
         })
+    }
+
+    /// Whether nothing is run that nobody has signed.
+    pub(crate) fn wants_signatures(&self) -> bool {
+        !self.config.settings.trusted.is_empty()
     }
 
     /// The module of an image; in words, why there is none. Whoever stops waiting leaves the pull to
@@ -207,29 +170,27 @@ impl Images {
         let reference: Reference = image.parse().map_err(|error| told(chain(&error)))?;
         let digest = reference.digest();
         let digest = digest.ok_or_else(|| told("it has no digest, which is needed".to_owned()))?;
-        // In its repository: what may be fetched from one, or was signed for one, says nothing of
-        // another.
-        let digest = sha256(format!("{}@{digest}", reference.name()).as_bytes());
+        let wanted = Wanted::new(&reference, digest);
         let coming = {
             let mut known = self.known.lock().expect("no thread panics with it");
-            if let Some(module) = known.modules.get(digest) {
+            if let Some(module) = known.modules.get(wanted.image) {
                 return Ok(module);
             }
-            known.coming(&reference)
+            known.coming(wanted)
         };
         let pull = || async {
-            let pulled = tokio::time::timeout(PATIENCE, self.pull(&reference)).await;
-            pulled.unwrap_or_else(|_| Err(format!("network: it is not here after {PATIENCE:?}")))
+            let pulled = self.pull_in_time(&reference, &mut Opener::Own).await;
+            pulled.map_err(|why| why.text)
         };
         let pulled = coming.get_or_try_init(pull).await;
         let module = pulled.map_err(told)?.clone();
         let mut known = self.known.lock().expect("no thread panics with it");
-        known.arrived(&reference, digest, &module);
+        known.arrived(wanted, &module);
         Ok(module)
     }
 
     /// The module of an encrypted image, whose key is released for it. It is not kept, and shared
-    /// with nobody.
+    /// with nobody; what comes from the registry is, with whoever wants it at the same time.
     #[cfg(feature = "tee")]
     pub(crate) async fn encrypted(
         &self,
@@ -237,33 +198,42 @@ impl Images {
         release: &mut Release<'_>,
     ) -> Result<OpenModule, NoModule> {
         let mut opener = Opener::Released(release);
-        let pulled = tokio::time::timeout(PATIENCE, self.pull_as(reference, &mut opener)).await;
-        pulled.unwrap_or_else(|_| {
-            Err(NoModule {
-                text: format!("network: it is not here after {PATIENCE:?}"),
-                by_proxy: false,
-                by_key: false,
-            })
-        })
+        self.pull_in_time(reference, &mut opener).await
     }
 
-    async fn pull(&self, reference: &Reference) -> Result<OpenModule, String> {
-        let pulled = self.pull_as(reference, &mut Opener::Own).await;
-        pulled.map_err(|why| why.text)
+    async fn pull_in_time(
+        &self,
+        reference: &Reference,
+        opener: &mut Opener<'_, '_>,
+    ) -> Result<OpenModule, NoModule> {
+        let tallies = Tallies::default();
+        let pull = self.pull_as(reference, opener, &tallies);
+        let pulled = tokio::time::timeout(PATIENCE, pull).await;
+        pulled.unwrap_or_else(|_| {
+            Err(NoModule::late(format!(
+                "network: it is not here after {PATIENCE:?}{tallies}"
+            )))
+        })
     }
 
     async fn pull_as(
         &self,
         reference: &Reference,
         opener: &mut Opener<'_, '_>,
+        tallies: &Tallies,
     ) -> Result<OpenModule, NoModule> {
         let by_proxy = match self.config.from {
             PullFrom::Auto => *self.there.borrow(),
             PullFrom::Registry => false,
             PullFrom::Proxy => true,
         };
+        let via = Via {
+            orders: &self.orders,
+            blob_bytes_max: self.config.settings.registry.blob_bytes_max,
+            tallies,
+        };
         let source: &dyn Source = match by_proxy {
-            true => &self.via,
+            true => &via,
             false => &self.registry,
         };
         match self.pull_shelved(source, reference, opener).await {
@@ -319,12 +289,19 @@ impl Images {
             keys,
         };
         // From here on it is in memory. Whoever waits for a key has no place.
-        let _place = self.pulls.acquire().await.map_err(|error| NoModule {
-            text: error.to_string(),
-            by_proxy: false,
-            by_key: false,
-        })?;
-        let mut pulled = pull(source, &admitted, &options, SILENTLY).await?;
+        let pulled = match opener {
+            Opener::Own => {
+                let place = self.pulls.acquire().await;
+                let _place = place.map_err(NoModule::stops)?;
+                pull(source, &admitted, &options, SILENTLY).await
+            }
+            Opener::Released(_) => {
+                let wanted = Wanted::new(reference, admitted.resolved().digest());
+                let pulled = self.together.pull(wanted, source, &admitted, &options);
+                pulled.await.map_err(NoModule::stops)?
+            }
+        };
+        let mut pulled = pulled?;
         info!(image = %reference, encrypted = pulled.encrypted, "pulled image");
         if let Opener::Released(release) = opener {
             if !pulled.encrypted {
@@ -345,21 +322,21 @@ impl Images {
 
 impl Known {
     /// What everybody waits on who wants this image.
-    fn coming(&mut self, reference: &Reference) -> Arc<OnceCell<OpenModule>> {
+    fn coming(&mut self, wanted: Wanted) -> Arc<OnceCell<OpenModule>> {
         // Those that nobody waits for any more.
         self.coming.retain(|_, cell| cell.strong_count() > 0);
-        if let Some(cell) = self.coming.get(reference).and_then(Weak::upgrade) {
+        if let Some(cell) = self.coming.get(&wanted).and_then(Weak::upgrade) {
             return cell;
         }
         let cell = Arc::new(OnceCell::new());
-        self.coming.insert(reference.clone(), Arc::downgrade(&cell));
+        self.coming.insert(wanted, Arc::downgrade(&cell));
         cell
     }
 
-    fn arrived(&mut self, reference: &Reference, digest: Digest, module: &OpenModule) {
-        if self.coming.remove(reference).is_some() {
+    fn arrived(&mut self, wanted: Wanted, module: &OpenModule) {
+        if self.coming.remove(&wanted).is_some() {
             let bytes = module.wasm.len();
-            self.modules.insert(digest, module.clone(), bytes);
+            self.modules.insert(wanted.image, module.clone(), bytes);
         }
     }
 }

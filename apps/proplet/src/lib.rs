@@ -37,6 +37,7 @@ mod service;
 mod shelved;
 mod stored;
 mod tell;
+mod together;
 mod vitals;
 mod watch;
 pub mod work;

@@ -44,10 +44,9 @@ fn run(cli: &Cli) -> Result<(), String> {
             return Ok(());
         }
     };
-    let warnings = settings.warnings.clone();
     let config = Config::from_settings(settings).map_err(|errors| errors.to_string())?;
     log::start(&config.log_level)?;
-    for warning in warnings {
+    for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
     tokio::runtime::Builder::new_multi_thread()

@@ -14,6 +14,11 @@ use crate::courier::{Courier, Order};
 use crate::fetch::Progress;
 use crate::worker::Worker;
 
+/// What is said of a module where signatures are required, and it came in no image.
+const UNSIGNED: &str = "nobody can have signed this module, because it came without an image, and \
+                        this proplet runs what is signed (PROPLET_REQUIRE_SIGNATURE): push it with \
+                        `propeller push FILE IMAGE --sign KEY`, and name that image (--image)";
+
 impl Worker {
     pub(crate) fn said(&mut self, message: ToProplet) {
         match message {
@@ -64,6 +69,10 @@ impl Worker {
     fn start(&mut self, start: Start) {
         if !self.takes(start.attempt, &start.app_name, &start.trace) {
             return;
+        }
+        if self.bench.images.wants_signatures() {
+            // Whoever sent it may have a policy of its own, or none.
+            return self.refuse(start.attempt, Refusal::AboveCeiling, UNSIGNED);
         }
         let mut start = start;
         let digest = start.module.digest;

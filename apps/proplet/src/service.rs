@@ -259,7 +259,9 @@ fn blobs(config: &Config, id: &PropletId, keys: Keyring) -> Result<Option<Arc<Bl
     }
     let options = propeller_blobs::Options {
         folder: match &config.layer_store {
-            Some(folder) => folder.clone(),
+            // A folder of its own: whoever names one may have more in it, such as upstream's layers,
+            // or give it to several proplets.
+            Some(folder) => folder.join(format!("proplet-{id}")),
             None => config.data_dir.join("images"),
         },
         owner: format!("proplet {id}"),

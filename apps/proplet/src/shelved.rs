@@ -26,15 +26,20 @@ struct Kept {
     bytes: Vec<u8>,
 }
 
-/// What a document is kept by: what leads to it.
-fn name(reference: &str) -> Digest {
-    sha256(format!("document {reference}").as_bytes())
+/// What a document is kept by: what leads to it, which is its digest alone if it is named by that,
+/// under whatever tag.
+fn name(reference: &Reference) -> Digest {
+    let leading = match reference.digest() {
+        Some(digest) => format!("{}@{digest}", reference.name()),
+        None => reference.to_string(),
+    };
+    sha256(format!("document {leading}").as_bytes())
 }
 
 impl<S: Source + ?Sized> Shelved<'_, S> {
     async fn kept(&self, reference: &Reference) -> Option<Fetched> {
         let blobs = Arc::clone(self.blobs);
-        let name = name(&reference.to_string());
+        let name = name(reference);
         let read = move || blobs.read(&blobs.find(name)?);
         let bytes = tokio::task::spawn_blocking(read).await.ok()??;
         let kept: Kept = propeller_wire::message::decode(&bytes).ok()?;
@@ -66,7 +71,7 @@ impl<S: Source + ?Sized> Shelved<'_, S> {
                     bytes: fetched.bytes.clone(),
                 };
                 let kept = propeller_wire::message::encode(&kept);
-                self.keep(name(&reference.to_string()), kept).await?;
+                self.keep(name(reference), kept).await?;
                 Ok(fetched)
             }
             // A tag, such as that of signatures, may have moved on: what it was is for those who

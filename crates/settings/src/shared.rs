@@ -145,7 +145,7 @@ pub const REQUIRE_SIGNATURE: Key = Key::new(
     &[],
     Kind::Text,
     None,
-    "Files with public keys, separated by commas: an image has to be signed by one of them, as cosign does it.",
+    "Files with public keys, separated by commas: an image has to be signed by one of them, as cosign does it. A module that is in no image is refused, since nobody can have signed it.",
 );
 
 /// The broker settings, which all services share.

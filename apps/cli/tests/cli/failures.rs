@@ -127,9 +127,13 @@ fn a_task_that_was_only_half_made_is_named() {
     let line = ["tasks", "create", "add", "--start", "--file", path];
     let task = r#"{"id":"7","name":"add","state":0,"app_name":"add.wasm"}"#;
     let no = answer(400, r#"{"error":"this is not WebAssembly"}"#);
-    let upload = run(&line, &[answer(201, task), no.clone()]).0;
+    let broken = answer(500, r#"{"error":"the disk is full"}"#);
+    let upload = run(&line, &[answer(201, task), broken]).0;
+    let refused = run(&line, &[answer(201, task), no.clone()]).0;
     let start = run(&line, &[answer(201, task), answer(200, task), no]).0;
-    let transcripts = [upload, start].map(|ran| ran.transcript()).join("\n");
+    let transcripts = [upload, refused, start]
+        .map(|ran| ran.transcript())
+        .join("\n");
     insta::assert_snapshot!(transcripts.replace(path, "FILE"));
 }
 

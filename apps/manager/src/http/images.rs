@@ -9,6 +9,7 @@ use propeller_oci::sign::VerifyingKey;
 use propeller_oci::signatures;
 use propeller_oci::{Reference, Registry, RegistryError};
 
+use super::upload::check;
 use super::{Api, ApiError};
 use crate::dispatch::NewModule;
 use crate::store::image::Image;
@@ -41,7 +42,23 @@ impl Seen {
     }
 }
 
+/// Leave to take a module that nobody can have signed, because it is in no image.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Unsigned(());
+
 impl Api {
+    /// That leave, unless the operator wants signatures; `what` is what carries none.
+    pub(super) fn unsigned(&self, what: &str) -> Result<Unsigned, ApiError> {
+        match &*self.shared.images.trusted {
+            [] => Ok(Unsigned(())),
+            _ => Err(ApiError::invalid(format!(
+                "{what} cannot be signed, and MANAGER_REQUIRE_SIGNATURE wants that: push it to a \
+                 registry with `propeller push FILE IMAGE --sign KEY`, and name that image in \
+                 image_url (--image)"
+            ))),
+        }
+    }
+
     /// What `image_url` names: an image, by its digest, or the module at an address.
     ///
     /// With a `key`, the task is encrypted: it has to be an image, and an encrypted one.
@@ -77,24 +94,15 @@ impl Api {
     /// The module at an address, fetched now, as if it had been uploaded.
     async fn file(&self, address: &str) -> Result<NewModule, ApiError> {
         let images = &self.shared.images;
-        if !images.trusted.is_empty() {
-            let why = "image_url: a module at an address cannot be signed, and \
-                       MANAGER_REQUIRE_SIGNATURE wants that: push it to a registry";
-            return Err(ApiError::invalid(why));
-        }
+        let unsigned = self.unsigned("image_url: a module at an address")?;
         let _slot = self.slot().await?;
         let fetched = images.registry.file(address, self.shared.upload_max).await;
-        let wasm = fetched.map_err(|error| {
-            let status = match is_away(&error) {
-                true => StatusCode::BAD_GATEWAY,
-                false => StatusCode::BAD_REQUEST,
-            };
-            ApiError::new(
-                status,
-                format!("image_url: {}", propeller_oci::chain(&error)),
-            )
+        let wasm = fetched.map_err(|error| no_file(address, &error))?;
+        check(&wasm).map_err(|why| {
+            let or_image = or_image(address);
+            ApiError::invalid(format!("image_url: media type: {why}{or_image}"))
         })?;
-        self.module(wasm.into()).await
+        self.module(wasm.into(), unsigned).await
     }
 
     /// Whoever has a public key can encrypt to it: what makes an encrypted image the one that was
@@ -166,6 +174,31 @@ fn is_file(named: &str) -> bool {
     let address = named.starts_with("http://") || named.starts_with("https://");
     let last = named.rsplit('/').next().unwrap_or_default();
     address && !last.contains([':', '@'])
+}
+
+fn no_file(address: &str, error: &RegistryError) -> ApiError {
+    let status = match is_away(error) {
+        true => StatusCode::BAD_GATEWAY,
+        false => StatusCode::BAD_REQUEST,
+    };
+    let why = match error {
+        RegistryError::Status {
+            host, status: 404, ..
+        } => {
+            let or_image = or_image(address);
+            format!("name: {host} has no file at this address{or_image}")
+        }
+        error => propeller_oci::chain(error),
+    };
+    ApiError::new(status, format!("image_url: {why}"))
+}
+
+/// What to write in place of the address of a file, if an image was meant: nothing, if it names none.
+fn or_image(address: &str) -> String {
+    match format!("{address}:latest").parse::<Reference>() {
+        Ok(image) => format!("; if this is an image in a registry, name its tag: {image}"),
+        Err(_) => String::new(),
+    }
 }
 
 /// Whether nobody answered.

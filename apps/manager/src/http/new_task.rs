@@ -57,7 +57,10 @@ pub(super) async fn module_of(
     }
     match ways {
         (Some(file), None, None) => Ok(Some(api.module_base64(file, slot).await?)),
-        (None, Some(known), None) => Ok(Some(NewModule::Known(digest(known)?))),
+        (None, Some(known), None) => {
+            api.unsigned("module: an uploaded module")?;
+            Ok(Some(NewModule::Known(digest(known)?)))
+        }
         (None, None, Some(image)) => Ok(Some(api.image_or_file(image, key).await?)),
         (None, None, None) => Ok(None),
         _ => Err(ApiError::invalid(

@@ -15,6 +15,7 @@ use propeller_model::Digest;
 use propeller_model::task::State as TaskState;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::images::Unsigned;
 use super::request::task_id;
 use super::tasks::viewed;
 use super::view::find;
@@ -53,9 +54,10 @@ pub(super) async fn upload(
         let detail = "the task is under way: stop it before changing its module";
         return Err(ApiError::new(StatusCode::CONFLICT, detail));
     }
+    let unsigned = api.unsigned("file: an uploaded module")?;
     let _slot = api.slot().await?;
     let (app_name, wasm) = file(multipart, api.shared.upload_max).await?;
-    let module = api.module(wasm).await?;
+    let module = api.module(wasm, unsigned).await?;
     let change = Change {
         app_name: Some(app_name),
         module: Some(module),
@@ -73,6 +75,7 @@ impl Api {
         text: &str,
         slot: Option<OwnedSemaphorePermit>,
     ) -> Result<NewModule, ApiError> {
+        let unsigned = self.unsigned("file: an uploaded module")?;
         let bytes = BASE64
             .decode(text.as_bytes())
             .map_err(|_| ApiError::invalid("file is not standard base64"))?;
@@ -83,7 +86,7 @@ impl Api {
         if bytes.len() as u64 > self.shared.upload_max {
             return Err(too_large(self.shared.upload_max));
         }
-        self.module(Bytes::from(bytes)).await
+        self.module(Bytes::from(bytes), unsigned).await
     }
 
     /// One of the slots for modules that are read, hashed and sealed.
@@ -94,8 +97,8 @@ impl Api {
     }
 
     /// Checks, hashes and seals a module, unless the store has it already.
-    pub(super) async fn module(&self, wasm: Bytes) -> Result<NewModule, ApiError> {
-        check(&wasm)?;
+    pub(super) async fn module(&self, wasm: Bytes, _: Unsigned) -> Result<NewModule, ApiError> {
+        check(&wasm).map_err(ApiError::invalid)?;
         if wasm.len() <= QUICK_LEN_MAX {
             return self.sealed(&wasm);
         }
@@ -179,18 +182,14 @@ async fn file(mut form: Multipart, max: u64) -> Result<(String, Bytes), ApiError
 
 /// Refuses what cannot be a module before anything is sealed, sent or run. The proplet validates
 /// the rest.
-fn check(wasm: &[u8]) -> Result<(), ApiError> {
+pub(super) fn check(wasm: &[u8]) -> Result<(), &'static str> {
     const MAGIC: &[u8] = b"\0asm";
     const MODULE: &[u8] = &[1, 0, 0, 0];
     const COMPONENT: &[u8] = &[0x0d, 0, 1, 0];
     match wasm.split_at_checked(MAGIC.len()) {
         Some((MAGIC, rest)) if rest.starts_with(MODULE) || rest.starts_with(COMPONENT) => Ok(()),
-        Some((MAGIC, _)) => Err(ApiError::invalid(
-            "the file is cut off or has an unknown WebAssembly version",
-        )),
-        _ => Err(ApiError::invalid(
-            "not a WebAssembly module: it does not start with `\\0asm`",
-        )),
+        Some((MAGIC, _)) => Err("the file is cut off or has an unknown WebAssembly version"),
+        _ => Err("not a WebAssembly module: it does not start with `\\0asm`"),
     }
 }
 

@@ -10,8 +10,7 @@ use propeller_model::Digest;
 use propeller_oci::artifact::{Built, Form, Interfaces, build, push};
 use propeller_oci::crypt::PublicKey;
 use propeller_oci::registry::silently;
-use propeller_oci::sign::SigningKey;
-use propeller_oci::{Reference, Registry, RegistryOptions, signatures};
+use propeller_oci::{Reference, Registry, RegistryOptions};
 use propeller_sdk::ClientError;
 
 use crate::support::{World, client, ready, run, skipped, state, until, wat};
@@ -154,7 +153,7 @@ pub(crate) fn holding(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     found
 }
 
-fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> String {
+pub(crate) fn refused<T: std::fmt::Debug>(answer: Result<T, ClientError>) -> String {
     answer.unwrap_err().to_string()
 }
 
@@ -196,7 +195,7 @@ async fn a_task_runs_the_image_that_its_tag_was_when_it_was_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_tasks_of_one_image_share_one_pull() {
+async fn many_tasks_of_one_image_share_one_pull_whatever_its_tag() {
     let world = World::new().await;
     let Some(place) = Place::start(&world.scratch.path("")) else {
         return;
@@ -206,11 +205,12 @@ async fn many_tasks_of_one_image_share_one_pull() {
     let client = Arc::new(client(manager.url()));
     ready(&client, 1).await;
     let built = image(7, Form::Image, &[]);
-    place.push("number:7", &built).await;
-    let request = request(&place.image("number:7"));
     let mut tasks = tokio::task::JoinSet::new();
-    for _ in 0..8 {
-        let (client, request) = (Arc::clone(&client), request.clone());
+    for tag in ["number:7", "number:latest"] {
+        place.push(tag, &built).await;
+    }
+    for tag in ["number:7", "number:latest"].repeat(4) {
+        let (client, request) = (Arc::clone(&client), request(&place.image(tag)));
         tasks.spawn(async move { run(&client, &request).await.results });
     }
     assert_eq!(tasks.join_all().await, vec!["7"; 8]);
@@ -274,70 +274,6 @@ async fn an_encrypted_image_runs_where_its_key_is_and_nowhere_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_not_signed_by_whom_it_has_to_be_does_not_run() {
-    let world = World::new().await;
-    let folder = world.scratch.path("");
-    let Some(place) = Place::start(&folder) else {
-        return;
-    };
-    let (private, public) = keys(&folder, "signer");
-    let required = public.display().to_string();
-    let strict = world
-        .manager_part()
-        .with("require_signature", required.as_str());
-    let manager = strict.manager().await.unwrap();
-    let _proplet = world
-        .part("p1")
-        .with("liveliness_interval", "300ms")
-        .with("require_signature", required.as_str())
-        .proplet("p1")
-        .unwrap();
-    let client = client(manager.url());
-    ready(&client, 1).await;
-    let built = image(5, Form::Artifact, &[]);
-    let reference = place.push("signed:1", &built).await;
-    let request = request(&place.image("signed:1"));
-    let why = refused(client.task_create(&request, true).await);
-    assert!(why.contains("is not signed"), "{why}");
-
-    let key = SigningKey::from_pem(&std::fs::read(private).unwrap(), None).unwrap();
-    signatures::add(&place.registry, &reference, built.digest, &key)
-        .await
-        .unwrap();
-    assert_eq!(run(&client, &request).await.results, "5");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_proplet_believes_no_manager_about_signatures() {
-    let world = World::new().await;
-    let folder = world.scratch.path("");
-    let Some(place) = Place::start(&folder) else {
-        return;
-    };
-    let (_, public) = keys(&folder, "signer");
-    let manager = world.manager().await;
-    let _proplet = world
-        .part("p1")
-        .with("liveliness_interval", "300ms")
-        .with("require_signature", public.display().to_string())
-        .proplet("p1")
-        .unwrap();
-    let client = client(manager.url());
-    ready(&client, 1).await;
-    place
-        .push("unsigned:1", &image(5, Form::Artifact, &[]))
-        .await;
-    let task = run(&client, &request(&place.image("unsigned:1"))).await;
-    assert_eq!(state(&task), "failed");
-    assert!(task.error.contains("is not signed"), "{}", task.error);
-    assert!(
-        task.error.contains("PROPLET_REQUIRE_SIGNATURE"),
-        "{}",
-        task.error
-    );
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_cannot_be_is_refused_when_it_is_named() {
     let world = World::new().await;
     let Some(place) = Place::start(&world.scratch.path("")) else {
@@ -356,12 +292,32 @@ async fn an_image_that_cannot_be_is_refused_when_it_is_named() {
             "network: no blob from 127.0.0.1",
         ),
         (place.image("v2/"), "not a WebAssembly module"),
-        (place.image("missing.wasm"), "answers the blob with 404"),
+        (
+            place.image("missing.wasm"),
+            "name: 127.0.0.1 has no file at this address",
+        ),
         ("UPPER".to_owned(), "no repository"),
     ] {
         let said = refused(client.task_create(&request(&named), false).await);
         assert!(said.contains(why), "{named}: {said}");
     }
+    // What looks like the address of a file, and may have been meant as an image.
+    place
+        .push("app:latest", &image(1, Form::Artifact, &[]))
+        .await;
+    for (named, class) in [("app", "name"), ("v2", "media type")] {
+        let said = refused(
+            client
+                .task_create(&request(&place.image(named)), false)
+                .await,
+        );
+        assert!(said.contains(&format!("image_url: {class}: ")), "{said}");
+        let meant = place.image(&format!("{named}:latest"));
+        let hint = format!("; if this is an image in a registry, name its tag: {meant}");
+        assert!(said.contains(&hint), "{said}");
+    }
+    let meant = request(&place.image("app:latest"));
+    client.task_create(&meant, false).await.unwrap();
     let both = TaskRequest {
         file: Some("AA==".to_owned()),
         ..request("ghcr.io/a/b")

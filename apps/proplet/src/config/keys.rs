@@ -250,7 +250,7 @@ pub(super) const KEYS: &[Key] = &[
         &[],
         Kind::Flag,
         Some("false"),
-        "Speak upstream's JSON, without any encryption, to an upstream manager.",
+        "Speak upstream's JSON, without any encryption, to an upstream manager. Settings that cannot be kept in this mode, such as `require_signature`, are refused with it.",
     ),
     Key::new(
         "pull_concurrent_limit",
@@ -271,7 +271,7 @@ pub(super) const KEYS: &[Key] = &[
         &[],
         Kind::Path,
         None,
-        "Folder for what `image_cache` keeps, in place of one in `data_dir`. Manifests and layers are in it as they came, encrypted ones still encrypted, in envelopes for this proplet.",
+        "Folder for what `image_cache` keeps, in place of `data_dir`; without `image_cache`, for 1GiB of it. Manifests and layers are below it in `proplet-ID`, as they came, encrypted ones still encrypted, in envelopes for this proplet.",
     ),
     Key::new(
         "image_cache",
