@@ -18,7 +18,7 @@ use std::fmt::Write;
 const MODULE: &str = "wasi_snapshot_preview1";
 
 /// What begins the name of a case that a guest is refused something in.
-pub(super) const REFUSED: &str = "refused: ";
+pub(crate) const REFUSED: &str = "refused: ";
 
 /// A function of the host, and its guest.
 pub(super) struct HostCall {
@@ -90,32 +90,42 @@ host_calls! {
 impl HostCall {
     /// The guest as a module.
     pub(super) fn module(&self) -> Vec<u8> {
-        let prelude = include_str!("prelude.wat");
-        let text = format!("(module {} {prelude} {})", self.imports(), self.guest);
-        wat::parse_str(&text).unwrap_or_else(|error| panic!("{}.wat: {error}", self.name))
-    }
-
-    fn imports(&self) -> String {
-        let apart = |c: char| c.is_whitespace() || "()".contains(c);
-        let used: HashSet<&str> = self.guest.split(apart).collect();
-        let mut imports = String::new();
-        for call in ALL {
-            let Self { name, params, .. } = call;
-            // The only one that does not come back.
-            let result = if *name == "proc_exit" { "" } else { "i32" };
-            if used.contains(format!("${name}").as_str()) {
-                let ty = format!("(param {params}) (result {result})");
-                writeln!(imports, "(import {MODULE:?} {name:?} (func ${name} {ty}))")
-                    .expect("a string takes any text");
-            }
-        }
-        imports
+        module(self.name, self.guest)
     }
 
     /// The functions that the guest exports.
     pub(super) fn exports(&self) -> impl Iterator<Item = &'static str> {
-        let mut parts = self.guest.split("(export \"");
-        parts.next();
-        parts.map(|part| part.split('"').next().unwrap_or_default())
+        exports(self.guest)
     }
+}
+
+/// The guest of the host call `name` as a module, with all that it imports.
+pub(crate) fn module(name: &str, guest: &str) -> Vec<u8> {
+    let prelude = include_str!("prelude.wat");
+    let text = format!("(module {} {prelude} {guest})", imports(guest));
+    wat::parse_str(&text).unwrap_or_else(|error| panic!("{name}.wat: {error}"))
+}
+
+fn imports(guest: &str) -> String {
+    let apart = |c: char| c.is_whitespace() || "()".contains(c);
+    let used: HashSet<&str> = guest.split(apart).collect();
+    let mut imports = String::new();
+    for call in ALL {
+        let HostCall { name, params, .. } = call;
+        // The only one that does not come back.
+        let result = if *name == "proc_exit" { "" } else { "i32" };
+        if used.contains(format!("${name}").as_str()) {
+            let ty = format!("(param {params}) (result {result})");
+            writeln!(imports, "(import {MODULE:?} {name:?} (func ${name} {ty}))")
+                .expect("a string takes any text");
+        }
+    }
+    imports
+}
+
+/// The functions that a guest exports.
+pub(crate) fn exports(guest: &str) -> impl Iterator<Item = &str> {
+    let mut parts = guest.split("(export \"");
+    parts.next();
+    parts.map(|part| part.split('"').next().unwrap_or_default())
 }

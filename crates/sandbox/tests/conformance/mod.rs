@@ -3,7 +3,7 @@
 //! A suite of tests takes this folder in with `#[path]`, beside `support`. One that has a single
 //! runtime takes in `single.rs` too.
 
-mod host_calls;
+pub(crate) mod host_calls;
 mod inputs;
 pub(crate) mod page;
 pub(crate) mod wasi;

@@ -1,12 +1,30 @@
 //! docs/book/wasi.md: one column for each runtime, written from what ran and compared with it.
 //!
 //! The page has three tables between markers: a summary with a row for each host call, the cases,
-//! and what differs. A runtime reads and writes its own column, and its name in the last one.
+//! and what differs. A runtime reads and writes its own column, and its name in the last one. There
+//! are such tables again for guests with a directory, where a column is what they may do in it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{Read, Seek, Write};
 
 use super::Column;
 use super::wasi::Outcome;
+
+/// What the page calls three of its tables.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Tables {
+    pub(crate) summary: &'static str,
+    pub(crate) cases: &'static str,
+    pub(crate) differences: &'static str,
+}
+
+/// Those for guests that have streams alone.
+const STREAMS: Tables = Tables {
+    summary: "summary",
+    cases: "cases",
+    differences: "differences",
+};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/book/wasi.md");
 
@@ -14,39 +32,57 @@ const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/book/wasi.md
 const HINT: &str = "docs/book/wasi.md is not what ran: write it with \
     `cargo test -p propeller-sandbox -- --ignored the_book_is_told`";
 
-/// Fails unless the page says of `column` what `outcomes` say.
+/// Fails unless the page says of the runtime of `column` what `outcomes` say.
 pub(crate) fn check(column: &Column, outcomes: &[Outcome]) {
-    let page = read();
-    let said = told(&page, column, outcomes);
-    for (old, new) in page.lines().zip(said.lines()) {
-        assert_eq!(old, new, "{HINT}");
-    }
-    assert!(page == said, "{HINT}");
+    STREAMS.check(column, outcomes);
 }
 
-/// Makes the page say of `column` what `outcomes` say.
+/// Makes the page say of the runtime of `column` what `outcomes` say.
 pub(crate) fn write(column: &Column, outcomes: &[Outcome]) {
-    let said = told(&read(), column, outcomes);
-    std::fs::write(PAGE, said).expect("the page can be written");
+    STREAMS.write(column, outcomes);
 }
 
-fn read() -> String {
-    std::fs::read_to_string(PAGE).expect("the page is there")
-}
+impl Tables {
+    /// Fails unless the page says of `column` what `outcomes` say.
+    pub(crate) fn check(self, column: &Column, outcomes: &[Outcome]) {
+        let page = std::fs::read_to_string(PAGE).expect("the page is there");
+        let said = self.told(&page, column, outcomes);
+        for (old, new) in page.lines().zip(said.lines()) {
+            assert_eq!(old, new, "{HINT}");
+        }
+        assert!(page == said, "{HINT}");
+    }
 
-/// The page with what `outcomes` say in place of what it said of `column`.
-fn told(page: &str, column: &Column, outcomes: &[Outcome]) -> String {
-    let page = replaced(page, "summary", |table| {
-        table.tell(column.name, summary(outcomes));
-    });
-    let page = replaced(&page, "cases", |table| {
-        let rows = outcomes.iter().map(|of| {
-            let key = vec![code(of.call), of.case.clone()];
-            (key, of.cell.clone())
+    /// Makes the page say of `column` what `outcomes` say.
+    pub(crate) fn write(self, column: &Column, outcomes: &[Outcome]) {
+        let file = File::options().read(true).write(true).open(PAGE);
+        let mut file = file.expect("the page is there");
+        // Others have their columns written at the same time.
+        file.lock().expect("the page can be locked");
+        let mut page = String::new();
+        file.read_to_string(&mut page)
+            .expect("the page can be read");
+        let said = self.told(&page, column, outcomes);
+        file.rewind().expect("a file has a start");
+        file.set_len(0).expect("the page can be emptied");
+        file.write_all(said.as_bytes())
+            .expect("the page can be written");
+    }
+
+    /// The page with what `outcomes` say in place of what it said of `column`.
+    fn told(self, page: &str, column: &Column, outcomes: &[Outcome]) -> String {
+        let page = replaced(page, self.summary, |table| {
+            table.tell(column.name, summary(outcomes));
         });
-        table.tell(column.name, rows.collect());
-    });
-    replaced(&page, "differences", |table| table.differ(column))
+        let page = replaced(&page, self.cases, |table| {
+            let rows = outcomes.iter().map(|of| {
+                let key = vec![code(of.call), of.case.clone()];
+                (key, of.cell.clone())
+            });
+            table.tell(column.name, rows.collect());
+        });
+        replaced(&page, self.differences, |table| table.differ(column))
+    }
 }
 
 /// For each host call, how many cases end how.

@@ -23,10 +23,10 @@ const AT_A_TIME: usize = 4;
 
 /// How a case ended.
 pub(crate) struct Outcome {
-    pub(super) call: &'static str,
-    pub(super) case: String,
+    pub(crate) call: &'static str,
+    pub(crate) case: String,
     /// `passes`, `refuses`, `refused`, or `differs` with what came instead.
-    pub(super) cell: String,
+    pub(crate) cell: String,
 }
 
 /// What a guest is given and what has to come out.
@@ -40,7 +40,16 @@ struct Case {
 
 /// Runs all cases and compares what differs with what is known to.
 pub(crate) async fn outcomes(runtime: Arc<dyn Runtime>, column: &Column) -> Vec<Outcome> {
-    let outcomes = ran(runtime).await;
+    let cases = host_calls::ALL.iter().flat_map(cases);
+    let cases = cases.map(|case| {
+        let runtime = Arc::clone(&runtime);
+        async move { case.outcome(&*runtime).await }
+    });
+    compared(ran(cases).await, column)
+}
+
+/// The `outcomes`, of which those differ that are known to, and no others.
+pub(crate) fn compared(outcomes: Vec<Outcome>, column: &Column) -> Vec<Outcome> {
     let known = column.differences.iter();
     let known: BTreeSet<_> = known.flat_map(|of| of.cases).copied().collect();
     let found = outcomes.iter().filter(|of| of.is_different());
@@ -54,15 +63,17 @@ pub(crate) async fn outcomes(runtime: Arc<dyn Runtime>, column: &Column) -> Vec<
     outcomes
 }
 
-/// The outcomes of all cases, in their order.
-async fn ran(runtime: Arc<dyn Runtime>) -> Vec<Outcome> {
-    let mut waiting = host_calls::ALL.iter().flat_map(cases).enumerate();
+/// The outcomes of all `cases`, in their order.
+pub(crate) async fn ran<C>(cases: impl Iterator<Item = C>) -> Vec<Outcome>
+where
+    C: Future<Output = Outcome> + Send + 'static,
+{
+    let mut waiting = cases.enumerate();
     let (mut running, mut ended) = (JoinSet::new(), BTreeMap::new());
     loop {
         let free = AT_A_TIME - running.len();
         for (at, case) in waiting.by_ref().take(free) {
-            let runtime = Arc::clone(&runtime);
-            running.spawn(async move { (at, case.outcome(&*runtime).await) });
+            running.spawn(async move { (at, case.await) });
         }
         let Some(one) = running.join_next().await else {
             return ended.into_values().collect();
@@ -187,7 +198,7 @@ fn not_run(what: &str) -> String {
 }
 
 /// What came instead of what was to come.
-fn came(end: &Result<Exit, RunError>, got: &str, trapped: bool) -> String {
+pub(crate) fn came(end: &Result<Exit, RunError>, got: &str, trapped: bool) -> String {
     if trapped {
         return "traps".to_owned();
     }

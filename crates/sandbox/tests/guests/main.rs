@@ -16,6 +16,7 @@ mod components;
 mod deterministic;
 mod flat;
 mod gathered;
+mod granted;
 mod limits;
 mod making;
 mod own;

@@ -24,12 +24,12 @@ mod flat;
 mod gathered;
 #[path = "../guests/limits.rs"]
 mod limits;
+#[path = "../guests/making.rs"]
+mod making;
 #[path = "../guests/piped.rs"]
 mod piped;
 #[path = "../guests/preview2.rs"]
 mod preview2;
-#[path = "../guests/making.rs"]
-mod making;
 #[path = "../guests/refusals.rs"]
 mod refusals;
 #[path = "../conformance/single.rs"]

@@ -1,0 +1,12 @@
+(func (export "changes: a file grows to what is allocated") (result i32)
+  (local $fd i32)
+  (local.set $fd (call $open (i32.const 1) @"file" (i32.const 0) (global.get $writing)))
+  (call $want (i32.const 2)
+    (call $fd_allocate (local.get $fd) (i64.const 0) (i64.const 12)) (global.get $success))
+  (call $want_file (i32.const 3) @"file" @"0123456789\00\00")
+  (global.get $failed))
+
+(func (export "a directory has nothing to allocate") (result i32)
+  (call $want_no_file (i32.const 1)
+    (call $fd_allocate (global.get $dir) (i64.const 0) (i64.const 12)))
+  (global.get $failed))

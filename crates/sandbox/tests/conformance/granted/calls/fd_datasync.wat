@@ -1,0 +1,13 @@
+(func (export "changes: what was written is synchronised") (result i32)
+  (local $fd i32)
+  (local.set $fd (call $open (i32.const 1) @"file" (global.get $trunc) (global.get $writing)))
+  (call $want_written (i32.const 2) (local.get $fd) @"new")
+  (call $want (i32.const 3) (call $fd_datasync (local.get $fd)) (global.get $success))
+  (call $want_file (i32.const 4) @"file" @"new")
+  (global.get $failed))
+
+(func (export "a file that is only read may be synchronised") (result i32)
+  (local $fd i32)
+  (local.set $fd (call $open (i32.const 1) @"file" (i32.const 0) (global.get $reading)))
+  (call $want (i32.const 2) (call $fd_datasync (local.get $fd)) (global.get $success))
+  (global.get $failed))

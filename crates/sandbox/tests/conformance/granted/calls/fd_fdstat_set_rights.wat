@@ -1,0 +1,27 @@
+(func (export "rights may be dropped, and are gone") (result i32)
+  (local $fd i32)
+  (local.set $fd (call $open (i32.const 1) @"file" (i32.const 0) (global.get $reading)))
+  (call $want (i32.const 2)
+    (call $fd_fdstat_set_rights (local.get $fd) (i64.const 0) (i64.const 0)) (global.get $success))
+  (call $want (i32.const 3) (call $take (local.get $fd) (i32.const 1)) (global.get $notcapable))
+  (global.get $failed))
+
+(func (export "rights that are added are notcapable") (result i32)
+  (local $fd i32)
+  (local.set $fd (call $open (i32.const 1) @"file" (i32.const 0) (global.get $right_read)))
+  (call $want (i32.const 2)
+    (call $fd_fdstat_set_rights (local.get $fd) (global.get $writing) (global.get $writing))
+    (global.get $notcapable))
+  (global.get $failed))
+
+(func (export "who asks for more rights has no more") (result i32)
+  (local $fd i32)
+  (local.set $fd (call $open (i32.const 1) @"file" (i32.const 0) (global.get $reading)))
+  (drop (call $fd_fdstat_set_rights (local.get $fd) (global.get $writing) (global.get $writing)))
+  (call $want_no_right (i32.const 2) (call $put (local.get $fd) @"new"))
+  (drop
+    (call $fd_fdstat_set_rights
+      (global.get $dir) (i64.const 0x3fffffff) (i64.const 0x3fffffff)))
+  (call $want (i32.const 3)
+    (call $try @"../outside/secret" (i32.const 0) (global.get $reading)) (global.get $perm))
+  (global.get $failed))

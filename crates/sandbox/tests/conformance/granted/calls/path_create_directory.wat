@@ -1,0 +1,30 @@
+(func $attempt (param $path i32) (param $len i32) (result i32)
+  (call $path_create_directory (global.get $dir) (local.get $path) (local.get $len)))
+
+(func (export "changes: a directory is made") (result i32)
+  (call $want (i32.const 1) (call $attempt @"new") (global.get $success))
+  (call $want_kind (i32.const 2) @"new" (global.get $a_directory))
+  (call $want (i32.const 3) (call $attempt @"new/inner/") (global.get $success))
+  (call $want_kind (i32.const 4) @"new/inner" (global.get $a_directory))
+  (global.get $failed))
+
+(func (export "changes: a directory is made through a link") (result i32)
+  (call $want (i32.const 1) (call $attempt @"to-folder/new") (global.get $success))
+  (call $want_kind (i32.const 2) @"folder/new" (global.get $a_directory))
+  (global.get $failed))
+
+(func (export "changes: what exists is exist") (result i32)
+  (call $want (i32.const 1) (call $attempt @"folder") (global.get $exist))
+  (call $want (i32.const 2) (call $attempt @"file") (global.get $exist))
+  (call $want (i32.const 3) (call $attempt @"to-nothing") (global.get $exist))
+  (call $want (i32.const 4) (call $attempt @"out") (global.get $exist))
+  (global.get $failed))
+
+(func (export "changes: below what does not exist is noent") (result i32)
+  (call $want (i32.const 1) (call $attempt @"nothing/new") (global.get $noent))
+  (call $want (i32.const 2) (call $attempt @"") (global.get $noent))
+  (global.get $failed))
+
+(func (export "changes: below a file is notdir") (result i32)
+  (call $want (i32.const 1) (call $attempt @"file/new") (global.get $notdir))
+  (global.get $failed))
