@@ -1,6 +1,5 @@
 //! Tasks that only a trusted execution environment (TEE) may open, and proplets that are in one.
 
-
 use propeller_attest::binding::{AttemptBinding, SessionBinding};
 use propeller_model::task::Retry;
 use propeller_model::{AttemptId, ExitKind, PropletId};

@@ -177,7 +177,8 @@ pub(super) fn change_input(
     }
     if let Some(limits) = request.limits {
         if limits.wall_ms == Some(0) {
-            let why = "limits.wall_ms is 0, in which no guest can end: leave it out for the default";
+            let why =
+                "limits.wall_ms is 0, in which no guest can end: leave it out for the default";
             return Err(ApiError::invalid(why));
         }
         input.limits = AskedLimits {
