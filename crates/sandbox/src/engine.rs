@@ -17,6 +17,7 @@ mod call;
 mod chunked;
 mod code;
 mod component;
+mod encodings;
 mod guest;
 mod input;
 mod memory;
@@ -168,6 +169,8 @@ struct Compiled {
     code: Code,
     /// The code for another process, if guests run in one.
     image: Option<Arc<OwnedFd>>,
+    /// How much memory its guests may have, if that is less than those of others.
+    memory_max: Option<u64>,
 }
 
 impl Compiled {
@@ -177,6 +180,7 @@ impl Compiled {
         Ok(Self {
             code: Code::link(&half.linkers, &code)?,
             image: None,
+            memory_max: None,
         })
     }
 }
@@ -275,6 +279,11 @@ impl Host {
             return Err(RunError::NoSockets);
         }
         job.limits = config::enforced(job.limits, self.stack_bytes);
+        if let Some(memory_max) = found.value.memory_max {
+            let limits = [Some(&mut job.limits), job.daemon.as_mut()];
+            let mut limits = limits.into_iter().flatten();
+            limits.try_for_each(|limits| encodings::lower(limits, memory_max))?;
+        }
         let asked = match Service::asked(code, job)? {
             Some(service) => Asked::Service(service),
             None => Asked::Call(Call::resolve(code, job)?),
@@ -288,7 +297,8 @@ impl Host {
     /// The compiled code and its size.
     fn compile(&self, world: World, wasm: &[u8]) -> Result<(Compiled, u64), RunError> {
         let kept = making::bounded(wasm)?;
-        let compiled = (self.make)(self.worlds.side(world).half(wasm), wasm)?;
+        let mut compiled = (self.make)(self.worlds.side(world).half(wasm), wasm)?;
+        compiled.memory_max = encodings::memory_max(wasm);
         // Beside its code, an engine keeps about as much of a component as its guests take.
         let bytes = compiled.code.bytes().saturating_add(kept);
         Ok((compiled, bytes))

@@ -168,6 +168,9 @@ impl RunError {
             }
             Self::StdinTime(_) => Limit::WallClock.hint(),
             Self::TooLarge { .. } => "optimise the module for size and strip it",
+            Self::ConvertsText { .. } => {
+                "ask for less with --memory, or build all parts of the component for UTF-8"
+            }
             Self::Instances { .. } => {
                 "put modules together that belong together, and see what the component is made of \
                  with `propeller inspect FILE`"

@@ -140,6 +140,18 @@ pub enum RunError {
         /// What it takes; the largest number if that cannot be said.
         bytes: u64,
     },
+    /// A part of the component has text in another encoding than others, and it asks for more memory
+    /// than can be converted at one go.
+    #[error(
+        "the task asks for memory {asked} bytes; a component whose parts have text in different \
+         encodings may have {memory_max}, because text is converted at one go"
+    )]
+    ConvertsText {
+        /// What it asks for, in bytes.
+        asked: u64,
+        /// What it may have.
+        memory_max: u64,
+    },
     /// The compiler took longer than it may.
     #[error("limit: compile time {limit_ms} ms (set by proplet): the module is not compiled yet")]
     CompileTime {
