@@ -200,6 +200,11 @@ async fn every_trap_is_told_by_its_kind() {
             panic!("{entry}: {status:?}");
         };
         assert_eq!(*trap, expected, "{entry}");
-        assert_eq!(status.hint(), Some(expected.hint()));
+        let hint = status.hint().expect("every trap has one");
+        // Where no function is named, no hint sends anybody to look for it.
+        match BACKTRACES {
+            true => assert_eq!(hint, expected.hint()),
+            false => assert!(!hint.contains("backtrace"), "{hint}"),
+        }
     }
 }
