@@ -50,7 +50,11 @@ async fn shows(runtime: &ExternalRuntime, mut job: Job, stdout: &str) {
     job.limits.wall_ms.value = u64::MAX;
     let entry = format!("{:?}", job.entry);
     let transcript = job.transcript.clone();
-    let there = until(|| text(&transcript, Stream::Stderr) == "oh\n");
+    // The two come over pipes of their own, in any order.
+    let there = until(|| {
+        let printed = text(&transcript, Stream::Stdout).len() >= stdout.len();
+        printed && text(&transcript, Stream::Stderr) == "oh\n"
+    });
     tokio::select! {
         () = there => {}
         end = runtime.run(job) => panic!("{entry}: it runs for ever: {end:?}"),
