@@ -3,6 +3,8 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 /// Why a directory is not ours.
 #[derive(Debug, thiserror::Error)]
@@ -34,7 +36,20 @@ pub enum LockError {
 /// The proof that a directory is ours. The lock ends with the process, however it ends.
 #[derive(Debug)]
 pub struct DirectoryLock {
-    _file: File,
+    file: File,
+}
+
+/// How often a lock is tried, and the pause in between: whoever had it may be letting go of it.
+const TRIES: u32 = 10;
+const PAUSE: Duration = Duration::from_millis(20);
+
+impl Drop for DirectoryLock {
+    /// To close the file is not enough: a process that was forked a moment ago has it too, until it
+    /// executes its program.
+    fn drop(&mut self) {
+        // What cannot be unlocked is closed all the same.
+        let _closed = self.file.unlock();
+    }
 }
 
 impl DirectoryLock {
@@ -55,7 +70,15 @@ impl DirectoryLock {
             .truncate(false)
             .open(directory.join("lock"))
             .map_err(io)?;
-        match file.try_lock() {
+        let mut locked = file.try_lock();
+        for _ in 1..TRIES {
+            if !matches!(locked, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            thread::sleep(PAUSE);
+            locked = file.try_lock();
+        }
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 return Err(LockError::Taken {
@@ -68,7 +91,7 @@ impl DirectoryLock {
         }
         file.set_len(0).map_err(io)?;
         write!(file, "{}", std::process::id()).map_err(io)?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
     }
 }
 
