@@ -110,3 +110,47 @@ fn holder(file: &mut File) -> String {
         _ => String::new(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A folder that goes with its test.
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new(name: &str) -> Self {
+            let name = format!("propeller-lock-{name}-{}", std::process::id());
+            Self(std::env::temp_dir().join(name))
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            std::fs::remove_dir_all(&self.0).expect("the folder was made");
+        }
+    }
+
+    #[test]
+    fn a_directory_has_one_owner_at_a_time() {
+        let scratch = Scratch::new("one");
+        let _first = DirectoryLock::take(&scratch.0, "test").expect("it is free");
+        let second = DirectoryLock::take(&scratch.0, "test").expect_err("it is taken");
+        let pid = std::process::id();
+        assert!(
+            second.to_string().contains(&format!("(process {pid})")),
+            "{second}"
+        );
+    }
+
+    /// As a process has it that was forked and has not executed its program yet.
+    #[test]
+    fn a_lock_is_gone_with_its_owner_although_another_one_has_the_file() {
+        let scratch = Scratch::new("forked");
+        let lock = DirectoryLock::take(&scratch.0, "test").expect("it is free");
+        let inherited = lock.file.try_clone().expect("a file can be had twice");
+        drop(lock);
+        assert!(DirectoryLock::take(&scratch.0, "test").is_ok());
+        drop(inherited);
+    }
+}
