@@ -7,7 +7,7 @@ use propeller_api::{DirectoryGrant, Grants, Limits, TaskRequest};
 
 use crate::processes::Process;
 use crate::support::{
-    World, client, endless, guest, ready, request, run, skipped, state, under_way, until, wait,
+    World, client, endless, guest, ready, request, run, state, under_way, until, wait,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -15,20 +15,9 @@ async fn a_proplet_runs_its_guests_in_locked_processes() {
     let world = World::new().await;
     let manager = world.manager().await;
     let client = client(manager.url());
-    let broker = format!("tcp://{}", world.address);
-    let key = world.key.to_hex();
-    let env = [
-        ("PROPLET_MQTT_ADDRESS", broker.as_str()),
-        ("PROPLET_WORKLOAD_KEY", key.as_str()),
-        ("PROPLET_ID", "locked"),
-        ("PROPLET_DATA_DIR", "locked"),
-        ("PROPLET_ISOLATION", "process"),
-    ];
-    let mut proplet = Process::start(&world.scratch.path("cwd"), &["proplet"], &env);
-    let line = proplet.expect(&["isolat"]);
-    if line.contains("needs what this machine does not have") {
-        return skipped(&line);
-    }
+    let Some((mut proplet, line)) = Process::locked_proplet(&world, &[]) else {
+        return;
+    };
     for mechanism in [
         "isolation process: on:",
         "seccomp",
@@ -104,20 +93,10 @@ async fn guests_that_check_nothing_end_by_time_and_results_say_so() {
     let world = World::new().await;
     let manager = world.manager().await;
     let client = client(manager.url());
-    let broker = format!("tcp://{}", world.address);
-    let key = world.key.to_hex();
-    let env = [
-        ("PROPLET_MQTT_ADDRESS", broker.as_str()),
-        ("PROPLET_WORKLOAD_KEY", key.as_str()),
-        ("PROPLET_ID", "unmetered"),
-        ("PROPLET_ISOLATION", "process"),
-        ("PROPLET_METERING", "time"),
-    ];
-    let mut proplet = Process::start(&world.scratch.path("cwd"), &["proplet"], &env);
-    let line = proplet.expect(&["isolat"]);
-    if line.contains("needs what this machine does not have") {
-        return skipped(&line);
-    }
+    let Some((_proplet, _)) = Process::locked_proplet(&world, &[("PROPLET_METERING", "time")])
+    else {
+        return;
+    };
     ready(&client, 1).await;
     let endless = TaskRequest {
         limits: Some(Limits {
@@ -151,21 +130,11 @@ async fn what_no_locked_process_can_have_another_proplet_may_give() {
     let rules = format!("[directory.shared]\npath = \"{}\"\n", shared.display());
     std::fs::write(&policy, rules).unwrap();
     let policy = policy.display().to_string();
-    let broker = format!("tcp://{}", world.address);
-    let key = world.key.to_hex();
-    let env = [
-        ("PROPLET_MQTT_ADDRESS", broker.as_str()),
-        ("PROPLET_WORKLOAD_KEY", key.as_str()),
-        ("PROPLET_ID", "locked"),
-        ("PROPLET_DATA_DIR", "locked"),
-        ("PROPLET_ISOLATION", "process"),
-        ("PROPLET_POLICY_FILE", policy.as_str()),
-    ];
-    let mut locked = Process::start(&world.scratch.path("cwd"), &["proplet"], &env);
-    let line = locked.expect(&["isolat"]);
-    if line.contains("needs what this machine does not have") {
-        return skipped(&line);
-    }
+    let Some((_locked, _)) =
+        Process::locked_proplet(&world, &[("PROPLET_POLICY_FILE", policy.as_str())])
+    else {
+        return;
+    };
     ready(&client, 1).await;
     let directory = DirectoryGrant {
         host: shared.display().to_string(),

@@ -128,20 +128,9 @@ async fn guests_in_locked_processes_are_watched_too_and_name_their_functions() {
     let world = World::new().await;
     let manager = world.manager().await;
     let client = client(manager.url());
-    let broker = format!("tcp://{}", world.address);
-    let key = world.key.to_hex();
-    let env = [
-        ("PROPLET_MQTT_ADDRESS", broker.as_str()),
-        ("PROPLET_WORKLOAD_KEY", key.as_str()),
-        ("PROPLET_ID", "locked"),
-        ("PROPLET_DATA_DIR", "locked"),
-        ("PROPLET_ISOLATION", "process"),
-    ];
-    let mut proplet = Process::start(&world.scratch.path("cwd"), &["proplet"], &env);
-    let line = proplet.expect(&["isolat"]);
-    if line.contains("needs what this machine does not have") {
-        return skipped(&line);
-    }
+    let Some((_proplet, _)) = Process::locked_proplet(&world, &[]) else {
+        return;
+    };
     ready(&client, 1).await;
     let acts = [Act::Out("one\n"), Act::Err("oh\n"), Act::WaitMs(HOUR_MS)];
     let id = begin(&client, &patient("talk", &acts)).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use propeller_api::TaskRequest;
 
-use crate::support::{World, client, guest, ready, request, state, until, wait};
+use crate::support::{World, client, guest, ready, request, skipped, state, until, wait};
 
 /// A process that dies with its test, and what it logs.
 pub(crate) struct Process {
@@ -19,6 +19,28 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// The proplet `locked`, whose guests have processes of their own, with `more` settings, and what
+    /// it says of what holds them. Nothing where the machine lacks that, which is noted.
+    pub(crate) fn locked_proplet(world: &World, more: &[(&str, &str)]) -> Option<(Self, String)> {
+        let broker = format!("tcp://{}", world.address);
+        let key = world.key.to_hex();
+        let mut env = vec![
+            ("PROPLET_MQTT_ADDRESS", broker.as_str()),
+            ("PROPLET_WORKLOAD_KEY", key.as_str()),
+            ("PROPLET_ID", "locked"),
+            ("PROPLET_DATA_DIR", "locked"),
+            ("PROPLET_ISOLATION", "process"),
+        ];
+        env.extend(more);
+        let mut proplet = Self::start(&world.scratch.path("cwd"), &["proplet"], &env);
+        let line = proplet.expect(&["isolat"]);
+        if line.contains("needs what this machine does not have") {
+            skipped(&line);
+            return None;
+        }
+        Some((proplet, line))
+    }
+
     pub(crate) fn start(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Self {
         std::fs::create_dir_all(folder).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_propeller"))
