@@ -112,10 +112,13 @@ async fn make(
     match &ran {
         // The guest did nothing wrong: the task is tried again.
         Err(lost @ RunError::Lost) => return Err((Refusal::LeaseLost, lost.to_string())),
-        // Another proplet may have what no guest in a process of its own can be given.
-        Err(unfit @ RunError::GrantsInProcess) => {
-            return Err((Refusal::AboveCeiling, unfit.to_string()));
-        }
+        // Another proplet may have what guests of this one cannot be given: those in a process of
+        // their own, or those without one.
+        Err(
+            unfit @ (RunError::GrantsInProcess
+            | RunError::ConvertsText { .. }
+            | RunError::CopiesAtOneGo { .. }),
+        ) => return Err((Refusal::AboveCeiling, unfit.to_string())),
         _ => {}
     }
     let Judged {

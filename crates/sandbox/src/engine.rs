@@ -17,12 +17,12 @@ mod call;
 mod chunked;
 mod code;
 mod component;
-mod encodings;
 mod guest;
 mod input;
 mod memory;
 mod network;
 mod output;
+mod parts;
 mod poll;
 mod pool;
 mod seeds;
@@ -56,6 +56,7 @@ use crate::threads::{self, Threads};
 
 use call::Call;
 use code::{Code, Unlinked};
+use parts::AtOneGo;
 use service::Service;
 use ticker::Ticker;
 use world::{Half, Key, World, Worlds};
@@ -169,8 +170,8 @@ struct Compiled {
     code: Code,
     /// The code for another process, if guests run in one.
     image: Option<Arc<OwnedFd>>,
-    /// How much memory its guests may have, if that is less than those of others.
-    memory_max: Option<u64>,
+    /// Why its guests may have less memory than others, if they may.
+    at_one_go: Option<AtOneGo>,
 }
 
 impl Compiled {
@@ -180,7 +181,7 @@ impl Compiled {
         Ok(Self {
             code: Code::link(&half.linkers, &code)?,
             image: None,
-            memory_max: None,
+            at_one_go: None,
         })
     }
 }
@@ -279,10 +280,11 @@ impl Host {
             return Err(RunError::NoSockets);
         }
         job.limits = config::enforced(job.limits, self.stack_bytes);
-        if let Some(memory_max) = found.value.memory_max {
+        let is_killed = found.value.image.is_some() && world != World::Virtual;
+        if let Some(at_one_go) = found.value.at_one_go.filter(|_| !is_killed) {
             let limits = [Some(&mut job.limits), job.daemon.as_mut()];
             let mut limits = limits.into_iter().flatten();
-            limits.try_for_each(|limits| encodings::lower(limits, memory_max))?;
+            limits.try_for_each(|limits| at_one_go.lower(limits))?;
         }
         let asked = match Service::asked(code, job)? {
             Some(service) => Asked::Service(service),
@@ -298,7 +300,7 @@ impl Host {
     fn compile(&self, world: World, wasm: &[u8]) -> Result<(Compiled, u64), RunError> {
         let kept = making::bounded(wasm)?;
         let mut compiled = (self.make)(self.worlds.side(world).half(wasm), wasm)?;
-        compiled.memory_max = encodings::memory_max(wasm);
+        compiled.at_one_go = AtOneGo::of(wasm);
         // Beside its code, an engine keeps about as much of a component as its guests take.
         let bytes = compiled.code.bytes().saturating_add(kept);
         Ok((compiled, bytes))

@@ -169,7 +169,11 @@ impl RunError {
             Self::StdinTime(_) => Limit::WallClock.hint(),
             Self::TooLarge { .. } => "optimise the module for size and strip it",
             Self::ConvertsText { .. } => {
-                "ask for less with --memory, or build all parts of the component for UTF-8"
+                "ask for less with --memory, build all parts of the component for UTF-8, or send it to a \
+                 proplet with PROPLET_ISOLATION=process"
+            }
+            Self::CopiesAtOneGo { .. } => {
+                "ask for less with --memory, or send it to a proplet with PROPLET_ISOLATION=process"
             }
             Self::Instances { .. } => {
                 "put modules together that belong together, and see what the component is made of \

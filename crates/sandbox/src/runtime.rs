@@ -152,6 +152,18 @@ pub enum RunError {
         /// What it may have.
         memory_max: u64,
     },
+    /// The parts of a component give each other what lies in memory, and it asks for more memory than
+    /// text can be copied in at one go.
+    #[error(
+        "the task asks for memory {asked} bytes; a component that is made of several may have \
+         {memory_max}, because text that one gives to another is copied at one go"
+    )]
+    CopiesAtOneGo {
+        /// What it asks for, in bytes.
+        asked: u64,
+        /// What it may have.
+        memory_max: u64,
+    },
     /// The compiler took longer than it may.
     #[error("limit: compile time {limit_ms} ms (set by proplet): the module is not compiled yet")]
     CompileTime {

@@ -180,7 +180,7 @@ fn making(compilers: Arc<Compilers>, kept: fn(Image) -> Option<Arc<OwnedFd>>) ->
         Ok(Compiled {
             code,
             image: kept(image),
-            memory_max: None,
+            at_one_go: None,
         })
     })
 }

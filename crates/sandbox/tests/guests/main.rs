@@ -20,6 +20,7 @@ mod granted;
 mod limits;
 mod making;
 mod own;
+mod parts;
 mod piped;
 mod preview2;
 mod refusals;

@@ -4,7 +4,7 @@
 use propeller_model::Profile;
 use propeller_sandbox::Job;
 
-use crate::support::{bound, check, job, line, run};
+use crate::support::{check, job, line, run};
 
 /// A component that makes `count` instances of a module with `globals`.
 fn component(count: usize, globals: usize) -> String {
@@ -160,62 +160,6 @@ async fn what_one_call_copies_has_a_limit_with_a_name() {
     let limit = "limit: host copy 16777216 bytes (set by default)";
     check(job(LONG, "text", &["17000000"]), limit).await;
     check(deterministic(job(LONG, "text", &["17000000"])), limit).await;
-}
-
-/// One component with `encoding` calls another one, which has UTF-8.
-fn composition(encoding: &str, pages: u32) -> String {
-    format!(
-        r#"(component
-          (component $a
-            (core module $m
-              (memory (export "memory") 1)
-              (func (export "realloc") (param i32 i32 i32 i32) (result i32) (i32.const 0))
-              (func (export "f") (param i32 i32)))
-            (core instance $i (instantiate $m))
-            (func (export "f") (param "s" string)
-              (canon lift (core func $i "f")
-                (memory (core memory $i "memory")) (realloc (core func $i "realloc")))))
-          (component $b
-            (import "f" (func $f (param "s" string)))
-            (core module $m (memory (export "memory") {pages}))
-            (core instance $i (instantiate $m))
-            (core func $g (canon lower (func $f) {encoding}
-              (memory (core memory $i "memory"))))
-            (core module $c
-              (import "" "g" (func $g (param i32 i32)))
-              (func (export "f") (result i32)
-                (call $g (i32.const 0) (i32.const 4))
-                (i32.const 1)))
-            (core instance $c (instantiate $c (with "" (instance (export "g" (func $g))))))
-            (func (export "f") (result u32) (canon lift (core func $c "f"))))
-          (instance $a (instantiate $a))
-          (instance $b (instantiate $b (with "f" (func $a "f"))))
-          (export "f" (func $b "f")))"#
-    )
-}
-
-#[tokio::test]
-async fn text_that_is_converted_at_one_go_has_less_memory_to_be_in() {
-    const MIB: u64 = 1024 * 1024;
-    let (utf8, utf16) = ("string-encoding=utf8", "string-encoding=utf16");
-    check(job(&composition(utf8, 600), "f", &[]), "1").await;
-    check(job(&composition(utf16, 500), "f", &[]), "1").await;
-    let limit = "limit: memory 33554432 bytes (set by proplet)";
-    check(job(&composition(utf16, 600), "f", &[]), limit).await;
-    check(
-        deterministic(job(&composition(utf16, 600), "f", &[])),
-        limit,
-    )
-    .await;
-    let asks = |memory: u64| {
-        let mut job = job(&composition(utf16, 100), "f", &[]);
-        job.limits.memory_bytes = bound(memory);
-        job
-    };
-    check(asks(32 * MIB), "1").await;
-    let refused = "error: the task asks for memory 67108864 bytes; a component whose parts have text \
-                   in different encodings may have 33554432, because text is converted at one go";
-    check(asks(64 * MIB), refused).await;
 }
 
 fn deterministic(job: Job) -> Job {

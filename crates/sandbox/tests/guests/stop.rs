@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use propeller_sandbox::{Job, Runtime};
 
+use crate::parts::{COPIED_PAGES, copies};
 use crate::support::{bound, job, runtime, until};
 
 /// One guest for each way to be busy. None of them ends by itself.
@@ -65,7 +66,10 @@ const BUSY: &str = r#"
           (br $again))))
 "#;
 
-const WAYS: [&str; 9] = [
+/// 32 MiB of text at one go, again and again: the longest that a guest computes without a look.
+const PARTS: &str = "copying between parts";
+
+const WAYS: [&str; 10] = [
     "a tight loop",
     "tail calls",
     "filling memory",
@@ -75,10 +79,14 @@ const WAYS: [&str; 9] = [
     "reading",
     "drawing randomness",
     "yielding",
+    PARTS,
 ];
 
 fn busy(way: &str) -> Job {
-    let mut job = job(BUSY, way, &[]);
+    let mut job = match way {
+        PARTS => copies(COPIED_PAGES, "4000000000"),
+        way => job(BUSY, way, &[]),
+    };
     // More than any test burns.
     job.limits.fuel = bound(1 << 60);
     job

@@ -27,6 +27,8 @@ mod flat;
 mod limits;
 #[path = "../guests/making.rs"]
 mod making;
+#[path = "../guests/parts.rs"]
+mod parts;
 #[path = "../guests/refusals.rs"]
 mod refusals;
 #[path = "../conformance/single.rs"]

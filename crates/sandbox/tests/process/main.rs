@@ -26,6 +26,8 @@ mod gathered;
 mod limits;
 #[path = "../guests/making.rs"]
 mod making;
+#[path = "../guests/parts.rs"]
+mod parts;
 #[path = "../guests/piped.rs"]
 mod piped;
 #[path = "../guests/preview2.rs"]
