@@ -313,7 +313,7 @@ impl Images {
             wasm: match pulled.encrypted {
                 // Cleared when the last who has it lets go.
                 true => Bytes::from_owner(pulled.module),
-                false => Bytes::from(std::mem::take(&mut *pulled.module)),
+                false => Bytes::from_owner(std::mem::take(&mut *pulled.module)),
             },
             digest: pulled.digest,
         })

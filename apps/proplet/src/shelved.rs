@@ -7,7 +7,7 @@ use propeller_blobs::Blobs;
 use propeller_model::Digest;
 use propeller_oci::manifest::Descriptor;
 use propeller_oci::registry::{Fetched, Kind, Progress};
-use propeller_oci::{Coming, Reference, RegistryError, Source, hold, sha256};
+use propeller_oci::{Coming, Reference, RegistryError, Room, Source, hold, sha256};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -46,10 +46,13 @@ impl<S: Source + ?Sized> Shelved<'_, S> {
         Fetched::read(reference, kept.bytes, kept.media_type).ok()
     }
 
-    async fn keep(&self, digest: Digest, bytes: Vec<u8>) -> Result<Vec<u8>, RegistryError> {
+    async fn keep<T>(&self, digest: Digest, bytes: T) -> Result<T, RegistryError>
+    where
+        T: AsRef<[u8]> + Send + 'static,
+    {
         let blobs = Arc::clone(self.blobs);
         let put = move || {
-            if let Err(error) = blobs.put(digest, &bytes) {
+            if let Err(error) = blobs.put(digest, bytes.as_ref()) {
                 warn!(%digest, error = %error, "not kept on disk");
             }
             bytes
@@ -88,13 +91,13 @@ impl<S: Source + ?Sized> Shelved<'_, S> {
         reference: &Reference,
         descriptor: &Descriptor,
         progress: Progress<'_>,
-    ) -> Result<Vec<u8>, RegistryError> {
+    ) -> Result<Room, RegistryError> {
         let (digest, size) = (descriptor.digest, descriptor.size);
         let blobs = Arc::clone(self.blobs);
         let read = move || {
             let mut whole = blobs.read(&blobs.get(digest, size)?)?;
             let got = sha256(&whole);
-            Some((std::mem::take(&mut *whole), got))
+            Some((Room::from(std::mem::take(&mut *whole)), got))
         };
         let kept = tokio::task::spawn_blocking(read).await.ok().flatten();
         if let Some((bytes, got)) = kept
@@ -118,7 +121,7 @@ impl<S: Source + ?Sized> Source for Shelved<'_, S> {
         reference: &'a Reference,
         descriptor: &'a Descriptor,
         progress: Progress<'a>,
-    ) -> Coming<'a, Vec<u8>> {
+    ) -> Coming<'a, Room> {
         Box::pin(self.blob(reference, descriptor, progress))
     }
 }

@@ -187,7 +187,7 @@ async fn unpacked(registry: &Registry, reference: &Reference) -> Result<Vec<u8>,
     let admitted = admitted.map_err(other)?;
     let pulled = pull(registry, &admitted, &options, SILENTLY).await;
     let mut pulled = pulled.map_err(other)?;
-    Ok(std::mem::take(&mut *pulled.module))
+    Ok(std::mem::take(&mut *pulled.module).into())
 }
 
 fn other(error: impl std::error::Error) -> Fault {

@@ -24,7 +24,7 @@
 //! let encrypted = encrypt(layer, &[PublicKey::from_bytes(public_pem)?])?;
 //! let key = PrivateKey::from_bytes(private_pem)?;
 //! let opened = decrypt(encrypted.bytes, &encrypted.annotations, &[key])?;
-//! assert_eq!(opened.bytes.as_slice(), b"a layer");
+//! assert_eq!(&**opened.bytes, b"a layer");
 //! assert!(opened.is_intact(&opened.bytes));
 //! # Ok(())
 //! # }
@@ -43,6 +43,8 @@ use std::fmt;
 use aws_lc_rs::digest::{SHA256, digest};
 use propeller_model::Digest;
 use zeroize::Zeroizing;
+
+use crate::room::Room;
 
 pub use error::{DecryptError, EncryptError};
 pub use parties::{Keys, KeysRef, Recipients};
@@ -66,7 +68,7 @@ pub struct Encrypted {
 /// A layer that has been decrypted, and whose MAC was right.
 pub struct Opened {
     /// The layer.
-    pub bytes: Zeroizing<Vec<u8>>,
+    pub bytes: Zeroizing<Room>,
     /// What hashes to this, if whoever encrypted it said so: the layer, or what it decompresses to.
     ///
     /// skopeo compresses an uncompressed layer before encrypting it, and writes the digest from
@@ -128,7 +130,7 @@ pub fn encrypt<'a>(
 /// Fails if the annotations ask for what cannot be done here, if no key opens the layer, and if it
 /// is not what was encrypted. See [`DecryptError`].
 pub fn decrypt<'a>(
-    cipher: Vec<u8>,
+    cipher: impl Into<Room>,
     annotations: &BTreeMap<String, String>,
     keys: impl Into<KeysRef<'a>>,
 ) -> Result<Opened, DecryptError> {
@@ -137,7 +139,7 @@ pub fn decrypt<'a>(
     let secret = options::KeyOptions::read(&wrapped.open(keys.into())?)?;
     let key = secret.layer_key(&public)?;
     Ok(Opened {
-        bytes: key.decrypt(cipher, &public.mac)?,
+        bytes: key.decrypt(cipher.into(), &public.mac)?,
         digest: secret.digest()?,
     })
 }

@@ -20,7 +20,7 @@ use crate::manifest::{
 use crate::registry::{Progress, RegistryError, SILENTLY, Stage};
 use crate::signatures::Admitted;
 use crate::source::Source;
-use crate::{Reference, media, sha256};
+use crate::{Reference, Room, media, sha256};
 
 /// How every module and component begins.
 const MAGIC: &[u8] = b"\0asm";
@@ -77,7 +77,7 @@ impl Resolved {
 /// A module out of an image.
 pub struct Pulled {
     /// The module or component.
-    pub module: Zeroizing<Vec<u8>>,
+    pub module: Zeroizing<Room>,
     /// Its digest.
     pub digest: Digest,
     /// Whether it was encrypted in the registry.
@@ -198,7 +198,7 @@ async fn aside<T: Send + 'static>(
 
 /// A layer, opened if it was encrypted.
 struct Layer {
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: Zeroizing<Room>,
     /// What it, or what it unpacks to, is said to be by whoever encrypted it.
     sealed_digest: Option<Digest>,
     /// From 1.
@@ -225,7 +225,7 @@ async fn fetch(
 }
 
 fn opened(
-    blob: Vec<u8>,
+    blob: Room,
     descriptor: &Descriptor,
     number: usize,
     keys: &Keys,

@@ -48,6 +48,15 @@ pub enum LayerError {
         /// How many they may have.
         limit: u64,
     },
+    /// There is no memory for a module.
+    #[error("this machine has not the memory for a module of {bytes} bytes")]
+    Memory {
+        /// How many there are.
+        bytes: usize,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
     /// It has too many entries.
     #[error("size: the layers have more than {limit} entries")]
     TooManyEntries {

@@ -154,7 +154,7 @@ async fn payloads(
         let payload: Vec<u8> = match payloads.get(&descriptor.digest) {
             Some(known) => Vec::clone(known),
             None => match source.blob(at, &descriptor, SILENTLY).await {
-                Ok(payload) => payload,
+                Ok(payload) => payload.into(),
                 // Whoever may push there must not keep others from being believed.
                 Err(error) if matches!(error.kind(), Kind::Name | Kind::Digest | Kind::Size) => {
                     continue;

@@ -5,6 +5,7 @@ use std::pin::Pin;
 use propeller_model::Digest;
 
 use crate::Reference;
+use crate::Room;
 use crate::manifest::Descriptor;
 use crate::registry::{Fetched, Kind, Progress, Registry, RegistryError, Stage};
 
@@ -22,7 +23,7 @@ pub trait Source: Send + Sync {
         reference: &'a Reference,
         descriptor: &'a Descriptor,
         progress: Progress<'a>,
-    ) -> Coming<'a, Vec<u8>>;
+    ) -> Coming<'a, Room>;
 }
 
 impl Source for Registry {
@@ -35,7 +36,7 @@ impl Source for Registry {
         reference: &'a Reference,
         descriptor: &'a Descriptor,
         progress: Progress<'a>,
-    ) -> Coming<'a, Vec<u8>> {
+    ) -> Coming<'a, Room> {
         Box::pin(self.blob(reference, descriptor, progress))
     }
 }

@@ -10,7 +10,7 @@ use propeller_oci::crypt::Keys;
 use propeller_oci::image::{PullOptions, pull, resolve};
 use propeller_oci::manifest::Descriptor;
 use propeller_oci::registry::{Fetched, Progress, SILENTLY};
-use propeller_oci::{Coming, Reference, Source, media, sha256, signatures};
+use propeller_oci::{Coming, Reference, Room, Source, media, sha256, signatures};
 
 const MIB: u64 = 1 << 20;
 /// The module that may come out, and what the layers may unpack to, as the command line has them.
@@ -58,10 +58,10 @@ impl Source for Image {
         _: &'a Reference,
         descriptor: &'a Descriptor,
         _: Progress<'a>,
-    ) -> Coming<'a, Vec<u8>> {
+    ) -> Coming<'a, Room> {
         let mut blobs = self.blobs.iter();
         let blob = blobs.find(|blob| sha256(blob) == descriptor.digest);
-        Box::pin(async move { Ok(blob.expect("it is one of them").clone()) })
+        Box::pin(async move { Ok(blob.expect("it is one of them").clone().into()) })
     }
 }
 

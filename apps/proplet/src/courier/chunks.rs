@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use propeller_model::Digest;
+use propeller_oci::Room;
 use propeller_wire::images::{CHUNKS_PER_ASK_MAX, Chunk};
 
 use super::transfer::PATIENCE;
@@ -16,14 +17,14 @@ const LOW: usize = CHUNKS_PER_ASK_MAX;
 
 /// All bytes of a blob, hashed as far as there was time.
 pub(crate) struct Whole {
-    bytes: Vec<u8>,
+    bytes: Room,
     hash: Context,
     hashed: usize,
 }
 
 impl Whole {
     /// The bytes and their digest. What is left to be hashed may be much, if the first chunk came last.
-    pub(crate) fn finish(mut self) -> (Vec<u8>, Digest) {
+    pub(crate) fn finish(mut self) -> (Room, Digest) {
         self.hash.update(&self.bytes[self.hashed..]);
         let mut digest = Digest([0; 32]);
         digest.0.copy_from_slice(self.hash.finish().as_ref());
@@ -35,7 +36,7 @@ impl Whole {
 impl From<Vec<u8>> for Whole {
     fn from(bytes: Vec<u8>) -> Self {
         Self {
-            bytes,
+            bytes: bytes.into(),
             hash: Context::new(&SHA256),
             hashed: 0,
         }
@@ -52,7 +53,7 @@ impl fmt::Debug for Whole {
 /// See the module.
 pub(super) struct Chunks {
     pub(super) chunk_len: u32,
-    bytes: Vec<u8>,
+    bytes: Room,
     len: usize,
     /// Whether there is memory for it.
     pub(super) fits: bool,
@@ -84,7 +85,7 @@ impl Chunks {
         Self {
             chunk_len,
             // Nothing yet: how long it is, is so far what a manifest says.
-            bytes: Vec::new(),
+            bytes: Room::default(),
             len: usize::try_from(len).unwrap_or(usize::MAX),
             fits: true,
             hash: Context::new(&SHA256),
@@ -151,21 +152,16 @@ impl Chunks {
         if *state == State::Here || chunk.bytes.len() != end - at {
             return false;
         }
-        if self.bytes.len() < end {
+        if self.bytes.len() < self.len {
             // At once as much as it will be, which takes no memory before it is used; not all
             // machines have it.
-            let more = self.len - self.bytes.len();
-            if self.bytes.try_reserve_exact(more).is_err() {
+            let Ok(room) = Room::zeroed(self.len) else {
                 self.fits = false;
                 return false;
-            }
+            };
+            self.bytes = room;
         }
-        if self.bytes.len() == at {
-            self.bytes.extend_from_slice(&chunk.bytes);
-        } else {
-            self.bytes.resize(self.bytes.len().max(end), 0);
-            self.bytes[at..end].copy_from_slice(&chunk.bytes);
-        }
+        self.bytes[at..end].copy_from_slice(&chunk.bytes);
         if *state == State::Asked {
             self.on_their_way -= 1;
         }

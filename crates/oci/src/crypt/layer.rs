@@ -11,6 +11,7 @@ use aws_lc_rs::{hmac, iv::FixedLength, rand};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::error::{DecryptError, EncryptError};
+use crate::room::Room;
 
 /// Bytes that are looked at before they are hashed: fewer than the cache next to a processor has.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -51,9 +52,9 @@ impl LayerKey {
     /// Checks the MAC of all bytes in constant time, and only then decrypts them.
     pub(super) fn decrypt(
         &self,
-        cipher: Vec<u8>,
+        cipher: Room,
         mac: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
+    ) -> Result<Zeroizing<Room>, DecryptError> {
         let right = self.mac(&cipher);
         verify_slices_are_equal(right.as_ref(), mac).map_err(|_| DecryptError::Mac)?;
         let mut bytes = Zeroizing::new(cipher);

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::archive::entries;
 use super::{LayerError, Unpacking};
 use crate::excerpt::excerpt;
+use crate::room::Room;
 
 /// How a layer says that something of the layers below is gone (OCI image specification, layers).
 const WHITEOUT: &str = ".wh.";
@@ -51,14 +52,14 @@ struct Found {
 }
 
 enum Content {
-    File(Zeroizing<Vec<u8>>),
+    File(Zeroizing<Room>),
     Other(&'static str),
 }
 
 /// A module out of layers.
 pub struct Unearthed {
     /// The module.
-    pub module: Zeroizing<Vec<u8>>,
+    pub module: Zeroizing<Room>,
     /// The layer it was in, from 1.
     pub layer: usize,
 }
@@ -191,7 +192,7 @@ impl Unpacked {
         self.left.module_bytes = self.left.module_bytes.saturating_add(freed);
     }
 
-    fn file(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<Zeroizing<Vec<u8>>, LayerError> {
+    fn file(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<Zeroizing<Room>, LayerError> {
         let layer = self.layers;
         let limit = self.limits.module_bytes;
         // By what it says, before anything of it is read: more than that never comes out of it.
@@ -200,9 +201,13 @@ impl Unpacked {
         let size = usize::try_from(entry.size());
         let size = size.map_err(|_| LayerError::ModuleTooLarge { limit })?;
         // In one place from the start: what grows leaves copies of itself behind.
-        let mut bytes = Zeroizing::new(Vec::new());
-        bytes.reserve_exact(size);
-        let read = entry.read_to_end(&mut bytes);
+        let room = Room::with_capacity(size);
+        let room = room.map_err(|source| LayerError::Memory {
+            bytes: size,
+            source,
+        })?;
+        let mut bytes = Zeroizing::new(room);
+        let read = io::copy(entry, &mut *bytes);
         read.map_err(|source| LayerError::Damaged { layer, source })?;
         if bytes.len() != size {
             let source = io::Error::from(io::ErrorKind::UnexpectedEof);

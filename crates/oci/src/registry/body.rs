@@ -1,5 +1,7 @@
 //! Reading what a registry sends: no more than was agreed, and only what was named.
 
+use std::io::Write as _;
+
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
 use futures_util::StreamExt as _;
@@ -9,12 +11,10 @@ use tokio::sync::mpsc;
 
 use super::{RegistryError, Stage};
 use crate::excerpt::excerpt;
+use crate::room::Room;
 
 /// Told how many more bytes have moved.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
-
-/// What is read at once is not more than this, whatever is said to come.
-const RESERVED_BYTES_MAX: u64 = 64 << 20;
 
 /// Reads a body that has at most `limit` bytes.
 pub(super) async fn read_at_most(
@@ -52,33 +52,27 @@ pub(super) trait Sink {
 
 /// Everything in one place, for as long as it is read.
 pub(super) struct Whole<'a> {
-    pub(super) bytes: Vec<u8>,
-    /// How much is said to come, in bytes.
-    size: u64,
+    pub(super) bytes: Room,
     progress: Progress<'a>,
 }
 
 impl<'a> Whole<'a> {
-    pub(super) fn new(size: u64, progress: Progress<'a>) -> Self {
-        let reserved = usize::try_from(size.min(RESERVED_BYTES_MAX)).unwrap_or_default();
-        Self {
-            bytes: Vec::with_capacity(reserved),
-            size,
-            progress,
-        }
+    /// For a blob of `size` bytes, which take no memory before they come.
+    pub(super) fn new(size: u64, progress: Progress<'a>) -> Result<Self, RegistryError> {
+        let room = Room::with_capacity(usize::try_from(size).unwrap_or(usize::MAX));
+        let bytes = room.map_err(|source| RegistryError::Memory {
+            bytes: size,
+            source,
+        })?;
+        Ok(Self { bytes, progress })
     }
 }
 
 impl Sink for Whole<'_> {
     async fn take(&mut self, piece: Bytes) -> Result<(), RegistryError> {
-        if self.bytes.capacity() - self.bytes.len() < piece.len() {
-            // Whoever has sent this much is believed about the rest. Doubled, the room to spare of an
-            // encrypted layer would become memory in use, because all of it is cleared at the end.
-            let rest = self.size.saturating_sub(self.bytes.len() as u64);
-            self.bytes
-                .reserve_exact(usize::try_from(rest).unwrap_or_default());
-        }
-        self.bytes.extend_from_slice(&piece);
+        let taken = self.bytes.write_all(&piece);
+        // Whoever reads a body holds it against the size that there is room for.
+        taken.map_err(|_| RegistryError::Stopped)?;
         (self.progress)(piece.len() as u64);
         Ok(())
     }
@@ -167,26 +161,4 @@ fn finished(hash: Context) -> Digest {
     let mut digest = Digest([0; 32]);
     digest.0.copy_from_slice(hash.finish().as_ref());
     digest
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::registry::SILENTLY;
-
-    #[tokio::test]
-    async fn what_is_larger_than_what_is_reserved_ends_without_room_to_spare() {
-        const PIECE_BYTES: usize = 1 << 20;
-        let end = Bytes::from_static(b"end");
-        let size = RESERVED_BYTES_MAX + end.len() as u64;
-        let mut whole = Whole::new(size, SILENTLY);
-        let piece = Bytes::from(vec![7; PIECE_BYTES]);
-        for _ in 0..RESERVED_BYTES_MAX / PIECE_BYTES as u64 {
-            whole.take(piece.clone()).await.unwrap();
-        }
-        whole.take(end).await.unwrap();
-        let (len, capacity) = (whole.bytes.len() as u64, whole.bytes.capacity() as u64);
-        assert_eq!((len, capacity), (size, size));
-        assert!(whole.bytes.ends_with(b"\x07end"));
-    }
 }

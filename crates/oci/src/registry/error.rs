@@ -179,6 +179,15 @@ pub enum RegistryError {
         /// In the words of whoever it is.
         text: String,
     },
+    /// There is no memory for it.
+    #[error("this machine has not the memory for a blob of {bytes} bytes")]
+    Memory {
+        /// How many there are.
+        bytes: u64,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
     /// Nobody wants it any more.
     #[error("it is not fetched any more: nobody waits for it")]
     Stopped,
@@ -256,6 +265,7 @@ impl RegistryError {
             | Self::Setup(_)
             | Self::NoCertificate
             | Self::Address { .. }
+            | Self::Memory { .. }
             | Self::Stopped => Kind::Here,
         }
     }

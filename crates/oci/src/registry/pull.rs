@@ -9,10 +9,10 @@ use super::auth::Action;
 use super::body::{Progress, Sink, Whole, authority, held, read_at_most, read_exactly};
 use super::exchange::Request;
 use super::{Registry, RegistryError, Stage, address};
-use crate::Reference;
 use crate::digest::sha256;
 use crate::excerpt::excerpt;
 use crate::manifest::{DOCUMENT_BYTES_MAX, Descriptor, Document, essence};
+use crate::{Reference, Room};
 
 /// Everything that can be read of what a reference leads to.
 const DOCUMENTS: &str = "application/vnd.oci.image.manifest.v1+json, \
@@ -87,9 +87,10 @@ impl Registry {
         reference: &Reference,
         descriptor: &Descriptor,
         progress: Progress<'_>,
-    ) -> Result<Vec<u8>, RegistryError> {
+    ) -> Result<Room, RegistryError> {
         let (digest, size) = (descriptor.digest, descriptor.size);
-        let mut whole = Whole::new(size, progress);
+        self.permits(size)?;
+        let mut whole = Whole::new(size, progress)?;
         self.blob_into(reference, digest, size, &mut whole).await?;
         Ok(whole.bytes)
     }
@@ -110,6 +111,20 @@ impl Registry {
         self.blob_into(reference, digest, size, &mut to).await
     }
 
+    /// Whether a blob that says it is that large is asked for.
+    fn permits(&self, size: u64) -> Result<(), RegistryError> {
+        let limit = self.options.blob_bytes_max;
+        match size <= limit {
+            true => Ok(()),
+            false => Err(RegistryError::Size {
+                stage: Stage::Blob,
+                bytes: size,
+                at_least: false,
+                why: format!("and at most {limit} are fetched"),
+            }),
+        }
+    }
+
     async fn blob_into(
         &self,
         reference: &Reference,
@@ -117,15 +132,7 @@ impl Registry {
         size: u64,
         sink: &mut impl Sink,
     ) -> Result<(), RegistryError> {
-        let limit = self.options.blob_bytes_max;
-        if size > limit {
-            return Err(RegistryError::Size {
-                stage: Stage::Blob,
-                bytes: size,
-                at_least: false,
-                why: format!("and at most {limit} are fetched"),
-            });
-        }
+        self.permits(size)?;
         let fetch = self.fetch_blob(reference, digest, size, sink);
         self.within(Stage::Blob, reference, fetch).await
     }

@@ -8,7 +8,7 @@ fn opens(private: &[u8], pair: &str) {
     let encrypted = encrypt(b"a layer".to_vec(), &[public(pair)]).unwrap();
     let key = PrivateKey::from_bytes(private).unwrap();
     let opened = decrypt(encrypted.bytes, &encrypted.annotations, &[key]).unwrap();
-    assert_eq!(opened.bytes.as_slice(), b"a layer");
+    assert_eq!(*opened.bytes, b"a layer");
 }
 
 fn der(pem: &[u8]) -> Vec<u8> {

@@ -257,10 +257,7 @@ async fn layers_that_skopeo_encrypts_one_by_one_open_and_the_others_stay_plain()
         let pulled = pull(&registry, &admitted, &keys, &|_| {}).await;
         let pulled = pulled.expect("it opens");
         // It is the highest layer's module, which is encrypted if that layer is.
-        assert_eq!(
-            (&*pulled.module, pulled.encrypted),
-            (&MODULE.to_vec(), encrypted[2])
-        );
+        assert_eq!((&**pulled.module, pulled.encrypted), (MODULE, encrypted[2]));
         let closed = pull(&registry, &admitted, &options(Vec::new()), &|_| {}).await;
         let closed = closed.expect_err("nobody has a key").to_string();
         assert!(closed.contains("cannot be decrypted"), "{closed}");
@@ -330,7 +327,7 @@ async fn a_signature_vouches_for_one_image_in_one_repository() {
             .await
             .expect("it is there");
         registry
-            .push_blob(&elsewhere, &bytes.into(), silently())
+            .push_blob(&elsewhere, &Vec::from(bytes).into(), silently())
             .await
             .expect("it is taken");
     }
@@ -389,5 +386,5 @@ async fn a_plain_layer_above_an_encrypted_one_does_not_pass_for_encrypted() {
     )
     .await;
     let pulled = pulled.expect("it is a module");
-    assert_eq!((&*pulled.module, pulled.encrypted), (&other, false));
+    assert_eq!((&**pulled.module, pulled.encrypted), (&*other, false));
 }

@@ -151,7 +151,8 @@ pub(super) fn chunk(ask: u64, bytes: &[u8], index: usize) -> FromProxy {
 
 /// What has come.
 pub(super) fn got(answer: &mut Answer<Whole>) -> (Vec<u8>, Digest) {
-    answer.try_recv().unwrap().unwrap().finish()
+    let (bytes, digest) = answer.try_recv().unwrap().unwrap().finish();
+    (bytes.into(), digest)
 }
 
 pub(super) fn with_digest(bytes: Vec<u8>) -> (Vec<u8>, Digest) {

@@ -10,7 +10,7 @@ use propeller_oci::artifact::{Built, Form, Interfaces, build};
 use propeller_oci::crypt::{PrivateKey, PublicKey};
 use propeller_oci::manifest::Descriptor;
 use propeller_oci::registry::{Fetched, Progress};
-use propeller_oci::{Coming, Reference, Source, media, sha256};
+use propeller_oci::{Coming, Reference, Room, Source, media, sha256};
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
 
@@ -103,12 +103,12 @@ impl Source for Scripted {
         _: &'a Reference,
         descriptor: &'a Descriptor,
         _: Progress<'a>,
-    ) -> Coming<'a, Vec<u8>> {
+    ) -> Coming<'a, Room> {
         Box::pin(async move {
             if descriptor.digest != self.config {
                 self.turn().await;
             }
-            Ok(self.blobs[&descriptor.digest].clone())
+            Ok(self.blobs[&descriptor.digest].clone().into())
         })
     }
 }
