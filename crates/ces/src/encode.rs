@@ -17,6 +17,7 @@ use crate::options::{Options, Watch};
 use crate::record::Position;
 use crate::segment::{ObjectCoder, SealedSegment, SegmentWriter};
 use crate::trailer::Footer;
+use crate::wiped::Wiped;
 
 /// What came of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,7 +193,7 @@ struct Encoding<'a, R, W> {
 
 /// A segment under way.
 struct Slot {
-    plain: Zeroizing<Vec<u8>>,
+    plain: Wiped,
     position: Position,
     nonce: [u8; NONCE_LEN],
     segment: SealedSegment,
@@ -219,7 +220,7 @@ impl<R: Read, W: Write> Line for Encoding<'_, R, W> {
     fn slot(&self) -> Slot {
         let size = self.out.object.segment_size.bytes();
         Slot {
-            plain: Zeroizing::new(Vec::with_capacity(size as usize)),
+            plain: Wiped::with_capacity(size as usize),
             position: Position {
                 number: 0,
                 is_last: false,

@@ -30,6 +30,7 @@ mod source;
 mod trailer;
 pub mod v0;
 mod verify;
+mod wiped;
 mod witness;
 mod xchacha;
 

@@ -13,7 +13,7 @@ pub use compression::{Compression, Level};
 use std::fmt;
 use std::sync::Arc;
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 use zstd::zstd_safe::{
     CCtx, CParameter, DCtx, compress_bound, find_frame_compressed_size, get_error_name,
 };
@@ -23,6 +23,7 @@ use crate::error::{OpenError, SealError};
 use crate::merkle::{HASH_LEN, PieceTree, leaf};
 use crate::object::ObjectHeader;
 use crate::record::{Fields, Position, RECORD_LEN, Record, SEALED_LEN_MIN};
+use crate::wiped::Wiped;
 
 /// Makes pieces of plaintext.
 pub struct SegmentWriter {
@@ -41,7 +42,7 @@ pub struct SealedSegment {
     /// Of each shard, the record and the path.
     heads: Vec<u8>,
     /// The data pieces, and room behind them. Plaintext stands here while it is compressed.
-    data: Zeroizing<Vec<u8>>,
+    data: Wiped,
     parity: Vec<u8>,
 }
 
@@ -85,7 +86,7 @@ impl SegmentWriter {
         let room = compress_bound(plain.len()) + TAG_LEN + data_count;
         if out.data.len() < room {
             // A vector that grows in place would leave a copy of what it held behind.
-            out.data = Zeroizing::new(vec![0; room]);
+            out.data = Wiped::zeros(room);
         }
         let compressed = self.compress(plain, position.number, &mut out.data)?;
         let body_len = compressed.unwrap_or(plain_len);

@@ -4,8 +4,6 @@ use std::io::Write;
 use std::ops::Range;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use crate::cipher::TAG_LEN;
 use crate::damage::Why;
 use crate::error::{OpenError, PieceError};
@@ -13,6 +11,7 @@ use crate::flow::Line;
 use crate::record::{RECORD_LEN, Record};
 use crate::segment::{ObjectCoder, SegmentReader};
 use crate::source::ReadAt;
+use crate::wiped::Wiped;
 
 use super::error::ReadError;
 use super::locate::{Found, Locator, Tally};
@@ -46,7 +45,7 @@ pub(super) struct Slot {
     /// Whether the shard at each place was asked for a piece.
     asked: Vec<bool>,
     faults: Vec<(usize, Why)>,
-    plain: Zeroizing<Vec<u8>>,
+    plain: Wiped,
     state: State,
 }
 
@@ -157,7 +156,7 @@ impl<S: ReadAt, W: Write> Line for Reading<'_, S, W> {
             pieces: Pieces::with_room(size + more),
             asked: vec![false; self.locator.records.shards.list.len()],
             faults: Vec::new(),
-            plain: Zeroizing::new(Vec::with_capacity(size)),
+            plain: Wiped::with_capacity(size),
             state: State::Taken,
         }
     }

@@ -1,15 +1,14 @@
 //! Pieces of one segment, from wherever they come.
 
-use zeroize::Zeroizing;
-
 use crate::error::PieceError;
 use crate::segment::ObjectCoder;
+use crate::wiped::Wiped;
 
 /// Pieces of one segment.
 pub(super) struct Pieces {
     len: usize,
-    /// The data pieces, each in its place. It becomes the compressed plaintext.
-    pub(super) data: Zeroizing<Vec<u8>>,
+    /// The data pieces, each in its place. They become the plaintext, compressed or not.
+    pub(super) data: Wiped,
     /// Parity pieces, in the order in which they were taken.
     parity: Vec<u8>,
     /// The path of each that is there, in the order of `there`.
@@ -36,7 +35,7 @@ impl Pieces {
     pub(super) fn with_room(data: usize) -> Self {
         Self {
             len: 0,
-            data: Zeroizing::new(Vec::with_capacity(data)),
+            data: Wiped::with_capacity(data),
             parity: Vec::new(),
             paths: Vec::new(),
             there: Vec::new(),

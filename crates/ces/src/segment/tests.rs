@@ -239,7 +239,7 @@ fn forged(
         root: [0; HASH_LEN],
     };
     let mut out = SealedSegment::new();
-    out.data = Zeroizing::new(vec![0; body.len() + TAG_LEN + 128]);
+    out.data = Wiped::zeros(body.len() + TAG_LEN + 128);
     let sealed = &mut out.data[..body.len() + TAG_LEN];
     coder
         .keys()
