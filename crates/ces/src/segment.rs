@@ -273,7 +273,11 @@ impl SegmentReader {
         data: &mut [u8],
         out: &mut Vec<u8>,
     ) -> Result<(), OpenError> {
-        let opened = self.open_into(record.fields(), data, out);
+        let fields = record.fields();
+        let opened = match fields.is_compressed {
+            true => self.decompress(fields, data, out),
+            false => self.open_into(fields, data, out),
+        };
         if opened.is_err() {
             // Perhaps what no tag has been checked of.
             out.zeroize();
@@ -281,8 +285,26 @@ impl SegmentReader {
         opened
     }
 
-    fn open_into(
+    /// As [`open`](Self::open), except that what was not compressed begins `data` then, and `out` is
+    /// left alone: it takes half the memory.
+    ///
+    /// # Errors
+    /// See [`OpenError`]. What `data` holds then is nobody's.
+    pub(crate) fn open_in_place(
         &mut self,
+        record: &Record,
+        data: &mut [u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpenError> {
+        if record.is_compressed() {
+            return self.open(record, data, out);
+        }
+        self.unseal(record.fields(), data)?;
+        Ok(())
+    }
+
+    fn open_into(
+        &self,
         fields: &Fields,
         data: &mut [u8],
         out: &mut Vec<u8>,
@@ -292,16 +314,31 @@ impl SegmentReader {
         // Every segment but the last has one length, so that this writes nothing but once.
         out.resize(fields.plain_len as usize, 0);
         let payload = &self.coder.keys().payload;
-        let refused = |_| OpenError::Sealed { number };
-        if !fields.is_compressed {
-            return payload
-                .open(&fields.nonce, fields.aad(), sealed, out)
-                .map_err(refused);
-        }
-        let frame = payload
-            .open_in_place(&fields.nonce, fields.aad(), sealed)
-            .map_err(refused)?;
+        payload
+            .open(&fields.nonce, fields.aad(), sealed, out)
+            .map_err(|_| OpenError::Sealed { number })
+    }
+
+    /// Opens what is sealed where it stands.
+    fn unseal<'a>(&self, fields: &Fields, data: &'a mut [u8]) -> Result<&'a [u8], OpenError> {
+        let number = fields.position.number;
+        let sealed = unpadded(fields, data, self.coder.object())?;
+        let payload = &self.coder.keys().payload;
+        let opened = payload.open_in_place(&fields.nonce, fields.aad(), sealed);
+        Ok(opened.map_err(|_| OpenError::Sealed { number })?)
+    }
+
+    fn decompress(
+        &mut self,
+        fields: &Fields,
+        data: &mut [u8],
+        out: &mut Vec<u8>,
+    ) -> Result<(), OpenError> {
+        let number = fields.position.number;
+        let frame = self.unseal(fields, data)?;
         let is_one_frame = find_frame_compressed_size(frame) == Ok(frame.len());
+        // As above.
+        out.resize(fields.plain_len as usize, 0);
         let room = out.as_mut_slice();
         let len = self.decompressor.decompress(room, frame);
         match is_one_frame && len == Ok(fields.plain_len as usize) {

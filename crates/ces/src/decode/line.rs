@@ -45,6 +45,7 @@ pub(super) struct Slot {
     /// Whether the shard at each place was asked for a piece.
     asked: Vec<bool>,
     faults: Vec<(usize, Why)>,
+    /// Plaintext that was compressed; empty before there is any, since it is as large as a segment.
     plain: Wiped,
     state: State,
 }
@@ -131,7 +132,7 @@ impl<'a, S: ReadAt, W: Write> Reading<'a, S, W> {
     fn wanted(&self, slot: &Slot) -> Range<usize> {
         let size = u64::from(self.locator.records.shards.object.segment_size.bytes());
         let begins = u64::from(slot.number) * size;
-        let len = slot.plain.len();
+        let len = slot.plain().len();
         let inside = |at: u64| {
             usize::try_from(at.saturating_sub(begins)).map_or(len, |inside| inside.min(len))
         };
@@ -156,7 +157,7 @@ impl<S: ReadAt, W: Write> Line for Reading<'_, S, W> {
             pieces: Pieces::with_room(size + more),
             asked: vec![false; self.locator.records.shards.list.len()],
             faults: Vec::new(),
-            plain: Wiped::with_capacity(size),
+            plain: Wiped::default(),
             state: State::Taken,
         }
     }
@@ -190,7 +191,7 @@ impl<S: ReadAt, W: Write> Line for Reading<'_, S, W> {
         if let Some(record) = &slot.record {
             self.records.add(record)?;
         }
-        let plain = &slot.plain[self.wanted(slot)];
+        let plain = &slot.plain()[self.wanted(slot)];
         self.out.write_all(plain).map_err(ReadError::Output)?;
         self.written += plain.len() as u64;
         (self.progress)(self.written);
@@ -234,10 +235,24 @@ impl Slot {
         }
         self.pieces.rebuild(&self.coder);
         let record = self.record.as_ref().expect("the slot holds a segment");
-        self.state = match reader.open(record, &mut self.pieces.data, &mut self.plain) {
+        let size = self.coder.object().segment_size.bytes() as usize;
+        if record.is_compressed() && self.plain.capacity() < size {
+            self.plain = Wiped::with_capacity(size);
+        }
+        let data = &mut self.pieces.data;
+        self.state = match reader.open_in_place(record, data, &mut self.plain) {
             Ok(()) => State::Opened,
             Err(error) => State::Broken(error),
         };
+    }
+
+    /// The plaintext of a segment that is opened.
+    fn plain(&self) -> &[u8] {
+        match &self.record {
+            Some(record) if record.is_compressed() => &self.plain,
+            Some(record) => &self.pieces.data[..record.plain_len() as usize],
+            None => &[],
+        }
     }
 
     /// Forgets the pieces that are not believed, and says of which shards they were.

@@ -314,3 +314,28 @@ fn what_a_wrong_writer_sealed_is_refused_and_leaves_nothing() {
     let error = reader.open(&padded_record, &mut data, &mut Vec::new());
     assert_eq!(error, Err(OpenError::Padding { number }));
 }
+
+#[test]
+fn what_was_not_compressed_is_opened_where_it_stands() {
+    for cipher in [Cipher::XChaCha20Poly1305, Cipher::Aes256Gcm] {
+        let coder = coder(cipher, Geometry::default());
+        let mut reader = SegmentReader::new(Arc::clone(&coder));
+        for (plain, is_compressed) in [(noise(1000), false), (text(1000), true)] {
+            let segment = sealed(&coder, &plain);
+            let record = record_of(&coder, &segment);
+            let mut data = data_pieces(&coder, &segment);
+            let mut out = Vec::new();
+            reader.open_in_place(&record, &mut data, &mut out).unwrap();
+            assert_eq!(record.is_compressed(), is_compressed);
+            match is_compressed {
+                true => assert_eq!(out, plain, "{cipher}"),
+                false => assert_eq!((&data[..1000], out.len()), (&plain[..], 0), "{cipher}"),
+            }
+            let mut flipped = data_pieces(&coder, &segment);
+            flipped[0] ^= 1;
+            let refused = reader.open_in_place(&record, &mut flipped, &mut out);
+            assert_eq!(refused, Err(OpenError::Sealed { number: 0 }), "{cipher}");
+            assert!(out.is_empty());
+        }
+    }
+}
