@@ -254,6 +254,10 @@ impl<R: Read, W: Write> Line for Encoding<'_, R, W> {
         Ok(true)
     }
 
+    fn is_over(&self) -> bool {
+        self.next.is_none()
+    }
+
     fn drain(&mut self, slot: &mut Slot) -> Result<(), EncodeError> {
         std::mem::replace(&mut slot.sealed, Ok(()))?;
         self.out.segment(&slot.segment, slot.plain.len())?;

@@ -53,8 +53,12 @@ impl Default for Options {
 
 /// How many segments are worked on at once.
 ///
-/// Each thread, and two more segments if there are several, hold two to three times the segment
-/// size with the usual geometries, and `1 + (k + m) / k` times it with any.
+/// The caller's thread is one of them, and where there are several it reads and writes as well, and
+/// works on a segment whenever the others have enough to do. Others start as there are segments for
+/// them: a short input stays on the caller's thread.
+///
+/// Each thread holds a segment, and one more if there are several; each of them takes two to three
+/// times the segment size with the usual geometries, and `1 + (k + m) / k` times it with any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Threads(NonZeroUsize);
 
@@ -62,7 +66,7 @@ impl Threads {
     /// Everything happens on the caller's thread.
     pub const ONE: Self = Self(NonZeroUsize::MIN);
 
-    /// So many threads beside the caller's, up to 256; with 1 or none, the caller's alone.
+    /// So many threads, of which the caller's is one, up to 256; with 1 or none, it is alone.
     #[must_use]
     pub fn new(count: usize) -> Self {
         let count = count.clamp(1, THREADS_MAX);

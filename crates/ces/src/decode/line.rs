@@ -173,6 +173,10 @@ impl<S: ReadAt, W: Write> Line for Reading<'_, S, W> {
         Ok(true)
     }
 
+    fn is_over(&self) -> bool {
+        self.numbers.is_empty()
+    }
+
     fn drain(&mut self, slot: &mut Slot) -> Result<(), ReadError> {
         loop {
             match std::mem::replace(&mut slot.state, State::Taken) {
