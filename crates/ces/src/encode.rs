@@ -1,5 +1,8 @@
 //! A stream into the shards of a new object.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
@@ -202,14 +205,7 @@ struct Slot {
 
 impl Slot {
     fn seal(&mut self, writer: &mut SegmentWriter) -> Result<(), SealError> {
-        let Self {
-            plain,
-            position,
-            nonce,
-            segment,
-            ..
-        } = self;
-        writer.seal(plain, *position, *nonce, segment)
+        writer.seal(&self.plain, self.position, self.nonce, &mut self.segment)
     }
 }
 

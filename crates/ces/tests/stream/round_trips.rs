@@ -4,7 +4,8 @@ use std::io::{self, Read, Write};
 
 use propeller_ces::format::Header;
 use propeller_ces::{
-    Audit, Cipher, Compression, EncodeError, KeyRing, Level, Object, Threads, Wanted, Watch, encode,
+    Audit, Cipher, Compression, EncodeError, KeyRing, Level, Object, ReadError, Threads, Wanted,
+    Watch, encode,
 };
 
 use crate::objects::{
@@ -169,8 +170,27 @@ impl Write for Failing {
 }
 
 #[test]
+fn an_output_that_fails_ends_the_read_after_what_it_took() {
+    let plain = random(30 * SEGMENT, 8);
+    let (shards, _) = sealed(&plain, &options(2, 1));
+    for threads in [1, 2, 5].map(Threads::new) {
+        let keys = ring();
+        let shards = shards.iter().map(Vec::as_slice).collect();
+        let mut object = Object::open(shards, &keys, Wanted::default(), Audit::none()).unwrap();
+        let mut done = 0;
+        let failed = object.read_to(&mut Failing(7 * SEGMENT), threads, &mut |n| done = n);
+        assert!(matches!(failed, Err(ReadError::Output(_))), "{failed:?}");
+        assert!(done <= 7 * SEGMENT as u64, "{threads:?}: {done}");
+        // The object is as good as before.
+        let mut again = Vec::new();
+        object.read_to(&mut again, threads, &mut |_| ()).unwrap();
+        assert!(again == plain, "{threads:?}");
+    }
+}
+
+#[test]
 fn errors_of_the_input_and_of_each_shard_are_told_apart() {
-    for threads in [1, 2].map(Threads::new) {
+    for threads in [1, 2, 5].map(Threads::new) {
         let mut options = options(2, 1);
         options.threads = threads;
         let watch = || Watch {
