@@ -23,7 +23,7 @@ use propeller_envelope::Keyring;
 use propeller_model::PropletId;
 use propeller_oci::RegistryError;
 use propeller_oci::registry::Kind;
-use propeller_wire::images::{CHUNK_LEN_RANGE, Failed, FromProxy, Reason, ToProxy};
+use propeller_wire::images::{CHUNK_LEN_RANGE, Failed, FromProxy, Lent, Reason, ToProxy};
 use propeller_wire::{Caller, Channel, Heard, Images};
 use tokio::sync::watch;
 use tracing::{debug, error, info};
@@ -57,6 +57,10 @@ pub(crate) struct Courier {
     announce_pause: Duration,
     announced: Option<Instant>,
     letters: Vec<Letter>,
+    /// Where messages are opened: chunk after chunk in the same memory, for as long as any is on its
+    /// way. As long as the longest of them, and no message is longer than
+    /// [`MESSAGE_LEN_MAX`](propeller_wire::message::MESSAGE_LEN_MAX).
+    plain: Vec<u8>,
 }
 
 impl Courier {
@@ -72,6 +76,7 @@ impl Courier {
             announce_pause: ANNOUNCE_MIN,
             announced: None,
             letters: Vec::new(),
+            plain: Vec::new(),
         }
     }
 
@@ -119,7 +124,8 @@ impl Courier {
 
     /// Takes a frame that came on one of the proxies' channels.
     pub(crate) fn receive(&mut self, channel: &Channel, bytes: &[u8], now: Instant) {
-        match self.caller.receive(channel, bytes) {
+        let mut plain = std::mem::take(&mut self.plain);
+        match self.caller.receive_in(channel, bytes, &mut plain) {
             Heard::Offered => {
                 let hello = self.caller.seal_hello(&ToProxy::Hello);
                 self.letters.extend(hello);
@@ -128,6 +134,9 @@ impl Courier {
             Heard::Solicited => self.solicited(now),
             Heard::Dropped(why) => debug!(why, "frame of a proxy dropped"),
             _ => debug!("frame of a proxy with another key dropped"),
+        }
+        if !self.transfers.is_empty() {
+            self.plain = plain;
         }
     }
 
@@ -182,7 +191,7 @@ impl Courier {
         }
     }
 
-    fn said(&mut self, message: FromProxy, now: Instant) {
+    fn said(&mut self, message: FromProxy<Lent<'_>>, now: Instant) {
         let ask = match &message {
             FromProxy::Welcome(welcome) => return self.welcome(welcome.chunk_len, now),
             FromProxy::Document(document) => document.ask,
@@ -210,7 +219,7 @@ impl Courier {
                 false
             }
             FromProxy::Document(document) => transfer.document(document),
-            FromProxy::Chunk(chunk) => transfer.chunk(chunk, now),
+            FromProxy::Chunk(chunk) => transfer.chunk(&chunk, now),
             FromProxy::Failed(failed) => {
                 if let Some(transfer) = self.transfers.remove(&ask) {
                     transfer.refuse(refusal(failed));

@@ -5,6 +5,7 @@ use std::marker::PhantomData;
 
 use propeller_envelope::Keyring;
 use propeller_model::PropletId;
+use serde::Deserialize;
 
 use crate::channel::Channel;
 use crate::dialogue::{Dialogue, Tasks};
@@ -110,16 +111,36 @@ impl<D: Dialogue> Caller<D> {
 
     /// Takes a frame that came on `channel`.
     pub fn receive(&mut self, channel: &Channel, bytes: &[u8]) -> Heard<D::ToProplet> {
+        self.take(channel, bytes, &mut Vec::new())
+    }
+
+    /// As [`receive`](Self::receive), opened in `plain`: whoever gives the same again and again has
+    /// its memory asked for, and zeroed, once. What was in it is gone.
+    pub fn receive_in<'p>(
+        &mut self,
+        channel: &Channel,
+        bytes: &[u8],
+        plain: &'p mut Vec<u8>,
+    ) -> Heard<D::Lent<'p>> {
+        self.take(channel, bytes, plain)
+    }
+
+    fn take<'p, M: Deserialize<'p>>(
+        &mut self,
+        channel: &Channel,
+        bytes: &[u8],
+        plain: &'p mut Vec<u8>,
+    ) -> Heard<M> {
         match Frame::read(bytes) {
             Ok(Frame::Answer(answer)) => self.answered(answer),
-            Ok(Frame::Sealed(sealed)) => self.opened(channel, &sealed),
+            Ok(Frame::Sealed(sealed)) => self.opened(channel, &sealed, plain),
             Ok(Frame::Solicit { .. }) => Heard::Solicited,
             Ok(Frame::Announce(_) | Frame::Reject(_)) => Heard::Dropped("not meant for a proplet"),
             Err(_) => Heard::Dropped("malformed frame"),
         }
     }
 
-    fn answered(&mut self, answer: Answer) -> Heard<D::ToProplet> {
+    fn answered<M>(&mut self, answer: Answer) -> Heard<M> {
         if answer.proplet != self.id || self.announced != Some(answer.proplet_nonce) {
             return Heard::Dropped("answer to somebody or something else");
         }
@@ -143,7 +164,12 @@ impl<D: Dialogue> Caller<D> {
         Heard::Offered
     }
 
-    fn opened(&mut self, channel: &Channel, sealed: &Sealed<'_>) -> Heard<D::ToProplet> {
+    fn opened<'p, M: Deserialize<'p>>(
+        &mut self,
+        channel: &Channel,
+        sealed: &Sealed<'_>,
+        plain: &'p mut Vec<u8>,
+    ) -> Heard<M> {
         if self.keys.find(sealed.key_id).is_none() {
             return Heard::Unopenable(Reject {
                 proplet: self.id.clone(),
@@ -159,10 +185,10 @@ impl<D: Dialogue> Caller<D> {
                 _ => return Heard::Dropped("frame of an unknown session"),
             },
         };
-        let Ok(plain) = session.open(channel, sealed) else {
+        if session.open_in(channel, sealed, plain).is_err() {
             return Heard::Dropped("forged or repeated frame");
-        };
-        let message = decode(&plain);
+        }
+        let message = decode(plain);
         if let Some(index) = offered {
             self.current = Some(self.pending.swap_remove(index));
             self.pending.clear();

@@ -1,10 +1,11 @@
 //! Who talks with a proplet about what: the words of each side, and where they travel.
 
 use propeller_model::PropletId;
-use serde::{Serialize, de::DeserializeOwned};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::channel::Channel;
-use crate::images::{FromProxy, ToProxy};
+use crate::images::{FromProxy, Lent, ToProxy};
 use crate::message::{FromProplet, ToProplet};
 use crate::session::Subject;
 
@@ -12,6 +13,8 @@ use crate::session::Subject;
 pub trait Dialogue {
     /// What the proplet hears.
     type ToProplet: Serialize + DeserializeOwned;
+    /// The same, encoded as that, with its bytes where it was opened if they may be many.
+    type Lent<'a>: Deserialize<'a>;
     /// What it says.
     type FromProplet: Serialize + DeserializeOwned;
     /// What it is about.
@@ -32,6 +35,7 @@ pub enum Images {}
 
 impl Dialogue for Tasks {
     type ToProplet = ToProplet;
+    type Lent<'a> = ToProplet;
     type FromProplet = FromProplet;
     const SUBJECT: Subject = Subject::Tasks;
 
@@ -70,6 +74,7 @@ impl Dialogue for Tasks {
 
 impl Dialogue for Images {
     type ToProplet = FromProxy;
+    type Lent<'a> = FromProxy<Lent<'a>>;
     type FromProplet = ToProxy;
     const SUBJECT: Subject = Subject::Images;
 

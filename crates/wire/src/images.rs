@@ -58,15 +58,16 @@ pub struct AskChunks {
     pub again: bool,
 }
 
-/// What a proxy says to one proplet.
+/// What a proxy says to one proplet. The bytes of a chunk are its own, or, as [`Lent`], lie where it
+/// was opened: of half a megabyte every copy shows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum FromProxy {
+pub enum FromProxy<B = ByteBuf> {
     /// Answers a hello: the session is on.
     Welcome(Welcome),
     /// A manifest or an index.
     Document(Document),
     /// A chunk of a blob.
-    Chunk(Chunk),
+    Chunk(Chunk<B>),
     /// It is on its way to the proxy.
     Progress(Progress),
     /// It is not to be had.
@@ -93,14 +94,17 @@ pub struct Document {
 
 /// See [`FromProxy::Chunk`]. The last one comes once all bytes have been held against the digest.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Chunk {
+pub struct Chunk<B = ByteBuf> {
     /// Which ask it answers.
     pub ask: u64,
     /// Which chunk, from 0.
     pub index: u32,
     /// Its bytes.
-    pub bytes: ByteBuf,
+    pub bytes: B,
 }
+
+/// Bytes of a chunk in the memory of whoever has opened it.
+pub type Lent<'a> = &'a serde_bytes::Bytes;
 
 /// See [`FromProxy::Progress`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

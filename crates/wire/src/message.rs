@@ -369,6 +369,11 @@ pub(crate) fn encode_onto<T: Serialize>(value: &T, out: Vec<u8>) -> Vec<u8> {
     postcard::to_extend(value, out).expect("these types can always be encoded")
 }
 
+/// How long [`encode`] makes it, in bytes.
+pub(crate) fn encoded_len<T: Serialize>(value: &T) -> usize {
+    postcard::experimental::serialized_size(value).expect("these types can always be encoded")
+}
+
 /// Decodes a message or a part of one, and nothing but that.
 ///
 /// # Errors

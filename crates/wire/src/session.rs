@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use crate::channel::Channel;
 use crate::frame::{Answer, Nonce, Sealed, SessionId, TAG_LEN, put_id, sealed_head};
-use crate::message::encode_onto;
+use crate::message::{encode_onto, encoded_len};
 use crate::window::Window;
 
 /// Which end of the conversation we are.
@@ -151,8 +151,7 @@ impl Session {
         channel: &Channel,
         plain: &[u8],
     ) -> Result<(Vec<u8>, u64), SessionError> {
-        self.seal_written(channel, |mut frame| {
-            frame.reserve(plain.len() + TAG_LEN);
+        self.seal_written(channel, plain.len(), |mut frame| {
             frame.extend_from_slice(plain);
             frame
         })
@@ -165,12 +164,17 @@ impl Session {
         channel: &Channel,
         message: &T,
     ) -> Result<(Vec<u8>, u64), SessionError> {
-        self.seal_written(channel, |frame| encode_onto(message, frame))
+        self.seal_written(channel, encoded_len(message), |frame| {
+            encode_onto(message, frame)
+        })
     }
 
+    /// Seals the `len` bytes that are written behind what it is given: with room for them and their
+    /// tag, so that a frame is where it was first.
     fn seal_written(
         &mut self,
         channel: &Channel,
+        len: usize,
         write: impl FnOnce(Vec<u8>) -> Vec<u8>,
     ) -> Result<(Vec<u8>, u64), SessionError> {
         let counter = self.sent;
@@ -179,9 +183,10 @@ impl Session {
             Side::Manager => &self.pair.manager,
             Side::Proplet => &self.pair.proplet,
         };
-        let head = sealed_head(self.key_id, self.id, sender, counter);
+        let mut head = sealed_head(self.key_id, self.id, sender, counter);
         let aad = associated_data(&head, channel);
         let start = head.len();
+        head.reserve_exact(len + TAG_LEN);
         let mut frame = write(head);
         let tag = self
             .sending
@@ -196,24 +201,38 @@ impl Session {
     /// # Errors
     /// See [`SessionError`].
     pub fn open(&mut self, channel: &Channel, frame: &Sealed<'_>) -> Result<Vec<u8>, SessionError> {
+        let mut plain = Vec::new();
+        self.open_in(channel, frame, &mut plain)?;
+        Ok(plain)
+    }
+
+    /// As [`open`](Self::open), in memory that may have been used before; empty if there is an error.
+    pub(crate) fn open_in(
+        &mut self,
+        channel: &Channel,
+        frame: &Sealed<'_>,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), SessionError> {
         let counter = frame.counter;
         if !self.window.is_new(counter) {
+            plain.clear();
             return Err(SessionError::Repeated { counter });
         }
         let (ciphertext, tag) = frame.body.split_at(frame.body.len() - TAG_LEN);
-        let mut plain = vec![0; ciphertext.len()];
+        match plain.capacity() < ciphertext.len() {
+            // Of one that is too small nothing is copied, and the system has zeroes.
+            true => *plain = vec![0; ciphertext.len()],
+            false => plain.resize(ciphertext.len(), 0),
+        }
         let aad = associated_data(frame.head, channel);
         self.receiving
-            .open_separate_gather(
-                nonce(counter),
-                aead::Aad::from(aad),
-                ciphertext,
-                tag,
-                &mut plain,
-            )
-            .map_err(|_| SessionError::Forged)?;
+            .open_separate_gather(nonce(counter), aead::Aad::from(aad), ciphertext, tag, plain)
+            .map_err(|_| {
+                plain.clear();
+                SessionError::Forged
+            })?;
         self.window.mark(counter);
-        Ok(plain)
+        Ok(())
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use aws_lc_rs::digest::{Context, SHA256};
 use propeller_model::Digest;
 use propeller_oci::Room;
-use propeller_wire::images::{CHUNKS_PER_ASK_MAX, Chunk};
+use propeller_wire::images::{CHUNKS_PER_ASK_MAX, Chunk, Lent};
 
 use super::transfer::PATIENCE;
 
@@ -142,7 +142,7 @@ impl Chunks {
         indexes
     }
 
-    pub(super) fn take(&mut self, chunk: Chunk, now: Instant) -> bool {
+    pub(super) fn take(&mut self, chunk: &Chunk<Lent<'_>>, now: Instant) -> bool {
         let index = chunk.index as usize;
         let at = index.saturating_mul(self.chunk_len as usize);
         let Some(state) = self.state.get_mut(index) else {
@@ -161,7 +161,7 @@ impl Chunks {
             };
             self.bytes = room;
         }
-        self.bytes[at..end].copy_from_slice(&chunk.bytes);
+        self.bytes[at..end].copy_from_slice(chunk.bytes);
         if *state == State::Asked {
             self.on_their_way -= 1;
         }

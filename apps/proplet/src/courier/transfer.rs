@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use propeller_model::Digest;
 use propeller_oci::RegistryError;
 use propeller_oci::registry::Kind;
-use propeller_wire::images::{AskChunks, AskDocument, Chunk, Document, ToProxy};
+use propeller_wire::images::{AskChunks, AskDocument, Chunk, Document, Lent, ToProxy};
 use tokio::sync::oneshot;
 
 use super::chunks::{Chunks, Whole};
@@ -230,7 +230,7 @@ impl Transfer {
     }
 
     /// Takes a chunk. Whether that was the last one missing.
-    pub(super) fn chunk(&mut self, chunk: Chunk, now: Instant) -> bool {
+    pub(super) fn chunk(&mut self, chunk: &Chunk<Lent<'_>>, now: Instant) -> bool {
         match (&mut self.parts, &self.order) {
             (Parts::Chunks(chunks), Order::Blob { tally, .. }) => {
                 let all = chunks.take(chunk, now);
