@@ -133,6 +133,13 @@ impl Asks {
         None
     }
 
+    /// Takes back what was in a message that has been sent.
+    pub(crate) fn sent(&self, message: FromProxy) {
+        if let FromProxy::Chunk(chunk) = message {
+            self.library.sent(chunk.bytes.into_vec());
+        }
+    }
+
     /// Stops answering.
     pub(crate) fn forget(&mut self, proplet: PropletId, ask: u64) {
         self.abort(&Asker { proplet, ask });
@@ -328,8 +335,8 @@ impl Answering {
             };
             let place = self.telling(ask.ask, &bytes, ready).await?;
             match self.library.chunk(&coming, index).await {
-                Ok(mut bytes) => {
-                    let bytes = ByteBuf::from(std::mem::take(&mut *bytes));
+                Ok(bytes) => {
+                    let bytes = ByteBuf::from(bytes);
                     let chunk = Chunk {
                         ask: ask.ask,
                         index,

@@ -23,9 +23,8 @@ use crate::fault::Fault;
 /// Pieces between a registry and the disk: enough that neither waits for the other's every step.
 const PIECES_BETWEEN: usize = 4;
 
-/// Chunks that are read from the disk and opened at a time. The next thread would keep a heap of its
-/// own for as long as it lives, with chunks in it that are read no more: four take 10 MB.
-const READS_AT_ONCE: usize = 1;
+/// Chunks' memory that is kept for the next ones: as many as are on their way at a time.
+const SPARE_MAX: usize = 2;
 /// Blobs that are fetched, or wait for that.
 const PULLS_MAX: usize = 64;
 
@@ -41,7 +40,11 @@ pub(crate) struct Library {
     documents: Documents,
     blobs: Arc<Blobs>,
     pulls: Semaphore,
-    reading: Semaphore,
+    /// What the next chunk is read to. One at a time: the next thread would keep a heap of its own for
+    /// as long as it lives, with chunks in it that are read no more.
+    reading: Arc<tokio::sync::Mutex<Vec<u8>>>,
+    /// What chunks were in that have been sent.
+    spare: Mutex<Vec<Vec<u8>>>,
     chunk_len: usize,
     coming: Mutex<HashMap<Wanted, Coming>>,
     under_way: Mutex<JoinSet<()>>,
@@ -89,7 +92,8 @@ impl Library {
             documents: Documents::new(Arc::clone(&blobs)),
             blobs,
             pulls: Semaphore::new(pulls),
-            reading: Semaphore::new(READS_AT_ONCE),
+            reading: Arc::default(),
+            spare: Mutex::default(),
             chunk_len: chunk_len as usize,
             coming: Mutex::default(),
             under_way: Mutex::default(),
@@ -203,23 +207,30 @@ impl Library {
         }
     }
 
-    /// Reads and opens a chunk that is ready.
-    pub(crate) async fn chunk(
-        &self,
-        coming: &Coming,
-        index: u32,
-    ) -> Result<Zeroizing<Vec<u8>>, BlobError> {
+    /// Reads and opens a chunk that is ready, in the memory of one that was sent.
+    pub(crate) async fn chunk(&self, coming: &Coming, index: u32) -> Result<Vec<u8>, BlobError> {
         let blob = coming.state.borrow().blob.clone();
         let missing = BlobError::Piece {
             index,
             count: coming.count(),
         };
         let (blob, keys) = (blob.ok_or(missing)?, self.blobs.keys());
-        // Closed by nobody.
-        let _place = self.reading.acquire().await;
-        let read = tokio::task::spawn_blocking(move || blob.piece(&keys, index));
+        let mut sealed = Arc::clone(&self.reading).lock_owned().await;
+        let mut plain = lock(&self.spare).pop().unwrap_or_default();
+        let read = tokio::task::spawn_blocking(move || {
+            blob.piece_in(&keys, index, &mut sealed, &mut plain)?;
+            Ok(plain)
+        });
         let read = read.await;
         read.unwrap_or_else(|_| Err(BlobError::Disk(std::io::Error::other("it stops"))))
+    }
+
+    /// Takes the memory of a chunk that has been sent.
+    pub(crate) fn sent(&self, chunk: Vec<u8>) {
+        let mut spare = lock(&self.spare);
+        if spare.len() < SPARE_MAX {
+            spare.push(chunk);
+        }
     }
 
     /// Fetches a blob, for whoever waits for it and for those who come later.

@@ -131,6 +131,7 @@ impl Sending {
                     let chunk = self.library.chunk(&coming, index).await;
                     let chunk = chunk.inspect_err(|error| self.library.damaged(&coming, error))?;
                     self.chunk(index, count, &chunk, place.ok()).await;
+                    self.library.sent(chunk);
                 }
             }
             Place::Archives => {

@@ -137,7 +137,10 @@ impl Serving {
     fn answer(&mut self, answer: Answer) {
         let Answer { message, place } = answer;
         match message {
-            Message::Sealed(proplet, message) => self.say(&proplet, &message, place),
+            Message::Sealed(proplet, message) => {
+                self.say(&proplet, &message, place);
+                self.asks.sent(message);
+            }
             Message::Plain(bytes) => self.send(Channel::Serve, bytes, place),
         }
     }

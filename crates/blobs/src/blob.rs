@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use propeller_envelope::{
-    CHUNK_LEN, Context, HEADER_LEN_SHARED_KEY, Keyring, OpenError, SealError, TAG_LEN, open, seal,
-    sealed_len,
+    CHUNK_LEN, Context, HEADER_LEN_SHARED_KEY, Keyring, OpenError, SealError, TAG_LEN, open_in,
+    seal, sealed_len,
 };
 use propeller_model::Digest;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::shelf::{Blobs, Room};
 
@@ -148,23 +148,53 @@ impl Blob {
     /// # Errors
     /// See [`BlobError`].
     pub fn piece(&self, keys: &Keyring, index: u32) -> Result<Zeroizing<Vec<u8>>, BlobError> {
+        let mut plain = Zeroizing::new(Vec::new());
+        self.piece_in(keys, index, &mut Vec::new(), &mut plain)?;
+        Ok(plain)
+    }
+
+    /// As [`piece`](Self::piece), read to `sealed` and opened in `plain`: whoever gives the same again
+    /// has their memory asked for, and zeroed, once. What was in them is gone, and after an error
+    /// nothing is in `plain`.
+    ///
+    /// # Errors
+    /// See [`BlobError`].
+    pub fn piece_in(
+        &self,
+        keys: &Keyring,
+        index: u32,
+        sealed: &mut Vec<u8>,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), BlobError> {
+        let read = self.open_in(keys, index, sealed, plain);
+        read.inspect_err(|_| plain.zeroize())
+    }
+
+    fn open_in(
+        &self,
+        keys: &Keyring,
+        index: u32,
+        sealed: &mut Vec<u8>,
+        plain: &mut Vec<u8>,
+    ) -> Result<(), BlobError> {
         let count = self.count();
         let len = self.layout.piece(index);
         let len = len.ok_or(BlobError::Piece { index, count })?;
         let slot = usize::try_from(slot_len(len)).unwrap_or(usize::MAX);
-        let mut sealed = vec![0; slot];
+        sealed.resize(slot, 0);
         let at = u64::from(index) * self.layout.slot_len();
-        self.file.read_exact_at(&mut sealed, at)?;
+        self.file.read_exact_at(sealed, at)?;
         let name = self.layout.name(index);
         let context = Context::Record {
             owner: &self.owner,
             name: &name,
         };
-        let opened = open(keys, &context, &sealed);
-        match (opened, &self.sealed_with) {
-            (Err(_), Some(keys)) => open(keys, &context, &sealed).map_err(BlobError::Damaged),
-            (opened, _) => opened.map_err(BlobError::Damaged),
-        }
+        let opened = open_in(keys, &context, sealed, plain);
+        let opened = match (opened, &self.sealed_with) {
+            (Err(_), Some(keys)) => open_in(keys, &context, sealed, plain),
+            (opened, _) => opened,
+        };
+        opened.map_err(BlobError::Damaged)
     }
 
     fn write(&self, keys: &Keyring, index: u32, plain: &[u8]) -> Result<(), BlobError> {

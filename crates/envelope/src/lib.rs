@@ -28,7 +28,7 @@ pub use header::{HEADER_LEN_SHARED_KEY, looks_like_envelope, sealed_with};
 pub use key::{KeyId, Keyring, WorkloadKey};
 pub use payload::{CHUNK_LEN, TAG_LEN, sealed_len};
 
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// Seals `plain` to the sealing key of `keys`, bound to `context`.
 ///
@@ -49,6 +49,26 @@ pub fn open(
     context: &Context<'_>,
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, OpenError> {
-    let (header, payload) = header::Header::read(sealed)?;
-    header.authenticate(keys, context)?.open(payload)
+    let mut plain = Zeroizing::new(Vec::new());
+    open_in(keys, context, sealed, &mut plain)?;
+    Ok(plain)
+}
+
+/// As [`open`], in memory that may have been used before: whoever opens many envelopes has it asked
+/// for, and zeroed, once. What was in `plain` is gone, and after an error nothing is in it.
+///
+/// # Errors
+/// See [`OpenError`].
+pub fn open_in(
+    keys: &Keyring,
+    context: &Context<'_>,
+    sealed: &[u8],
+    plain: &mut Vec<u8>,
+) -> Result<(), OpenError> {
+    let opened = header::Header::read(sealed).and_then(|(header, payload)| {
+        let key = header.authenticate(keys, context)?;
+        key.open_in(payload, plain)
+    });
+    // Also chunks that are authentic are no plaintext of an envelope that is not.
+    opened.inspect_err(|_| plain.zeroize())
 }

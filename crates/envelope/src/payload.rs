@@ -1,7 +1,7 @@
 //! The payload: STREAM over AES-256-GCM.
 
 use aws_lc_rs::aead;
-use zeroize::Zeroizing;
+use zeroize::Zeroize as _;
 
 use crate::error::{OpenError, SealError};
 use crate::header::aes_256_gcm;
@@ -67,8 +67,8 @@ impl PayloadKey {
         Ok(())
     }
 
-    /// Opens all chunks, or returns nothing.
-    pub(crate) fn open(&self, payload: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    /// Opens all chunks. After an error, `plain` has what nobody may see.
+    pub(crate) fn open_in(&self, payload: &[u8], plain: &mut Vec<u8>) -> Result<(), OpenError> {
         const SEALED_CHUNK_LEN: usize = CHUNK_LEN + TAG_LEN;
         let chunks = payload.len().div_ceil(SEALED_CHUNK_LEN);
         let last = chunks
@@ -80,7 +80,13 @@ impl PayloadKey {
         if tail < TAG_LEN || (tail == TAG_LEN && last > 0) {
             return Err(OpenError::Payload);
         }
-        let mut plain = Zeroizing::new(vec![0; payload.len() - chunks * TAG_LEN]);
+        let len = payload.len() - chunks * TAG_LEN;
+        if plain.capacity() < len {
+            // What grows is copied, and leaves behind what it was; and the system has zeroes.
+            plain.zeroize();
+            *plain = vec![0; len];
+        }
+        plain.resize(len, 0);
         let sealed = payload.chunks(SEALED_CHUNK_LEN);
         for (index, sealed) in (0..=last).zip(sealed) {
             let (ciphertext, tag) = sealed
@@ -97,7 +103,7 @@ impl PayloadKey {
                 )
                 .map_err(|_| OpenError::Payload)?;
         }
-        Ok(plain)
+        Ok(())
     }
 
     fn nonce(&self, index: u32, last: bool) -> aead::Nonce {
