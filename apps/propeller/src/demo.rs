@@ -22,7 +22,7 @@ pub struct Args {
 
 /// Runs the demo. Success only if every claim held.
 pub async fn demo(args: &Args, json: bool) -> ExitCode {
-    if let Err(error) = propeller_proplet::log::start(&args.log) {
+    if let Err(error) = propeller_settings::log::start(&args.log) {
         return crate::services::ended(Err(error));
     }
     let story = match story::tell().await {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use propeller::{demo, print, run, services, up};
 use propeller_cli::{Connection, Ui};
-use propeller_proplet::harden;
+use propeller_settings::harden;
 
 /// Run WebAssembly workloads on machines and brokers you do not control
 #[derive(Debug, Parser)]

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use propeller_broker::Options;
 use propeller_keybroker::KeyBroker;
 use propeller_manager::Manager;
-use propeller_proplet::{Proplet, log};
+use propeller_proplet::Proplet;
 use propeller_proxy::Proxy;
 use propeller_settings::service::{Asked, rekey, until_stopped};
-use propeller_settings::{Key, Kind, Schema, Settings};
+use propeller_settings::{Key, Kind, Schema, Settings, log};
 
 use crate::stack::chain;
 

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use propeller_broker::Broker;
 use propeller_envelope::WorkloadKey;
 use propeller_manager::Manager;
-use propeller_proplet::{Proplet, log};
+use propeller_proplet::Proplet;
 use propeller_proxy::Proxy;
 use propeller_settings::service::{rekey, section, until_stopped};
-use propeller_settings::{Schema, Settings, Sources};
+use propeller_settings::{Schema, Settings, Sources, log};
 
 use crate::services::{BROKER_SCHEMA, DISPATCHER_FAILED, broker_options, ended, show, warn};
 use crate::stack::chain;

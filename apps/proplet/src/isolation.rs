@@ -99,7 +99,7 @@ fn in_process(config: &Config) -> Result<Arc<dyn Runtime>, StartError> {
 #[cfg(all(target_os = "linux", feature = "wasmtime"))]
 fn threads(config: &Config) -> Result<WasmtimeRuntime, StartError> {
     // The compiler's process may have this one's user: nobody of that user may look in here.
-    crate::harden::not_dumpable().map_err(StartError::Harden)?;
+    propeller_settings::harden::not_dumpable().map_err(StartError::Harden)?;
     Ok(WasmtimeRuntime::with_compiler(
         config.sandbox,
         config.program.clone(),
@@ -120,7 +120,7 @@ fn processes(
 ) -> Result<Arc<dyn Runtime>, StartError> {
     use propeller_sandbox::process::{ProcessConfig, ProcessRuntime};
     // A guest's process may have this one's user: nobody of that user may look in here.
-    crate::harden::not_dumpable().map_err(StartError::Harden)?;
+    propeller_settings::harden::not_dumpable().map_err(StartError::Harden)?;
     let runtime = ProcessRuntime::new(ProcessConfig {
         engine: config.sandbox,
         metering,
@@ -137,7 +137,7 @@ fn processes(
 fn external(config: &Config, chosen: &External) -> Result<Arc<dyn Runtime>, StartError> {
     use propeller_sandbox::external::{ExternalConfig, ExternalRuntime};
     // Its processes have this one's user: nobody of that user may look in here.
-    crate::harden::not_dumpable().map_err(StartError::Harden)?;
+    propeller_settings::harden::not_dumpable().map_err(StartError::Harden)?;
     let runtime = ExternalRuntime::new(ExternalConfig {
         program: chosen.program.clone(),
         template: chosen.template.clone(),

@@ -4,8 +4,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use propeller_proplet::config::SCHEMA;
-use propeller_proplet::{Config, Proplet, engine, harden, isolation, log};
+use propeller_proplet::{Config, Proplet, engine, isolation};
 use propeller_settings::service::{Args, Asked, rekey, until_stopped};
+use propeller_settings::{harden, log};
 
 /// Runs WebAssembly tasks for a Propeller manager.
 ///

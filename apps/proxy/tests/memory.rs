@@ -1,10 +1,10 @@
 //! How much memory a proxy takes that serves four proplets at once, across Debian's mosquitto.
 //!
-//! The proxy is a process of its own, which is this binary once more: the peak is the process's.
+//! The proxy is the program that operators run: the peak is its process's.
 #![cfg(test)]
 
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -16,8 +16,8 @@ use axum::routing::get;
 use propeller_envelope::{Keyring, WorkloadKey};
 use propeller_model::{Digest, PropletId};
 use propeller_oci::sha256;
+use propeller_proxy::Config;
 use propeller_proxy::config::SCHEMA;
-use propeller_proxy::{Config, Proxy};
 use propeller_settings::{Settings, Sources};
 use propeller_wire::images::{AskChunks, CHUNKS_PER_ASK_MAX, FromProxy, ToProxy};
 use propeller_wire::link::{Incoming, Link, Listen, Outgoing};
@@ -36,8 +36,8 @@ const PROPLETS: usize = 4;
 /// Asks that a proplet has under way, of so many chunks each.
 const ASKS: usize = 2;
 
-/// Says how the proxy's process is to run.
-const FLAGS: &str = "PROXY_OF_THIS_TEST";
+/// Names another program to measure, with its arguments: such as `target/release/propeller proxy`.
+const PROGRAM: &str = "PROPELLER_TEST_PROXY";
 
 fn skipped(reason: &str) {
     if let Some(path) = std::env::var_os("PROPELLER_TEST_SKIPS") {
@@ -111,49 +111,26 @@ fn broker(mosquitto: &Path, folder: &Path) -> (Process, String) {
     (Process(child.unwrap()), format!("tcp://127.0.0.1:{port}"))
 }
 
-/// This binary, which does nothing but [`plays_the_proxy`].
-fn proxy(flags: &[(&str, String)]) -> Process {
-    let lines: Vec<_> = flags
-        .iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "plays_the_proxy", "--nocapture"])
-        .env(FLAGS, lines.join("\n"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let ready = lines.find(|line| line.as_ref().is_ok_and(|line| line.contains("ready")));
-    ready.unwrap().unwrap();
-    Process(child)
-}
-
-#[test]
-fn plays_the_proxy() {
-    let Some(flags) = std::env::var_os(FLAGS) else {
-        return;
+/// The program, told by its environment what a service is told.
+fn proxy(flags: &[(&str, String)], folder: &Path) -> Process {
+    let log = File::create(folder.join("proxy.log")).unwrap();
+    let named = |(name, value): &(&str, String)| {
+        let name = format!("PROXY_{}", name.to_uppercase());
+        (name, value.clone())
     };
-    rustls::crypto::aws_lc_rs::default_provider()
-        .install_default()
-        .unwrap();
-    let flags = flags.into_string().unwrap();
-    let flags = flags.lines().map(|line| line.split_once('=').unwrap());
-    let flags: Vec<_> = flags
-        .map(|(name, value)| (name, value.to_owned()))
-        .collect();
-    // As `propeller proxy` runs it.
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
-    runtime.block_on(async {
-        let _proxy = Proxy::start(config(&flags)).await.unwrap();
-        println!("ready");
-        let wait = || io::stdin().read(&mut [0]).unwrap_or_default();
-        tokio::task::spawn_blocking(wait).await.unwrap();
-    });
+    let other =
+        std::env::var_os(PROGRAM).unwrap_or_else(|| env!("CARGO_BIN_EXE_propeller-proxy").into());
+    let other = other.into_string().unwrap();
+    let mut words = other.split(' ');
+    let child = Command::new(words.next().unwrap())
+        .args(words)
+        .env_clear()
+        .envs(flags.iter().map(named))
+        .current_dir(folder)
+        .stdin(Stdio::null())
+        .stderr(log)
+        .spawn();
+    Process(child.unwrap())
 }
 
 /// A proplet, as far as a proxy knows it.
@@ -318,7 +295,7 @@ async fn a_hundred_megabytes_to_four_proplets_at_once_need_few_chunks_in_memory(
         ("registries", format!("http://{registry}")),
         ("http_port", "0".to_owned()),
     ];
-    let proxy = proxy(&flags);
+    let proxy = proxy(&flags, folder.path());
     let Config {
         mqtt: options,
         chunk_len,

@@ -2,12 +2,15 @@
 //!
 //! A value is looked for in the flags, the environment, `.env`, `config.toml` and the defaults, in
 //! this order. Unknown keys are errors in files and warnings in the environment. The environment and
-//! files are read in one place, [`Sources::from_process`].
+//! files are read in one place, [`Sources::from_process`]. Beside it is what else the `main` of every service
+//! begins with: its log, and what its process gives up.
 
 mod dotenv;
 mod error;
+pub mod harden;
 mod images;
 mod lock;
+pub mod log;
 mod schema;
 pub mod service;
 pub mod shared;
