@@ -26,8 +26,8 @@ use tokio::task::JoinSet;
 
 /// What a proxy may take, whatever it serves.
 const MEMORY_MAX: u64 = 32 << 20;
-/// The same beyond what it takes before it serves anything: this binary has less in it than the one
-/// that operators run.
+/// The same beyond what it takes before it serves anything: what a build of the program has resident
+/// says nothing about chunks.
 const GROWTH_MAX: u64 = 17 << 20;
 /// The length of the blob that it serves.
 const BLOB_LEN: usize = 100_000_000;
