@@ -92,6 +92,7 @@ async fn a_proplets_operator_sets_what_tasks_have_that_ask_for_nothing() {
     let world = World::new().await;
     let manager = world.manager().await;
     let part = world.part("p1").with("default_fuel", "1000".to_owned());
+    let part = part.with("max_stack", "128KiB".to_owned());
     let _proplet = part.proplet("p1").unwrap();
     let client = client(manager.url());
     ready(&client, 1).await;
@@ -115,4 +116,16 @@ async fn a_proplets_operator_sets_what_tasks_have_that_ask_for_nothing() {
     };
     let refused = client.task_create(&asks(no_time), true).await.unwrap_err();
     assert!(refused.to_string().contains("wall_ms is 0"), "{refused}");
+    let fuel = Limits {
+        fuel: Some(1_000_000),
+        ..Limits::default()
+    };
+    let deep = r#"(module (func $deep (export "main") (result i32) (i32.add (call $deep) (i32.const 1))))"#;
+    let request = TaskRequest {
+        limits: Some(fuel),
+        ..request("main", &wat::parse_str(deep).unwrap())
+    };
+    let task = run(&client, &request).await;
+    let why = "limit: stack 131072 bytes (set by proplet)";
+    assert!(task.error.contains(why), "{}", task.error);
 }

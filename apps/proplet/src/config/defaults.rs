@@ -31,10 +31,14 @@ pub(super) fn read(settings: &mut Settings) -> Limits {
         output,
         ("PROPLET_MAX_OUTPUT", output_max),
     );
+    // The same for all: its bounds are the engine's.
+    let stack = s.bytes("max_stack");
+    let stack_bytes = set(s, "max_stack", stack);
     Limits {
         memory_bytes,
         fuel,
         wall_ms,
+        stack_bytes,
         stdout_bytes: output,
         stderr_bytes: output,
         result_bytes: output,
@@ -49,20 +53,22 @@ fn within(
     value: u64,
     (variable, ceiling): (&str, u64),
 ) -> Bound {
-    let is_set = settings.is_set(name);
-    if is_set && (value == 0 || value > ceiling) {
+    if settings.is_set(name) && (value == 0 || value > ceiling) {
         settings.invalid(
             name,
             format!("more than 0, and at most what {variable} allows"),
         );
     }
-    Bound {
-        value,
-        set_by: match is_set {
-            true => SetBy::Proplet,
-            false => SetBy::Default,
-        },
-    }
+    set(settings, name, value)
+}
+
+/// A value and who has set it.
+fn set(settings: &Settings, name: &'static str, value: u64) -> Bound {
+    let set_by = match settings.is_set(name) {
+        true => SetBy::Proplet,
+        false => SetBy::Default,
+    };
+    Bound { value, set_by }
 }
 
 #[cfg(test)]
@@ -88,6 +94,9 @@ mod tests {
         let (wall, output) = (chosen.wall_ms.value, chosen.stderr_bytes.value);
         assert_eq!((wall, output), (2_000, 1_024));
         assert_eq!(chosen.fuel, Limits::default().fuel);
+        // For engines of others too, which are told.
+        let stack = defaults(&[("max_stack", "2MiB")]).unwrap().stack_bytes;
+        assert_eq!((stack.value, stack.set_by), (2 << 20, SetBy::Proplet));
     }
 
     #[test]

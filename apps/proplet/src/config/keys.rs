@@ -127,6 +127,13 @@ pub(super) const KEYS: &[Key] = &[
         "Most streams, timers and other handles that one guest may have open.",
     ),
     Key::new(
+        "max_stack",
+        &[],
+        Kind::Bytes,
+        Some("1MiB"),
+        "Stack of every guest, from 64KiB to 16MiB; tasks cannot ask for another.",
+    ),
+    Key::new(
         "max_module",
         &[],
         Kind::Bytes,

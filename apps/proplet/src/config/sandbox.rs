@@ -1,5 +1,7 @@
 //! The settings of the engine that runs guests.
 
+use std::ops::RangeInclusive;
+
 use propeller_sandbox::{Allocator, EngineConfig, Metering};
 use propeller_settings::Settings;
 
@@ -8,8 +10,9 @@ use crate::isolation::{AllowMissing, Isolation};
 
 /// Modules that are kept compiled. Each is at least a page of code.
 const CODE_CACHE_ENTRIES_MAX: usize = 1024;
-/// The guest's stack: the default of the limits, which is also the ceiling.
-const STACK_BYTES: u64 = 1024 * 1024;
+/// What the stack of guests may be. Less is not enough for a program's first calls; more has no place
+/// in what a guest's process may have beside its memory.
+const STACK_BYTES: RangeInclusive<u64> = 64 * 1024..=16 * 1024 * 1024;
 
 /// What the settings say about it.
 pub(super) fn read(settings: &mut Settings) -> EngineConfig {
@@ -19,7 +22,7 @@ pub(super) fn read(settings: &mut Settings) -> EngineConfig {
         threads => usize::try_from(threads).unwrap_or(cores),
     };
     EngineConfig {
-        stack_bytes_max: STACK_BYTES,
+        stack_bytes_max: stack(settings),
         module_bytes_max: settings.bytes("max_module"),
         compile_max: settings.duration("max_compile"),
         compile_memory_bytes_max: settings.bytes("max_compile_memory"),
@@ -29,6 +32,14 @@ pub(super) fn read(settings: &mut Settings) -> EngineConfig {
         threads,
         allocator: allocator(settings),
     }
+}
+
+fn stack(settings: &mut Settings) -> u64 {
+    let bytes = settings.bytes("max_stack");
+    if !STACK_BYTES.contains(&bytes) {
+        settings.invalid("max_stack", "from 64KiB to 16MiB".to_owned());
+    }
+    bytes
 }
 
 fn allocator(settings: &mut Settings) -> Allocator {
@@ -90,6 +101,24 @@ fn metering(settings: &mut Settings) -> Metering {
         Some(_) => {
             settings.invalid("metering", "write `full` or `time`".to_owned());
             Metering::Full
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::config::images::tests::configured;
+
+    #[test]
+    fn an_operator_chooses_how_much_stack_guests_have() {
+        let stack = |value: &str| {
+            let config = configured(&[("max_stack", value)]);
+            config.map(|config| config.sandbox.stack_bytes_max)
+        };
+        assert_eq!(stack("8MiB").unwrap(), 8 << 20);
+        for value in ["63KiB", "17MiB", "0"] {
+            let refused = stack(value).unwrap_err();
+            assert!(refused.contains("from 64KiB to 16MiB"), "{refused}");
         }
     }
 }

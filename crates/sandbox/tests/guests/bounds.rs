@@ -54,6 +54,21 @@ async fn limits_hold_before_the_first_call() {
 }
 
 #[tokio::test]
+async fn the_stack_is_as_large_as_the_operator_says() {
+    let text = r#"(module (func $dive (export "dive") (result i32)
+        (i32.add (i32.const 1) (call $dive))))"#;
+    for stack_bytes_max in [64 * 1024, 16 * 1024 * 1024] {
+        let runtime = with(EngineConfig {
+            stack_bytes_max,
+            ..CONFIG
+        });
+        let exit = runtime.run(job(text, "dive", &[])).await;
+        let limit = format!("limit: stack {stack_bytes_max} bytes (set by proplet)");
+        assert_eq!(line(&exit), limit);
+    }
+}
+
+#[tokio::test]
 async fn a_second_memory_grows_into_the_same_limit() {
     let text = r#"
         (module (memory 8) (memory $second 1)
