@@ -166,17 +166,13 @@ impl Blob {
         sealed: &mut Vec<u8>,
         plain: &mut Vec<u8>,
     ) -> Result<(), BlobError> {
-        let read = self.open_in(keys, index, sealed, plain);
-        read.inspect_err(|_| plain.zeroize())
+        let read = self.read(index, sealed);
+        let opened = read.and_then(|()| self.open(keys, index, sealed, plain));
+        opened.inspect_err(|_| plain.zeroize())
     }
 
-    fn open_in(
-        &self,
-        keys: &Keyring,
-        index: u32,
-        sealed: &mut Vec<u8>,
-        plain: &mut Vec<u8>,
-    ) -> Result<(), BlobError> {
+    /// A piece as it lies on the disk.
+    fn read(&self, index: u32, sealed: &mut Vec<u8>) -> Result<(), BlobError> {
         let count = self.count();
         let len = self.layout.piece(index);
         let len = len.ok_or(BlobError::Piece { index, count })?;
@@ -184,6 +180,16 @@ impl Blob {
         sealed.resize(slot, 0);
         let at = u64::from(index) * self.layout.slot_len();
         self.file.read_exact_at(sealed, at)?;
+        Ok(())
+    }
+
+    fn open(
+        &self,
+        keys: &Keyring,
+        index: u32,
+        sealed: &[u8],
+        plain: &mut Vec<u8>,
+    ) -> Result<(), BlobError> {
         let name = self.layout.name(index);
         let context = Context::Record {
             owner: &self.owner,
