@@ -10,7 +10,7 @@
 //! ends the same way everywhere.
 
 use propeller_model::{Bound, Limits, SetBy};
-use wasmparser::{CanonicalFunction, CanonicalOption, Parser, Payload};
+use wasmparser::{CanonicalFunction, CanonicalOption, Encoding, Parser, Payload};
 
 use crate::runtime::RunError;
 
@@ -83,6 +83,10 @@ impl Parts {
         let mut depth = 0_u32;
         for payload in Parser::new(0).parse_all(wasm) {
             match payload.ok()? {
+                // A module has no parts, and need not be read to its end.
+                Payload::Version { encoding, .. } if depth == 0 && encoding == Encoding::Module => {
+                    return None;
+                }
                 Payload::Version { .. } => depth = depth.saturating_add(1),
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentCanonicalSection(functions) => {
