@@ -48,9 +48,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
 
     /// The cell of `key`, used now.
     pub(crate) fn claim(&self, key: &K, now: Instant) -> Claim<V> {
-        let mut slots = self.lock();
-        slots.expire(self.bounds.ttl, now);
-        slots.claim(key, now)
+        self.lock().claim(key, self.bounds.ttl, now)
     }
 
     /// Fills the cell of `key`. A value without a size is for those who wait, and is not kept.
@@ -120,6 +118,17 @@ struct Slot<V> {
     bytes: Option<u64>,
 }
 
+impl<V> Slot<V> {
+    /// When it is over; `None` while it is being filled, and for a time that no clock reaches.
+    fn until(&self, ttl: Duration) -> Option<Instant> {
+        self.bytes.and_then(|_| self.used.0.checked_add(ttl))
+    }
+
+    fn is_fresh(&self, ttl: Duration, now: Instant) -> bool {
+        self.until(ttl).is_none_or(|until| until > now)
+    }
+}
+
 impl<K: Clone + Eq + Hash, V> Slots<K, V> {
     fn new() -> Self {
         Self {
@@ -128,10 +137,12 @@ impl<K: Clone + Eq + Hash, V> Slots<K, V> {
         }
     }
 
-    fn claim(&mut self, key: &K, now: Instant) -> Claim<V> {
+    /// What is over is claimed anew: whoever drops it may be late.
+    fn claim(&mut self, key: &K, ttl: Duration, now: Instant) -> Claim<V> {
         self.uses += 1;
         let used = (now, self.uses);
-        if let Some(slot) = self.by_key.get_mut(key) {
+        let slot = self.by_key.get_mut(key);
+        if let Some(slot) = slot.filter(|slot| slot.is_fresh(ttl, now)) {
             slot.used = used;
             return Claim {
                 cell: Arc::clone(&slot.cell),
@@ -162,11 +173,9 @@ impl<K: Clone + Eq + Hash, V> Slots<K, V> {
 
     /// Linear in the number of entries, which is bounded and small next to running a guest.
     fn expire(&mut self, ttl: Duration, now: Instant) -> Option<Instant> {
-        // A time that no clock reaches is no time.
-        let until = |slot: &Slot<V>| slot.bytes.and_then(|_| slot.used.0.checked_add(ttl));
-        self.by_key
-            .retain(|_, slot| until(slot).is_none_or(|until| until > now));
-        self.by_key.values().filter_map(until).min()
+        self.by_key.retain(|_, slot| slot.is_fresh(ttl, now));
+        let left = self.by_key.values();
+        left.filter_map(|slot| slot.until(ttl)).min()
     }
 
     /// Linear in the number of entries, which is small next to the cost of one compilation.
