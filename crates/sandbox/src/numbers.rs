@@ -1,6 +1,6 @@
 //! WebAssembly numbers as text, whatever engine computes with them.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use crate::excerpt::excerpt;
 use crate::runtime::RunError;
@@ -40,35 +40,38 @@ impl Signature {
         self.params.iter().copied().eq(params) && self.results == [Some(result)]
     }
 
-    /// The arguments of a call of `function`; `spelled` is how its engine writes this signature.
-    pub(crate) fn arguments(
+    /// The arguments of a call of `function`, as values of its engine; `spelled` is how that writes
+    /// this signature.
+    pub(crate) fn arguments<V>(
         &self,
         function: &str,
         spelled: &dyn fmt::Display,
         args: &[String],
-    ) -> Result<Vec<Number>, RunError> {
-        let params: Option<Vec<NumberType>> = self.params.iter().copied().collect();
-        let Some(params) = params.filter(|_| self.results.iter().all(Option::is_some)) else {
+        value: impl Fn(Number) -> V,
+    ) -> Result<Vec<V>, RunError> {
+        if !self.params.iter().chain(&self.results).all(Option::is_some) {
             return Err(RunError::UnsupportedSignature {
                 function: excerpt(function),
                 signature: excerpt(&spelled.to_string()),
                 text_forms: "only i32, i64, f32 and f64 have a text form",
             });
-        };
-        if params.len() != args.len() {
+        }
+        let params = self.params.iter().flatten();
+        if self.params.len() != args.len() {
             return Err(RunError::ArgumentCount {
                 function: excerpt(function),
-                expected: params.iter().map(ToString::to_string).collect(),
+                expected: params.map(ToString::to_string).collect(),
                 got: args.len(),
             });
         }
-        let args = params.iter().zip(args).enumerate();
+        let args = params.zip(args).enumerate();
         args.map(|(index, (ty, arg))| {
-            ty.parse(arg).ok_or_else(|| RunError::ArgumentType {
+            let number = ty.parse(arg).ok_or_else(|| RunError::ArgumentType {
                 index,
                 expected: ty.to_string(),
                 got: excerpt(arg),
-            })
+            });
+            number.map(&value)
         })
         .collect()
     }
@@ -119,12 +122,13 @@ impl fmt::Display for Number {
 }
 
 /// Writes the results of a function; `None` if it has none.
-pub(crate) fn render(numbers: &[Number]) -> Option<String> {
-    if numbers.is_empty() {
-        return None;
+pub(crate) fn render(numbers: impl IntoIterator<Item = Number>) -> Option<String> {
+    let mut numbers = numbers.into_iter();
+    let mut text = numbers.next()?.to_string();
+    for number in numbers {
+        write!(text, " {number}").expect("text takes more text");
     }
-    let texts: Vec<String> = numbers.iter().map(ToString::to_string).collect();
-    Some(texts.join(" "))
+    Some(text)
 }
 
 #[cfg(test)]
@@ -134,7 +138,7 @@ mod tests {
 
     fn check(ty: NumberType, text: &str, expected: Option<&str>) {
         let number = ty.parse(text);
-        let rendered = number.and_then(|number| render(&[number]));
+        let rendered = number.and_then(|number| render([number]));
         assert_eq!(rendered.as_deref(), expected, "{ty} {text:?}");
     }
 
@@ -168,7 +172,7 @@ mod tests {
             params: vec![],
             results: vec![None],
         };
-        let refused = vector.arguments("f", &"(func (result v128))", &[]);
+        let refused = vector.arguments("f", &"(func (result v128))", &[], |number| number);
         assert!(matches!(
             refused,
             Err(RunError::UnsupportedSignature { .. })
@@ -182,7 +186,7 @@ mod tests {
             Number::I64(-2),
             Number::F32(0.5_f32.to_bits()),
         ];
-        assert_eq!(render(&numbers).as_deref(), Some("1 -2 0.5"));
-        assert_eq!(render(&[]), None);
+        assert_eq!(render(numbers).as_deref(), Some("1 -2 0.5"));
+        assert_eq!(render([]), None);
     }
 }

@@ -184,8 +184,7 @@ impl ModuleCall {
                 signature,
                 ..
             } = &*function;
-            let params = signature.arguments(name, ty, &job.args)?;
-            params.into_iter().map(values::value).collect()
+            signature.arguments(name, ty, &job.args, values::value)?
         };
         Ok(Self {
             linked: Arc::clone(linked),
@@ -216,8 +215,8 @@ impl ModuleCall {
         if *command {
             return Ok(Returned::Exited(0));
         }
-        let results: Vec<_> = results.iter().map(values::number).collect();
-        Ok(Returned::Value(numbers::render(&results)))
+        let results = results.iter().map(values::number);
+        Ok(Returned::Value(numbers::render(results)))
     }
 }
 

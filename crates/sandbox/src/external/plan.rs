@@ -16,7 +16,7 @@ use crate::chunks::Wanted;
 use crate::excerpt::excerpt;
 use crate::exit::{Exit, Limit, LimitHit, Status};
 use crate::job::{Entry, Job};
-use crate::numbers::{self, Number, NumberType, Signature};
+use crate::numbers::{Number, NumberType, Signature};
 use crate::runtime::RunError;
 
 /// The entry point of a WASI command.
@@ -365,7 +365,7 @@ pub(super) fn number(ty: ValType) -> Option<NumberType> {
 }
 
 fn text(value: &Number) -> String {
-    numbers::render(std::slice::from_ref(value)).unwrap_or_default()
+    value.to_string()
 }
 
 /// A value's type and bits, as our script wants them.

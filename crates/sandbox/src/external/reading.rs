@@ -12,7 +12,7 @@ use super::talk::{self, FUEL, WARNING_AFTER, WASMTIME};
 use super::template::Slot;
 use crate::exit::{Exit, Limit, LimitHit, Status, Usage};
 use crate::job::Job;
-use crate::numbers::{self, Number};
+use crate::numbers;
 use crate::process::wire::End;
 use crate::runtime::RunError;
 use serde::Deserialize;
@@ -232,8 +232,7 @@ impl Reading<'_> {
             Answer::Returned(bits) => {
                 let values = bits.iter().zip(&self.call.results);
                 let values = values.filter_map(|(bits, ty)| value(*ty, bits.parse().ok()?));
-                let values: Vec<Number> = values.collect();
-                self.result = numbers::render(&values);
+                self.result = numbers::render(values);
                 Status::Returned
             }
             Answer::Trapped(told) => {
@@ -305,7 +304,7 @@ impl Reading<'_> {
             let nan = line.trim_start_matches('-').starts_with("nan");
             number(*ty)?.parse(if nan { "NaN" } else { line })
         });
-        numbers::render(&values.collect::<Option<Vec<_>>>()?)
+        numbers::render(values.collect::<Option<Vec<_>>>()?)
     }
 
     fn killed(&self, signal: i32) -> RunError {

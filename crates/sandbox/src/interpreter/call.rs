@@ -54,12 +54,12 @@ impl Call {
         let params = if command {
             Vec::new()
         } else {
-            signature.arguments(function, &spelled(&ty), &job.args)?
+            signature.arguments(function, &spelled(&ty), &job.args, value)?
         };
         Ok(Self {
             what: What::Function {
                 name: function.to_owned(),
-                params: params.into_iter().map(value).collect(),
+                params,
                 results: ty.results().iter().map(|ty| Val::default(*ty)).collect(),
             },
             command,

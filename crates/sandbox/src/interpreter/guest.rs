@@ -108,8 +108,7 @@ fn returned(results: &[Val], call: &Call, limits: &Limits) -> (Status, Option<St
     if call.command {
         return (Status::Exited(0), None);
     }
-    let results: Vec<_> = results.iter().map(number).collect();
-    match numbers::render(&results) {
+    match numbers::render(results.iter().map(number)) {
         Some(text) if text.len() as u64 > limits.result_bytes.value => {
             (limit_hit(Limit::Result, limits), None)
         }
