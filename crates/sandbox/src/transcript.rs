@@ -123,13 +123,29 @@ impl Transcript {
     /// goes on.
     #[must_use]
     pub fn take(&self, stream: Stream) -> Vec<u8> {
+        self.end(stream).0
+    }
+
+    /// As [`take`](Self::take), and how many bytes have been printed in all.
+    pub(crate) fn end(&self, stream: Stream) -> (Vec<u8>, u64) {
         let mut printed = self.lock(stream);
-        match self.0.keeps {
+        let all = printed.end();
+        let kept = match self.0.keeps {
             Keeps::All => {
                 printed.taken = true;
                 std::mem::take(&mut printed.kept).into()
             }
             Keeps::Tail => printed.kept.iter().copied().collect(),
+        };
+        (kept, all)
+    }
+
+    /// How many bytes other runs have printed: none, if there is only one.
+    #[cfg(feature = "wasmtime")]
+    pub(crate) fn printed_before(&self, stream: Stream) -> u64 {
+        match self.0.keeps {
+            Keeps::All => 0,
+            Keeps::Tail => self.lock(stream).end(),
         }
     }
 

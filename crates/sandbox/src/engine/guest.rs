@@ -192,13 +192,12 @@ pub(super) async fn run_with(
     };
     let fuel_left = store.get_fuel().unwrap_or(limits.fuel.value);
     let result_len = result.as_ref().map_or(0, String::len) as u64;
-    let output_bytes = stdout.written() + stderr.written() + result_len;
-    let (stdout, stderr) = (stdout.take(), stderr.take());
+    let ((stdout, stdout_len), (stderr, stderr_len)) = (stdout.take(), stderr.take());
     let status = status.told_in(job.profile);
     let usage = Usage {
         cpu_us: micros(spent.cpu),
         input_bytes: job.input_bytes(),
-        output_bytes,
+        output_bytes: stdout_len + stderr_len + result_len,
         fuel: limits.fuel.value.saturating_sub(fuel_left),
         memory_peak_bytes: store.data().memory.peak(),
         wall_us: micros(spent.wall),

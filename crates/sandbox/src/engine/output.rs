@@ -2,8 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -29,14 +28,13 @@ pub(super) struct Output {
     to: To,
     stream: Stream,
     bytes_max: usize,
-    /// Bytes that were let through of each stream, also those that are not kept.
-    written: Arc<[AtomicU64; 2]>,
 }
 
 #[derive(Clone)]
 enum To {
-    /// Whoever has the job reads it from there, also while the guest runs.
-    Transcript(Transcript),
+    /// Whoever has the job reads it from there, also while the guest runs. Before the number of
+    /// bytes is what others have printed.
+    Transcript(Transcript, u64),
     /// It is not kept here.
     Sink(Arc<Mutex<Sunk>>),
 }
@@ -68,12 +66,11 @@ impl Sunk {
 impl Output {
     /// Standard output and standard error, which end in the job's transcript.
     pub(super) fn both(job: &Job) -> [Self; 2] {
-        let written = Arc::default();
+        let transcript = &job.transcript;
         [Stream::Stdout, Stream::Stderr].map(|stream| Self {
-            to: To::Transcript(job.transcript.clone()),
+            to: To::Transcript(transcript.clone(), transcript.printed_before(stream)),
             stream,
             bytes_max: bytes_max(stream, job),
-            written: Arc::clone(&written),
         })
     }
 
@@ -89,38 +86,35 @@ impl Output {
             to: To::Sink(Arc::new(Mutex::new(sunk))),
             stream,
             bytes_max: bytes_max(stream, job),
-            written: Arc::default(),
         }
     }
 
-    /// How many bytes the guest has written.
-    pub(super) fn written(&self) -> u64 {
-        self.written[self.stream.index()].load(Ordering::Relaxed)
-    }
-
-    /// What is kept of what was written.
-    pub(super) fn take(&self) -> Vec<u8> {
+    /// What is kept of what was written, and how many bytes were let through in all.
+    pub(super) fn take(&self) -> (Vec<u8>, u64) {
         match &self.to {
-            To::Transcript(transcript) => transcript.take(self.stream),
-            To::Sink(_) => Vec::new(),
+            To::Transcript(transcript, before) => {
+                let (kept, printed) = transcript.end(self.stream);
+                (kept, printed.saturating_sub(*before))
+            }
+            To::Sink(sunk) => (Vec::new(), lock(sunk).len as u64),
         }
     }
 
     pub(super) fn append(&self, bytes: &[u8]) -> Result<(), Exceeded> {
         let len = match &self.to {
-            To::Transcript(transcript) => transcript.append(self.stream, bytes, self.bytes_max),
-            To::Sink(sunk) => {
-                let mut sunk = sunk.lock().expect("sending bytes does not panic");
-                sunk.append(bytes, self.bytes_max)
-            }
+            To::Transcript(transcript, _) => transcript.append(self.stream, bytes, self.bytes_max),
+            To::Sink(sunk) => lock(sunk).append(bytes, self.bytes_max),
         };
-        self.written[self.stream.index()].fetch_add(len as u64, Ordering::Relaxed);
         if len == bytes.len() {
             Ok(())
         } else {
             Err(Exceeded(limit(self.stream)))
         }
     }
+}
+
+fn lock(sunk: &Mutex<Sunk>) -> MutexGuard<'_, Sunk> {
+    sunk.lock().expect("sending bytes does not panic")
 }
 
 /// The limit of a stream.

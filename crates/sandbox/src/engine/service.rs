@@ -294,8 +294,8 @@ impl Failed {
                 message: format!("the service exited with code {code} before its first request"),
             })),
             Self::Guest(status) => Ok(Exit {
-                stdout: serving.stdout.take(),
-                stderr: serving.stderr.take(),
+                stdout: serving.stdout.take().0,
+                stderr: serving.stderr.take().0,
                 ..Exit::from(status)
             }),
             Self::Host(error) => Err(error),
