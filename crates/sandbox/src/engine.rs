@@ -25,6 +25,7 @@ mod output;
 mod parts;
 mod poll;
 mod pool;
+mod remembered;
 mod seeds;
 mod service;
 #[cfg(target_os = "linux")]
@@ -40,6 +41,7 @@ use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 
+use propeller_model as model;
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::task::JoinSet;
@@ -121,15 +123,16 @@ impl WasmtimeRuntime {
 
 impl Runtime for WasmtimeRuntime {
     fn run(&self, job: Job) -> Pin<Box<dyn Future<Output = Result<Exit, RunError>> + Send + '_>> {
-        let (host, threads) = (Arc::clone(&self.host), self.threads.handle());
+        let (host, threads) = (&self.host, self.threads.handle());
+        let mut job = job;
         Box::pin(async move {
             if threads::is_here(threads) {
-                return threads::in_place(pin!(host.run(job))).await;
+                return threads::in_place(pin!(host.run(&mut job))).await;
             }
             // Boxed on the thread that it stays on: what is moved there, and allocated here and
             // freed there, is small.
-            let job = Box::new(job);
-            threads::run_on(threads, async move { Box::pin(host.run(*job)).await }).await
+            let (host, mut job) = (Arc::clone(host), Box::new(job));
+            threads::run_on(threads, async move { Box::pin(host.run(&mut job)).await }).await
         })
     }
 
@@ -165,7 +168,6 @@ struct Host {
 type Make = Box<dyn Fn(&Half, &[u8]) -> Result<Compiled, RunError> + Send + Sync>;
 
 /// What the cache keeps of a module.
-#[derive(Clone)]
 struct Compiled {
     code: Code,
     /// The code for another process, if guests run in one.
@@ -186,26 +188,27 @@ impl Compiled {
     }
 }
 
-/// A job that can run: its code is there, and the call fits it.
-struct Ready {
-    found: Found<Compiled>,
-    asked: Asked,
-}
-
-/// What a job asks of its code.
-enum Asked {
-    Call(Call),
+/// What a job asks of its code, which can give that.
+enum Asked<'code> {
+    Call(Call<'code>),
     /// To be called again and again, by whoever sends requests.
     Service(Service),
 }
 
-impl Ready {
-    /// Adds to the end of a guest what came before it.
-    fn account(&self, mut exit: Exit, engine: Arc<propeller_model::Engine>) -> Exit {
-        exit.engine = Some(engine);
-        self.found.account(&mut exit.usage);
-        exit
+impl<'code> Asked<'code> {
+    fn of(code: &'code Code, job: &Job) -> Result<Self, RunError> {
+        Ok(match Service::asked(code, job)? {
+            Some(service) => Self::Service(service),
+            None => Self::Call(Call::resolve(code, job)?),
+        })
     }
+}
+
+/// Adds to the end of a guest what came before it.
+fn accounted(mut exit: Exit, found: &Found<Compiled>, engine: Arc<model::Engine>) -> Exit {
+    exit.engine = Some(engine);
+    found.account(&mut exit.usage);
+    exit
 }
 
 impl Host {
@@ -250,50 +253,59 @@ impl Host {
         place.map(Some).map_err(|_| RunError::Stopped)
     }
 
-    async fn run(self: Arc<Self>, mut job: Job) -> Result<Exit, RunError> {
-        let ready = self.ready(&mut job).await?;
-        let exit = match &ready.asked {
+    async fn run(self: &Arc<Self>, job: &mut Job) -> Result<Exit, RunError> {
+        let found = self.found(job).await?;
+        let exit = match Self::asked(&found, job).await? {
             Asked::Call(call) => {
                 let _place = self.place(call.engine()).await?;
                 let _slot = self.ticker.enter();
-                guest::run(call, &job).await?
+                guest::run(&call, job).await?
             }
             // Boxed, because it would make every guest's future twice as large.
-            Asked::Service(service) => Box::pin(service.serve(Arc::clone(&self), &job)).await?,
+            Asked::Service(service) => Box::pin(service.serve(Arc::clone(self), job)).await?,
         };
-        Ok(ready.account(exit, self.worlds.told(&job)))
+        Ok(accounted(exit, &found, self.worlds.told(job)))
     }
 
-    /// Everything that comes before the guest: its code, the limits as they hold here, the call.
-    async fn ready(self: &Arc<Self>, job: &mut Job) -> Result<Ready, RunError> {
+    /// The code of a job, whose limits become what they are here.
+    async fn found(self: &Arc<Self>, job: &mut Job) -> Result<Found<Compiled>, RunError> {
         job.has_fitting_stdin()?;
         let world = self.worlds.of(job);
-        let key = Key {
-            module: job.key.clone(),
-            world,
+        let module = job.key.clone();
+        let key = Key { module, world };
+        let compile = || {
+            let host = Arc::clone(self);
+            move |wasm: &[u8]| host.compile(world, wasm)
         };
-        let host = Arc::clone(self);
-        let compile = move |wasm: &[u8]| host.compile(world, wasm);
-        let found = self.shelf.get(key, &job.wasm, compile).await?;
-        let code = &found.value.code;
+        let found = self.shelf.get(&key, &job.wasm, compile).await?;
+        let Compiled {
+            code,
+            image,
+            at_one_go,
+        } = found.value();
         if job.capabilities.has_network() && matches!(code, Code::Module(_)) {
             return Err(RunError::NoSockets);
         }
         job.limits = config::enforced(job.limits, self.stack_bytes);
-        let is_killed = found.value.image.is_some() && world != World::Virtual;
-        if let Some(at_one_go) = found.value.at_one_go.filter(|_| !is_killed) {
+        let is_killed = image.is_some() && world != World::Virtual;
+        if let Some(at_one_go) = at_one_go.filter(|_| !is_killed) {
             let limits = [Some(&mut job.limits), job.daemon.as_mut()];
             let mut limits = limits.into_iter().flatten();
             limits.try_for_each(|limits| at_one_go.lower(limits))?;
         }
-        let asked = match Service::asked(code, job)? {
-            Some(service) => Asked::Service(service),
-            None => Asked::Call(Call::resolve(code, job)?),
-        };
+        Ok(found)
+    }
+
+    /// What a job asks of its code, once its input is there.
+    async fn asked<'found>(
+        found: &'found Found<Compiled>,
+        job: &mut Job,
+    ) -> Result<Asked<'found>, RunError> {
+        let asked = Asked::of(&found.value().code, job)?;
         if let Asked::Call(call) = &asked {
             job.gather_stdin(call.takes_stdin_as_a_whole()).await?;
         }
-        Ok(Ready { asked, found })
+        Ok(asked)
     }
 
     /// The compiled code and its size.

@@ -127,7 +127,7 @@ impl fmt::Debug for InterpreterRuntime {
 
 /// What all guests share. Nothing in it remembers a guest but its module.
 struct Host {
-    shelf: Arc<Shelf<ModuleKey, Arc<Loaded>>>,
+    shelf: Arc<Shelf<ModuleKey, Loaded>>,
     running: AtomicUsize,
     stack_bytes: u64,
     told: Arc<Engine>,
@@ -142,18 +142,20 @@ impl Host {
         }
         job.has_fitting_stdin()?;
         let stack_bytes = self.stack_bytes;
-        let load = move |wasm: &[u8]| {
-            let kept = making::bounded(wasm)?;
-            let loaded = Loaded::new(wasm, stack_bytes)?;
-            let bytes = loaded.bytes.saturating_add(kept);
-            Ok((Arc::new(loaded), bytes))
+        let load = || {
+            move |wasm: &[u8]| {
+                let kept = making::bounded(wasm)?;
+                let loaded = Loaded::new(wasm, stack_bytes)?;
+                let bytes = loaded.bytes.saturating_add(kept);
+                Ok((loaded, bytes))
+            }
         };
-        let found = self.shelf.get(job.key.clone(), &job.wasm, load).await?;
+        let found = self.shelf.get(&job.key, &job.wasm, load).await?;
         job.limits = config::enforced(job.limits, stack_bytes);
-        let call = Call::resolve(&found.value, &job)?;
+        let call = Call::resolve(found.value(), &job)?;
         job.gather_stdin(call.takes_stdin_as_a_whole()).await?;
         let _running = Running::enter(&self.running);
-        let mut exit = guest::run(&found.value, &call, &job).await?;
+        let mut exit = guest::run(found.value(), &call, &job).await?;
         exit.engine = Some(Arc::clone(&self.told));
         found.account(&mut exit.usage);
         Ok(exit)

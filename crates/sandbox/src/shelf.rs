@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::cache::{Bounds, Cache, Cell};
+use crate::cache::{Bounds, Cache, Cell, Claim};
 use crate::config::EngineConfig;
 use crate::cpu::micros;
 use crate::exit::Usage;
@@ -40,12 +40,28 @@ pub(crate) struct Shelf<K, V> {
 
 /// What a job gets.
 pub(crate) struct Found<V> {
-    pub(crate) value: V,
+    /// It is filled, and with no refusal.
+    cell: Cell<Result<V, RunError>>,
     /// How long the job waited for it; not at all if it was ready.
     waited: Option<Duration>,
 }
 
 impl<V> Found<V> {
+    /// What is in a filled cell.
+    fn new(cell: Cell<Result<V, RunError>>, waited: Option<Duration>) -> Result<Self, RunError> {
+        match cell.get().expect("whoever has waited finds it filled") {
+            Ok(_) => Ok(Self { cell, waited }),
+            Err(refused) => Err(refused.clone()),
+        }
+    }
+
+    pub(crate) fn value(&self) -> &V {
+        match self.cell.get() {
+            Some(Ok(value)) => value,
+            _ => unreachable!("there is one only of a cell with a value"),
+        }
+    }
+
     /// Adds to what a guest used what came before it.
     pub(crate) fn account(&self, usage: &mut Usage) {
         usage.module_cached = self.waited.is_none();
@@ -56,7 +72,7 @@ impl<V> Found<V> {
 impl<K, V> Shelf<K, V>
 where
     K: Clone + Eq + Hash + Send + 'static,
-    V: Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
 {
     pub(crate) fn new(config: &EngineConfig) -> Arc<Self> {
         Arc::new(Self {
@@ -78,40 +94,37 @@ where
         self.made.load(Ordering::Relaxed)
     }
 
-    /// What `make` makes of `wasm`, with its size, or has made before. Jobs of the same key share
+    /// What `maker` makes of `wasm`, with its size, or has made before. Jobs of the same key share
     /// it, so that many of them take no more memory than one.
-    pub(crate) async fn get(
+    pub(crate) async fn get<M>(
         self: &Arc<Self>,
-        key: K,
+        key: &K,
         wasm: &Bytes,
-        make: impl FnOnce(&[u8]) -> Result<(V, u64), RunError> + Send + 'static,
-    ) -> Result<Found<V>, RunError> {
+        maker: impl FnOnce() -> M,
+    ) -> Result<Found<V>, RunError>
+    where
+        M: FnOnce(&[u8]) -> Result<(V, u64), RunError> + Send + 'static,
+    {
         let arrived = Instant::now();
         let len = wasm.len() as u64;
         if len > self.module_bytes_max {
             let len_max = self.module_bytes_max;
             return Err(RunError::TooLarge { len, len_max });
         }
-        let claim = self.cache.claim(&key, arrived);
+        let Claim { cell, first } = self.cache.claim(key, arrived);
         // Before a clock is set: for most jobs it is ready.
-        if let Some(made) = claim.cell.get() {
-            return Ok(Found {
-                value: made.clone()?,
-                waited: None,
-            });
+        if cell.initialized() {
+            return Found::new(cell, None);
         }
-        if claim.first {
-            self.fill(key, Arc::clone(&claim.cell), wasm.clone(), make);
+        if first {
+            self.fill(key.clone(), Arc::clone(&cell), wasm.clone(), maker());
         }
         // It goes on, for whoever asks next.
-        let made = tokio::time::timeout(self.compile_max, claim.cell.wait()).await;
-        let made = made.map_err(|_| RunError::CompileTime {
+        let made = tokio::time::timeout(self.compile_max, cell.wait()).await;
+        made.map_err(|_| RunError::CompileTime {
             limit_ms: u64::try_from(self.compile_max.as_millis()).unwrap_or(u64::MAX),
         })?;
-        Ok(Found {
-            value: made.clone()?,
-            waited: Some(arrived.elapsed()),
-        })
+        Found::new(cell, Some(arrived.elapsed()))
     }
 
     /// Fills `cell`, on a thread that no job owns: a job that is dropped while it waits does not
@@ -187,9 +200,9 @@ mod tests {
         let forgetting = Arc::clone(&shelf).forget();
         let story = async {
             for key in [1, 1, 2] {
-                let made = shelf.get(key, &WASM, |_| Ok((Arc::new(()), 1)));
+                let made = shelf.get(&key, &WASM, || |_: &[u8]| Ok((Arc::new(()), 1)));
                 let found = made.await.expect("it is made");
-                let kept = Arc::downgrade(&found.value);
+                let kept = Arc::downgrade(found.value());
                 drop(found);
                 while kept.strong_count() > 0 {
                     tokio::task::yield_now().await;
@@ -206,15 +219,17 @@ mod tests {
     async fn what_nobody_waits_for_any_more_is_not_begun() {
         let shelf = shelf(Duration::from_secs(60));
         let (go, going) = std::sync::mpsc::channel();
-        let mut first = Box::pin(shelf.get(1, &WASM, move |_| {
-            going.recv().ok();
-            Ok((Arc::new(()), 1))
+        let mut first = Box::pin(shelf.get(&1, &WASM, || {
+            move |_: &[u8]| {
+                going.recv().ok();
+                Ok((Arc::new(()), 1))
+            }
         }));
         tokio::select! {
             _ = &mut first => panic!("it is not made yet"),
             () = begun(&shelf) => {}
         }
-        let second = shelf.get(2, &WASM, |_| panic!("nobody waits for it"));
+        let second = shelf.get(&2, &WASM, || |_: &[u8]| panic!("nobody waits for it"));
         tokio::select! {
             biased;
             _ = second => panic!("there is no thread for it"),
@@ -222,7 +237,7 @@ mod tests {
         }
         go.send(()).expect("somebody listens");
         assert!(first.await.is_ok());
-        let third = shelf.get(3, &WASM, |_| Ok((Arc::new(()), 1)));
+        let third = shelf.get(&3, &WASM, || |_: &[u8]| Ok((Arc::new(()), 1)));
         assert!(third.await.is_ok());
         assert_eq!(shelf.made(), 2);
     }
@@ -239,10 +254,12 @@ mod tests {
         let shelf = shelf(Duration::from_secs(60));
         let (go, going) = std::sync::mpsc::channel();
         let (gone, going_on) = std::sync::mpsc::channel();
-        let mut made = Box::pin(shelf.get(1, &WASM, move |_| {
-            going.recv().ok();
-            gone.send(()).ok();
-            Ok((Arc::new(()), 1))
+        let mut made = Box::pin(shelf.get(&1, &WASM, || {
+            move |_: &[u8]| {
+                going.recv().ok();
+                gone.send(()).ok();
+                Ok((Arc::new(()), 1))
+            }
         }));
         tokio::select! {
             _ = &mut made => panic!("it is not made yet"),
@@ -262,7 +279,7 @@ mod tests {
     #[tokio::test]
     async fn a_compiler_that_panics_ends_whoever_waits_for_it() {
         let shelf = shelf(Duration::from_secs(60));
-        let made = shelf.get(1, &WASM, |_| panic!("no such module"));
+        let made = shelf.get(&1, &WASM, || |_: &[u8]| panic!("no such module"));
         let Err(refused) = made.await else {
             panic!("nothing was made");
         };

@@ -1,13 +1,12 @@
 //! Which function is called, and with what.
 
-use std::sync::{Arc, Mutex};
-
 use wasmtime::{Engine, Extern, FuncType, Instance, InstancePre, Module, ModuleExport, Store, Val};
 
 use super::chunked::ChunkedCall;
 use super::code::Code;
 use super::component::ComponentCall;
 use super::guest::Guest;
+use super::remembered::{self, Remembered};
 use super::values;
 use crate::chunks::Step;
 use crate::exports::{self, COMMAND, INITIALIZER};
@@ -16,10 +15,10 @@ use crate::numbers::{self, Signature};
 use crate::runtime::RunError;
 
 /// A call that its code can take: the function exists and the arguments are its parameters.
-pub(super) enum Call {
-    Module(ModuleCall),
-    Chunked(ChunkedCall),
-    Component(ComponentCall),
+pub(super) enum Call<'code> {
+    Module(ModuleCall<'code>),
+    Chunked(ChunkedCall<'code>),
+    Component(ComponentCall<'code>),
 }
 
 /// What came back from a guest that ended by itself.
@@ -32,9 +31,9 @@ pub(super) enum Returned {
     Bytes(Vec<u8>),
 }
 
-impl Call {
+impl<'code> Call<'code> {
     /// The call that `job` asks for.
-    pub(super) fn resolve(code: &Code, job: &Job) -> Result<Self, RunError> {
+    pub(super) fn resolve(code: &'code Code, job: &Job) -> Result<Self, RunError> {
         match code {
             Code::Module(linked) => match ChunkedCall::resolve(linked, job) {
                 Some(call) => Ok(Self::Chunked(call)),
@@ -94,15 +93,14 @@ impl Call {
     }
 }
 
-/// A linked core module, and what is looked at for every job. To look for a function takes longer
-/// than many a call, and most jobs of a module want the same one: it remembers the last.
+/// A linked core module, and what is looked at for every job.
 pub(super) struct LinkedModule {
     pub(super) code: InstancePre<Guest>,
     /// Whether it imports anything.
     pub(super) imports: bool,
     /// Whether it may have jobs in chunks: most modules have no such function.
     pub(super) splits: bool,
-    last: Mutex<Option<Arc<Function>>>,
+    functions: Remembered<Function>,
 }
 
 /// A function of a module, and which jobs mean it.
@@ -125,7 +123,7 @@ impl LinkedModule {
             code,
             imports,
             splits,
-            last: Mutex::default(),
+            functions: Remembered::default(),
         }
     }
 
@@ -134,14 +132,10 @@ impl LinkedModule {
     }
 
     /// The function that `entry` asks for.
-    fn function(&self, entry: &Entry) -> Result<Arc<Function>, RunError> {
-        let last = || self.last.lock().expect("remembering does not panic");
-        if let Some(function) = last().as_ref().filter(|last| last.entry == *entry) {
-            return Ok(Arc::clone(function));
-        }
-        let function = Arc::new(Function::find(self.module(), entry)?);
-        *last() = Some(Arc::clone(&function));
-        Ok(function)
+    fn function(&self, entry: &Entry) -> Result<remembered::Function<'_, Function>, RunError> {
+        let is = |function: &Function| function.entry == *entry;
+        let find = || Function::find(self.module(), entry);
+        self.functions.get(is, find)
     }
 }
 
@@ -166,14 +160,14 @@ impl Function {
 }
 
 /// A call of a core module's function.
-pub(super) struct ModuleCall {
-    linked: Arc<LinkedModule>,
-    function: Arc<Function>,
+pub(super) struct ModuleCall<'code> {
+    linked: &'code LinkedModule,
+    function: remembered::Function<'code, Function>,
     params: Vec<Val>,
 }
 
-impl ModuleCall {
-    fn resolve(linked: &Arc<LinkedModule>, job: &Job) -> Result<Self, RunError> {
+impl<'code> ModuleCall<'code> {
+    fn resolve(linked: &'code LinkedModule, job: &Job) -> Result<Self, RunError> {
         let function = linked.function(&job.entry)?;
         let params = if function.command {
             Vec::new()
@@ -187,7 +181,7 @@ impl ModuleCall {
             signature.arguments(name, ty, &job.args, values::value)?
         };
         Ok(Self {
-            linked: Arc::clone(linked),
+            linked,
             function,
             params,
         })

@@ -1,7 +1,5 @@
 //! Jobs in chunks: bytes go through the memory of the guest.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use wasmtime::{Engine, Instance, Memory, Store, Trap, TypedFunc};
 
@@ -13,16 +11,16 @@ use crate::exports;
 use crate::job::Job;
 
 /// A job in chunks that its module can take.
-pub(super) struct ChunkedCall {
-    linked: Arc<LinkedModule>,
+pub(super) struct ChunkedCall<'code> {
+    linked: &'code LinkedModule,
     wanted: Wanted,
     /// What to call first.
     initializer: Option<&'static str>,
 }
 
-impl ChunkedCall {
+impl<'code> ChunkedCall<'code> {
     /// What `job` asks for, if that is a job in chunks.
-    pub(super) fn resolve(linked: &Arc<LinkedModule>, job: &Job) -> Option<Self> {
+    pub(super) fn resolve(linked: &'code LinkedModule, job: &Job) -> Option<Self> {
         linked.splits.then_some(())?;
         let module = linked.module();
         let exported = |name: &str| call::exported(module, name);
@@ -32,7 +30,7 @@ impl ChunkedCall {
             .get_export(MEMORY)
             .is_some_and(|export| export.memory().is_some());
         Some(Self {
-            linked: Arc::clone(linked),
+            linked,
             wanted: Wanted::by(job, signature, memory, nothing_else())?,
             initializer: call::initializer(module, Step::Split.name()),
         })

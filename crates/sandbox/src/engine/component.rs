@@ -5,7 +5,6 @@
 //! types: they are looked at before anything is called.
 
 use std::fmt;
-use std::sync::{Arc, Mutex};
 
 use wasmtime::component::types::{ComponentFunc, ComponentItem};
 use wasmtime::component::wasm_wave::{self, wasm::DisplayFunc, wasm::DisplayType};
@@ -15,6 +14,7 @@ use wasmtime::{Engine, Store};
 use super::call::Returned;
 use super::excerpt::excerpt;
 use super::guest::Guest;
+use super::remembered::{self, Remembered};
 use super::verdict::Exceeded;
 use crate::exit::Limit;
 use crate::exports::EXPORTS_LISTED_MAX;
@@ -40,7 +40,7 @@ pub(super) struct LinkedComponent {
     imports: bool,
     /// Whether it answers requests.
     pub(super) has_service: bool,
-    last: Mutex<Option<Arc<Function>>>,
+    functions: Remembered<Function>,
 }
 
 /// A function of a component, and which jobs mean it.
@@ -65,7 +65,7 @@ impl LinkedComponent {
             code,
             imports,
             has_service,
-            last: Mutex::default(),
+            functions: Remembered::default(),
         }
     }
 
@@ -74,15 +74,11 @@ impl LinkedComponent {
     }
 
     /// The function that `entry` asks for.
-    fn function(&self, entry: &Entry) -> Result<Arc<Function>, RunError> {
-        let last = || self.last.lock().expect("remembering does not panic");
-        if let Some(function) = last().as_ref().filter(|last| last.entry == *entry) {
-            return Ok(Arc::clone(function));
-        }
-        let function = Function::find(self.component(), entry);
-        let function = Arc::new(function.ok_or_else(|| missing(self.component(), entry))?);
-        *last() = Some(Arc::clone(&function));
-        Ok(function)
+    fn function(&self, entry: &Entry) -> Result<remembered::Function<'_, Function>, RunError> {
+        let is = |function: &Function| function.entry == *entry;
+        let component = self.component();
+        let find = || Function::find(component, entry).ok_or_else(|| missing(component, entry));
+        self.functions.get(is, find)
     }
 }
 
@@ -111,22 +107,22 @@ impl Function {
 }
 
 /// A call that its component can take.
-pub(super) struct ComponentCall {
-    linked: Arc<LinkedComponent>,
-    function: Arc<Function>,
+pub(super) struct ComponentCall<'code> {
+    linked: &'code LinkedComponent,
+    function: remembered::Function<'code, Function>,
     params: Vec<Val>,
 }
 
-impl ComponentCall {
+impl<'code> ComponentCall<'code> {
     /// The call of a function that `job` asks for.
-    pub(super) fn resolve(linked: &Arc<LinkedComponent>, job: &Job) -> Result<Self, RunError> {
+    pub(super) fn resolve(linked: &'code LinkedComponent, job: &Job) -> Result<Self, RunError> {
         let function = linked.function(&job.entry)?;
         let params = match function.command {
             true => Vec::new(),
             false => function.arguments(&job.args)?,
         };
         Ok(Self {
-            linked: Arc::clone(linked),
+            linked,
             function,
             params,
         })

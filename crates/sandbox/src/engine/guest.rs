@@ -153,7 +153,7 @@ pub(super) fn prepare(engine: &Engine, setting: Setting<'_>) -> Result<Store<Gue
 }
 
 /// Runs `call` in a store of its own.
-pub(super) async fn run(call: &Call, job: &Job) -> Result<Exit, RunError> {
+pub(super) async fn run(call: &Call<'_>, job: &Job) -> Result<Exit, RunError> {
     let [stdout, stderr] = Output::both(job);
     let seed = seeds::seed_here(job);
     run_with(call, job, seed, stdout, stderr).await
@@ -161,7 +161,7 @@ pub(super) async fn run(call: &Call, job: &Job) -> Result<Exit, RunError> {
 
 /// As [`run`], with a seed and outputs that the caller chooses.
 pub(super) async fn run_with(
-    call: &Call,
+    call: &Call<'_>,
     job: &Job,
     seed: Option<Seed>,
     stdout: Output,

@@ -18,13 +18,14 @@ use super::excerpt::excerpt;
 use super::guest;
 use super::output::Output;
 use super::world::{Half, Worlds};
-use super::{Compiled, EngineConfig, Host, Make, Ready, StartError, WasmtimeRuntime};
+use super::{Compiled, EngineConfig, Host, Make, StartError, WasmtimeRuntime, accounted};
 use crate::config::{Allocator, Metering};
 use crate::exit::Exit;
 use crate::job::Job;
 use crate::process::compiler::{Compilers, Image};
 use crate::process::{self, AllowMissing, Mechanisms, memfd};
 use crate::runtime::RunError;
+use crate::shelf::Found;
 
 pub(crate) use super::code::{Target, Unlinked};
 pub(crate) use super::output::Sink;
@@ -44,7 +45,7 @@ pub(crate) struct Compiler {
 
 /// A job that can run in another process.
 pub(crate) struct Prepared {
-    ready: Ready,
+    found: Found<Compiled>,
     told: Arc<model::Engine>,
 }
 
@@ -79,10 +80,11 @@ impl Compiler {
         if !job.capabilities.is_empty() {
             return Err(RunError::GrantsInProcess);
         }
-        Ok(Prepared {
-            ready: self.host.ready(job).await?,
-            told: self.host.worlds.told(job),
-        })
+        let found = self.host.found(job).await?;
+        // Whether its code can be called that way is known before there is a process for it.
+        Host::asked(&found, job).await?;
+        let told = self.host.worlds.told(job);
+        Ok(Prepared { found, told })
     }
 
     /// Compiles a module that is ours for `job`, on this thread, past the cache.
@@ -106,13 +108,13 @@ impl Compiler {
 impl Prepared {
     /// The compiled code, sealed.
     pub(crate) fn image(&self) -> &OwnedFd {
-        let image = self.ready.found.value.image.as_ref();
+        let image = self.found.value().image.as_ref();
         image.expect("this compiler ends every compilation with an image")
     }
 
     /// What the code is of.
     pub(crate) fn kind(&self) -> Kind {
-        match self.ready.found.value.code {
+        match self.found.value().code {
             Code::Module(_) => Kind::Module,
             Code::Component(_) => Kind::Component,
         }
@@ -120,7 +122,7 @@ impl Prepared {
 
     /// Adds to the end of a guest what came before it.
     pub(crate) fn account(&self, exit: Exit) -> Exit {
-        self.ready.account(exit, Arc::clone(&self.told))
+        accounted(exit, &self.found, Arc::clone(&self.told))
     }
 }
 

@@ -41,15 +41,16 @@ impl Ticker {
     }
 
     /// Counts a guest, until the slot is dropped.
-    pub(super) fn enter(&self) -> Slot {
+    pub(super) fn enter(&self) -> Slot<'_> {
         self.shared.guests.fetch_add(1, Ordering::SeqCst);
         self.shared.entered.fetch_add(1, Ordering::Relaxed);
         // The thread says that it sleeps before it looks for guests a last time, so that one of the
-        // two sees what the other did.
-        if self.shared.asleep.swap(false, Ordering::SeqCst) {
+        // two sees what the other did. To look first is what costs nothing while it is awake.
+        let asleep = &self.shared.asleep;
+        if asleep.load(Ordering::SeqCst) && asleep.swap(false, Ordering::SeqCst) {
             self.wake();
         }
-        Slot(Arc::clone(&self.shared))
+        Slot(&self.shared)
     }
 
     pub(super) fn guests(&self) -> usize {
@@ -76,9 +77,9 @@ impl Drop for Ticker {
 }
 
 /// One guest that is running.
-pub(super) struct Slot(Arc<Shared>);
+pub(super) struct Slot<'a>(&'a Shared);
 
-impl Drop for Slot {
+impl Drop for Slot<'_> {
     fn drop(&mut self) {
         self.0.guests.fetch_sub(1, Ordering::SeqCst);
     }
