@@ -16,6 +16,7 @@ use crate::audit::Audit;
 use crate::damage::{Damage, Why};
 use crate::error::TrailerError;
 use crate::flow;
+use crate::header::Header;
 use crate::key::KeyId;
 use crate::object::{Digest, ObjectHeader};
 use crate::options::Threads;
@@ -50,7 +51,8 @@ impl<S: ReadAt> Object<S> {
         wanted: Wanted,
         audit: Audit<'_>,
     ) -> Result<Self, ObjectError> {
-        let mut shards = Shards::gather(shards, wanted)?;
+        let mut opens = |header: &Header| keys::opens(header, keys, audit);
+        let mut shards = Shards::gather(shards, wanted, &mut opens)?;
         let (key, data_key) = keys::unwrap(&mut shards, keys, audit)?;
         let coder = Arc::new(ObjectCoder::new(shards.object, &data_key));
         let mut records = Records::new(shards, coder);

@@ -46,7 +46,10 @@ pub enum RotateError {
         source: UnwrapError,
     },
     /// A key that is for another environment.
-    #[error("object {object} is of `{label}`, and key {key} is for `{key_label}` only")]
+    #[error(
+        "object {object} is of {}, and key {key} is for `{key_label}` only",
+        label.environment()
+    )]
     Label {
         /// The object's id.
         object: ObjectId,

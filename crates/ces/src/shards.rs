@@ -59,8 +59,11 @@ pub enum GatherError {
         /// What was found in its place.
         damage: Damage,
     },
-    /// As many shards of one object as of another.
-    #[error("there are as many shards of object {one} as of {other}: say which one is wanted")]
+    /// Enough shards of one object and of another, or as many, and too few, of both.
+    #[error(
+        "there are shards of object {one} and of object {other}, and nothing tells which one is \
+         wanted: give its digest"
+    )]
     Ambiguous {
         /// One of the objects.
         one: ObjectId,
@@ -68,7 +71,11 @@ pub enum GatherError {
         other: ObjectId,
     },
     /// An object of another environment.
-    #[error("object {object} is of `{found}`, not of `{wanted}`: look there for the wanted one")]
+    #[error(
+        "object {object} is of {}, not of {}: look there for the wanted one",
+        found.environment(),
+        wanted.environment()
+    )]
     Label {
         /// The object's id.
         object: ObjectId,
@@ -92,8 +99,13 @@ pub enum GatherError {
 }
 
 impl<S: ReadAt> Shards<S> {
-    /// Chooses the object that is wanted, or else the one with the most shards.
-    pub(crate) fn gather(sources: Vec<S>, wanted: Wanted) -> Result<Self, GatherError> {
+    /// Chooses the object that is wanted, or else the only one that there are enough shards of.
+    /// `opens` says whether a key at hand opens the object of a header.
+    pub(crate) fn gather(
+        sources: Vec<S>,
+        wanted: Wanted,
+        opens: &mut dyn FnMut(&Header) -> bool,
+    ) -> Result<Self, GatherError> {
         let mut damage = Damage::default();
         let mut found = Vec::new();
         for (input, source) in sources.into_iter().enumerate() {
@@ -107,7 +119,7 @@ impl<S: ReadAt> Shards<S> {
                 Err(why) => damage.add(input, None, None, why),
             }
         }
-        let object = match choose(&found, wanted) {
+        let object = match choose(&found, wanted, opens) {
             Choice::One(object) => object,
             Choice::Tie(one, other) => return Err(GatherError::Ambiguous { one, other }),
             Choice::None => return Err(nothing(&found, wanted, damage)),
@@ -233,36 +245,59 @@ enum Choice {
     None,
 }
 
-/// How strongly shards speak for an object: a footer with the wanted digest before any number of
-/// different shards.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Weight {
-    has_digest: bool,
+/// An object that shards say they are of.
+struct Claim {
+    object: ObjectHeader,
+    /// How many different shards there are of it.
     indices: usize,
+    /// Whether one of them has the digest that is wanted.
+    has_digest: bool,
 }
 
-fn choose<S: ReadAt>(found: &[Shard<S>], wanted: Wanted) -> Choice {
-    let mut objects: Vec<&ObjectHeader> = Vec::new();
+/// The digest decides. Without one, an object is chosen only if it is the only one that there are
+/// enough shards of: whoever holds one place can put any number of an object's shards there, so
+/// that more of them say nothing. A key tells objects apart that nobody else can make for it.
+fn choose<S: ReadAt>(
+    found: &[Shard<S>],
+    wanted: Wanted,
+    opens: &mut dyn FnMut(&Header) -> bool,
+) -> Choice {
+    let mut claims: Vec<Claim> = Vec::new();
     for shard in found {
         let object = shard.header.object();
         let is_wanted = wanted.object.is_none_or(|id| id == object.id);
-        if is_wanted && !objects.contains(&object) {
-            objects.push(object);
+        if is_wanted && !claims.iter().any(|claim| claim.object == *object) {
+            claims.push(claim(found, object, wanted.digest));
         }
     }
-    let mut weighed: Vec<(Weight, &ObjectHeader)> = objects
-        .into_iter()
-        .map(|object| (weigh(found, object, wanted.digest), object))
-        .collect();
-    weighed.sort_by_key(|(weight, _)| std::cmp::Reverse(*weight));
-    match weighed.as_slice() {
+    if let Some(named) = claims.iter().find(|claim| claim.has_digest) {
+        return Choice::One(named.object);
+    }
+    let mut enough: Vec<&Claim> = claims.iter().filter(|claim| claim.is_enough()).collect();
+    if enough.len() > 1 {
+        let of_a_key = enough.iter().copied().filter(|claim| {
+            let mut shards = found.iter().map(|shard| &shard.header);
+            shards.any(|header| *header.object() == claim.object && opens(header))
+        });
+        let of_a_key: Vec<&Claim> = of_a_key.collect();
+        if !of_a_key.is_empty() {
+            enough = of_a_key;
+        }
+    }
+    // To say of what there are too few.
+    if enough.is_empty() {
+        let most = claims.iter().map(|claim| claim.indices).max();
+        let most = claims.iter().filter(|claim| Some(claim.indices) == most);
+        enough.extend(most);
+    }
+    match enough.as_slice() {
         [] => Choice::None,
-        [(first, one), (second, other), ..] if first == second => Choice::Tie(one.id, other.id),
-        [(_, one), ..] => Choice::One(**one),
+        [one] => Choice::One(one.object),
+        [one, other, ..] => Choice::Tie(one.object.id, other.object.id),
     }
 }
 
-fn weigh<S: ReadAt>(found: &[Shard<S>], object: &ObjectHeader, digest: Option<Digest>) -> Weight {
+fn claim<S: ReadAt>(found: &[Shard<S>], object: &ObjectHeader, digest: Option<Digest>) -> Claim {
     let mut seen = [false; 256];
     let mut has_digest = false;
     for shard in found.iter().filter(|shard| shard.header.object() == object) {
@@ -272,9 +307,16 @@ fn weigh<S: ReadAt>(found: &[Shard<S>], object: &ObjectHeader, digest: Option<Di
             has_digest = trailer.is_ok_and(|trailer| trailer.footer().digest(object) == digest);
         }
     }
-    Weight {
-        has_digest,
+    Claim {
+        object: *object,
         indices: seen.into_iter().filter(|seen| *seen).count(),
+        has_digest,
+    }
+}
+
+impl Claim {
+    fn is_enough(&self) -> bool {
+        self.indices >= usize::from(self.object.geometry.data())
     }
 }
 

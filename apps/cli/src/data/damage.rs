@@ -70,7 +70,9 @@ impl Judged for GatherError {
     fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::TooFew { .. } => LOST,
-            Self::Ambiguous { .. } => "say which one is wanted with --digest",
+            Self::Ambiguous { .. } => {
+                "say which one is wanted with --digest, as whoever put the object was told it"
+            }
             Self::Label { .. } => "give its label with --label, if that is the object you mean",
             _ => return None,
         })

@@ -125,7 +125,8 @@ fn only_shards_of_the_old_object_are_removed() {
     for place in ["d", "e"] {
         fs::create_dir(desk.path(place)).unwrap();
     }
-    desk.does("put %/in --name x --shards ABC --key-file %/key");
+    let put = desk.does("put %/in --name x --shards ABC --key-file %/key --json");
+    let digest = put.json()["digest"].as_str().unwrap().to_owned();
     // Another object's shard and a text, both under names of shards.
     desk.does("put %/in2 --name x --shards %/d --geometry 1+0 --key-file %/key");
     let other = desk.read("d/x.ces-000-of-001");
@@ -135,7 +136,10 @@ fn only_shards_of_the_old_object_are_removed() {
     fs::remove_file(desk.path("c/x.ces-011-of-012")).unwrap();
     let migrate = "migrate x --shards ABC --to %/e --geometry 1+0 --remove-old --key-file %/key \
         --new-key-file %/other";
-    let done = desk.run(&format!("{migrate} --json"));
+    // Each of the two objects is there, and under the key.
+    let refused = desk.run(migrate);
+    assert!(refused.err.contains("with --digest"), "{}", refused.err);
+    let done = desk.run(&format!("{migrate} --digest {digest} --json"));
     // One shard was nowhere, and may be somewhere.
     assert_eq!(done.code, Some(1), "{done:?}");
     assert!(done.err.contains("1 old shard was nowhere"), "{}", done.err);

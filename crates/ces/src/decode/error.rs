@@ -27,7 +27,10 @@ pub enum ObjectError {
         source: RingError,
     },
     /// The object's key is for another environment.
-    #[error("object {object} is of `{label}`, and its key {key} is for `{key_label}` only")]
+    #[error(
+        "object {object} is of {}, and its key {key} is for `{key_label}` only",
+        label.environment()
+    )]
     Label {
         /// The object's id.
         object: ObjectId,

@@ -55,6 +55,24 @@ pub(super) fn unwrap<S>(
     Err(most_telling(shards, refusals))
 }
 
+/// Whether one of `keys` opens the object of `header`.
+pub(super) fn opens(header: &Header, keys: &KeyRing, audit: Audit<'_>) -> bool {
+    let opened = unwrap_one(header, keys);
+    // A key that is not there is not used.
+    let action = match &opened {
+        Ok(_) => Action::Unwrapped,
+        Err(Refusal::Missing(_)) => return false,
+        Err(Refusal::Label { .. } | Refusal::Unwrap(_)) => Action::Refused,
+    };
+    audit.tell(&Event {
+        action,
+        key: header.key_id(),
+        label: header.object().label,
+        object: Some(header.object().id),
+    });
+    opened.is_ok()
+}
+
 /// Why a wrapped key was refused, what is the most telling last.
 #[derive(Debug, PartialEq, Eq)]
 enum Refusal {

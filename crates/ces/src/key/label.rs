@@ -43,6 +43,14 @@ impl Label {
         Ok(Self { bytes })
     }
 
+    /// The environment in a sentence: of what something is.
+    pub(crate) fn environment(&self) -> String {
+        match self.as_str() {
+            "" => "no environment".to_owned(),
+            label => format!("`{label}`"),
+        }
+    }
+
     /// The label as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
