@@ -27,8 +27,6 @@ pub(crate) enum Failure {
     PlaceTwice(String),
     #[error("--endpoint is for the stores of one vendor, and these are of several")]
     OneEndpoint,
-    #[error("there are {0} files that are called like shards of this object")]
-    TooManyFiles(usize),
     #[error("cannot use the store {text}")]
     Store {
         text: String,
@@ -158,9 +156,6 @@ impl Failure {
             Self::OneEndpoint => {
                 "each store is asked at the address, in its vendor's protocol: copy between them \
                  with two commands"
-            }
-            Self::TooManyFiles(_) => {
-                "an object has at most 256 shards: name fewer places, or remove what is none of its"
             }
             Self::SameKey(_) => "make one with: propeller data keys new -o FILE",
             Self::Store { .. } => {

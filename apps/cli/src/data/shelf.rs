@@ -83,9 +83,13 @@ impl Shelf {
             }));
         }
         work.interrupt.check().map_err(|_| Failure::Interrupted)?;
-        // All of them are open at the same time.
-        if files.len() > FILES_MAX {
-            return Err(Failure::TooManyFiles(files.len()));
+        for full in leave_the_fullest(&mut files, places.len()) {
+            reasons.push(format!(
+                "cannot look into {}: with its files there are more than {FILES_MAX} that are \
+                 called like shards of this object",
+                places[full]
+            ));
+            dark.push(full);
         }
         if files.is_empty() {
             return Err(Failure::NoShards {
@@ -133,4 +137,21 @@ impl Shelf {
     pub(crate) fn index(&self, input: usize) -> Option<u16> {
         self.files.get(input).map(|file| file.number.index)
     }
+}
+
+/// All files are open at the same time. Where there are too many, the place with the most counts as
+/// lost: whoever can fill one place is to keep nobody from the others.
+fn leave_the_fullest(files: &mut Vec<ShardFile>, places: usize) -> Vec<usize> {
+    let mut left = Vec::new();
+    while files.len() > FILES_MAX {
+        let mut held = vec![0_usize; places];
+        for file in files.iter() {
+            held[file.place] += 1;
+        }
+        let fullest = (0..places).max_by_key(|place| held[*place]);
+        let fullest = fullest.expect("there are files, and so a place that has them");
+        files.retain(|file| file.place != fullest);
+        left.push(fullest);
+    }
+    left
 }
