@@ -204,6 +204,12 @@ pub enum OpenError {
         /// What allows it.
         variable: &'static str,
     },
+    /// A switch with which requests go without TLS to an address that nobody looked at.
+    #[error(
+        "AZURE_STORAGE_USE_EMULATOR is not followed, since where it leads is not checked: name an \
+         emulator as AZURE_STORAGE_ENDPOINT=http://127.0.0.1:10000/ACCOUNT, with its account and key"
+    )]
+    Emulator,
     /// Variables that do not say how to reach the store.
     #[error("the variables of the store at {location} are wrong or incomplete")]
     Variables {
@@ -275,6 +281,7 @@ impl OpenError {
             Self::Folder { .. }
             | Self::NotAFolder { .. }
             | Self::PlainHttp { .. }
+            | Self::Emulator
             | Self::Variables { .. }
             | Self::Changed { .. }
             | Self::Unclaimed { .. }

@@ -23,6 +23,8 @@ pub(crate) enum Failure {
     Interrupted,
     #[error("{0} is not encrypted")]
     PlainHttp(String),
+    #[error("AZURE_STORAGE_USE_EMULATOR is not followed, since where it leads is not checked")]
+    Emulator,
     #[error("{0} is named twice")]
     PlaceTwice(String),
     #[error("--endpoint is for the stores of one vendor, and these are of several")]
@@ -150,6 +152,10 @@ impl Failure {
             Self::Key(failure) => return failure.hint(),
             Self::Unreadable(unreadable) => return unreadable.hint(),
             Self::PlainHttp(_) => "use https://, or allow it with --allow-http",
+            Self::Emulator => {
+                "name the emulator with --endpoint http://127.0.0.1:10000/ACCOUNT --allow-http, and \
+                 set AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"
+            }
             Self::PlaceTwice(_) => {
                 "name it once: what is lost with a place is lost whatever else is called so"
             }
@@ -193,6 +199,7 @@ impl Failure {
         match self {
             Self::Interrupted => Exit::Interrupted,
             Self::PlainHttp(_)
+            | Self::Emulator
             | Self::OneEndpoint
             | Self::SameKey(_)
             | Self::PlaceTwice(_)

@@ -278,3 +278,21 @@ fn what_came_into_a_store_under_the_name_meanwhile_stays() {
         assert_eq!(store.ask("uploads bbb"), 0);
     }
 }
+
+#[test]
+fn an_emulators_switch_leads_nowhere() {
+    let mut desk = Desk::new();
+    desk.variables = vec![
+        ("AZURE_STORAGE_USE_EMULATOR", "true".to_owned()),
+        ("AZURITE_BLOB_STORAGE_URL", "http://127.0.0.1:9".to_owned()),
+    ];
+    for line in [
+        "get in --shards az://aaa -o - --key-file %/key",
+        "get in --shards az://aaa -o - --key-file %/key --endpoint https://127.0.0.1:9",
+    ] {
+        let refused = desk.run(line);
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        let switch = "AZURE_STORAGE_USE_EMULATOR is not followed";
+        assert!(refused.err.contains(switch), "{}", refused.err);
+    }
+}

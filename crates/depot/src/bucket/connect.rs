@@ -23,6 +23,8 @@ const TIMEOUTS: [(ClientConfigKey, &str); 2] = [
 /// The variables that are not called like the vendor: where its machines find their credentials.
 const GOOGLE_ACCOUNT: &str = "SERVICE_ACCOUNT";
 const AZURE_IDENTITY: &str = "IDENTITY_ENDPOINT";
+/// What `object_store` takes for a no.
+const NO: [&str; 5] = ["0", "false", "off", "no", "n"];
 
 /// A way to a bucket. Nothing is sent yet.
 pub(crate) fn connect(
@@ -108,6 +110,12 @@ fn azure(
         if let Ok(key) = name.parse() {
             builder = builder.with_config(key, value);
         }
+    }
+    // `object_store` takes the emulator's address from the process's environment, and allows http://
+    // wherever that leads.
+    let emulator = builder.get_config_value(&AzureConfigKey::UseEmulator);
+    if emulator.is_some_and(|value| !NO.contains(&value.to_ascii_lowercase().as_str())) {
+        return Err(OpenError::Emulator);
     }
     if let Some(endpoint) = exactly(AZURE_IDENTITY, variables) {
         builder = builder.with_msi_endpoint(endpoint.to_owned());

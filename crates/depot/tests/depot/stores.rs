@@ -47,3 +47,17 @@ async fn nothing_is_sent_without_tls_but_to_this_machine() {
     let refused = Depot::open(&location, no_variables()).await.unwrap_err();
     assert!(matches!(refused, OpenError::Variables { .. }), "{refused}");
 }
+
+#[tokio::test]
+async fn an_emulators_switch_leads_nowhere() {
+    // Where it leads is read from elsewhere, and without TLS wherever that is.
+    let variables = [
+        ("AZURE_STORAGE_USE_EMULATOR", "true"),
+        ("AZURE_STORAGE_ACCOUNT_NAME", "account"),
+    ];
+    let location = "az://aaa".parse().unwrap();
+    let refused = Depot::open(&location, variables).await.unwrap_err();
+    assert!(matches!(refused, OpenError::Emulator), "{refused}");
+    assert!(!refused.may_pass());
+    assert!(refused.to_string().contains("AZURE_STORAGE_ENDPOINT=http"));
+}

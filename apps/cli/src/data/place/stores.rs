@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use object_store::aws::AmazonS3Builder;
-use object_store::azure::MicrosoftAzureBuilder;
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::list::PaginatedListStore;
 use object_store::path::Path;
@@ -22,6 +22,8 @@ use crate::data::failure::Failure;
 const RETRIES_MAX: usize = 5;
 /// How long that goes on.
 const RETRY_TIME_MAX: Duration = Duration::from_secs(60);
+/// What `object_store` takes for a no.
+const NO: [&str; 5] = ["0", "false", "off", "no", "n"];
 
 /// How to reach object stores.
 #[derive(Debug, Args)]
@@ -85,11 +87,7 @@ impl StoreArgs {
         Ok(match destination {
             Destination::Folder(path) => Place::Folder(path.clone()),
             Destination::Bucket { text, kind, prefix } => {
-                let bucket = self.bucket(text, *kind, prefix, runtime);
-                Place::Bucket(bucket.map_err(|source| Failure::Store {
-                    text: text.clone(),
-                    source,
-                })?)
+                Place::Bucket(self.bucket(text, *kind, prefix, runtime)?)
             }
         })
     }
@@ -100,11 +98,15 @@ impl StoreArgs {
         kind: StoreKind,
         prefix: &Path,
         runtime: &Handle,
-    ) -> Result<Bucket, object_store::Error> {
+    ) -> Result<Bucket, Failure> {
+        let failed = |source| Failure::Store {
+            text: text.to_owned(),
+            source,
+        };
         let (store, list): (Arc<dyn ObjectStore>, Arc<dyn PaginatedListStore>) = match kind {
-            StoreKind::S3 => both(self.s3(text)?),
-            StoreKind::Google => both(self.google(text)?),
-            StoreKind::Azure => both(self.azure(text)?),
+            StoreKind::S3 => both(self.s3(text).map_err(failed)?),
+            StoreKind::Google => both(self.google(text).map_err(failed)?),
+            StoreKind::Azure => both(self.azure(text)?.build().map_err(failed)?),
         };
         Ok(Bucket {
             text: text.to_owned(),
@@ -144,11 +146,13 @@ impl StoreArgs {
         builder.build()
     }
 
-    fn azure(
-        &self,
-        text: &str,
-    ) -> Result<object_store::azure::MicrosoftAzure, object_store::Error> {
+    fn azure(&self, text: &str) -> Result<MicrosoftAzureBuilder, Failure> {
         let builder = MicrosoftAzureBuilder::from_env();
+        // It would go before --endpoint, to an address of its own, and without TLS wherever that is.
+        let emulator = builder.get_config_value(&AzureConfigKey::UseEmulator);
+        if emulator.is_some_and(|value| !NO.contains(&value.to_ascii_lowercase().as_str())) {
+            return Err(Failure::Emulator);
+        }
         let mut builder = builder.with_url(text).with_retry(retry());
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(endpoint.clone());
@@ -156,7 +160,7 @@ impl StoreArgs {
         if self.allow_http {
             builder = builder.with_allow_http(true);
         }
-        builder.build()
+        Ok(builder)
     }
 }
 
