@@ -217,12 +217,12 @@ impl Failure {
 
 /// What is behind an error, from near to far. What only repeats the one before it is left out.
 pub(crate) fn chain(error: &dyn Error) -> Vec<String> {
+    let itself = error.to_string();
     let mut causes: Vec<String> = Vec::new();
     let mut cause = error.source();
     while let Some(error) = cause {
         let text = error.to_string();
-        let repeats = causes.last().is_some_and(|last| last.contains(&text));
-        if !repeats {
+        if !causes.last().unwrap_or(&itself).contains(&text) {
             causes.push(text);
         }
         cause = error.source();
