@@ -3,6 +3,7 @@
 //! A test that cannot run on this machine says so in a file and passes.
 //! Here it is taken out of the passed ones and shown with its reason.
 
+mod packages;
 mod provision;
 mod runtimes;
 mod tally;
@@ -24,6 +25,8 @@ const SKIPS: &str = "PROPELLER_TEST_SKIPS";
 const PYTHON: &str = "PROPELLER_TEST_PYTHON";
 /// Names the mosquitto broker, which often lives outside of PATH.
 const MOSQUITTO: &str = "PROPELLER_TEST_MOSQUITTO";
+/// Names a folder in which Node finds packages.
+const NODE_MODULES: &str = "PROPELLER_TEST_NODE_MODULES";
 /// Names a folder with WebAssembly runtimes; others are looked for in PATH.
 const RUNTIMES: &str = "PROPELLER_TEST_RUNTIMES";
 
@@ -85,11 +88,16 @@ fn cargo_test(root: &Path, which: &[&str], provisions: &Provisions, skips: &Path
     let mut command = run::cargo(root);
     command.args(["test", "--locked"]).args(which);
     command.env(SKIPS, skips);
-    command.env_remove(PYTHON).env_remove(MOSQUITTO);
+    for variable in [PYTHON, MOSQUITTO, NODE_MODULES] {
+        command.env_remove(variable);
+    }
     if let Some(mosquitto) = &provisions.mosquitto {
         command.env(MOSQUITTO, mosquitto);
     }
     command.env(RUNTIMES, &provisions.runtimes);
+    if let Some(modules) = &provisions.node_modules {
+        command.env(NODE_MODULES, modules);
+    }
     if let Some(python) = &provisions.python {
         command.env(PYTHON, &python.program);
         if let Some(modules) = &python.modules {

@@ -1,5 +1,5 @@
-//! Finds or installs what tests use: a broker, a second implementation's Python, runtimes, and a
-//! registry.
+//! Finds or installs what tests use: a broker, a second implementation's Python, runtimes, a
+//! registry, and servers of object stores.
 
 use std::{
     env,
@@ -7,7 +7,7 @@ use std::{
     process::Command,
 };
 
-use super::runtimes;
+use super::{packages, runtimes};
 use crate::run;
 
 /// Where Debian puts servers; a person's PATH often lacks it.
@@ -88,6 +88,8 @@ pub(super) struct Provisions {
     pub(super) mosquitto: Option<PathBuf>,
     pub(super) python: Option<Python>,
     pub(super) runtimes: PathBuf,
+    /// Where Node finds packages.
+    pub(super) node_modules: Option<PathBuf>,
     pub(super) missing: Vec<String>,
 }
 
@@ -110,6 +112,9 @@ pub(super) fn install(target: &Path) -> Provisions {
     let without = python.iter().flat_map(|python| &python.without);
     without.for_each(|reason| keep("a module for python3", reason.clone()));
     let runtimes = runtimes::install(target, &mut missing);
+    let node_modules = packages::install(target)
+        .map_err(|reason| missing.push(format!("packages for node: {reason}")))
+        .ok();
     for package in TOOLS {
         if let Err(reason) = in_path_or_installed(package, package) {
             missing.push(format!("{package}: {reason}"));
@@ -124,6 +129,7 @@ pub(super) fn install(target: &Path) -> Provisions {
         mosquitto,
         python,
         runtimes,
+        node_modules,
         missing,
     }
 }
@@ -137,7 +143,7 @@ fn mosquitto() -> Result<PathBuf, String> {
     find().ok_or_else(|| "the package brought no program of that name".to_owned())
 }
 
-fn in_path_or_installed(program: &str, package: &str) -> Result<(), String> {
+pub(super) fn in_path_or_installed(program: &str, package: &str) -> Result<(), String> {
     if run::find(program, &SERVER_FOLDERS).is_some() {
         return Ok(());
     }

@@ -115,7 +115,7 @@ fn what_came_under_the_name_meanwhile_stays_and_the_put_takes_its_shards_back() 
 
 /// Where the piece of a segment begins in a shard of 2+1 with segments of 1 MiB that do not
 /// compress.
-fn piece(segment: usize) -> usize {
+pub(crate) fn piece(segment: usize) -> usize {
     let head = 97 + 2 * 32;
     120 + segment * (head + (MIB + 16) / 2) + head
 }

@@ -9,5 +9,8 @@ mod migrations;
 mod outputs;
 mod places;
 mod refusals;
+#[path = "../../../../testdata/stores/server.rs"]
+mod server;
+mod store;
 mod stores;
 mod support;

@@ -8,7 +8,9 @@ use propeller_ces::{
 };
 use propeller_depot::{Depot, Name, Reader};
 
-use crate::support::{Desk, MIB, Store, random, stdin, task};
+use crate::server::Vendor;
+use crate::store::Store;
+use crate::support::{Desk, MIB, random, stdin, task};
 
 /// Encodes into a depot, on a thread that may wait.
 async fn put(depot: &Depot, name: Name, key: &Key, plain: &[u8]) -> Summary {
@@ -84,11 +86,20 @@ async fn an_encoded_input_comes_back_from_a_folder() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_encoded_input_comes_back_from_a_store() {
-    let Some(store) = Store::new() else {
+async fn an_encoded_input_comes_back_from_s3() {
+    comes_back_from(Vendor::S3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_encoded_input_comes_back_from_azure() {
+    comes_back_from(Vendor::Azure).await;
+}
+
+async fn comes_back_from(vendor: Vendor) {
+    let Some(store) = Store::new(vendor) else {
         return;
     };
-    comes_back(&store.open("s3://aaa/x").await.unwrap()).await;
+    comes_back(&store.open("aaa/x").await.unwrap()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

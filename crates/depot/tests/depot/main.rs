@@ -5,6 +5,9 @@ mod contract;
 mod encoded;
 mod folders;
 mod marks;
+#[path = "../../../../testdata/stores/server.rs"]
+mod server;
+mod store;
 mod stores;
 mod support;
 mod sweeps;

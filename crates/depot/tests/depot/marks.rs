@@ -4,7 +4,9 @@ use std::fs;
 
 use propeller_depot::{Claim, Depot, Mark, OpenError};
 
-use crate::support::{Desk, Store};
+use crate::server::Vendor;
+use crate::store::Store;
+use crate::support::Desk;
 
 async fn are_agreed_upon(depot: &Depot) {
     let unclaimed = depot.mark().await.unwrap_err();
@@ -50,15 +52,24 @@ async fn many_who_claim_a_folder_at_once_agree() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_who_use_a_store_agree_on_its_mark() {
-    let Some(mut store) = Store::new() else {
+async fn all_who_use_s3_agree_on_its_mark() {
+    all_agree_on_its_mark(Vendor::S3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_who_use_azure_agree_on_its_mark() {
+    all_agree_on_its_mark(Vendor::Azure).await;
+}
+
+async fn all_agree_on_its_mark(vendor: Vendor) {
+    let Some(mut store) = Store::new(vendor) else {
         return;
     };
-    let depot = store.open("s3://aaa/x").await.unwrap();
+    let depot = store.open("aaa/x").await.unwrap();
     are_agreed_upon(&depot).await;
     assert_eq!(store.objects(), ["x/propeller-depot"]);
-    store.ask("put y/propeller-depot");
-    let other = store.open("s3://aaa/y").await.unwrap();
+    store.put("y/propeller-depot");
+    let other = store.open("aaa/y").await.unwrap();
     let refused = other.claim().await.unwrap_err();
     assert!(matches!(refused, OpenError::NotAMark { .. }), "{refused}");
 }

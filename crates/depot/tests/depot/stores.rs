@@ -2,27 +2,67 @@
 
 use propeller_depot::{Depot, DepotError, Doing, OpenError};
 
-use crate::support::{Store, no_variables, put, stdin, task};
+use crate::server::Vendor;
+use crate::store::Store;
+use crate::support::{no_variables, put, stdin, task};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bucket_has_to_be_there() {
-    let Some(store) = Store::new() else {
+async fn a_bucket_of_s3_has_to_be_there() {
+    a_bucket_has_to_be_there(Vendor::S3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_container_of_azure_has_to_be_there() {
+    a_bucket_has_to_be_there(Vendor::Azure).await;
+}
+
+async fn a_bucket_has_to_be_there(vendor: Vendor) {
+    let Some(store) = Store::new(vendor) else {
         return;
     };
-    let refused = store.open("s3://nowhere").await.unwrap_err();
+    let refused = store.open("nowhere").await.unwrap_err();
     let OpenError::Probe { doing, source, .. } = &refused else {
         panic!("{refused}");
     };
     assert_eq!(*doing, Doing::Write);
     assert!(matches!(source, DepotError::Store { .. }), "{source}");
+    assert!(!refused.may_pass());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_goes_away_is_an_error_and_not_a_missing_object() {
-    let Some(store) = Store::new() else {
+async fn a_wrong_secret_is_refused_for_good() {
+    let Some(mut store) = Store::new(Vendor::Azure) else {
         return;
     };
-    let depot = store.open("s3://aaa").await.unwrap();
+    let wrong = [("AZURE_STORAGE_ACCOUNT_KEY", "b2YgdGVzdHo=")];
+    let refused = store.open_with("aaa", &wrong).await.unwrap_err();
+    assert!(!refused.may_pass(), "{refused}");
+    let OpenError::Probe { source, .. } = &refused else {
+        panic!("{refused}");
+    };
+    let DepotError::Store { source, .. } = source else {
+        panic!("{source}");
+    };
+    assert!(source.to_string().contains("403 Forbidden"), "{source}");
+    assert!(!format!("{refused:?}").contains("b2YgdGVzdH"));
+    assert!(store.objects().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_s3_that_goes_away_is_an_error_and_not_a_missing_object() {
+    a_store_that_goes_away(Vendor::S3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_azure_that_goes_away_is_an_error_and_not_a_missing_object() {
+    a_store_that_goes_away(Vendor::Azure).await;
+}
+
+async fn a_store_that_goes_away(vendor: Vendor) {
+    let Some(store) = Store::new(vendor) else {
+        return;
+    };
+    let depot = store.open("aaa").await.unwrap();
     put(&depot, stdin(task(1)), b"x").await.unwrap();
     drop(store);
     let lost = depot.len(stdin(task(1))).await.unwrap_err();

@@ -1,9 +1,8 @@
 //! Depots to try things with.
 
 use std::fs::OpenOptions;
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
@@ -127,115 +126,6 @@ pub(crate) fn random(len: usize, seed: u64) -> Vec<u8> {
         chunk.copy_from_slice(&word[..chunk.len()]);
     }
     bytes
-}
-
-/// Serves, and does what it is told: a line of JSON for each.
-const SERVER: &str = r#"
-import json, logging, sys
-import boto3
-from moto.server import ThreadedMotoServer
-
-logging.getLogger("werkzeug").setLevel(logging.ERROR)
-server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-server.start()
-url = "http://127.0.0.1:%d" % server.get_host_and_port()[1]
-s3 = boto3.client("s3", endpoint_url=url, region_name="us-east-1",
-                  aws_access_key_id="k", aws_secret_access_key="s")
-s3.create_bucket(Bucket="aaa")
-print(json.dumps(url), flush=True)
-for line in sys.stdin:
-    what, *rest = line.split()
-    if what == "list":
-        answer = [o["Key"] for o in s3.list_objects_v2(Bucket="aaa").get("Contents", [])]
-    elif what == "uploads":
-        answer = len(s3.list_multipart_uploads(Bucket="aaa").get("Uploads", []))
-    elif what == "put":
-        s3.put_object(Bucket="aaa", Key=rest[0], Body=b"somebody else's")
-        answer = None
-    print(json.dumps(answer), flush=True)
-server.stop()
-"#;
-
-/// A store with the bucket `aaa`.
-pub(crate) struct Store {
-    server: Child,
-    answers: BufReader<ChildStdout>,
-    url: String,
-}
-
-impl Store {
-    /// Nothing, with a reason where tests that were skipped are counted, if it cannot be had here.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "where tests find Python is not a setting of a service"
-    )]
-    pub(crate) fn new() -> Option<Self> {
-        let Ok(python) = std::env::var("PROPELLER_TEST_PYTHON") else {
-            skipped("no Python with moto[server]: run the tests with `cargo xtask test`");
-            return None;
-        };
-        let mut proof = Command::new(&python);
-        proof
-            .args(["-c", "import boto3, moto.server"])
-            .stderr(Stdio::null());
-        if !proof.status().is_ok_and(|status| status.success()) {
-            skipped("the Python lacks moto[server]");
-            return None;
-        }
-        // There may be one already.
-        rustls::crypto::aws_lc_rs::default_provider()
-            .install_default()
-            .ok();
-        let mut server = Command::new(python)
-            .args(["-c", SERVER])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut answers = BufReader::new(server.stdout.take().unwrap());
-        let url = answer(&mut answers).as_str().unwrap().to_owned();
-        Some(Self {
-            server,
-            answers,
-            url,
-        })
-    }
-
-    pub(crate) async fn open(&self, location: &str) -> Result<Depot, OpenError> {
-        let variables = [
-            ("AWS_ENDPOINT_URL", self.url.as_str()),
-            ("AWS_ACCESS_KEY_ID", "k"),
-            ("AWS_SECRET_ACCESS_KEY", "s"),
-            ("AWS_REGION", "us-east-1"),
-        ];
-        Depot::open(&location.parse().unwrap(), variables).await
-    }
-
-    pub(crate) fn ask(&mut self, line: &str) -> serde_json::Value {
-        let stdin = self.server.stdin.as_mut().unwrap();
-        writeln!(stdin, "{line}").unwrap();
-        answer(&mut self.answers)
-    }
-
-    pub(crate) fn objects(&mut self) -> Vec<String> {
-        let keys = self.ask("list");
-        let keys = keys.as_array().unwrap().iter();
-        keys.map(|key| key.as_str().unwrap().to_owned()).collect()
-    }
-}
-
-fn answer(answers: &mut BufReader<ChildStdout>) -> serde_json::Value {
-    let mut line = String::new();
-    answers.read_line(&mut line).unwrap();
-    serde_json::from_str(&line).unwrap()
-}
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        self.server.kill().ok();
-        self.server.wait().ok();
-    }
 }
 
 pub(crate) fn skipped(reason: &str) {

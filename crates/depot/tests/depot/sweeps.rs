@@ -8,7 +8,9 @@ use std::time::{Duration, SystemTime};
 use propeller_depot::Tasks;
 use uuid::Uuid;
 
-use crate::support::{Desk, Store, put, skipped, stdin, stdout, task};
+use crate::server::Vendor;
+use crate::store::Store;
+use crate::support::{Desk, put, skipped, stdin, stdout, task};
 
 fn at(seconds: u64) -> SystemTime {
     SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
@@ -145,8 +147,17 @@ async fn what_belongs_to_others_is_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_sweep_of_a_store_looks_at_our_names_alone() {
-    let Some(mut store) = Store::new() else {
+async fn a_sweep_of_s3_looks_at_our_names_alone() {
+    a_sweep_looks_at_our_names_alone(Vendor::S3).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sweep_of_azure_looks_at_our_names_alone() {
+    a_sweep_looks_at_our_names_alone(Vendor::Azure).await;
+}
+
+async fn a_sweep_looks_at_our_names_alone(vendor: Vendor) {
+    let Some(mut store) = Store::new(vendor) else {
         return;
     };
     let foreign = [
@@ -158,9 +169,9 @@ async fn a_sweep_of_a_store_looks_at_our_names_alone() {
         "xx/01970000-0000-7000-8000-000000000001/stdout-1",
     ];
     for key in foreign {
-        store.ask(&format!("put {key}"));
+        store.put(key);
     }
-    let depot = store.open("s3://aaa/x").await.unwrap();
+    let depot = store.open("aaa/x").await.unwrap();
     for number in 1..=5 {
         put(&depot, stdin(task(number)), b"x").await.unwrap();
         put(&depot, stdout(task(number), 1), b"x").await.unwrap();
