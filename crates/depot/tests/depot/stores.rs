@@ -1,5 +1,7 @@
 //! What holds for stores alone.
 
+use std::net::TcpListener;
+
 use propeller_depot::{Depot, DepotError, Doing, OpenError};
 
 use crate::server::Vendor;
@@ -100,4 +102,35 @@ async fn an_emulators_switch_leads_nowhere() {
     assert!(matches!(refused, OpenError::Emulator), "{refused}");
     assert!(!refused.may_pass());
     assert!(refused.to_string().contains("AZURE_STORAGE_ENDPOINT=http"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_in_a_google_account_is_asked_nothing_without_tls() {
+    // There may be one already.
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .ok();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let account = serde_json::json!({
+        "gcs_base_url": format!("http://{}", listener.local_addr().unwrap()),
+        "disable_oauth": true,
+        "client_email": "",
+        "private_key": "",
+        "private_key_id": "",
+    });
+    let account = account.to_string();
+    // Nobody looks into the account for an address, and a request is only made where a variable
+    // allows it.
+    for (allowed, asks) in [("false", false), ("true", true)] {
+        let variables = [
+            ("GOOGLE_SERVICE_ACCOUNT_KEY", account.as_str()),
+            ("GOOGLE_ALLOW_HTTP", allowed),
+            ("GOOGLE_TIMEOUT", "1 second"),
+        ];
+        let location = "gs://aaa".parse().unwrap();
+        let refused = Depot::open(&location, variables).await.unwrap_err();
+        assert!(matches!(refused, OpenError::Probe { .. }), "{refused}");
+        assert_eq!(listener.accept().is_ok(), asks, "{allowed}");
+    }
 }
