@@ -1,6 +1,7 @@
 //! Streams into shards and back: whole, in part, damaged, attacked, repaired and rotated.
 #![cfg(test)]
 
+mod bounds;
 mod faults;
 mod hostile;
 mod keys;
