@@ -68,7 +68,7 @@ fn mistake_03_lengths_are_wide_and_authenticated() {
     );
 }
 
-/// `tests/memory.rs` measures it.
+/// `tests/memory/streams.rs` measures it.
 #[test]
 fn mistake_04_a_part_is_read_without_the_whole() {
     let plain = random(8 * SEGMENT, 4);

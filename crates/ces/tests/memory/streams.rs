@@ -1,8 +1,4 @@
-//! How much memory a long stream takes, measured at the process: zstd and the kernels of the
-//! ciphers do not ask Rust's allocator.
-//!
-//! One test in a binary of its own, because the peak is the process's.
-#![cfg(test)]
+//! Streams of several lengths, written, read, verified and repaired.
 
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Write};
@@ -12,34 +8,7 @@ use propeller_ces::{
     encode, repair, verify,
 };
 
-const MIB: u64 = 1 << 20;
-/// What a stream may take beyond the caller's buffers at the default segment size and geometry.
-const MEMORY_MAX: u64 = 32 * MIB;
-
-/// The peak of the process's memory in bytes, of which the kernel is told to forget the past.
-fn forget_peak() -> Option<u64> {
-    std::fs::write("/proc/self/clear_refs", "5").ok()?;
-    peak()
-}
-
-fn peak() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    let kib: u64 = line.split_whitespace().nth(1)?.parse().ok()?;
-    Some(kib * 1024)
-}
-
-fn skipped(reason: &str) {
-    if let Some(path) = std::env::var_os("PROPELLER_TEST_SKIPS") {
-        let name = std::thread::current().name().unwrap_or("?").to_owned();
-        let mut file = File::options()
-            .append(true)
-            .create(true)
-            .open(path)
-            .unwrap();
-        writeln!(file, "SKIPPED {name}: {reason}").unwrap();
-    }
-}
+use crate::peak::{MEMORY_MAX, MIB, forget_peak, peak, skipped};
 
 /// Bytes that do not compress, out of 4 MiB that repeat.
 struct Noise {
