@@ -108,15 +108,11 @@ impl Judge {
             sample: Rule::Allow,
             ..Policy::default()
         };
+        let checked = self.has_policy();
         let policy = match (&self.policy, tee) {
             (Some(policy), _) => policy,
             (None, Tee::Sample) => &only_form,
-            (None, _) => {
-                return Ok(Standing {
-                    tee,
-                    checked: false,
-                });
-            }
+            (None, _) => return Ok(Standing { tee, checked }),
         };
         let since = Duration::from_millis(u64::try_from(now_ms).unwrap_or_default());
         let expected = Expected {
@@ -145,6 +141,6 @@ impl Judge {
             }
         }
         judged?;
-        Ok(Standing { tee, checked: true })
+        Ok(Standing { tee, checked })
     }
 }

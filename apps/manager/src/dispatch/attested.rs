@@ -1,5 +1,6 @@
 //! Tasks that only a trusted execution environment (TEE) may open, and proplets that are in one.
 
+use propeller_attest::Tee;
 use propeller_attest::binding::{AttemptBinding, SessionBinding};
 use propeller_model::task::Retry;
 use propeller_model::{AttemptId, ExitKind, PropletId};
@@ -34,12 +35,11 @@ impl Mind {
         let Some(session) = self.desk.binding(proplet) else {
             return;
         };
-        let member = self.fleet.find(proplet);
-        let Some(tee) = member.and_then(|member| member.tee.as_ref()) else {
+        let member = self.fleet.find_mut(proplet);
+        let Some(tee) = member.and_then(|member| member.tee.as_mut()) else {
             return;
         };
-        if tee.checked_ms.is_some() || tee.refused.is_some() {
-            // One session has one piece of evidence.
+        if !tee.take(moment.ms) {
             return;
         }
         if claim.evidence.len() > EVIDENCE_LEN_MAX {
@@ -63,7 +63,7 @@ impl Mind {
         let (proplet, about) = (case.proplet.clone(), case.subject.word());
         if !self.verifier.submit(case) {
             // Of an attempt the proplet reports again: nobody told it that it is settled. It shows
-            // evidence for a session in the next one.
+            // evidence for its session a minute later.
             warn!(target: "security", %proplet, about, "evidence is not judged: there is too much of it");
             self.metrics.evidence(about, "not judged");
         }
@@ -169,18 +169,15 @@ impl Mind {
         let Some(tee) = member.and_then(|member| member.tee.as_mut()) else {
             return;
         };
-        match verdict {
-            Ok(standing) if standing.tee == tee.kind => {
-                info!(target: "security", %proplet, tee = %standing.tee, checked = standing.checked, "evidence of a proplet holds");
-                tee.checked_ms = standing.checked.then_some(moment.ms);
-                tee.refused = None;
+        let is_news = tee.judge(verdict, moment.ms);
+        match &tee.refused {
+            // Every minute it is the same, as a rule.
+            _ if !is_news => {}
+            None => {
+                info!(target: "security", %proplet, tee = %tee.kind, checked = tee.checked_ms.is_some(), "evidence of a proplet holds");
             }
-            Ok(_) => {
-                tee.refused = Some("it is of another kind than the proplet said".to_owned());
-            }
-            Err(why) => {
+            Some(why) => {
                 warn!(target: "security", %proplet, why = %why, "evidence of a proplet is refused");
-                tee.refused = Some(why);
             }
         }
     }
@@ -287,6 +284,8 @@ impl TeeStanding {
         match (&self.refused, self.checked_ms) {
             (Some(_), _) => format!("{kind}: evidence refused"),
             (None, Some(_)) => kind.to_owned(),
+            // Whatever was found out about it, it is not.
+            (None, None) if self.kind == Tee::Sample => kind.to_owned(),
             (None, None) => format!("{kind}: not checked"),
         }
     }

@@ -46,6 +46,10 @@ impl Mind {
             let Some(why) = why(needs, has_store) else {
                 continue;
             };
+            let why = match needs.tee {
+                true => told_of_refused(why, self.fleet.refused_tees(now, term)),
+                false => why.to_owned(),
+            };
             if !task_waits_for(db, needs)? {
                 continue;
             }
@@ -54,7 +58,7 @@ impl Mind {
             let without: Vec<&PropletId> = without.iter().collect();
             let nobody = !self.fleet.has(needs, now, term);
             for id in task_waiting_for(db, needs, &without, nobody, GIVEN_UP_MAX)? {
-                self.abandon_because(db, id, why, moment, effects)?;
+                self.abandon_because(db, id, &why, moment, effects)?;
             }
         }
         Ok(())
@@ -70,4 +74,22 @@ fn why(needs: Needs, has_store: bool) -> Option<&'static str> {
         (false, true) => Some(NOT_REACHED),
         (true, true) => Some(NOT_BOTH),
     }
+}
+
+/// The same, after those who show evidence of a TEE and are not believed.
+fn told_of_refused<'a>(
+    why: &str,
+    mut refused: impl Iterator<Item = (&'a PropletId, &'a str)>,
+) -> String {
+    let Some((proplet, reason)) = refused.next() else {
+        return why.to_owned();
+    };
+    let more = match refused.count() {
+        0 => String::new(),
+        more => format!(", and that of {more} more"),
+    };
+    format!(
+        "the evidence that {proplet} shows of its TEE is refused by this manager \
+         (MANAGER_ATTESTATION_POLICY): {reason}{more}; otherwise {why}"
+    )
 }

@@ -25,6 +25,9 @@ use crate::store::{Blobs, StoreError};
 /// For how long a proplet gets nothing that needs the object store after the store has not answered.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
 
+/// How many proplets are asked for a key at no cost to the task. Beyond, each counts as an attempt.
+const ASKED_FREE_MAX: usize = 32;
+
 impl Mind {
     pub(super) fn said(
         &mut self,
@@ -93,11 +96,7 @@ impl Mind {
         member.slots = hello.slots;
         member.link = Some(Link::Sealed);
         member.begin(moment);
-        member.tee = tee.map(|kind| TeeStanding {
-            kind,
-            checked_ms: None,
-            refused: None,
-        });
+        member.tee = tee.map(TeeStanding::said);
         member.ever_sealed = true;
         member.delivered.clear();
         member.letters.clear();
@@ -224,13 +223,9 @@ impl Mind {
                 (Retry::MayHelp, true)
             }
             Refusal::AboveCeiling => (Retry::IsPointless, true),
-            // A broker may allow somebody else, if there is somebody.
-            Refusal::NoTee | Refusal::NoKey
-                if self.fleet.tees(moment.now, self.rules.lease) > 1 =>
-            {
-                (Retry::MayHelp, true)
+            Refusal::NoTee | Refusal::NoKey => {
+                (self.elsewhere(db, proplet, attempt, moment)?, true)
             }
-            Refusal::NoTee | Refusal::NoKey => (Retry::IsPointless, true),
         };
         let setback = Setback {
             why: refused.text.clone(),
@@ -243,6 +238,30 @@ impl Mind {
             store_away: refused.reason == Refusal::Store,
         };
         self.undone(db, attempt, &setback, moment, effects)
+    }
+
+    /// Whether somebody else may do what this proplet gets no key for: who may ask which broker, and
+    /// what that gives to whom, they alone know. Each of them is asked once, at no cost to the task,
+    /// and a pinned task asks nobody else.
+    fn elsewhere(
+        &self,
+        db: &Connection,
+        proplet: &PropletId,
+        attempt: AttemptId,
+        moment: Moment,
+    ) -> Result<Retry, StoreError> {
+        let Some(task) = task_find(db, attempt.task)? else {
+            return Ok(Retry::IsPointless);
+        };
+        let mut tried: Vec<&PropletId> = task.excluded.iter().collect();
+        tried.push(proplet);
+        let (now, term) = (moment.now, self.rules.lease);
+        let others = task.pinned.is_none() && self.fleet.has_tee_besides(&tried, now, term);
+        Ok(match others {
+            true if tried.len() < ASKED_FREE_MAX => Retry::IsFree,
+            true => Retry::MayHelp,
+            false => Retry::IsPointless,
+        })
     }
 
     /// Sends the pieces of a module that a proplet asks for, from where they stand.

@@ -141,6 +141,42 @@ async fn a_key_of_somebody_else_and_a_broker_that_is_away_are_told_apart() {
     assert!(task.attempts.len() > 1, "a broker may come back");
 }
 
+/// As in a fleet whose proplets have brokers of their own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_gets_to_the_one_proplet_that_may_ask_its_broker() {
+    let Some(scene) = Scene::new(SAMPLE_MAY).await else {
+        return;
+    };
+    let names = ["a", "b", "c", "d"];
+    let elsewhere = "http://127.0.0.1:9";
+    let _others = names.map(|name| in_sample_tee(&scene.world, name, elsewhere));
+    let _right = scene.tee("the-right-one");
+    ready(&scene.client, names.len() + 1).await;
+    let built = jwe_image(&scene.folder, &scene.keeper, 9).await;
+    let image = scene.push("app:1", &built).await;
+    let broker = scene.keeper.broker.url().to_owned();
+    let key = format!("{}/default/key/app", broker.replace("http://", "kbs://"));
+    let task = scene.run(&image, &key).await;
+    assert_eq!(
+        (state(&task), task.results.as_str()),
+        ("completed", Some("9")),
+        "{}",
+        task.error
+    );
+    // Whom it is pinned to it asks once.
+    let pinned = TaskRequest {
+        proplet_id: Some("a".to_owned()),
+        ..encrypted(&image, &key)
+    };
+    let task = run(&scene.client, &pinned).await;
+    assert!(
+        task.error.contains("not among those that may be asked"),
+        "{}",
+        task.error
+    );
+    assert_eq!((state(&task), task.attempts.len()), ("failed", 1));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manager_with_a_policy_gives_work_to_nobody_whose_evidence_it_refuses() {
     let Some(scene) = Scene::new(SAMPLE_MAY).await else {
@@ -173,7 +209,7 @@ async fn a_manager_with_a_policy_gives_work_to_nobody_whose_evidence_it_refuses(
     assert_eq!(state(&task), "failed");
     assert!(
         task.error
-            .contains("no proplet that is connected is in a TEE"),
+            .starts_with("the evidence that tee shows of its TEE is refused by this manager"),
         "{}",
         task.error
     );

@@ -10,6 +10,11 @@ use propeller_wire::message::StoreMark;
 use tracing::{info, warn};
 
 use super::{Fleet, Member, Moment};
+use crate::judge::Standing;
+
+/// How long the evidence of a session counts before other evidence of it is judged. Proplets show it
+/// every minute; whoever does so more often is to keep nobody else's waiting.
+const CLAIM_PAUSE_MS: i64 = 45_000;
 
 /// The TEE that a proplet is in: what it said, and what its evidence came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,9 +25,56 @@ pub struct TeeStanding {
     pub checked_ms: Option<i64>,
     /// Why its evidence is refused.
     pub refused: Option<String>,
+    /// When evidence of this session was last taken, to be judged.
+    pub(in crate::dispatch) taken_ms: Option<i64>,
+    /// Whether the last that was judged held.
+    pub(in crate::dispatch) holds: bool,
 }
 
 impl TeeStanding {
+    /// Of this session nothing is known but what was said.
+    pub(in crate::dispatch) const fn said(kind: Tee) -> Self {
+        Self {
+            kind,
+            checked_ms: None,
+            refused: None,
+            taken_ms: None,
+            holds: false,
+        }
+    }
+
+    /// Whether evidence that comes now is judged: then it is taken.
+    pub(in crate::dispatch) fn take(&mut self, now_ms: i64) -> bool {
+        let fits = |taken: i64| now_ms.saturating_sub(taken) >= CLAIM_PAUSE_MS;
+        let takes = self.taken_ms.is_none_or(fits);
+        if takes {
+            self.taken_ms = Some(now_ms);
+        }
+        takes
+    }
+
+    /// What evidence came to; whether that is something new.
+    pub(in crate::dispatch) fn judge(
+        &mut self,
+        verdict: Result<Standing, String>,
+        now_ms: i64,
+    ) -> bool {
+        let held = verdict.and_then(|standing| match standing.tee == self.kind {
+            true => Ok(standing.checked),
+            false => Err("it is of another kind than the proplet said".to_owned()),
+        });
+        let is_news = match &held {
+            Ok(_) => !self.holds,
+            Err(why) => self.refused.as_ref() != Some(why),
+        };
+        self.holds = held.is_ok();
+        if let Ok(checked) = held {
+            self.checked_ms = checked.then_some(now_ms);
+        }
+        self.refused = held.err();
+        is_news
+    }
+
     /// Whether it is one, as far as is known now.
     pub(super) fn counts(&self, only_checked: bool) -> bool {
         self.may_count() && (self.checked_ms.is_some() || !only_checked)
@@ -59,10 +111,28 @@ impl Fleet {
         ids.map(|member| member.id.clone()).collect()
     }
 
-    /// How many are there that are in a TEE.
-    pub(in crate::dispatch) fn tees(&self, now: Instant, window: Duration) -> usize {
-        let counts = |member: &&Member| member.tee_may_count() && member.is_alive(now, window);
-        self.members.values().filter(counts).count()
+    /// Whether one of those who are there and in a TEE is none of these.
+    pub(in crate::dispatch) fn has_tee_besides(
+        &self,
+        tried: &[&PropletId],
+        now: Instant,
+        window: Duration,
+    ) -> bool {
+        self.members.values().any(|member| {
+            member.tee_may_count() && member.is_alive(now, window) && !tried.contains(&&member.id)
+        })
+    }
+
+    /// Those who are there and say that they are in a TEE, which their evidence did not show; and why
+    /// it is refused.
+    pub(in crate::dispatch) fn refused_tees(
+        &self,
+        now: Instant,
+        window: Duration,
+    ) -> impl Iterator<Item = (&PropletId, &str)> {
+        let there = self.members.values();
+        let there = there.filter(move |member| member.is_alive(now, window));
+        there.filter_map(|member| Some((&member.id, member.tee.as_ref()?.refused.as_deref()?)))
     }
 }
 
@@ -188,11 +258,7 @@ mod tests {
         for (name, in_tee, reaches) in [("tee", true, false), ("store", false, true)] {
             let member = fleet.member(&name.parse().unwrap()).unwrap();
             member.link = Some(Link::Sealed);
-            member.tee = in_tee.then_some(TeeStanding {
-                kind: Tee::Sample,
-                checked_ms: None,
-                refused: None,
-            });
+            member.tee = in_tee.then_some(TeeStanding::said(Tee::Sample));
             member.hear(moment);
             if reaches {
                 member.reach(OURS, Some(OURS), moment);
@@ -223,5 +289,39 @@ mod tests {
         member.storeless_until = Some(now + WINDOW);
         assert!(!member.has_store(now));
         assert!(member.has_store(now + WINDOW));
+    }
+
+    #[test]
+    fn evidence_of_a_session_is_judged_again_after_a_while() {
+        let mut tee = TeeStanding::said(Tee::Tdx);
+        let checked = |checked| {
+            Ok(Standing {
+                tee: Tee::Tdx,
+                checked,
+            })
+        };
+        assert!(tee.take(1_000));
+        assert!(!tee.take(1_000 + CLAIM_PAUSE_MS - 1));
+        assert!(tee.judge(checked(true), 2_000));
+        assert!(tee.take(60_000));
+        assert!(!tee.judge(checked(true), 61_000), "no news");
+        assert_eq!((tee.checked_ms, &tee.refused), (Some(61_000), &None));
+        let refused = || Err("its collateral is over".to_owned());
+        assert!(tee.judge(refused(), 121_000));
+        assert!(!tee.judge(refused(), 181_000), "no news");
+        assert!(!tee.counts(false));
+        assert!(tee.judge(checked(true), 241_000));
+        assert!(tee.counts(true));
+    }
+
+    #[test]
+    fn evidence_of_another_kind_than_was_said_counts_for_nothing() {
+        let mut tee = TeeStanding::said(Tee::Tdx);
+        let standing = Standing {
+            tee: Tee::Sample,
+            checked: true,
+        };
+        assert!(tee.judge(Ok(standing), 1));
+        assert!(!tee.counts(false));
     }
 }
