@@ -1,12 +1,13 @@
 //! Images: whatever a registry says, it is read within limits, and told in few plain words.
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::sync::LazyLock;
 
 use propeller_attest::rcar::{KbsUri, key_bytes};
 use propeller_model::Digest;
 use propeller_oci::crypt::{self, Keys, PrivateKey, Recipients, WrappingKey};
-use propeller_oci::layer::{UnpackLimits, Unpacked};
+use propeller_oci::layer::{Finding, Scratch, UnpackLimits, Unpacked};
 use propeller_oci::manifest::{Config, Document};
 use propeller_oci::sign::{self, Candidate, VerifyingKey};
 use propeller_oci::{Credentials, Reference, media};
@@ -75,12 +76,27 @@ pub(crate) fn image(data: &[u8]) {
     }
 }
 
-/// Layers: compressed or not, an archive or not.
+/// Layers: compressed or not, an archive or not. What is unpacked in memory is what is found and read
+/// again, or is refused for the same reason.
 pub(crate) fn layer(data: &[u8]) {
     let mut files = Unpacked::new(Some("app"), LIMITS);
-    match files.add(data).and_then(|_| files.module()) {
-        Ok(found) => assert!(found.module.len() as u64 <= LIMITS.module_bytes),
-        Err(error) => plain(&error),
+    let unpacked = files.add(data).and_then(|_| files.module());
+    let mut scratch = Scratch::default();
+    let mut files = Finding::new(Some("app"), LIMITS);
+    let found = files.add(data, &mut scratch).and_then(|_| files.module());
+    match (unpacked, found) {
+        (Ok(unpacked), Ok(spot)) => {
+            assert!(unpacked.module.len() as u64 <= LIMITS.module_bytes);
+            let mut module = Vec::new();
+            let mut reading = spot.read(data, &mut scratch).expect("it is what it was");
+            reading.read_to_end(&mut module).expect("it is what it was");
+            assert_eq!(**unpacked.module, *module);
+        }
+        (Err(one), Err(other)) => {
+            assert_eq!(one.to_string(), other.to_string());
+            plain(&one);
+        }
+        (one, other) => panic!("{one:?} is not {other:?}"),
     }
 }
 

@@ -1,7 +1,9 @@
 //! From a reference to a module: which manifest, which layers, opened and unpacked.
 
+mod diff_ids;
 mod error;
 mod place;
+mod survey;
 
 use std::time::{Duration, Instant};
 
@@ -11,9 +13,12 @@ use zeroize::Zeroizing;
 
 pub use error::ImageError;
 pub use place::Place;
+pub use survey::{Next, Packed, Survey};
+
+use diff_ids::DiffIds;
 
 use crate::crypt::{self, Keys};
-use crate::layer::{LayerError, Unearthed, UnpackLimits, Unpacked};
+use crate::layer::{Unearthed, UnpackLimits, Unpacked};
 use crate::manifest::{
     Config, DOCUMENT_BYTES_MAX, Descriptor, Document, Manifest, ManifestError, essence,
 };
@@ -272,40 +277,21 @@ fn unpacked(
     config: &Config,
     options: &PullOptions,
 ) -> Result<Unearthed, ImageError> {
-    let diff_ids = &config.rootfs.diff_ids;
-    if !diff_ids.is_empty() && diff_ids.len() != layers.len() {
-        return Err(ImageError::Layers {
-            diff_ids: diff_ids.len(),
-            layers: layers.len(),
-        });
-    }
+    let diff_ids = DiffIds::of(config, layers.len())?;
     let limits = UnpackLimits {
         unpacked_bytes: options.unpacked_bytes_max,
         module_bytes: options.module_bytes_max,
         entries: options.entries_max,
     };
     let mut files = Unpacked::new(config.program(), limits);
-    for (index, layer) in layers.into_iter().enumerate() {
+    for layer in layers {
         let got = files.add(&layer.bytes)?;
-        match diff_ids.get(index) {
-            Some(&expected) if expected != got => {
-                return Err(LayerError::DiffId {
-                    layer: layer.number,
-                    expected,
-                    got,
-                }
-                .into());
-            }
-            // Its bytes are authentic since its MAC was checked. The digest beside its key is not
-            // asked: of a layer that skopeo compresses anew while it encrypts, that is the digest of
-            // what skopeo has read, which nobody sees.
-            Some(_) => {}
-            None if layer.is_as_sealed(got) => {}
-            None => {
-                return Err(ImageError::Content {
-                    layer: layer.number,
-                });
-            }
+        // Of one that has a diff id, its bytes are authentic since its MAC was checked. The digest
+        // beside its key is not asked: of a layer that skopeo compresses anew while it encrypts, that
+        // is the digest of what skopeo has read, which nobody sees.
+        let number = layer.number;
+        if !diff_ids.hold(number, got)? && !layer.is_as_sealed(got) {
+            return Err(ImageError::Content { layer: number });
         }
     }
     Ok(files.module()?)

@@ -4,16 +4,24 @@
 //! name that leads out of the archive, twice to the same place, or to something else is refused.
 
 mod archive;
+mod files;
+mod found;
 mod unpacked;
 
 use std::cell::Cell;
-use std::io::{self, Read};
+use std::fmt;
+use std::io::{self, BufRead, Cursor, Read};
 use std::rc::Rc;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use propeller_model::Digest;
+use zstd::zstd_safe::DCtx;
 
-pub use unpacked::{Unearthed, UnpackLimits, Unpacked};
+use crate::digest::finished;
+
+pub use files::UnpackLimits;
+pub use found::{Finding, Module, Spot};
+pub use unpacked::{Unearthed, Unpacked};
 
 /// How compressed bytes begin: RFC 1952 and RFC 8878. Media types are not always true about it.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -145,6 +153,28 @@ pub enum LayerError {
     },
 }
 
+/// What decompression has in memory, up to 9 MB with zstd, from one layer to the next: whoever reads many
+/// asks for it once.
+#[derive(Default)]
+pub struct Scratch(Option<DCtx<'static>>);
+
+impl Scratch {
+    fn zstd(&mut self) -> io::Result<&mut DCtx<'static>> {
+        if self.0.is_none() {
+            self.0 = DCtx::try_create();
+        }
+        self.0
+            .as_mut()
+            .ok_or_else(|| io::ErrorKind::OutOfMemory.into())
+    }
+}
+
+impl fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Scratch(zstd: {})", self.0.is_some())
+    }
+}
+
 /// The archive in a layer, decompressed while it is read, counted and hashed.
 struct Unpacking<'a> {
     from: Box<dyn Read + 'a>,
@@ -155,18 +185,9 @@ struct Unpacking<'a> {
 }
 
 impl<'a> Unpacking<'a> {
-    fn of(layer: &'a [u8], bytes_max: u64) -> io::Result<Self> {
-        let from: Box<dyn Read + 'a> = match layer {
-            layer if layer.starts_with(&GZIP) => Box::new(flate2::read::MultiGzDecoder::new(layer)),
-            layer if layer.starts_with(&ZSTD) => {
-                let mut decoder = zstd::Decoder::with_buffer(layer)?;
-                decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
-                Box::new(decoder)
-            }
-            layer => Box::new(layer),
-        };
+    fn of(layer: impl BufRead + 'a, scratch: &'a mut Scratch, bytes_max: u64) -> io::Result<Self> {
         Ok(Self {
-            from,
+            from: decompressed(layer, scratch)?,
             left: bytes_max,
             hash: Context::new(&SHA256),
             beyond: Rc::default(),
@@ -180,9 +201,7 @@ impl<'a> Unpacking<'a> {
     /// Reads what is left, and says what all of it is.
     fn finish(mut self) -> io::Result<(Digest, u64)> {
         io::copy(&mut self, &mut io::sink())?;
-        let mut digest = Digest([0; 32]);
-        digest.0.copy_from_slice(self.hash.finish().as_ref());
-        Ok((digest, self.left))
+        Ok((finished(self.hash), self.left))
     }
 }
 
@@ -197,4 +216,26 @@ impl Read for Unpacking<'_> {
         self.hash.update(&buffer[..read]);
         Ok(read)
     }
+}
+
+/// The archive in a layer, whatever it was compressed with.
+fn decompressed<'a>(
+    mut layer: impl BufRead + 'a,
+    scratch: &'a mut Scratch,
+) -> io::Result<Box<dyn Read + 'a>> {
+    let mut start = Vec::new();
+    let longest = ZSTD.len() as u64;
+    layer.by_ref().take(longest).read_to_end(&mut start)?;
+    let (gzip, zstd) = (start.starts_with(&GZIP), start.starts_with(&ZSTD));
+    let layer = Cursor::new(start).chain(layer);
+    if gzip {
+        return Ok(Box::new(flate2::bufread::MultiGzDecoder::new(layer)));
+    }
+    if zstd {
+        let context = scratch.zstd()?;
+        let mut decoder = zstd::Decoder::with_context(layer, context);
+        decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+        return Ok(Box::new(decoder));
+    }
+    Ok(Box::new(layer))
 }

@@ -59,16 +59,25 @@ pub(crate) async fn find(
 ///
 /// [`RegistryError::Size`] and [`RegistryError::Digest`].
 pub fn hold(descriptor: &Descriptor, len: usize, got: Digest) -> Result<(), RegistryError> {
+    held(descriptor.digest, descriptor.size, len as u64, got)
+}
+
+/// As [`hold`], of a blob that should have `size` bytes.
+pub(crate) fn held(
+    expected: Digest,
+    size: u64,
+    len: u64,
+    got: Digest,
+) -> Result<(), RegistryError> {
     let stage = Stage::Blob;
-    if len as u64 != descriptor.size {
+    if len != size {
         return Err(RegistryError::Size {
             stage,
-            bytes: len as u64,
+            bytes: len,
             at_least: false,
-            why: format!("and its manifest says {}", descriptor.size),
+            why: format!("and its manifest says {size}"),
         });
     }
-    let expected = descriptor.digest;
     match got == expected {
         true => Ok(()),
         false => Err(RegistryError::Digest {

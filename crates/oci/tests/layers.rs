@@ -1,9 +1,9 @@
 //! Archives that unpack to a module, and archives that nobody should unpack.
 #![cfg(test)]
 
-use std::io::Write as _;
+use std::io::{BufReader, Read as _, Write as _};
 
-use propeller_oci::layer::{UnpackLimits, Unpacked};
+use propeller_oci::layer::{Finding, LayerError, Scratch, UnpackLimits, Unpacked};
 use propeller_oci::sha256;
 
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";
@@ -43,15 +43,62 @@ impl Tar {
     }
 }
 
+/// What comes out of layers that are unpacked in memory, and as well when they are read twice.
 fn unpacked(program: Option<&str>, layers: &[Vec<u8>]) -> String {
-    let mut files = Unpacked::new(program, LIMITS);
-    let added = layers
-        .iter()
-        .try_for_each(|layer| files.add(layer).map(drop));
-    match added.and_then(|()| files.module()) {
-        Ok(found) => String::from_utf8_lossy(&found.module).into_owned(),
+    let said = |out: Result<Vec<u8>, LayerError>| match out {
+        Ok(module) => String::from_utf8_lossy(&module).into_owned(),
         Err(error) => format!("error: {error}"),
+    };
+    let at_once = said(in_memory(program, LIMITS, layers));
+    assert_eq!(at_once, said(read_twice(program, LIMITS, layers)));
+    at_once
+}
+
+fn in_memory(
+    program: Option<&str>,
+    limits: UnpackLimits,
+    layers: &[Vec<u8>],
+) -> Result<Vec<u8>, LayerError> {
+    let mut files = Unpacked::new(program, limits);
+    for layer in layers {
+        files.add(layer)?;
     }
+    let found = files.module()?;
+    Ok(found.module.to_vec())
+}
+
+/// In pieces of a few bytes, so that nothing begins or ends where one of them does.
+fn read_twice(
+    program: Option<&str>,
+    limits: UnpackLimits,
+    layers: &[Vec<u8>],
+) -> Result<Vec<u8>, LayerError> {
+    let pieces = |layer| BufReader::with_capacity(3, layer);
+    let mut scratch = Scratch::default();
+    let mut files = Finding::new(program, limits);
+    for layer in layers {
+        files.add(pieces(layer.as_slice()), &mut scratch)?;
+    }
+    let spot = files.module()?;
+    let layer = pieces(&layers[spot.layer - 1]);
+    let mut module = Vec::new();
+    let mut reading = spot.read(layer, &mut scratch).expect("it is what it was");
+    reading.read_to_end(&mut module).expect("it is what it was");
+    assert_eq!(
+        (spot.len, spot.digest),
+        (module.len() as u64, sha256(&module))
+    );
+    assert!(module.starts_with(&spot.start[..module.len().min(4)]));
+    Ok(module)
+}
+
+/// Why nothing comes out of a layer, in either way.
+fn refused(limits: UnpackLimits, layer: Vec<u8>) -> String {
+    let layers = [layer];
+    let at_once = in_memory(None, limits, &layers).expect_err("it is refused");
+    let twice = read_twice(None, limits, &layers).expect_err("it is refused");
+    assert_eq!(at_once.to_string(), twice.to_string());
+    at_once.to_string()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -94,7 +141,13 @@ fn every_compression_unpacks_to_the_same_whatever_its_media_type_says() {
         let mut files = Unpacked::new(None, LIMITS);
         let diff_id = files.add(&layer).expect("it unpacks");
         assert_eq!(diff_id, sha256(&plain));
-        assert_eq!(*files.module().expect("it is there").module, MODULE);
+        let found = Finding::new(None, LIMITS).add(&*layer, &mut Scratch::default());
+        assert_eq!(found.expect("it unpacks"), sha256(&plain));
+        let layers = [layer];
+        for way in [in_memory, read_twice] {
+            let module = way(None, LIMITS, &layers).expect("it is there");
+            assert_eq!(module, MODULE);
+        }
     }
 }
 
@@ -250,12 +303,9 @@ fn bombs_are_small_where_they_unpack() {
         entries: 2000,
         ..LIMITS
     };
-    let said = Unpacked::new(None, limits)
-        .add(&many.done())
-        .expect_err("they are too many");
+    let said = refused(limits, many.done());
     assert!(
-        said.to_string()
-            .contains("more than 1000 files that could be the module"),
+        said.contains("more than 1000 files that could be the module"),
         "{said}"
     );
 }
@@ -272,11 +322,8 @@ fn a_name_of_a_megabyte_is_no_name_and_one_of_five_kilobytes_neither() {
             .entry("x", kind, &name)
             .file("y.wasm", MODULE)
             .done();
-        let said = Unpacked::new(None, limits)
-            .add(&layer)
-            .expect_err("it is too long");
         assert_eq!(
-            said.to_string(),
+            refused(limits, layer),
             "media type: layer 1 is no tar archive, or a damaged one"
         );
     }
@@ -307,4 +354,39 @@ fn what_is_damaged_or_no_archive_is_told() {
         );
     }
     assert!(unpacked(None, &[Vec::new()]).contains("no module"));
+}
+
+#[test]
+fn an_entry_point_longer_than_any_name_is_there_for_nobody() {
+    let other = Tar::new().file("other.wasm", b"other").done();
+    let long = "a".repeat(5000);
+    assert_eq!(unpacked(Some(&long), std::slice::from_ref(&other)), "other");
+    let said = unpacked(Some(&format!("{long}.wasm")), &[other]);
+    assert!(
+        said.contains("which the image's entry point names"),
+        "{said}"
+    );
+    assert!(said.len() < 500, "{said}");
+}
+
+#[test]
+fn a_layer_that_is_another_one_the_second_time_gives_no_whole_module() {
+    let layer = |module: &[u8]| gzip(&Tar::new().file("app.wasm", module).done());
+    let mut files = Finding::new(None, LIMITS);
+    files
+        .add(&*layer(b"\0asm, as it was"), &mut Scratch::default())
+        .expect("it unpacks");
+    let spot = files.module().expect("it is there");
+    for second in [
+        layer(b"\0asm, as it is!"),
+        layer(b"\0asm")[..20].to_vec(),
+        Vec::new(),
+    ] {
+        let mut module = Vec::new();
+        let mut scratch = Scratch::default();
+        let read = spot.read(&*second, &mut scratch);
+        let read = read.and_then(|mut read| read.read_to_end(&mut module));
+        read.expect_err("it is another one");
+        assert_eq!(module, b"");
+    }
 }

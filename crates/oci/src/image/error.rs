@@ -65,6 +65,15 @@ pub enum ImageError {
         /// How many there are.
         layers: usize,
     },
+    /// There is nothing to find: its module is one of its layers.
+    #[error("media type: its module is a layer by itself, and in no archive")]
+    NoArchives,
+    /// What is encrypted is not opened here.
+    #[error("key: layer {layer} is encrypted, and is read here only as it is")]
+    Encrypted {
+        /// Which, from 1.
+        layer: usize,
+    },
     /// The process is on its way out.
     #[error("it is not opened any more: the process stops")]
     Stopped,

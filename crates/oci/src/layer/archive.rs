@@ -12,7 +12,7 @@ use super::LayerError;
 /// The longest list of extensions.
 const EXTENSION_BYTES_MAX: u64 = 1 << 20;
 /// The longest name, which is Linux's.
-const NAME_BYTES_MAX: usize = 4096;
+pub(super) const NAME_BYTES_MAX: usize = 4096;
 
 /// What the entries before an entry say of it.
 #[derive(Default)]

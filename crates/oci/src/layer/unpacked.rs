@@ -1,60 +1,18 @@
-//! The files of an image that could be its module, layer upon layer.
+//! Layers that are unpacked in memory, with every file that could be the module.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::io::{self, Read};
+use std::io::{self, Write};
 
 use propeller_model::Digest;
-use tar::{Archive, Entry, EntryType};
 use zeroize::Zeroizing;
 
-use super::archive::entries;
-use super::{LayerError, Unpacking};
-use crate::excerpt::excerpt;
+use super::files::{Files, UnpackLimits};
+use super::{LayerError, Scratch};
 use crate::room::Room;
-
-/// How a layer says that something of the layers below is gone (OCI image specification, layers).
-const WHITEOUT: &str = ".wh.";
-const WHITEOUT_ALL: &str = ".wh..wh..opq";
-
-/// How many files could be the module, at most. Each whiteout is held against all of them.
-const FILES_MAX: usize = 1000;
-
-/// How many names an error lists.
-const NAMES_SHOWN: usize = 3;
-
-/// How much may come out of layers.
-#[derive(Clone, Copy, Debug)]
-pub struct UnpackLimits {
-    /// Of all layers together, decompressed, in bytes.
-    pub unpacked_bytes: u64,
-    /// Of what could be the module, together, in bytes.
-    pub module_bytes: u64,
-    /// Entries of all archives together.
-    pub entries: usize,
-}
 
 /// What could be the module in the layers so far, lowest layer first.
 #[derive(Debug)]
-pub struct Unpacked {
-    /// What the image says it runs.
-    program: Option<String>,
-    files: BTreeMap<String, Found>,
-    layers: usize,
-    left: UnpackLimits,
-    limits: UnpackLimits,
-}
-
-struct Found {
-    content: Content,
-    /// Its layer, from 1.
-    layer: usize,
-}
-
-enum Content {
-    File(Zeroizing<Room>),
-    Other(&'static str),
-}
+pub struct Unpacked(Files<Bytes>);
 
 /// A module out of layers.
 pub struct Unearthed {
@@ -64,17 +22,14 @@ pub struct Unearthed {
     pub layer: usize,
 }
 
+/// What a file has.
+struct Bytes(Zeroizing<Room>);
+
 impl Unpacked {
     /// Nothing yet, of an image that says it runs `program`.
     #[must_use]
     pub fn new(program: Option<&str>, limits: UnpackLimits) -> Self {
-        Self {
-            program: program.and_then(|program| path(program.as_bytes(), 0).ok()?),
-            files: BTreeMap::new(),
-            layers: 0,
-            left: limits,
-            limits,
-        }
+        Self(Files::new(program, limits))
     }
 
     /// Unpacks the next layer, and says what its archive hashes to, which is its diff id.
@@ -83,27 +38,10 @@ impl Unpacked {
     ///
     /// [`LayerError`].
     pub fn add(&mut self, layer: &[u8]) -> Result<Digest, LayerError> {
-        self.layers += 1;
-        let number = self.layers;
-        let limit = self.limits.unpacked_bytes;
-        let damaged = |source| LayerError::Damaged {
-            layer: number,
-            source,
-        };
-        let left = self.left.unpacked_bytes;
-        let unpacking = Unpacking::of(layer, left).map_err(damaged)?;
-        let beyond = unpacking.beyond();
-        let mut archive = Archive::new(unpacking);
-        let walked = entries(&mut archive, number, |name, entry| self.entry(name, entry));
-        let finished = walked.and_then(|()| archive.into_inner().finish().map_err(damaged));
-        match finished {
-            Err(LayerError::Damaged { .. }) if beyond.get() => Err(LayerError::TooLarge { limit }),
-            Err(error) => Err(error),
-            Ok((digest, left)) => {
-                self.left.unpacked_bytes = left;
-                Ok(digest)
-            }
-        }
+        // In one place from the start: what grows leaves copies of itself behind.
+        let room = |len| Room::with_capacity(len).map(|room| Bytes(Zeroizing::new(room)));
+        self.0
+            .add(layer, &mut Scratch::default(), |begun| room(begun.len))
     }
 
     /// The module: what the image says it runs, or else the only one there is.
@@ -111,151 +49,28 @@ impl Unpacked {
     /// # Errors
     ///
     /// [`LayerError`].
-    pub fn module(mut self) -> Result<Unearthed, LayerError> {
-        if let Some(name) = self.program.take() {
-            if let Some(found) = self.files.remove(&name) {
-                return found.file(&name);
-            }
-            if is_wasm(&name) {
-                // Another one would be a guess.
-                let name = excerpt(&name);
-                return Err(LayerError::NoProgram { name });
-            }
-        }
-        match self.files.len() {
-            0 => Err(LayerError::NoModule),
-            1 => {
-                let only = self.files.pop_first();
-                let (name, found) = only.ok_or(LayerError::NoModule)?;
-                found.file(&name)
-            }
-            count => {
-                let names = self.files.keys().take(NAMES_SHOWN);
-                let names: Vec<_> = names.map(|name| excerpt(name)).collect();
-                let names = names.join(", ");
-                Err(LayerError::Ambiguous { count, names })
-            }
-        }
+    pub fn module(self) -> Result<Unearthed, LayerError> {
+        let chosen = self.0.module()?;
+        Ok(Unearthed {
+            module: chosen.kept.0,
+            layer: chosen.layer,
+        })
+    }
+}
+
+impl Write for Bytes {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
     }
 
-    fn entry(&mut self, name: &[u8], entry: &mut Entry<'_, impl Read>) -> Result<(), LayerError> {
-        let (layer, limit) = (self.layers, self.limits.entries);
-        let left = self.left.entries.checked_sub(1);
-        self.left.entries = left.ok_or(LayerError::TooManyEntries { limit })?;
-        let Some(name) = path(name, layer)? else {
-            return Ok(());
-        };
-        if self.takes_away(&name) {
-            return Ok(());
-        }
-        let kind = entry.header().entry_type();
-        if kind != EntryType::Directory {
-            // What is a file now has nothing below it any more.
-            self.remove(|path| is_below(path, &name));
-        }
-        if !self.could_be_it(&name) {
-            return Ok(());
-        }
-        if self
-            .files
-            .get(&name)
-            .is_some_and(|found| found.layer == layer)
-        {
-            let name = excerpt(&name);
-            return Err(LayerError::Twice { name, layer });
-        }
-        self.remove(|path| path == name);
-        let content = match kind {
-            EntryType::Regular | EntryType::Continuous => Content::File(self.file(entry)?),
-            EntryType::Directory => return Ok(()),
-            EntryType::Symlink | EntryType::Link => Content::Other("a link"),
-            _ => Content::Other("a device or a pipe"),
-        };
-        if self.files.len() >= FILES_MAX {
-            let limit = FILES_MAX;
-            return Err(LayerError::TooManyFiles { limit });
-        }
-        self.files.insert(name, Found { content, layer });
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-
-    /// Forgets files of lower layers, and gives back the room that they took.
-    fn remove(&mut self, gone: impl Fn(&str) -> bool) {
-        let (layer, mut freed) = (self.layers, 0);
-        self.files.retain(|path, found| {
-            let stays = found.layer == layer || !gone(path);
-            if let (false, Content::File(bytes)) = (stays, &found.content) {
-                freed += bytes.len() as u64;
-            }
-            stays
-        });
-        self.left.module_bytes = self.left.module_bytes.saturating_add(freed);
-    }
-
-    fn file(&mut self, entry: &mut Entry<'_, impl Read>) -> Result<Zeroizing<Room>, LayerError> {
-        let layer = self.layers;
-        let limit = self.limits.module_bytes;
-        // By what it says, before anything of it is read: more than that never comes out of it.
-        let left = self.left.module_bytes.checked_sub(entry.size());
-        self.left.module_bytes = left.ok_or(LayerError::ModuleTooLarge { limit })?;
-        let size = usize::try_from(entry.size());
-        let size = size.map_err(|_| LayerError::ModuleTooLarge { limit })?;
-        // In one place from the start: what grows leaves copies of itself behind.
-        let room = Room::with_capacity(size);
-        let room = room.map_err(|source| LayerError::Memory {
-            bytes: size,
-            source,
-        })?;
-        let mut bytes = Zeroizing::new(room);
-        let read = io::copy(entry, &mut *bytes);
-        read.map_err(|source| LayerError::Damaged { layer, source })?;
-        if bytes.len() != size {
-            let source = io::Error::from(io::ErrorKind::UnexpectedEof);
-            return Err(LayerError::Damaged { layer, source });
-        }
-        Ok(bytes)
-    }
-
-    fn could_be_it(&self, name: &str) -> bool {
-        self.program.as_deref() == Some(name) || is_wasm(name)
-    }
-
-    /// Whether an entry only says that files of lower layers are gone; then they are.
-    fn takes_away(&mut self, name: &str) -> bool {
-        let (folder, file) = name.rsplit_once('/').unwrap_or(("", name));
-        if file == WHITEOUT_ALL {
-            self.remove(|path| is_below(path, folder));
-            return true;
-        }
-        let Some(gone) = file.strip_prefix(WHITEOUT) else {
-            return false;
-        };
-        let gone = match folder {
-            "" => gone.to_owned(),
-            folder => format!("{folder}/{gone}"),
-        };
-        self.remove(|path| path == gone || is_below(path, &gone));
-        true
-    }
 }
 
-impl Found {
-    fn file(self, name: &str) -> Result<Unearthed, LayerError> {
-        let layer = self.layer;
-        match self.content {
-            Content::File(module) => Ok(Unearthed { module, layer }),
-            Content::Other(kind) => Err(LayerError::NoFile {
-                name: excerpt(name),
-                layer,
-                kind,
-            }),
-        }
-    }
-}
-
-impl fmt::Debug for Found {
+impl fmt::Debug for Bytes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Found(layer {})", self.layer)
+        write!(f, "Bytes({})", self.0.len())
     }
 }
 
@@ -263,32 +78,4 @@ impl fmt::Debug for Unearthed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Unearthed({} bytes)", self.module.len())
     }
-}
-
-fn is_wasm(name: &str) -> bool {
-    let extension = std::path::Path::new(name).extension();
-    extension.is_some_and(|extension| extension.eq_ignore_ascii_case("wasm"))
-}
-
-/// Whether a path is in a folder, at any depth; all are in the root, which has no name.
-fn is_below(path: &str, folder: &str) -> bool {
-    let rest = path.strip_prefix(folder);
-    folder.is_empty() || rest.is_some_and(|rest| rest.starts_with('/'))
-}
-
-/// The name of an entry without what leads nowhere; nothing for the root. Names that are no text are
-/// of no module.
-fn path(name: &[u8], layer: usize) -> Result<Option<String>, LayerError> {
-    let Ok(name) = std::str::from_utf8(name) else {
-        return Ok(None);
-    };
-    let parts: Vec<_> = name
-        .split('/')
-        .filter(|part| !matches!(*part, "" | "."))
-        .collect();
-    if parts.contains(&"..") {
-        let name = excerpt(name);
-        return Err(LayerError::Outside { name, layer });
-    }
-    Ok(Some(parts.join("/")).filter(|path| !path.is_empty()))
 }

@@ -10,6 +10,7 @@ use reqwest::{Response, Url};
 use tokio::sync::mpsc;
 
 use super::{RegistryError, Stage};
+use crate::digest::finished;
 use crate::excerpt::excerpt;
 use crate::room::Room;
 
@@ -155,10 +156,4 @@ pub(super) fn network(source: reqwest::Error, stage: Stage, host: &str) -> Regis
         // An address may have a signature in it.
         source: source.without_url(),
     }
-}
-
-fn finished(hash: Context) -> Digest {
-    let mut digest = Digest([0; 32]);
-    digest.0.copy_from_slice(hash.finish().as_ref());
-    digest
 }
