@@ -216,13 +216,18 @@ impl Library {
         };
         let (blob, keys) = (blob.ok_or(missing)?, self.blobs.keys());
         let mut sealed = Arc::clone(&self.reading).lock_owned().await;
-        let mut plain = lock(&self.spare).pop().unwrap_or_default();
+        let mut plain = self.spare();
         let read = tokio::task::spawn_blocking(move || {
             blob.piece_in(&keys, index, &mut sealed, &mut plain)?;
             Ok(plain)
         });
         let read = read.await;
         read.unwrap_or_else(|_| Err(BlobError::Disk(std::io::Error::other("it stops"))))
+    }
+
+    /// What a chunk was in that has been sent, or else nothing yet; what is in it means nothing.
+    pub(crate) fn spare(&self) -> Vec<u8> {
+        lock(&self.spare).pop().unwrap_or_default()
     }
 
     /// Takes the memory of a chunk that has been sent.

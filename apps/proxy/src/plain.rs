@@ -2,16 +2,21 @@
 //!
 //! Off unless the operator turns it on. What is sent can be read by whoever reads the broker.
 
+mod packed;
+mod unpacker;
+
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use data_encoding::BASE64;
-use propeller_oci::crypt::Keys;
-use propeller_oci::image::{Place, PullOptions, pull, resolve};
-use propeller_oci::registry::SILENTLY;
-use propeller_oci::{Reference, Registry, chain, signatures};
+use propeller_model::Digest;
+use propeller_oci::image::{Place, Survey, resolve};
+use propeller_oci::layer::UnpackLimits;
+use propeller_oci::manifest::Descriptor;
+use propeller_oci::{Reference, chain, signatures};
 use propeller_wire::images::Reason;
-use propeller_wire::upstream::{self, Chunk, Fetch};
+use propeller_wire::upstream::{self, ChunkOf, Fetch};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{Id, JoinSet};
 use tracing::{info, warn};
@@ -20,12 +25,22 @@ use crate::asks::{Answer, Message};
 use crate::fault::Fault;
 use crate::library::Library;
 
+use unpacker::Unpacker;
+
 /// Images that are sent at a time; more are not heard, and asked for again.
 const SENDING_MAX: usize = 50;
-/// The largest layers, and the largest module, of an image that has to be unpacked in memory: one
-/// at a time. A module that is a layer by itself may have any size.
-const UNPACKED_BYTES_MAX: u64 = 8 << 20;
-const ENTRIES_MAX: usize = 10_000;
+/// Images that are looked up at a time: a manifest and a configuration may have 4 MiB each.
+const LOOKING_MAX: usize = 1;
+/// How long that may take: upstream's proplets wait for a minute in all.
+const LOOKING_PATIENCE: Duration = Duration::from_secs(30);
+/// What layers may be, packed and unpacked, as for proplets that fetch images by themselves. It bounds
+/// the time, not the memory: a bomb is read to here, and a module that is a layer by itself may have
+/// any size.
+const LIMITS: UnpackLimits = UnpackLimits {
+    unpacked_bytes: 512 << 20,
+    module_bytes: 512 << 20,
+    entries: 100_000,
+};
 /// What a chunk in JSON has besides its bytes and its name.
 const AROUND: usize = 128;
 
@@ -36,7 +51,8 @@ pub(crate) struct Plain {
     chunk_len: u32,
     answers: mpsc::Sender<Answer>,
     memory: Arc<Semaphore>,
-    unpacking: Arc<Semaphore>,
+    looking: Arc<Semaphore>,
+    unpacker: Arc<Unpacker>,
     tasks: JoinSet<()>,
     names: HashMap<Id, String>,
 }
@@ -53,7 +69,8 @@ impl Plain {
             chunk_len,
             answers,
             memory,
-            unpacking: Arc::new(Semaphore::new(1)),
+            looking: Arc::new(Semaphore::new(LOOKING_MAX)),
+            unpacker: Arc::default(),
             tasks: JoinSet::new(),
             names: HashMap::new(),
         }
@@ -73,7 +90,8 @@ impl Plain {
             chunk_len: self.chunk_len as usize,
             answers: self.answers.clone(),
             memory: Arc::clone(&self.memory),
-            unpacking: Arc::clone(&self.unpacking),
+            looking: Arc::clone(&self.looking),
+            unpacker: Arc::clone(&self.unpacker),
             app_name: app_name.clone(),
         };
         let task = self.tasks.spawn(sending.run());
@@ -97,8 +115,18 @@ struct Sending {
     chunk_len: usize,
     answers: mpsc::Sender<Answer>,
     memory: Arc<Semaphore>,
-    unpacking: Arc<Semaphore>,
+    looking: Arc<Semaphore>,
+    unpacker: Arc<Unpacker>,
     app_name: String,
+}
+
+/// What there is to send, with as much of its manifest as that takes: those may be large, and many
+/// modules are on their way at a time.
+enum Wanted {
+    /// A layer as it is.
+    Layer { digest: Digest, len: u64 },
+    /// A file in the layers.
+    Packed(Survey),
 }
 
 impl Sending {
@@ -112,38 +140,60 @@ impl Sending {
 
     async fn send(&self) -> Result<(), Fault> {
         let reference = self.library.permitted(&self.app_name)?;
+        let (pinned, wanted) = {
+            let _place = self.looking.acquire().await;
+            let looked = tokio::time::timeout(LOOKING_PATIENCE, self.look_up(&reference)).await;
+            let late = || {
+                let text = format!("no manifest within {LOOKING_PATIENCE:?}");
+                Err(Fault::new(Reason::Network, text))
+            };
+            looked.unwrap_or_else(|_| late())?
+        };
+        match wanted {
+            Wanted::Layer { digest, len } => self.layer(&pinned, digest, len).await,
+            Wanted::Packed(survey) => self.packed(&pinned, survey).await,
+        }
+    }
+
+    async fn look_up(&self, reference: &Reference) -> Result<(Reference, Wanted), Fault> {
         let registry = self.library.registry();
-        let resolved = resolve(registry, &reference).await.map_err(other)?;
-        let manifest = resolved.manifest();
-        match manifest.place().map_err(other)? {
-            Place::Layer(index) => {
-                let layer = &manifest.layers[index];
-                if layer.is_encrypted() {
-                    let text = "the image is encrypted, which upstream's chunks cannot carry";
-                    return Err(Fault::new(Reason::Refused, text));
-                }
-                let (digest, len) = (layer.digest, layer.size);
-                let mut coming = self.library.blob(resolved.pinned(), digest, len)?;
-                let count = coming.count();
-                for index in 0..count {
-                    coming.ready(index).await?;
-                    let place = Arc::clone(&self.memory).acquire_owned().await;
-                    let chunk = self.library.chunk(&coming, index).await;
-                    let chunk = chunk.inspect_err(|error| self.library.damaged(&coming, error))?;
-                    self.chunk(index, count, &chunk, place.ok()).await;
-                    self.library.sent(chunk);
-                }
-            }
+        let resolved = resolve(registry, reference).await.map_err(other)?;
+        let (pinned, manifest) = (resolved.pinned().clone(), resolved.manifest());
+        let place = manifest.place().map_err(other)?;
+        let encrypted = match place {
+            Place::Layer(index) => manifest.layers[index].is_encrypted(),
+            Place::Archives => manifest.layers.iter().any(Descriptor::is_encrypted),
+        };
+        if encrypted {
+            let text = "the image is encrypted, which upstream's chunks cannot carry";
+            return Err(Fault::new(Reason::Refused, text));
+        }
+        let wanted = match place {
+            Place::Layer(index) => Wanted::Layer {
+                digest: manifest.layers[index].digest,
+                len: manifest.layers[index].size,
+            },
             Place::Archives => {
-                let _alone = self.unpacking.acquire().await;
-                let module = unpacked(registry, &reference).await?;
-                let chunks = module.chunks(self.chunk_len);
-                let count = u32::try_from(chunks.len()).unwrap_or(u32::MAX);
-                for (index, chunk) in (0..).zip(chunks) {
-                    let place = Arc::clone(&self.memory).acquire_owned().await;
-                    self.chunk(index, count, chunk, place.ok()).await;
-                }
+                let admitted = signatures::admit(registry, resolved, &[]).await;
+                let admitted = admitted.map_err(other)?;
+                let survey = Survey::begin(registry, &admitted, LIMITS).await;
+                Wanted::Packed(survey.map_err(other)?)
             }
+        };
+        Ok((pinned, wanted))
+    }
+
+    /// Sends a module that is a layer by itself.
+    async fn layer(&self, image: &Reference, digest: Digest, len: u64) -> Result<(), Fault> {
+        let mut coming = self.library.blob(image, digest, len)?;
+        let count = coming.count();
+        for index in 0..count {
+            coming.ready(index).await?;
+            let place = Arc::clone(&self.memory).acquire_owned().await;
+            let chunk = self.library.chunk(&coming, index).await;
+            let chunk = chunk.inspect_err(|error| self.library.damaged(&coming, error))?;
+            self.chunk(index, count, &chunk, place.ok()).await;
+            self.library.sent(chunk);
         }
         Ok(())
     }
@@ -155,16 +205,16 @@ impl Sending {
         bytes: &[u8],
         place: Option<tokio::sync::OwnedSemaphorePermit>,
     ) {
-        let chunk = Chunk {
-            app_name: self.app_name.clone(),
+        let chunk = ChunkOf {
+            app_name: &self.app_name,
             chunk_idx,
             total_chunks,
-            data: BASE64.encode(bytes),
+            data: bytes,
         };
         // At once as long as it will be: one that grows is there twice.
-        let mut json = Vec::with_capacity(chunk.data.len() + 2 * chunk.app_name.len() + AROUND);
+        let encoded = BASE64.encode_len(bytes.len());
+        let mut json = Vec::with_capacity(encoded + 2 * self.app_name.len() + AROUND);
         upstream::write_to(&chunk, &mut json);
-        drop(chunk);
         let answer = Answer {
             message: Message::Plain(json),
             place,
@@ -172,23 +222,6 @@ impl Sending {
         // Nobody sends it any more: the proxy stops.
         let _sent = self.answers.send(answer).await;
     }
-}
-
-/// The module of an image whose layers are archives.
-async fn unpacked(registry: &Registry, reference: &Reference) -> Result<Vec<u8>, Fault> {
-    let options = PullOptions {
-        layers_at_once: 1,
-        module_bytes_max: UNPACKED_BYTES_MAX,
-        unpacked_bytes_max: UNPACKED_BYTES_MAX,
-        entries_max: ENTRIES_MAX,
-        keys: Keys::default(),
-    };
-    let resolved = resolve(registry, reference).await.map_err(other)?;
-    let admitted = signatures::admit(registry, resolved, &[]).await;
-    let admitted = admitted.map_err(other)?;
-    let pulled = pull(registry, &admitted, &options, SILENTLY).await;
-    let mut pulled = pulled.map_err(other)?;
-    Ok(std::mem::take(&mut *pulled.module).into())
 }
 
 fn other(error: impl std::error::Error) -> Fault {

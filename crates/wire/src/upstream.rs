@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use data_encoding::BASE64;
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
 /// `control/manager/start`: run this.
@@ -161,6 +162,24 @@ pub struct Chunk {
     pub data: String,
 }
 
+/// A [`Chunk`] on its way out, whose bytes are encoded where they are written and nowhere else.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct ChunkOf<'a> {
+    /// The image, as it was asked for.
+    pub app_name: &'a str,
+    /// Which piece, from 0.
+    pub chunk_idx: u32,
+    /// How many there are.
+    pub total_chunks: u32,
+    /// Its bytes.
+    #[serde(serialize_with = "base64")]
+    pub data: &'a [u8],
+}
+
+fn base64<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&BASE64.encode_display(bytes))
+}
+
 /// Why a JSON message is refused.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -250,4 +269,30 @@ impl Results {
 
 fn is_empty(field: &Option<String>) -> bool {
     field.as_deref().is_none_or(str::is_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_chunk_is_written_as_it_is_read_whatever_its_length() {
+        for len in [0, 1, 2, 3, 4096, 100_000] {
+            let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(len).collect();
+            let chunk = Chunk {
+                app_name: "example.com/a\"b".to_owned(),
+                chunk_idx: 1,
+                total_chunks: 3,
+                data: BASE64.encode(&bytes),
+            };
+            let of = ChunkOf {
+                app_name: &chunk.app_name,
+                chunk_idx: 1,
+                total_chunks: 3,
+                data: &bytes,
+            };
+            assert_eq!(write(&of), write(&chunk));
+            assert_eq!(read::<Chunk>(&write(&of)).unwrap(), chunk);
+        }
+    }
 }

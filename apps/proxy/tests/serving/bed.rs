@@ -117,6 +117,7 @@ impl Bed {
             ("chunk_size", "16KiB".to_owned()),
             ("cache", "360KiB".to_owned()),
             ("http_port", "0".to_owned()),
+            ("allow_plaintext_proplets", "true".to_owned()),
         ];
         let flags = flags.map(|(name, value)| (name.to_owned(), value));
         let sources = Sources {
@@ -132,11 +133,17 @@ impl Bed {
         self.start().await;
     }
 
+    /// What a proplet hears and says.
+    pub(crate) fn link(&mut self, name: &str) -> Link {
+        let (link, carry) = self.hub.connect(Listen::AsProplet(name.parse().unwrap()));
+        self.tasks.spawn(carry);
+        link
+    }
+
     /// A proplet that has a session.
     pub(crate) async fn proplet(&mut self, name: &str) -> Proplet {
         let id: PropletId = name.parse().unwrap();
-        let (link, carry) = self.hub.connect(Listen::AsProplet(id.clone()));
-        self.tasks.spawn(carry);
+        let link = self.link(name);
         let keys = Keyring::new(self.key.clone());
         let mut proplet = Proplet {
             caller: Caller::new(id, keys),

@@ -3,6 +3,7 @@
 
 mod bed;
 mod documents;
+mod plain;
 
 use std::sync::atomic::Ordering::SeqCst;
 
