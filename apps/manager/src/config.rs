@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use propeller_depot::Location;
 use propeller_envelope::Keyring;
-use propeller_model::PropletId;
 use propeller_model::retry::Policy;
+use propeller_model::{Digest, PropletId};
+use propeller_oci::sign::VerifyingKey;
 use propeller_settings::{Key, Kind, Schema, Settings, SettingsError, shared};
 use propeller_wire::mqtt::Options;
 use zeroize::Zeroizing;
@@ -241,14 +242,16 @@ impl Config {
     /// # Errors
     /// Everything that is wrong with them, at once.
     pub fn from_settings(mut settings: Settings) -> Result<Self, SettingsError> {
+        let images = images(&mut settings);
+        let signers = images.trusted.iter().map(VerifyingKey::fingerprint);
         let config = Self {
             log_level: settings.text("log_level").unwrap_or("info").to_owned(),
             http: http(&mut settings),
             mqtt: shared::mqtt(&mut settings, "manager"),
             keys: shared::keys(&mut settings),
             data_dir: settings.path("data_dir").unwrap_or_default(),
-            rules: rules(&mut settings),
-            images: images(&mut settings),
+            rules: rules(&mut settings, signers.collect()),
+            images,
             objects: objects(&mut settings),
         };
         if settings.text("storage_type") != Some("sqlite") {
@@ -342,7 +345,7 @@ fn upload_max(settings: &mut Settings) -> u64 {
     max
 }
 
-fn rules(settings: &mut Settings) -> Rules {
+fn rules(settings: &mut Settings, signers: Vec<Digest>) -> Rules {
     /// Below it heartbeats would be most of what happens.
     const LEASE_MIN: Duration = Duration::from_millis(500);
     /// A task on a lost proplet waits this long.
@@ -363,6 +366,7 @@ fn rules(settings: &mut Settings) -> Rules {
         retention: settings.duration("retention"),
         allow_plaintext: settings.flag("allow_plaintext_proplets"),
         judge: judge(settings),
+        signers,
     }
 }
 

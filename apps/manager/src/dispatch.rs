@@ -18,6 +18,7 @@ mod place;
 mod plain;
 mod said;
 mod settle;
+mod signed;
 mod waiters;
 
 use std::sync::Arc;
@@ -25,8 +26,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use propeller_envelope::Keyring;
-use propeller_model::PropletId;
 use propeller_model::retry::Policy;
+use propeller_model::{Digest, PropletId};
 use propeller_wire::Desk;
 use propeller_wire::link::{Incoming, Outgoing};
 use propeller_wire::message::StoreMark;
@@ -45,6 +46,7 @@ pub use command::{Answer, Change, Command, NewInput, NewModule, Refusal};
 pub use effect::Effect;
 pub use fleet::{Fleet, Member, TeeStanding};
 pub use logs::{EVENTS_MAX, Follower, LogEvent, Place};
+pub(crate) use signed::cannot_be_signed;
 
 /// Wakes handled in one transaction. Its commit costs about as much as applying this many.
 const BATCH_MAX: usize = 512;
@@ -88,6 +90,8 @@ pub struct Rules {
     pub allow_plaintext: bool,
     /// What evidence of proplets is worth; it judges on a thread of its own.
     pub judge: Arc<Judge>,
+    /// Fingerprints of the keys of which one has to have signed an image; without any, nobody has to.
+    pub signers: Vec<Digest>,
 }
 
 /// What the dispatcher knows of the object store: it never waits for it.

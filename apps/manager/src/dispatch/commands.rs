@@ -86,8 +86,8 @@ impl Mind {
         moment: Moment,
         effects: &mut Vec<Effect>,
     ) -> Result<Reply, StoreError> {
-        if start && !task.has_module() {
-            return Ok(Err(no_module()));
+        if start && let Err(why) = self.rules.startable(task) {
+            return Ok(Err(why.into()));
         }
         if let Some(module) = module {
             module_insert(db, module, moment.ms)?;
@@ -112,10 +112,11 @@ impl Mind {
         moment: Moment,
         effects: &mut Vec<Effect>,
     ) -> Result<Reply, StoreError> {
-        if !task.has_module() {
-            return Ok(Err(no_module()));
-        }
-        let begun = self.begin_run(db, task, trace, moment, effects)?;
+        let startable = match self.rules.startable(task) {
+            Ok(startable) => startable,
+            Err(why) => return Ok(Err(why.into())),
+        };
+        let begun = self.begin_run(db, startable, trace, moment, effects)?;
         if begun.is_ok() {
             let attempt = AttemptId {
                 task: task.id,
@@ -306,12 +307,6 @@ fn give(task: &mut Task, new: &NewInput, effects: &mut Vec<Effect>) -> Result<()
     task.input = Some(new.sealed.clone());
     task.stored = new.stored;
     Ok(())
-}
-
-fn no_module() -> Refusal {
-    let why = "the task has no module: upload one with `propeller-cli tasks upload`, or name an \
-               image with `propeller-cli tasks update --image`";
-    Refusal::Conflict(why.to_owned())
 }
 
 fn conflict(rejected: propeller_model::task::Rejected) -> Refusal {

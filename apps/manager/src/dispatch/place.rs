@@ -78,6 +78,12 @@ impl Mind {
     ) -> Result<(), StoreError> {
         let task = placement.task;
         let mark = effects.len();
+        // One that waited from before a signature was required, or whose attempt came to nothing since.
+        if let Some(found) = task_find(db, task)?
+            && let Err(why) = self.rules.startable(&found)
+        {
+            return self.abandon_because(db, task, &why.to_string(), moment, effects);
+        }
         db.execute_batch("SAVEPOINT assign")?;
         match self.assign(db, blobs, placement, moment, effects) {
             Ok(()) => Ok(db.execute_batch("RELEASE assign")?),

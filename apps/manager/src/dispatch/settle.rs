@@ -9,6 +9,7 @@ use propeller_wire::Channel;
 use propeller_wire::message::{Report, ToProplet, Usage};
 use rusqlite::Connection;
 
+use super::signed::Startable;
 use super::{Effect, Mind, Moment};
 use crate::store::attempt::{Ended, attempt_end};
 use crate::store::task::{
@@ -196,11 +197,12 @@ impl Mind {
     pub(super) fn begin_run(
         &mut self,
         db: &Connection,
-        task: &Task,
+        startable: Startable<'_>,
         trace: Option<Trace>,
         moment: Moment,
         effects: &mut Vec<Effect>,
     ) -> Result<Result<(), Rejected>, StoreError> {
+        let task = startable.task();
         let state = match task.state.on(Event::Start, &self.rules.retry) {
             Ok((state, _)) => state,
             Err(rejected) => return Ok(Err(rejected)),

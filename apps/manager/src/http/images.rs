@@ -11,7 +11,7 @@ use propeller_oci::{Reference, Registry, RegistryError};
 
 use super::upload::check;
 use super::{Api, ApiError};
-use crate::dispatch::NewModule;
+use crate::dispatch::{NewModule, cannot_be_signed};
 use crate::store::image::Image;
 
 /// How long whoever names an image waits for its registry.
@@ -51,11 +51,7 @@ impl Api {
     pub(super) fn unsigned(&self, what: &str) -> Result<Unsigned, ApiError> {
         match &*self.shared.images.trusted {
             [] => Ok(Unsigned(())),
-            _ => Err(ApiError::invalid(format!(
-                "{what} cannot be signed, and MANAGER_REQUIRE_SIGNATURE wants that: push it to a \
-                 registry with `propeller push FILE IMAGE --sign KEY`, and name that image in \
-                 image_url (--image)"
-            ))),
+            _ => Err(ApiError::invalid(cannot_be_signed(what))),
         }
     }
 
@@ -148,6 +144,7 @@ impl Api {
                     reference: reference.to_string(),
                     encrypted: false,
                     key: None,
+                    signed: None,
                 }));
             }
             Err(error) => return Err(refused(&reference, &error)),
@@ -159,6 +156,7 @@ impl Api {
             reference: resolved.pinned().to_string(),
             encrypted: resolved.manifest().is_encrypted(),
             key: None,
+            signed: admitted.signed().map(|verified| verified.key),
         }))
     }
 }

@@ -12,6 +12,9 @@ pub struct Image {
     /// Of a task that only a TEE may open: where a key broker keeps the image's key. Empty leaves it
     /// to the image, or to the proplet.
     pub key: Option<String>,
+    /// Fingerprint of the key that had signed it, under its name, when it was named; nothing if nobody
+    /// had to.
+    pub signed: Option<Digest>,
 }
 
 impl Image {
@@ -27,23 +30,30 @@ impl Image {
         reference: Option<String>,
         encrypted: bool,
         key: Option<String>,
+        signed: Option<[u8; 32]>,
     ) -> Option<Self> {
         reference.map(|reference| Self {
             reference,
             encrypted,
             key,
+            signed: signed.map(Digest),
         })
     }
 
-    /// What is stored of it: reference, encrypted, key.
-    pub(super) fn columns(image: Option<&Self>) -> (Option<&str>, bool, Option<&str>) {
-        match image {
-            None => (None, false, None),
-            Some(image) => (
-                Some(&image.reference),
-                image.encrypted,
-                image.key.as_deref(),
-            ),
-        }
+    /// What is stored of it: reference, encrypted, key, signed.
+    pub(super) fn columns(
+        image: Option<&Self>,
+    ) -> (Option<&str>, bool, Option<&str>, Option<[u8; 32]>) {
+        let Some(image) = image else {
+            return (None, false, None, None);
+        };
+        let Self {
+            reference,
+            encrypted,
+            key,
+            signed,
+        } = image;
+        let signed = signed.map(|key| key.0);
+        (Some(reference), *encrypted, key.as_deref(), signed)
     }
 }

@@ -57,17 +57,10 @@ pub struct Task {
     pub finished_ms: Option<i64>,
 }
 
-impl Task {
-    /// Whether there is anything to run.
-    #[must_use]
-    pub fn has_module(&self) -> bool {
-        self.module.is_some() || self.image.is_some()
-    }
-}
-
 const COLUMNS: &str = "id, name, app_name, priority, pinned, metadata, module, input, input_file,
      state, attempts, tries, proplet, excluded, protection, error, created_ms, updated_ms,
-     started_ms, finished_ms, trace, daemon, image, image_encrypted, image_key, stored";
+     started_ms, finished_ms, trace, daemon, image, image_encrypted, image_key, stored,
+     image_signed";
 
 /// Remembers a new task.
 ///
@@ -76,13 +69,14 @@ const COLUMNS: &str = "id, name, app_name, priority, pinned, metadata, module, i
 pub fn task_insert(db: &Connection, task: &Task) -> Result<(), StoreError> {
     let (input, file) = task.input.as_ref().map_or((None, None), Blob::columns);
     let columns = row::columns(&task.state);
-    let (image, encrypted, key) = Image::columns(task.image.as_ref());
+    let (image, encrypted, key, signed) = Image::columns(task.image.as_ref());
     db.prepare_cached(
         "INSERT INTO tasks (id, name, app_name, priority, pinned, metadata, module, input,
          input_file, state, attempts, tries, proplet, not_before_ms, excluded, protection, error,
-         created_ms, updated_ms, started_ms, trace, daemon, image, image_encrypted, image_key, stored)
+         created_ms, updated_ms, started_ms, trace, daemon, image, image_encrypted, image_key, stored,
+         image_signed)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, 0, '', '', '', ?14, ?14,
-         ?15, ?16, ?17, ?18, ?19, ?20, ?21)",
+         ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22)",
     )?
     .execute(params![
         task.id.0.as_bytes(),
@@ -106,6 +100,7 @@ pub fn task_insert(db: &Connection, task: &Task) -> Result<(), StoreError> {
         encrypted,
         key,
         task.stored,
+        signed,
     ])?;
     Ok(())
 }
@@ -121,11 +116,11 @@ fn given(id: TaskId, trace: Trace) -> Option<String> {
 /// See [`StoreError`].
 pub fn task_update(db: &Connection, task: &Task) -> Result<(), StoreError> {
     let (input, file) = task.input.as_ref().map_or((None, None), Blob::columns);
-    let (image, encrypted, key) = Image::columns(task.image.as_ref());
+    let (image, encrypted, key, signed) = Image::columns(task.image.as_ref());
     db.prepare_cached(
         "UPDATE tasks SET name = ?2, app_name = ?3, priority = ?4, pinned = ?5, metadata = ?6,
          module = ?7, input = ?8, input_file = ?9, updated_ms = ?10, daemon = ?11, image = ?12,
-         image_encrypted = ?13, image_key = ?14, stored = ?15 WHERE id = ?1",
+         image_encrypted = ?13, image_key = ?14, stored = ?15, image_signed = ?16 WHERE id = ?1",
     )?
     .execute(params![
         task.id.0.as_bytes(),
@@ -143,6 +138,7 @@ pub fn task_update(db: &Connection, task: &Task) -> Result<(), StoreError> {
         encrypted,
         key,
         task.stored,
+        signed,
     ])?;
     Ok(())
 }
@@ -326,7 +322,7 @@ fn task(row: &Row<'_>) -> Result<Task, StoreError> {
         pinned: pinned(row.get(4)?)?,
         metadata: row.get(5)?,
         module: row.get::<_, Option<[u8; 32]>>(6)?.map(Digest),
-        image: Image::from_columns(row.get(22)?, row.get(23)?, row.get(24)?),
+        image: Image::from_columns(row.get(22)?, row.get(23)?, row.get(24)?, row.get(26)?),
         input: Blob::from_columns(row.get(7)?, row.get(8)?),
         stored: row.get(25)?,
         last_proplet: pinned(columns.proplet.clone())?,

@@ -112,6 +112,7 @@ mod tests {
             reference: "example.com/a@sha256:0".to_owned(),
             encrypted: true,
             key: Some(String::new()),
+            signed: None,
         };
         Task {
             id,

@@ -9,7 +9,7 @@ use propeller_oci::signatures;
 use propeller_sdk::Upload;
 
 use crate::images::{Place, image, keys, number, refused, request};
-use crate::support::{World, client, ready, run, state};
+use crate::support::{World, client, ready, run, state, wait};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_signed_by_whom_it_has_to_be_does_not_run() {
@@ -125,6 +125,104 @@ async fn a_module_in_no_image_is_refused_where_images_have_to_be_signed() {
         "{said}"
     );
     assert_eq!(client.task_view(&task.id).await.unwrap().module, "");
+}
+
+/// The fields of a request that change nothing but the image.
+fn naming(image: &str) -> TaskRequest {
+    TaskRequest {
+        image_url: Some(image.to_owned()),
+        ..TaskRequest::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[allow(
+    clippy::too_many_lines,
+    reason = "one story of four managers, in which every step needs the one before"
+)]
+async fn a_module_from_before_signatures_were_required_is_not_started() {
+    let world = World::new().await;
+    let folder = world.scratch.path("");
+    let Some(place) = Place::start(&folder) else {
+        return;
+    };
+    let (private, public) = keys(&folder, "signer");
+    let (_, other) = keys(&folder, "other");
+    let built = image(5, Form::Artifact, &[]);
+    let reference = place.push("number:1", &built).await;
+    let lax = world.manager().await;
+    let before = client(lax.url());
+    let uploaded = crate::support::request("number", &number(5));
+    let named = request(&place.image("number:1"));
+    let mut given = Vec::new();
+    for request in [&uploaded, &named] {
+        for start in [false, true] {
+            let task = before.task_create(request, start).await.unwrap();
+            given.push(task.id.clone());
+        }
+    }
+    let [upload, upload_queued, image, image_queued] = &given[..] else {
+        panic!("{given:?}")
+    };
+    lax.stop().await;
+
+    // What waits is given to nobody, and what is started is refused.
+    let strict = |key: &std::path::Path| {
+        let part = world.manager_part();
+        part.with("require_signature", key.display().to_string())
+    };
+    let manager = strict(&public).manager().await.unwrap();
+    let after = client(manager.url());
+    let p1 = world.proplet("p1");
+    ready(&after, 1).await;
+    let cannot = format!(
+        "the task's module cannot be signed, and MANAGER_REQUIRE_SIGNATURE wants that: {NO_IMAGE}"
+    );
+    let unseen =
+        "nobody has looked who signed the task's image, and MANAGER_REQUIRE_SIGNATURE wants";
+    for (task, queued, why) in [
+        (upload, upload_queued, cannot.as_str()),
+        (image, image_queued, unseen),
+    ] {
+        let said = refused(after.task_start(task).await);
+        assert!(said.contains(why), "{said}");
+        let ended = wait(&after, queued).await;
+        assert_eq!(state(&ended), "failed");
+        assert!(ended.error.contains(why), "{}", ended.error);
+        let said = refused(after.task_start(queued).await);
+        assert!(said.contains(why), "{said}");
+    }
+
+    // Naming the image once more has its signatures looked at.
+    let again = naming(&place.image("number:1"));
+    let said = refused(after.task_update(image, &again).await);
+    assert!(said.contains("is not signed"), "{said}");
+    let key = SigningKey::from_pem(&std::fs::read(private).unwrap(), None).unwrap();
+    signatures::add(&place.registry, &reference, built.digest, &key)
+        .await
+        .unwrap();
+    for task in [image, image_queued] {
+        after.task_update(task, &again).await.unwrap();
+        after.task_start(task).await.unwrap();
+        assert_eq!(wait(&after, task).await.results, "5");
+    }
+    manager.stop().await;
+
+    // That is remembered across a restart, for the keys that are required then.
+    let manager = strict(&public).manager().await.unwrap();
+    let after = client(manager.url());
+    ready(&after, 1).await;
+    after.task_start(image).await.unwrap();
+    assert_eq!(wait(&after, image).await.results, "5");
+    manager.stop().await;
+    let manager = strict(&other).manager().await.unwrap();
+    let said = refused(client(manager.url()).task_start(image).await);
+    assert!(
+        said.contains("the task's image was signed with the key sha256:"),
+        "{said}"
+    );
+    manager.stop().await;
+    p1.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
