@@ -10,6 +10,7 @@ use propeller_oci::registry::{Fetched, Kind, Progress};
 use propeller_oci::{Coming, Reference, RegistryError, Room, Source, hold, sha256};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
+use zeroize::Zeroizing;
 
 /// A source, and what it has given before.
 #[derive(Debug)]
@@ -95,9 +96,13 @@ impl<S: Source + ?Sized> Shelved<'_, S> {
         let (digest, size) = (descriptor.digest, descriptor.size);
         let blobs = Arc::clone(self.blobs);
         let read = move || {
-            let mut whole = blobs.read(&blobs.get(digest, size)?)?;
+            let blob = blobs.get(digest, size)?;
+            // What does not fit in memory is fetched, which says so.
+            let room = Room::with_capacity(usize::try_from(size).ok()?).ok()?;
+            let mut whole = Zeroizing::new(room);
+            blobs.read_to(&blob, &mut *whole)?;
             let got = sha256(&whole);
-            Some((Room::from(std::mem::take(&mut *whole)), got))
+            Some((std::mem::take(&mut *whole), got))
         };
         let kept = tokio::task::spawn_blocking(read).await.ok().flatten();
         if let Some((bytes, got)) = kept

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fs::{self, File};
 use std::hash::{BuildHasher as _, Hasher as _};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, RwLock, Weak};
@@ -165,13 +165,22 @@ impl Blobs {
     /// All bytes of a blob. What does not open is forgotten. It blocks.
     #[must_use]
     pub fn read(&self, blob: &Arc<Blob>) -> Option<Zeroizing<Vec<u8>>> {
-        let keys = self.keys();
         // As long as the disk says, which is not much to go by.
         let len = blob.len().min(RESERVED_BYTES_MAX);
         let mut whole = Zeroizing::new(Vec::with_capacity(usize::try_from(len).ok()?));
+        self.read_to(blob, &mut *whole)?;
+        Some(whole)
+    }
+
+    /// As [`read`](Self::read), to where there is room; nothing, and perhaps some bytes there, if that
+    /// takes no more.
+    #[must_use]
+    pub fn read_to(&self, blob: &Arc<Blob>, to: &mut impl Write) -> Option<()> {
+        let keys = self.keys();
+        let (mut sealed, mut plain) = (Vec::new(), Zeroizing::new(Vec::new()));
         for index in 0..blob.count() {
-            match blob.piece(&keys, index) {
-                Ok(piece) => whole.extend_from_slice(&piece),
+            match blob.piece_in(&keys, index, &mut sealed, &mut plain) {
+                Ok(()) => to.write_all(&plain).ok()?,
                 Err(error) => {
                     let digest = blob.layout.digest;
                     tracing::warn!(%digest, error = %error, "a blob of the cache is forgotten");
@@ -180,7 +189,7 @@ impl Blobs {
                 }
             }
         }
-        Some(whole)
+        Some(())
     }
 
     /// Begins to write a blob; others go to make room for it.
