@@ -73,6 +73,9 @@ pub enum DataVerb {
     /// Get a part of an object, and read only what that takes
     Range(Box<Range>),
     /// Look at every byte of an object's shards, without its key
+    ///
+    /// Ends with 0 if all of them are there and good. Files that are called like them and that the
+    /// object does not need are told as superfluous, and change nothing about that.
     Verify(Verify),
     /// Rebuild shards that are missing or damaged, without the key
     Repair(Repair),

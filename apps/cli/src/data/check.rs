@@ -4,7 +4,7 @@ use clap::Args;
 use propeller_ces::{Report, Trust, verify};
 use serde_json::{Value, json};
 
-use super::damage::{Unreadable, lines};
+use super::damage::{Findings, MOVE_AWAY, Unreadable};
 use super::failure::Failure;
 use super::info::claimed_len;
 use super::shelf::Shelf;
@@ -23,23 +23,24 @@ pub struct Verify {
 pub(super) fn run(args: &Verify, work: &mut Work<'_, '_>) -> Result<Exit, CliError> {
     let shelf = args.object.shelf(work)?;
     let report = look(&args.object, &shelf, work)?;
-    let bad = lines(&report.damage, &shelf);
+    let found = Findings::new(&report.damage, report.object.geometry, &shelf);
     let json = json!({
         "name": args.object.name.to_string(),
         "object": report.object.id.to_string(),
         "digest": report.digest.to_string(),
         "trust": trust_json(&report.trust),
         "keys": report.keys.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "whole": report.is_whole(),
+        "whole": found.bad.is_empty(),
         "readable": report.is_readable(),
         "segments": report.segments,
         "segments_lost": report.lost,
         "plain_bytes": report.plain_len,
-        "bad": bad,
+        "bad": found.bad,
+        "superfluous": found.superfluous,
     });
-    work.show(&json, &text(args, &report, &bad))?;
-    told(&report, work);
-    match report.is_whole() {
+    work.show(&json, &text(args, &report, &found))?;
+    told(&report, &found, work);
+    match found.bad.is_empty() {
         true => Ok(Exit::Success),
         false => Ok(Exit::Failure),
     }
@@ -70,13 +71,13 @@ pub(crate) fn trust_json(trust: &Trust) -> Value {
     }
 }
 
-fn text(args: &Verify, report: &Report, bad: &[String]) -> String {
+fn text(args: &Verify, report: &Report, found: &Findings) -> String {
     let mut facts = Facts::default();
     facts.add("name", &args.object.name.to_string());
     facts.add("object", &report.object.id.to_string());
     facts.add("digest", &report.digest.to_string());
     facts.add("input", &bytes_text(report.plain_len));
-    let found = match (report.is_whole(), report.is_readable()) {
+    let state = match (found.bad.is_empty(), report.is_readable()) {
         (true, _) => "whole: every shard is there and good".to_owned(),
         (false, true) => "readable, but not whole".to_owned(),
         (false, false) => format!(
@@ -86,16 +87,20 @@ fn text(args: &Verify, report: &Report, bad: &[String]) -> String {
             report.first_lost.unwrap_or_default()
         ),
     };
-    facts.add("found", &found);
+    facts.add("found", &state);
     let mut text = facts.render();
-    for line in bad {
+    for line in &found.bad {
         text.push_str(&format!("  {}\n", crate::table::visible(line)));
+    }
+    for line in &found.superfluous {
+        let line = crate::table::visible(line);
+        text.push_str(&format!("  superfluous: {line}\n"));
     }
     text
 }
 
 /// What the one who reads the result should know about it.
-fn told(report: &Report, work: &mut Work<'_, '_>) {
+fn told(report: &Report, found: &Findings, work: &mut Work<'_, '_>) {
     vouch(&report.trust, work);
     if report.keys.len() > 1 {
         work.ui.note(
@@ -103,9 +108,12 @@ fn told(report: &Report, work: &mut Work<'_, '_>) {
              rotate again",
         );
     }
-    if !report.is_whole() && report.is_readable() {
+    if !found.bad.is_empty() && report.is_readable() {
         work.ui
             .note("hint: rebuild what is missing or damaged with: data repair");
+    }
+    if !found.superfluous.is_empty() {
+        work.ui.note(MOVE_AWAY);
     }
 }
 

@@ -3,8 +3,8 @@
 use std::error::Error;
 
 use propeller_ces::{
-    Damage, GatherError, ObjectError, ReadError, RepairError, RingError, ShardFaults, Why,
-    WitnessError,
+    Damage, GatherError, Geometry, ObjectError, ReadError, RepairError, RingError, ShardFaults,
+    Why, WitnessError,
 };
 
 use super::failure::chain;
@@ -30,7 +30,7 @@ impl Unreadable {
 
     /// The core counts the shards that it is handed; people know them by their places.
     pub(crate) fn new(error: &impl Judged, shelf: &Shelf) -> Self {
-        let text = error.to_string();
+        let text = error.located(shelf).unwrap_or_else(|| error.to_string());
         let mut causes = chain(error);
         let message = match error.damage() {
             Some(damage) => {
@@ -52,6 +52,8 @@ impl Unreadable {
 pub(crate) trait Judged: Error + 'static {
     fn damage(&self) -> Option<&Damage>;
     fn hint(&self) -> Option<&'static str>;
+    /// Its text with places, if its own has the numbers of shards that were handed over.
+    fn located(&self, shelf: &Shelf) -> Option<String>;
 }
 
 const LOST: &str = "name all places where its shards are with --shards; damaged ones can be \
@@ -77,6 +79,10 @@ impl Judged for GatherError {
             _ => return None,
         })
     }
+
+    fn located(&self, _: &Shelf) -> Option<String> {
+        None
+    }
 }
 
 impl Judged for ReadError {
@@ -89,6 +95,10 @@ impl Judged for ReadError {
 
     fn hint(&self) -> Option<&'static str> {
         self.damage().map(|_| LOST)
+    }
+
+    fn located(&self, _: &Shelf) -> Option<String> {
+        None
     }
 }
 
@@ -114,6 +124,10 @@ impl Judged for ObjectError {
             _ => return None,
         })
     }
+
+    fn located(&self, _: &Shelf) -> Option<String> {
+        None
+    }
 }
 
 impl Judged for WitnessError {
@@ -135,6 +149,27 @@ impl Judged for WitnessError {
             _ => return None,
         })
     }
+
+    fn located(&self, shelf: &Shelf) -> Option<String> {
+        match self {
+            Self::Rivals {
+                object,
+                index,
+                one,
+                other,
+            } => {
+                let (one, other) = (shelf.location(*one), shelf.location(*other));
+                Some(format!(
+                    "{one} and {other} are both shard {index} of object {object}, and they differ"
+                ))
+            }
+            Self::Reread { input, .. } => Some(format!(
+                "{}, which the others are compared with, cannot be read once more: try again",
+                shelf.location(*input)
+            )),
+            _ => None,
+        }
+    }
 }
 
 impl Judged for RepairError {
@@ -153,6 +188,69 @@ impl Judged for RepairError {
             _ => None,
         }
     }
+
+    fn located(&self, shelf: &Shelf) -> Option<String> {
+        match self {
+            Self::Witness(error) => error.located(shelf),
+            _ => None,
+        }
+    }
+}
+
+/// What to do about files that an object does not need, which nobody can judge by their bytes.
+pub(crate) const MOVE_AWAY: &str = "hint: move away what is superfluous; of a shard that is there \
+    twice, the one in the place that holds more shards";
+
+/// What is wrong with shards, told apart by what helps.
+#[derive(Debug, Default)]
+pub(crate) struct Findings {
+    /// What the object lacks, for `repair`: a line for each shard that is damaged or nowhere.
+    pub(crate) bad: Vec<String>,
+    /// What it does not lack: a line for each file that could be moved away.
+    pub(crate) superfluous: Vec<String>,
+}
+
+impl Findings {
+    pub(crate) fn new(damage: &Damage, geometry: Geometry, shelf: &Shelf) -> Self {
+        let mut findings = Self::default();
+        let mut known = Vec::new();
+        for faults in damage.shards() {
+            // A shard that does not know itself any more is known by its name.
+            let number = shelf.files.get(faults.input).map(|file| file.number);
+            let number = number.filter(|number| number.count == geometry.pieces());
+            let mut missing = damage.missing().iter().copied();
+            let stands_for = missing.find(|i| number.is_some_and(|n| n.index == u16::from(*i)));
+            let is_superfluous = match faults.index {
+                Some(_) => is_only_twice(faults),
+                None => is_of_another(faults) || stands_for.is_none(),
+            };
+            let line = line(faults, shelf);
+            match is_superfluous {
+                true => findings.superfluous.push(line),
+                false => {
+                    findings.bad.push(line);
+                    known.extend(stands_for.filter(|_| faults.index.is_none()));
+                }
+            }
+        }
+        let missing = damage.missing().iter();
+        let missing = missing.filter(|index| !known.contains(index));
+        let missing = missing.map(|index| format!("shard {index} is nowhere"));
+        findings.bad.extend(missing);
+        findings
+    }
+}
+
+/// Whether nothing is wrong with a shard but that another one is the same.
+pub(crate) fn is_only_twice(faults: &ShardFaults) -> bool {
+    let is_kept = faults.count == faults.first.len() as u64;
+    let mut kept = faults.first.iter();
+    is_kept && kept.all(|fault| matches!(fault.why, Why::Twice { .. }))
+}
+
+fn is_of_another(faults: &ShardFaults) -> bool {
+    let mut kept = faults.first.iter();
+    kept.any(|fault| matches!(fault.why, Why::Foreign { .. } | Why::Disguised))
 }
 
 /// One line for each shard with which something is wrong.
@@ -177,11 +275,11 @@ fn line(faults: &ShardFaults, shelf: &Shelf) -> String {
         Some(index) => format!("shard {index} in {place}"),
         None => place,
     };
-    if let Some(first) = faults.first.first() {
-        let why = match &first.why {
-            Why::Twice { other } => format!("{} is the same shard", shelf.location(*other)),
-            why => why.to_string(),
-        };
+    // That it is there twice says less than what is wrong with it.
+    let mut more = faults.first.iter();
+    let more = more.find(|fault| !matches!(fault.why, Why::Twice { .. }));
+    if let Some(first) = more.or_else(|| faults.first.first()) {
+        let why = reason(&first.why, shelf);
         line.push_str(&format!(": {why}"));
         if let (Some(segment), Why::Read { .. }) = (first.segment, &first.why) {
             line.push_str(&format!(" (segment {segment})"));
@@ -191,4 +289,12 @@ fn line(faults: &ShardFaults, shelf: &Shelf) -> String {
         line.push_str(&format!(", and {} more", faults.count - 1));
     }
     line
+}
+
+/// Why a shard is missing, with the place of the other one where there are two.
+pub(crate) fn reason(why: &Why, shelf: &Shelf) -> String {
+    match why {
+        Why::Twice { other } => format!("{} is the same shard", shelf.location(*other)),
+        why => why.to_string(),
+    }
 }

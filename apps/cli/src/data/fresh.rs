@@ -109,7 +109,9 @@ impl Fresh {
             clear(place, name)?;
         }
         let count = options.geometry.pieces();
-        warn(&places, options.geometry, work);
+        let held = |number| (number..usize::from(count)).step_by(places.len()).count();
+        let held = places.iter().zip((0..places.len()).map(held));
+        warn_of_full(held, options.geometry, work);
         let shard_len = input_len.map(|len| len.div_ceil(options.geometry.data().into()));
         let mut sinks = Sinks::default();
         for (index, place) in (0..count).zip(places.iter().cycle()) {
@@ -243,11 +245,13 @@ fn clear(place: &Place, name: &Name) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Says which places hold more shards than may be lost.
-fn warn(places: &[Place], geometry: Geometry, work: &mut Work<'_, '_>) {
-    let count = usize::from(geometry.pieces());
-    for (number, place) in places.iter().enumerate() {
-        let held = (number..count).step_by(places.len()).count();
+/// Says which places hold more shards than may be lost, of what each holds.
+pub(crate) fn warn_of_full<'p>(
+    held: impl IntoIterator<Item = (&'p Place, usize)>,
+    geometry: Geometry,
+    work: &mut Work<'_, '_>,
+) {
+    for (place, held) in held {
         if held > usize::from(geometry.parity()) {
             let shards = plural(held, "shard", "shards");
             work.ui.note(&format!(

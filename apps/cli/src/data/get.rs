@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::audit::AuditLog;
 use super::bridge::{Interrupt, Interruptible};
-use super::damage::{Unreadable, lines};
+use super::damage::{Findings, MOVE_AWAY, Unreadable};
 use super::failure::Failure;
 use super::key_args::KeyArgs;
 use super::part::{Output, Part, Replacement};
@@ -128,6 +128,7 @@ fn done(
     len: u64,
     work: &mut Work<'_, '_>,
 ) -> Result<(), CliError> {
+    let found = opened.found();
     let json = json!({
         "name": args.name.to_string(),
         "object": opened.object.header().id.to_string(),
@@ -135,7 +136,8 @@ fn done(
         "key": opened.object.key().to_string(),
         "file": output.to_string_lossy(),
         "bytes": len,
-        "shards_bad": lines(opened.object.damage(), &opened.shelf),
+        "shards_bad": found.bad,
+        "shards_superfluous": found.superfluous,
     });
     let size = bytes_text(len);
     let text = format!("Got {size} of {} into {}\n", args.name, output.display());
@@ -143,9 +145,15 @@ fn done(
 }
 
 impl Opened {
-    /// Says what is wrong with the shards, as far as they had to be looked at.
+    /// What is wrong with the shards, as far as they had to be looked at.
+    fn found(&self) -> Findings {
+        let geometry = self.object.header().geometry;
+        Findings::new(self.object.damage(), geometry, &self.shelf)
+    }
+
+    /// Tells it.
     fn warn(&self, work: &mut Work<'_, '_>) {
-        let bad = lines(self.object.damage(), &self.shelf);
+        let Findings { bad, superfluous } = self.found();
         for line in &bad {
             work.ui.note(&format!("warning: {line}"));
         }
@@ -153,6 +161,12 @@ impl Opened {
             work.ui.note(
                 "hint: the object is whole all the same; rebuild what it lacks with: data repair",
             );
+        }
+        for line in &superfluous {
+            work.ui.note(&format!("warning: superfluous: {line}"));
+        }
+        if !superfluous.is_empty() {
+            work.ui.note(MOVE_AWAY);
         }
     }
 

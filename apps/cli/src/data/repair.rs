@@ -1,6 +1,6 @@
 //! `data repair`: shards that are missing or damaged, rebuilt where they belong, without the key.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 
 use clap::Args;
@@ -9,8 +9,10 @@ use propeller_ces::{RepairError, Report, Trust, Why, repair};
 use serde_json::json;
 
 use super::check::{look, trust_json, vouch};
-use super::damage::{Unreadable, lines};
+use super::damage::{Findings, MOVE_AWAY, Unreadable, is_only_twice, reason};
 use super::failure::Failure;
+use super::fresh::warn_of_full;
+use super::info::read_header;
 use super::name::{Name, Numbered};
 use super::shelf::Shelf;
 use super::sink::{Sink, SinkError, Sinks, Takes};
@@ -35,7 +37,7 @@ struct Target {
 pub(super) fn run(args: &Repair, work: &mut Work<'_, '_>) -> Result<Exit, CliError> {
     let shelf = args.object.shelf(work)?;
     let report = look(&args.object, &shelf, work)?;
-    let bad = lines(&report.damage, &shelf);
+    let found = Findings::new(&report.damage, report.object.geometry, &shelf);
     let targets = targets(&args.object.name, &report, &shelf)?;
     let mut rebuilt = Vec::new();
     if !targets.is_empty() {
@@ -49,7 +51,8 @@ pub(super) fn run(args: &Repair, work: &mut Work<'_, '_>) -> Result<Exit, CliErr
         "object": report.object.id.to_string(),
         "digest": report.digest.to_string(),
         "trust": trust_json(&report.trust),
-        "bad": bad,
+        "bad": found.bad,
+        "superfluous": found.superfluous,
         "rebuilt": rebuilt,
     });
     let mut text = String::new();
@@ -65,6 +68,16 @@ pub(super) fn run(args: &Repair, work: &mut Work<'_, '_>) -> Result<Exit, CliErr
     work.show(&json, &text)?;
     vouch(&report.trust, work);
     left_alone(&report, &shelf, &targets, work);
+    if !found.superfluous.is_empty() {
+        work.ui.note(MOVE_AWAY);
+    }
+    if !targets.is_empty() {
+        let held = shelf
+            .places
+            .iter()
+            .zip(held_alone(&report, &shelf, &targets));
+        warn_of_full(held, report.object.geometry, work);
+    }
     if report.keys.len() > 1 {
         work.ui.note(match targets.is_empty() {
             true => {
@@ -137,11 +150,7 @@ fn targets(name: &Name, report: &Report, shelf: &Shelf) -> Result<BTreeMap<u8, T
         match report.damage.of(input) {
             None => held[file.place] += 1,
             Some(faults) => {
-                let only_twice = faults
-                    .first
-                    .iter()
-                    .all(|f| matches!(f.why, Why::Twice { .. }));
-                if let Some(index) = faults.index.filter(|_| !only_twice) {
+                if let Some(index) = faults.index.filter(|_| !is_only_twice(faults)) {
                     targets.entry(index).or_insert_with(|| target(input));
                 }
             }
@@ -207,6 +216,32 @@ fn is_ruin(report: &Report, input: usize) -> bool {
     })
 }
 
+/// How many of the object's shards are in each place and in no other, once all targets are rebuilt.
+///
+/// What a shard is says its header: files may have been renamed.
+fn held_alone(report: &Report, shelf: &Shelf, targets: &BTreeMap<u8, Target>) -> Vec<usize> {
+    let mut held = vec![BTreeSet::new(); shelf.places.len()];
+    for (index, target) in targets {
+        held[target.place].insert(*index);
+    }
+    for (input, file) in shelf.files.iter().enumerate() {
+        if report.damage.of(input).is_none_or(is_only_twice)
+            && let Ok(header) = read_header(&shelf.source(file))
+        {
+            held[file.place].insert(header.index());
+        }
+    }
+    let is_alone = |place: usize, index: u8| {
+        let mut holders = held.iter().enumerate();
+        !holders.any(|(other, held)| other != place && held.contains(&index))
+    };
+    let alone = |(place, indices): (usize, &BTreeSet<u8>)| {
+        let indices = indices.iter();
+        indices.filter(|index| is_alone(place, **index)).count()
+    };
+    held.iter().enumerate().map(alone).collect()
+}
+
 /// Tells of what is wrong and stays so: what is of another object, or there twice.
 fn left_alone(
     report: &Report,
@@ -220,10 +255,9 @@ fn left_alone(
         let is_rebuilt = rebuilt.any(|t| t.place == file.place && t.file == file.name);
         if let Some(first) = faults.first.first().filter(|_| !is_rebuilt) {
             let location = shelf.location(faults.input);
-            work.ui.note(&format!(
-                "warning: {location} stays as it is: {}",
-                first.why
-            ));
+            let why = reason(&first.why, shelf);
+            work.ui
+                .note(&format!("warning: {location} stays as it is: {why}"));
         }
     }
 }

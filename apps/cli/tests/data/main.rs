@@ -13,4 +13,5 @@ mod refusals;
 mod server;
 mod store;
 mod stores;
+mod superfluous;
 mod support;
