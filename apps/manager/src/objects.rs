@@ -3,6 +3,8 @@
 //! Large inputs and outputs lie there as CES objects. The manager moves them and hands their key on,
 //! and opens none.
 
+mod discard;
+mod owners;
 mod reach;
 mod shard;
 mod tidy;
@@ -12,9 +14,11 @@ use propeller_depot::{Depot, DepotError, Location, Mark, OpenError};
 use crate::store::object_store::{Remembered, object_store_mark, object_store_take};
 use crate::store::{Store, StoreError};
 
+pub use discard::{DISCARDS_MAX, Discard, Discards, remove_discarded};
+pub use owners::Owners;
 pub use reach::{Away, Reaching, Standing};
 pub use shard::{Shard, ShardError};
-pub use tidy::{DISCARDS_MAX, Discard, Discards, remove_discarded, sweep_hourly};
+pub use tidy::sweep_hourly;
 
 /// Why the object store cannot be used.
 #[derive(Debug, thiserror::Error)]

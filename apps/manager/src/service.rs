@@ -15,15 +15,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::info;
 
-use crate::config::{self, Config, instance};
+use crate::config::{Config, instance};
 use crate::dispatch::{Command, Dispatcher, Objects, TICK, WAKES_MAX, Wake};
 use crate::http::{Api, Bound, Images, Keep, Parts, ServeError, Serving};
 use crate::metrics::Metrics;
 use crate::objects::{
-    self, Discard, Discards, ObjectsError, Reaching, Standing, remove_discarded, sweep_hourly,
+    self, Discard, Discards, ObjectsError, Owners, Reaching, Standing, remove_discarded,
+    sweep_hourly,
 };
 use crate::store::object_store::Remembered;
-use crate::store::{Reader, Store, StoreError, remove_orphans};
+use crate::store::{Store, StoreError, remove_orphans};
 use crate::verifier::Verifier;
 
 /// Why a manager does not start.
@@ -92,9 +93,9 @@ impl Manager {
         tasks.spawn(carry);
         tasks.spawn(forward(link.incoming, wakes.clone()));
         tasks.spawn(tick(wakes.clone()));
-        let taken = take_store(&config.objects, &mut store, &mut tasks, &wakes).await?;
-        let (standing, objects) = taken.unzip();
         let (keys, in_use) = watch::channel(config.keys.clone());
+        let taken = take_store(&config, &mut store, &in_use, &mut tasks, &wakes).await?;
+        let (standing, objects) = taken.unzip();
         tasks.spawn(follow(in_use.clone(), wakes.clone()));
         let judge = Arc::clone(&config.rules.judge);
         let (verifier, _ends_with_the_dispatcher) =
@@ -193,16 +194,17 @@ impl Manager {
 
 /// Reaches the object store, if there is one, and has it kept tidy.
 async fn take_store(
-    config: &config::Objects,
+    config: &Config,
     store: &mut Store,
+    keys: &watch::Receiver<Keyring>,
     tasks: &mut JoinSet<()>,
     wakes: &mpsc::Sender<Wake>,
 ) -> Result<Option<(watch::Receiver<Standing>, Objects)>, ObjectsError> {
-    let Some(location) = &config.store else {
+    let Some(location) = &config.objects.store else {
         return Ok(None);
     };
     let ours = objects::remember(store)?;
-    let variables = config.variables.0.clone();
+    let variables = config.objects.variables.0.clone();
     let mut reaching = Reaching::new(location.clone(), variables, ours);
     let standing = reaching.at_start().await?;
     if let Standing::Reached(_) = &standing {
@@ -215,7 +217,7 @@ async fn take_store(
         reaching,
         ours,
         queue,
-        reader: store.reader(),
+        owners: Owners::new(store.reader(), keys.clone(), config.rules.tenant.clone()),
         wakes: wakes.clone(),
     };
     tasks.spawn(keeper.keep(standing));
@@ -228,7 +230,7 @@ struct Keeper {
     reaching: Reaching,
     ours: Remembered,
     queue: mpsc::Receiver<Discard>,
-    reader: Reader,
+    owners: Owners,
     wakes: mpsc::Sender<Wake>,
 }
 
@@ -250,7 +252,7 @@ impl Keeper {
             }
         };
         let removal = remove_discarded(depot.clone(), self.queue);
-        tokio::join!(removal, sweep_hourly(depot, self.reader));
+        tokio::join!(removal, sweep_hourly(depot, self.owners));
     }
 }
 

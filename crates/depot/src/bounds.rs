@@ -11,6 +11,7 @@
 //! | one request to a store | 2 minutes; 5 seconds to connect | it is tried again |
 //! | tries of a request | 3, in 30 seconds | `DepotError::Store` |
 //! | what one look for old tasks gives | what the caller says | it is told where to go on |
+//! | old objects that one look gives | 100,000 | a later look gives more, once these are gone |
 //! | names in a store one look passes over | 1,000,000 | the same, or `DepotError::Crowded` |
 //! | a location | 900 bytes | `LocationError::TooLong` |
 
@@ -60,6 +61,8 @@ pub(crate) const CONNECT_TIMEOUT: &str = "5 seconds";
 
 /// How many names of a store one look for old tasks passes over.
 pub(crate) const LISTED_MAX: usize = 1_000_000;
+/// How many old objects one look gives: 4 MB, and far more than there are of a thousand tasks.
+pub(crate) const AGED_MAX: usize = 100_000;
 /// How often a file is made again in a folder that somebody else removes because it is empty.
 pub(crate) const FOLDER_TRIES: usize = 100;
 /// The longest location, in bytes: the key of an object has no more than 1,024 of them.

@@ -175,7 +175,7 @@ impl Bucket {
             listed += 1;
             let name = self.name(&object.location);
             if let Some(name) = name.filter(|name| after.is_none_or(|after| name.task > after))
-                && !tally.add(name.task, object.last_modified.into())?
+                && !tally.add(name, object.last_modified.into())?
             {
                 return Ok(tally.end(false));
             }

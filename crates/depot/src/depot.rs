@@ -233,10 +233,31 @@ impl Depot {
         }
     }
 
-    /// Looks at the first `limit` tasks behind `after`, in the order of their ids, and gives those
-    /// whose newest object was written before `older_than`: for a sweep of what a crash left.
+    /// Removes what somebody began to write for a task and has not written to since `older_than`,
+    /// and says how many files that were. In a store nobody sees such a thing, and there are none.
     ///
-    /// At least one task is looked at, and one that cannot be is passed over. What is not exactly a name of ours is passed over.
+    /// # Errors
+    /// See [`DepotError`]. Some may be removed already.
+    pub async fn remove_unfinished(
+        &self,
+        task: Uuid,
+        older_than: SystemTime,
+    ) -> Result<usize, DepotError> {
+        match &self.backend {
+            Backend::Folder(folder) => {
+                let remove = move |folder: &Folder| folder.remove_unfinished(task, older_than);
+                folder.does(Doing::Remove, task, remove).await
+            }
+            Backend::Bucket(_) => Ok(0),
+        }
+    }
+
+    /// Looks at the first `limit` tasks behind `after`, in the order of their ids, and gives those
+    /// whose newest object was written before `older_than`, and what else was: for a sweep of what
+    /// a crash left.
+    ///
+    /// At least one task is looked at, and one that cannot be is passed over. What is not exactly a
+    /// name of ours is passed over.
     ///
     /// # Errors
     /// See [`DepotError`].

@@ -19,7 +19,7 @@ use crate::bounds::FOLDER_TRIES;
 use crate::error::OpenError;
 use crate::mark::MARK_NAME;
 use crate::name::{Name, Part, task_id};
-use crate::tally::{Tasks, Unread};
+use crate::tally::{Tasks, Unread, age};
 use staged::is_staged;
 
 pub(crate) use staged::Staged;
@@ -140,6 +140,31 @@ impl Folder {
         Ok(removed)
     }
 
+    /// Removes what was begun for a task and not written to since, and the folder with the last file.
+    pub(crate) fn remove_unfinished(
+        &self,
+        task: Uuid,
+        older_than: SystemTime,
+    ) -> io::Result<usize> {
+        let folder = self.task(task);
+        if !is_folder(&folder)? {
+            return Ok(0);
+        }
+        let mut removed = 0;
+        each_of_ours(&folder, |path, entry| {
+            let is_whole = entry
+                .file_name()
+                .to_str()
+                .is_none_or(|name| !is_staged(name));
+            if !is_whole && modified(entry)?.is_some_and(|modified| modified < older_than) {
+                removed += usize::from(found(fs::remove_file(path))?);
+            }
+            Ok(())
+        })?;
+        remove_empty(&folder)?;
+        Ok(removed)
+    }
+
     /// Looks at `limit` tasks behind `after`, and at one in any case.
     pub(crate) fn tasks(
         &self,
@@ -149,19 +174,31 @@ impl Folder {
     ) -> io::Result<Tasks> {
         let (first, is_all) = self.first(after, limit.max(1))?;
         let next = first.last().copied().filter(|_| !is_all);
-        let (mut old, mut unread) = (Vec::new(), Vec::new());
+        let mut tasks = Tasks {
+            next,
+            ..Tasks::default()
+        };
         for task in first {
-            match newest(&self.task(task)) {
-                Ok(newest) if newest.is_some_and(|newest| newest < older_than) => old.push(task),
-                Ok(_) => {}
+            let found = match look(&self.task(task), older_than) {
+                Ok(found) => found,
                 // One folder that is broken keeps nobody from looking at the others.
-                Err(error) => unread.push(Unread {
-                    task,
-                    why: error.to_string(),
-                }),
+                Err(error) => {
+                    let why = error.to_string();
+                    tasks.unread.push(Unread { task, why });
+                    continue;
+                }
+            };
+            if found.newest.is_some_and(|newest| newest < older_than) {
+                tasks.old.push(task);
+            }
+            if found.has_unfinished {
+                tasks.unfinished.push(task);
+            }
+            for part in found.aged {
+                age(&mut tasks.aged, task, part);
             }
         }
-        Ok(Tasks { old, unread, next })
+        Ok(tasks)
     }
 
     /// The first folders of tasks behind `after`, and whether they are all there are.
@@ -235,25 +272,47 @@ fn each_of_ours(
     Ok(others)
 }
 
-/// When something of a task was last written: nothing, if all that is in its folder is of others.
-fn newest(folder: &Path) -> io::Result<Option<SystemTime>> {
-    let mut newest = None;
+/// What there is of a task.
+#[derive(Debug, Default)]
+struct Found {
+    /// When something was last written: nothing, if all that is in its folder is of others.
+    newest: Option<SystemTime>,
+    /// The objects that are old.
+    aged: Vec<Part>,
+    /// Whether there is something old that is not whole.
+    has_unfinished: bool,
+}
+
+fn look(folder: &Path, older_than: SystemTime) -> io::Result<Found> {
+    let mut found = Found::default();
     let others = each_of_ours(folder, |_, entry| {
-        let modified = match entry.metadata() {
-            // It was removed meanwhile.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            meta => meta?.modified()?,
+        let Some(modified) = modified(entry)? else {
+            return Ok(());
         };
-        newest = newest.max(Some(modified));
+        found.newest = found.newest.max(Some(modified));
+        if modified < older_than {
+            let name = entry.file_name();
+            let part: Option<Part> = name.to_str().and_then(|name| name.parse().ok());
+            found.has_unfinished |= part.is_none();
+            found.aged.extend(part);
+        }
         Ok(())
     })?;
-    match (newest, others) {
+    if found.newest.is_none() && others == 0 {
         // Somebody was killed between making the folder and writing into it.
-        (None, 0) => match fs::symlink_metadata(folder) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            meta => Ok(Some(meta?.modified()?)),
-        },
-        (newest, _) => Ok(newest),
+        found.newest = match fs::symlink_metadata(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            meta => Some(meta?.modified()?),
+        };
+    }
+    Ok(found)
+}
+
+/// When a file was last written to, unless it was removed meanwhile.
+fn modified(entry: &fs::DirEntry) -> io::Result<Option<SystemTime>> {
+    match entry.metadata() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        meta => Ok(Some(meta?.modified()?)),
     }
 }
 

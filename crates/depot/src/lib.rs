@@ -25,7 +25,8 @@
 //! # What a crash leaves
 //!
 //! An object is there as a whole or not at all. What a killed process was writing into a folder is
-//! a file that [`Depot::remove_task`] removes and [`Depot::tasks`] counts. In an object store it is
+//! a file that [`Depot::remove_task`] and [`Depot::remove_unfinished`] remove and [`Depot::tasks`]
+//! counts. In an object store it is
 //! the parts of an upload that nobody sees, and many vendors charge for: give the bucket a rule
 //! that ends incomplete uploads after a day or more. A process that is killed while it opens a depot
 //! can leave a small object whose name begins with `propeller-depot-probe-`, or in a folder a file

@@ -4,13 +4,21 @@ use std::time::SystemTime;
 
 use uuid::Uuid;
 
+use crate::bounds::AGED_MAX;
 use crate::error::DepotError;
+use crate::name::{Name, Part};
 
 /// The tasks of which nothing is new, out of as many as were looked at.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tasks {
     /// Those whose newest object is older than was asked for, in their order.
     pub old: Vec<Uuid>,
+    /// Objects that are older, whatever else their tasks have: those of a task stand together. What
+    /// is too much for one look is not among them.
+    pub aged: Vec<Name>,
+    /// Tasks with something that was begun and is not whole, and that nobody has written to since,
+    /// in a folder: see [`Depot::remove_unfinished`](crate::Depot::remove_unfinished).
+    pub unfinished: Vec<Uuid>,
     /// Those that could not be looked at, in a folder.
     pub unread: Vec<Unread>,
     /// The last one that was looked at, if there are more behind it: where to go on.
@@ -34,6 +42,14 @@ pub(crate) struct Tally {
     looked_at: usize,
     current: Option<(Uuid, SystemTime)>,
     old: Vec<Uuid>,
+    aged: Vec<Name>,
+}
+
+/// Adds an object that is old, unless there are too many.
+pub(crate) fn age(aged: &mut Vec<Name>, task: Uuid, part: Part) {
+    if aged.len() < AGED_MAX {
+        aged.push(Name { task, part });
+    }
 }
 
 impl Tally {
@@ -45,6 +61,7 @@ impl Tally {
             looked_at: 0,
             current: None,
             old: Vec::new(),
+            aged: Vec::new(),
         }
     }
 
@@ -52,19 +69,21 @@ impl Tally {
     ///
     /// A store that goes back in the order would have a task counted twice, and once without its
     /// newest object.
-    pub(crate) fn add(&mut self, task: Uuid, modified: SystemTime) -> Result<bool, DepotError> {
+    pub(crate) fn add(&mut self, name: Name, modified: SystemTime) -> Result<bool, DepotError> {
+        let Name { task, part } = name;
         match &mut self.current {
-            Some((current, newest)) if *current == task => {
-                *newest = modified.max(*newest);
-                return Ok(true);
-            }
+            Some((current, newest)) if *current == task => *newest = modified.max(*newest),
             Some((current, _)) if *current > task => return Err(DepotError::Unordered),
             Some(_) if self.looked_at == self.limit => return Ok(false),
-            _ => {}
+            _ => {
+                self.judge();
+                self.current = Some((task, modified));
+                self.looked_at += 1;
+            }
         }
-        self.judge();
-        self.current = Some((task, modified));
-        self.looked_at += 1;
+        if modified < self.older_than {
+            age(&mut self.aged, task, part);
+        }
         Ok(true)
     }
 
@@ -82,8 +101,9 @@ impl Tally {
         self.judge();
         Tasks {
             old: self.old,
-            unread: Vec::new(),
+            aged: self.aged,
             next: self.current.filter(|_| !is_all).map(|(task, _)| task),
+            ..Tasks::default()
         }
     }
 
@@ -94,8 +114,9 @@ impl Tally {
         let next = Uuid::from_u128(current.as_u128().checked_sub(1)?);
         (self.looked_at > 1).then_some(Tasks {
             old: self.old,
-            unread: Vec::new(),
+            aged: self.aged,
             next: Some(next),
+            ..Tasks::default()
         })
     }
 }
@@ -114,16 +135,24 @@ mod tests {
         Uuid::from_u128(number)
     }
 
+    fn name(task: u128, attempt: u32) -> Name {
+        let (task, part) = (id(task), Part::Stdout(attempt));
+        Name { task, part }
+    }
+
     #[test]
     fn the_newest_object_of_a_task_counts() {
         let mut tally = Tally::new(at(10), 9);
-        for (task, modified) in [(1, 3), (1, 4), (2, 12), (2, 3), (3, 3), (3, 10), (4, 9)] {
-            assert!(tally.add(id(task), at(modified)).unwrap());
+        for (attempt, (task, modified)) in
+            (0..).zip([(1, 3), (1, 4), (2, 12), (2, 3), (3, 3), (3, 10), (4, 9)])
+        {
+            assert!(tally.add(name(task, attempt), at(modified)).unwrap());
         }
-        let (old, next) = (vec![id(1), id(4)], None);
+        // What is old of a task that has something new is known as well.
+        let aged = [(1, 0), (1, 1), (2, 3), (3, 4), (4, 6)];
         let expected = Tasks {
-            old,
-            next,
+            old: vec![id(1), id(4)],
+            aged: aged.map(|(task, attempt)| name(task, attempt)).to_vec(),
             ..Tasks::default()
         };
         assert_eq!(tally.end(true), expected);
@@ -135,11 +164,12 @@ mod tests {
             let mut tally = Tally::new(at(10), limit);
             let limit = limit.max(1) as u128;
             for task in 1..=limit {
-                assert!(tally.add(id(task), at(1)).unwrap());
-                assert!(tally.add(id(task), at(2)).unwrap());
+                assert!(tally.add(name(task, 1), at(1)).unwrap());
+                assert!(tally.add(name(task, 2), at(2)).unwrap());
             }
-            assert!(!tally.add(id(limit + 1), at(1)).unwrap());
+            assert!(!tally.add(name(limit + 1, 1), at(1)).unwrap());
             let tasks = tally.end(false);
+            assert!(tasks.aged.iter().all(|name| name.task <= id(limit)));
             assert_eq!(tasks.old, (1..=limit).map(id).collect::<Vec<_>>());
             assert_eq!(tasks.next, Some(id(limit)));
         }
@@ -148,17 +178,17 @@ mod tests {
     #[test]
     fn a_store_that_goes_back_in_the_order_is_refused() {
         let mut tally = Tally::new(at(10), 9);
-        tally.add(id(2), at(1)).unwrap();
-        let refused = tally.add(id(1), at(1));
+        tally.add(name(2, 1), at(1)).unwrap();
+        let refused = tally.add(name(1, 1), at(1));
         assert!(matches!(refused, Err(DepotError::Unordered)));
     }
 
     #[test]
     fn a_look_that_ends_within_a_task_begins_with_it_again() {
         let mut tally = Tally::new(at(10), 9);
-        tally.add(id(1), at(1)).unwrap();
+        tally.add(name(1, 1), at(1)).unwrap();
         assert_eq!(Tally::new(at(10), 9).end_within(), None);
-        tally.add(id(7), at(1)).unwrap();
+        tally.add(name(7, 1), at(1)).unwrap();
         let tasks = tally.end_within().unwrap();
         assert_eq!(tasks.old, [id(1)]);
         assert_eq!(tasks.next, Some(id(6)));

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use propeller_depot::{Depot, Name, Part};
 use propeller_envelope::{Context, Keyring, WorkloadKey, open, seal};
@@ -66,8 +66,18 @@ pub(crate) struct Bed {
 impl Bed {
     pub(crate) async fn new(settings: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir(folder.path().join("store")).unwrap();
+        Self::start_with_folder(folder, settings).await
+    }
+
+    /// The same manager, started once more.
+    pub(crate) async fn restart(self) -> Self {
+        self.manager.stop().await;
+        Self::start_with_folder(self.folder, &[]).await
+    }
+
+    async fn start_with_folder(folder: TempDir, settings: &[(&str, &str)]) -> Self {
         let store = folder.path().join("store");
-        std::fs::create_dir(&store).unwrap();
         let store = store.to_str().unwrap().to_owned();
         let settings = [settings, &[("object_store", &store)]].concat();
         Self::start(folder, &settings, Vec::new()).await.unwrap()
@@ -129,6 +139,15 @@ impl Bed {
         let location = self.store().to_str().unwrap().parse().unwrap();
         let variables: [(String, String); 0] = [];
         Depot::open(&location, variables).await.unwrap()
+    }
+
+    /// Puts a file into the folder of a task, as somebody has left it in 2001.
+    pub(crate) fn leave(&self, task: &str, file: &str) {
+        let folder = self.store().join(task);
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = std::fs::File::create(folder.join(file)).unwrap();
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+        file.set_modified(long_ago).unwrap();
     }
 
     /// Names of the objects of a task.

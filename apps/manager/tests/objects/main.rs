@@ -114,6 +114,20 @@ async fn objects_go_when_another_takes_their_place_and_when_their_task_is_delete
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_manager_was_writing_goes_when_it_is_old() {
+    let bed = Bed::new(&[]).await;
+    let id = bed.create(&task(&json!({}))).await;
+    let stdin = format!("/tasks/{id}/stdin");
+    assert_eq!(bed.put(&stdin, &object(b"one", KEY).0).await.status, 200);
+    let own = bed.objects(&id);
+    bed.leave(&id, &own[0]);
+    bed.leave(&id, ".stdin-0000000000000001.0123456789abcdef.part");
+    assert_eq!(bed.objects(&id).len(), 2);
+    let bed = bed.restart().await;
+    bed.until(|bed| bed.objects(&id) == own).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_object_of_the_task_is_refused_and_leaves_nothing() {
     let bed = Bed::new(&[("object_max", "2000"), ("inline_max", "4")]).await;
     let id = bed.create(&task(&json!({}))).await;

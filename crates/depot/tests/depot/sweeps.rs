@@ -46,11 +46,19 @@ async fn a_sweep_finds_tasks_of_which_nothing_is_new() {
 
     let all = desk.depot.tasks(at(10), None, 99).await.unwrap();
     let old = [1, 3, 4, 5].map(task).to_vec();
+    let mut aged = all.aged.clone();
+    aged.sort();
     let expected = Tasks {
         old,
+        // Of the second task as well, which has something new.
+        aged: all.aged.clone(),
+        unfinished: vec![task(3)],
         ..Tasks::default()
     };
     assert_eq!(all, expected);
+    let of = |number| [stdin(task(number)), stdout(task(number), 1)];
+    let [[one, two], [three, _], [four, _]] = [of(1), of(2), of(4)];
+    assert_eq!(aged, [one, two, three, four]);
     assert!(
         desk.depot
             .tasks(at(1), None, 99)
@@ -78,6 +86,30 @@ async fn a_sweep_finds_tasks_of_which_nothing_is_new() {
     }
     let left = [stdin(task(2)), stdout(task(2), 1)].map(|name| name.to_string());
     assert_eq!(desk.files(), left);
+}
+
+#[tokio::test]
+async fn what_was_begun_goes_once_nobody_has_written_to_it_for_long() {
+    let desk = Desk::claimed().await;
+    put(&desk.depot, stdin(task(1)), b"x").await.unwrap();
+    age(&desk.path(stdin(task(1))), 2);
+    let half = desk.path(task(1)).join(STAGED);
+    fs::write(&half, "half").unwrap();
+    assert_eq!(
+        desk.depot.remove_unfinished(task(1), at(10)).await.unwrap(),
+        0
+    );
+    assert!(half.exists());
+    age(&half, 2);
+    assert_eq!(
+        desk.depot.remove_unfinished(task(1), at(10)).await.unwrap(),
+        1
+    );
+    assert_eq!(desk.files(), [stdin(task(1)).to_string()]);
+    assert_eq!(
+        desk.depot.remove_unfinished(task(2), at(10)).await.unwrap(),
+        0
+    );
 }
 
 #[tokio::test]
