@@ -119,7 +119,12 @@ impl Limit {
                 "look for a recursion without an end, or for very large values on the stack, which \
                  cannot be made larger"
             }
-            Self::Stdout | Self::Stderr => {
+            Self::Stdout => {
+                "let the task print more with --output-limit, up to what its proplet allows \
+                 (PROPLET_MAX_OUTPUT; with an object store, PROPLET_MAX_STORED_OUTPUT), or make it a \
+                 daemon, which may print for ever"
+            }
+            Self::Stderr => {
                 "let the task print more with --output-limit, up to what its proplet allows \
                  (PROPLET_MAX_OUTPUT), or make it a daemon, which may print for ever"
             }
@@ -287,7 +292,7 @@ mod tests {
             (Limit::Fuel, "--fuel"),
             (Limit::WallClock, "--timeout"),
             (Limit::Stack, "recursion"),
-            (Limit::Stdout, "--output-limit"),
+            (Limit::Stdout, "PROPLET_MAX_STORED_OUTPUT"),
             (Limit::Stderr, "--output-limit"),
             (Limit::Result, "--output-limit"),
             (Limit::Handles, "PROPLET_MAX_HANDLES"),
