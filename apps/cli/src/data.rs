@@ -17,6 +17,7 @@ mod failure;
 mod files;
 mod fresh;
 mod get;
+mod handed;
 mod info;
 mod key_args;
 mod key_text;
@@ -72,10 +73,7 @@ pub enum DataVerb {
     Get(Box<Get>),
     /// Get a part of an object, and read only what that takes
     Range(Box<Range>),
-    /// Look at every byte of an object's shards, without its key
-    ///
-    /// Ends with 0 if all of them are there and good. Files that are called like them and that the
-    /// object does not need are told as superfluous, and change nothing about that.
+    /// Look at every byte of an object's shards, without its key; 0 if all are there and good
     Verify(Verify),
     /// Rebuild shards that are missing or damaged, without the key
     Repair(Repair),

@@ -43,7 +43,7 @@ pub(crate) enum Failure {
     },
     #[error("standard input has no name")]
     Nameless,
-    #[error("standard input cannot be both the key and what is put")]
+    #[error("one file or pipe cannot be both the key and what is put")]
     InputTwice,
     #[error("{text} cannot be the object's name")]
     Name {
@@ -183,7 +183,7 @@ impl Failure {
             }
             Self::NotTheSame(_) => "try again; if it happens again, check memory and disks",
             Self::OldRemain(_) => "the new object is whole and verified; remove them yourself",
-            Self::InputTwice => "give the key with --key-file, or with another --key-fd",
+            Self::InputTwice => "give the key with another --key-file or --key-fd",
             Self::OldByName => {
                 "they say nothing of themselves, and other files may be called so: migrate without \
                  it, and remove them yourself"

@@ -10,13 +10,11 @@ use propeller_ces::{KEY_LEN, KEY_VARIABLE, Key, KeyError, KeyRing, Label, LabelE
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use super::handed::{self, Identity};
 use super::key_text::{command, descriptor, file, variable};
 
 /// The longest text with keys that is read, in bytes: more than a backup full of them.
 pub(super) const TEXT_LEN_MAX: u64 = 64 * 1024;
-
-/// What names of standard input are called as files.
-const STANDARD_INPUT: [&str; 3] = ["/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
 
 /// Where keys come from that are used, and where that is written down.
 #[derive(Debug, Args)]
@@ -38,7 +36,7 @@ pub struct KeySources {
     /// keys to read with. Without any of these three, CES_ENCRYPTION_KEY has the key
     #[arg(long, value_name = "FILE")]
     key_file: Vec<PathBuf>,
-    /// File descriptor to read a key from
+    /// File descriptor to read a key from, where it stands: a file, a pipe or a socket
     #[arg(long, value_name = "N")]
     key_fd: Vec<u32>,
     /// Command that prints a key, run by sh: a vault's, a KMS's or a TPM's
@@ -122,6 +120,12 @@ impl KeyFailure {
             Self::Several(_) => "name only the one to write with",
             Self::Shared { .. } => "chmod 600 it, and think about who may have read it",
             Self::Command { .. } => "run it by itself: it prints the key and ends with 0",
+            Self::Key {
+                source: KeyError::Length { got },
+                ..
+            } if *got > 2 * KEY_LEN => {
+                "if it is a master secret, derive the key of a tenant from it with --tenant NAME"
+            }
             Self::Empty { .. } => "it has 64 hexadecimal digits, and may have a label behind them",
             _ => return None,
         })
@@ -184,10 +188,21 @@ impl KeyArgs {
         self.sources.keys()
     }
 
-    /// Whether a key is read from standard input.
-    pub(crate) fn reads_standard_input(&self) -> bool {
-        let is_input = |path: &PathBuf| STANDARD_INPUT.iter().any(|name| path == Path::new(name));
-        self.sources.key_fd.contains(&0) || self.sources.key_file.iter().any(is_input)
+    /// Whether a key is read from the same file or pipe as an input, `-` being standard input: each
+    /// would get what the other leaves of it.
+    pub(crate) fn are_read_from(&self, input: &Path) -> bool {
+        let input = match input == Path::new("-") {
+            true => Identity::of(&handed::path(0)),
+            false => Identity::of(input),
+        };
+        let is_input = |path: &Path| input.is_some() && Identity::of(path) == input;
+        // Whoever opens a file by its name reads all of it.
+        let is_shared = |path: &PathBuf| {
+            is_input(path) && (is_handed(path) || input.is_some_and(|input| !input.is_regular))
+        };
+        let mut descriptors = self.sources.key_fd.iter();
+        descriptors.any(|number| is_input(&handed::path(*number)))
+            || self.sources.key_file.iter().any(is_shared)
     }
 
     /// Keys to read with.
@@ -220,6 +235,11 @@ impl NewKeyArgs {
         };
         only(parse(&origin, &text, self.new_tenant.as_deref())?)
     }
+}
+
+/// Whether a name is that of a descriptor: `/dev/stdin`, `/dev/fd/0`, `/proc/self/fd/0`.
+fn is_handed(path: &Path) -> bool {
+    path == Path::new("/dev/stdin") || path.parent().is_some_and(|parent| parent.ends_with("fd"))
 }
 
 fn only(mut keys: Vec<Key>) -> Result<Key, KeyFailure> {

@@ -9,10 +9,15 @@ use std::process::{Command, Stdio};
 use propeller_ces::KEY_VARIABLE;
 use zeroize::{Zeroize as _, Zeroizing};
 
+use super::handed;
 use super::key_args::{KeyFailure, Origin, TEXT_LEN_MAX};
 
 pub(super) fn file(path: &Path) -> Result<Zeroizing<String>, KeyFailure> {
-    let origin = Origin::File(path.to_owned());
+    read(&Origin::File(path.to_owned()), open_secret(path)?)
+}
+
+/// Opens a file with a secret, which nobody but its owner may read.
+pub(super) fn open_secret(path: &Path) -> Result<File, KeyFailure> {
     let failed = |source| KeyFailure::Read {
         origin: Origin::File(path.to_owned()),
         source,
@@ -24,20 +29,16 @@ pub(super) fn file(path: &Path) -> Result<Zeroizing<String>, KeyFailure> {
         use std::os::unix::fs::PermissionsExt as _;
         // A pipe, as of `<(…)` in a shell, has no readers but the one it is for.
         if meta.is_file() && meta.permissions().mode() & 0o077 != 0 {
+            let origin = Origin::File(path.to_owned());
             return Err(KeyFailure::Shared { origin });
         }
     }
-    read(&origin, file)
-}
-
-/// Opened by its path, which gives another descriptor of the same pipe or file.
-pub(crate) fn open_descriptor(number: u32) -> io::Result<File> {
-    File::open(format!("/dev/fd/{number}"))
+    Ok(file)
 }
 
 pub(super) fn descriptor(number: u32) -> Result<Zeroizing<String>, KeyFailure> {
     let origin = Origin::Descriptor(number);
-    match open_descriptor(number) {
+    match handed::open(number) {
         Ok(file) => read(&origin, file),
         Err(source) => Err(KeyFailure::Read { origin, source }),
     }

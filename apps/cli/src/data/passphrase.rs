@@ -9,7 +9,8 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
-use super::key_text::open_descriptor;
+use super::handed;
+use super::key_text::open_secret;
 
 /// The longest passphrase, in bytes.
 const LEN_MAX: u64 = 4096;
@@ -24,7 +25,8 @@ const DELETE: u8 = 0x7f;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Passphrase")]
 pub struct PassphraseArgs {
-    /// File with the passphrase, whose last line break is not part of it
+    /// File with the passphrase, for nobody but its owner to read; its last line break is not part
+    /// of it
     #[arg(long, value_name = "FILE", conflicts_with = "passphrase_fd")]
     passphrase_file: Option<PathBuf>,
     /// File descriptor to read it from; without either, you are asked
@@ -36,8 +38,8 @@ impl PassphraseArgs {
     /// The passphrase; of somebody who is asked, `twice` if a slip would lock them out.
     pub(crate) fn read(&self, twice: bool) -> Result<Zeroizing<Vec<u8>>, Failure> {
         let (path, file) = match (&self.passphrase_file, self.passphrase_fd) {
-            (Some(path), _) => (path.clone(), File::open(path)),
-            (None, Some(number)) => (format!("/dev/fd/{number}").into(), open_descriptor(number)),
+            (Some(path), _) => (path.clone(), Ok(open_secret(path)?)),
+            (None, Some(number)) => (handed::path(number), handed::open(number)),
             (None, None) => return ask(twice),
         };
         let read = file.and_then(read_file);

@@ -57,7 +57,7 @@ impl Put {
 
 pub(super) fn run(args: &Put, work: &mut Work<'_, '_>) -> Result<Exit, CliError> {
     let name = args.name()?;
-    if args.file == Path::new("-") && args.keys.reads_standard_input() {
+    if args.keys.are_read_from(&args.file) {
         return Err(Failure::InputTwice.into());
     }
     let log = AuditLog::open(args.keys.audit_log.as_deref(), "put")?;

@@ -1,10 +1,12 @@
 //! Where keys come from, and where they go.
 
 use std::fs;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
-use crate::support::{Desk, KEY, OTHER, mode, random};
+use crate::support::{Desk, KEY, OTHER, fifo, mode, random, skipped};
 
 /// The id of [`KEY`].
 const ID: &str = "854e2f1e83aded11";
@@ -47,15 +49,54 @@ fn keys_come_from_files_descriptors_commands_and_the_variable() {
 }
 
 #[test]
-fn a_descriptor_that_is_no_file_is_an_error() {
+fn a_descriptor_is_read_itself_whatever_it_is() {
     let desk = Desk::new();
-    let (ours, theirs) = UnixStream::pair().unwrap();
-    let mut command = desk.command("keys id --key-fd 0");
-    command.stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)));
-    let ran = desk.ran(command.output().unwrap());
-    assert_eq!(ran.code, Some(1));
-    assert!(ran.err.contains("file descriptor 0"), "{}", ran.err);
+    // A socket has no name that could be opened.
+    let (mut ours, theirs) = UnixStream::pair().unwrap();
+    ours.write_all(KEY.as_bytes()).unwrap();
     drop(ours);
+    let mut command = desk.command("keys id --key-fd 0");
+    command.stdin(Stdio::from(OwnedFd::from(theirs)));
+    let ran = desk.ran(command.output().unwrap());
+    assert_eq!(ran.text(), format!("{ID}\n"), "{ran:?}");
+    // A file that was closed to everybody after it was opened, read from where it stands.
+    desk.secret("keys", &format!("{OTHER}\n{KEY}"));
+    let mut file = fs::File::open(desk.path("keys")).unwrap();
+    file.seek(SeekFrom::Start(65)).unwrap();
+    fs::remove_file(desk.path("keys")).unwrap();
+    let mut command = desk.command("keys id --key-fd 0");
+    command.stdin(Stdio::from(file));
+    let ran = desk.ran(command.output().unwrap());
+    assert_eq!(ran.text(), format!("{ID}\n"), "{ran:?}");
+}
+
+#[test]
+fn a_descriptor_needs_no_leave_to_be_read() {
+    let desk = Desk::new();
+    // The shell opens what is nobody else's to read, and the program is somebody else.
+    let script = "exec setpriv --reuid=65534 --regid=65534 --clear-groups \"$0\" data keys id \
+                  --key-fd 3 3<\"$1\"";
+    let program = env!("CARGO_BIN_EXE_propeller-cli");
+    let may = Command::new("setpriv")
+        .args([
+            "--reuid=65534",
+            "--regid=65534",
+            "--clear-groups",
+            program,
+            "--version",
+        ])
+        .output();
+    if !may.is_ok_and(|output| output.status.success()) {
+        skipped("only root can become somebody else, who has to reach the program");
+        return;
+    }
+    let output = Command::new("sh")
+        .args(["-c", script, program])
+        .arg(desk.path("key"))
+        .env_remove("CES_ENCRYPTION_KEY")
+        .output();
+    let ran = desk.ran(output.unwrap());
+    assert_eq!(ran.text(), format!("{ID}\n"), "{ran:?}");
 }
 
 #[test]
@@ -85,6 +126,19 @@ fn tenants_have_keys_of_their_own() {
     }
     desk.does("rotate in --shards ABC --key-file %/acme --new-key-file %/other --new-tenant acme");
     desk.does("get in --shards ABC -o - --key-file %/other --tenant acme");
+}
+
+#[test]
+fn a_master_secret_is_no_key_and_says_what_it_is_for() {
+    let desk = Desk::new();
+    desk.secret("words", "correct horse battery staple");
+    desk.secret("master", &format!("{KEY}0123"));
+    let backup = "keys backup -o %/backup --passphrase-file %/words --key-file %/master";
+    let refused = desk.run(backup);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.err.contains("--tenant"), "{}", refused.err);
+    assert!(!desk.path("backup").exists());
+    desk.does(&format!("{backup} --tenant acme"));
 }
 
 #[test]
@@ -133,6 +187,11 @@ fn a_backup_brings_keys_back_with_their_labels() {
     assert_eq!(mode(&desk.path("back")), 0o600);
     let wrong = desk.run("keys restore %/backup -o %/no --passphrase-file %/wrong");
     assert_eq!(wrong.code, Some(1));
+    // What others read opens nothing, as with keys.
+    desk.write("public", b"correct horse battery staple");
+    let public = desk.run("keys restore %/backup -o %/no --passphrase-file %/public");
+    assert_eq!(public.code, Some(1), "{public:?}");
+    assert!(public.err.contains("by others"), "{}", public.err);
     assert!(!desk.path("no").exists());
     let piped = desk.pipe(
         "keys restore %/backup -o - --passphrase-fd 0",
@@ -246,10 +305,27 @@ fn a_key_is_no_argument_and_no_input_is_read_twice() {
         "{}",
         twice.err
     );
-    let put = "put - --name x --shards ABC --key-file /dev/stdin";
-    let twice = desk.pipe(put, KEY.as_bytes());
-    assert_eq!(twice.code, Some(2), "{twice:?}");
+    fifo(&desk.path("pipe"));
+    for line in [
+        "put - --name x --shards ABC --key-file /dev/stdin",
+        "put /dev/stdin --name x --shards ABC --key-fd 0",
+        "put /dev/fd/0 --name x --shards ABC --key-fd 0",
+        "put /proc/self/fd/0 --name x --shards ABC --key-file /dev/stdin",
+        "put %/pipe --name x --shards ABC --key-file %/pipe",
+    ] {
+        let twice = desk.pipe(line, KEY.as_bytes());
+        assert_eq!(twice.code, Some(2), "{line}: {twice:?}");
+        assert!(twice.err.contains("both the key and"), "{}", twice.err);
+    }
+    // The same of a file that is handed over: what is put would be the key.
+    let mut command = desk.command("put /dev/stdin --name x --shards ABC --key-fd 0");
+    command.stdin(fs::File::open(desk.path("key")).unwrap());
+    assert_eq!(desk.ran(command.output().unwrap()).code, Some(2));
     assert!(desk.shards().is_empty());
+    // What others read does not count.
+    desk.write("in", b"x");
+    let other = desk.pipe("put %/in --shards ABC --key-fd 0", KEY.as_bytes());
+    assert_eq!(other.code, Some(0), "{other:?}");
 }
 
 #[test]
@@ -275,7 +351,7 @@ fn the_new_key_is_another_one() {
 #[test]
 fn a_backup_goes_to_standard_output_and_an_id_is_no_use_to_log() {
     let desk = Desk::new();
-    desk.write("words", b"a long passphrase");
+    desk.secret("words", "a long passphrase");
     let backup = desk.does("keys backup -o - --key-file %/key --passphrase-file %/words");
     assert!(backup.text().starts_with("-----BEGIN"), "{backup:?}");
     assert!(backup.err.contains(ID), "{}", backup.err);
