@@ -5,6 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use propeller_ces::format::ObjectHeader;
 use propeller_ces::{Action, Audit, Event, Key};
 use serde_json::json;
 
@@ -67,6 +68,16 @@ impl AuditLog {
             key: key.id(),
             label: key.label(),
             object: None,
+        });
+    }
+
+    /// Tells that a key is of another environment than an object.
+    pub(crate) fn refused(&self, key: &Key, object: &ObjectHeader) {
+        Audit::to(&|event| self.tell(event)).tell(&Event {
+            action: Action::Refused,
+            key: key.id(),
+            label: object.label,
+            object: Some(object.id),
         });
     }
 

@@ -6,13 +6,19 @@ use std::path::PathBuf;
 
 use propeller_ces::backup::{ExportError, ImportError};
 use propeller_ces::v0::ReconstructError;
-use propeller_ces::{KeyId, RandomError, RingError};
+use propeller_ces::{KeyId, Label, ObjectId, RandomError, RingError};
 
 use super::damage::Unreadable;
 use super::key_args::KeyFailure;
 use super::name::{Name, NameError};
+use super::place::advice;
 use super::sink::SinkError;
 use crate::error::Exit;
+
+/// Where stores look for who we are.
+pub(crate) const CREDENTIALS: &str = "the usual variables say who you are: AWS_ACCESS_KEY_ID and \
+    AWS_SECRET_ACCESS_KEY, GOOGLE_SERVICE_ACCOUNT, AZURE_STORAGE_ACCOUNT_NAME and \
+    AZURE_STORAGE_ACCOUNT_KEY";
 
 /// Why a command about data did not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -56,6 +62,8 @@ pub(crate) enum Failure {
         name: Name,
         /// The places that could not be looked into.
         places: Vec<String>,
+        /// What to do about one of them.
+        hint: Option<&'static str>,
     },
     #[error("there is something of that name already: {0}")]
     Exists(String),
@@ -101,6 +109,13 @@ pub(crate) enum Failure {
     OldRemain(Vec<String>),
     #[error("the new key is an old one: {0}")]
     SameKey(KeyId),
+    #[error("the new key {key} is for `{key_label}` only, and object {object} {}", environment(*label))]
+    NewKeyLabel {
+        key: KeyId,
+        key_label: Label,
+        object: ObjectId,
+        label: Label,
+    },
     #[error("--remove-old does not remove shards of the older implementation")]
     OldByName,
     #[error("there is no such geometry")]
@@ -163,16 +178,18 @@ impl Failure {
                 "each store is asked at the address, in its vendor's protocol: copy between them \
                  with two commands"
             }
+            Self::NewKeyLabel { .. } => {
+                "nothing was touched: take a key of the object's environment, or one without a label"
+            }
             Self::SameKey(_) => "make one with: propeller data keys new -o FILE",
-            Self::Store { .. } => {
-                "the usual variables say who you are: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, \
-                 GOOGLE_SERVICE_ACCOUNT, AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY"
-            }
-            Self::Place { .. } => {
-                "every place has to be there: a folder that is created by mistake is on another disk"
-            }
+            Self::Store { .. } => CREDENTIALS,
+            Self::Place { source, .. } => advice(source).unwrap_or(
+                "every place has to be there: a folder that is created by mistake is on another disk",
+            ),
             Self::Nameless | Self::Name { .. } => "give one with --name",
-            Self::NoShards { .. } => "name all places where its shards are with --shards",
+            Self::NoShards { hint, .. } => {
+                hint.unwrap_or("name all places where its shards are with --shards")
+            }
             Self::Exists(_) => {
                 "take another name with --name; if it is what an interrupted put left, remove it"
             }
@@ -212,6 +229,14 @@ impl Failure {
             | Self::OldIsOpenedByOneKey => Exit::Usage,
             _ => Exit::Failure,
         }
+    }
+}
+
+/// Which environment an object is of.
+fn environment(label: Label) -> String {
+    match label.is_empty() {
+        true => "has no label".to_owned(),
+        false => format!("is of `{label}`"),
     }
 }
 

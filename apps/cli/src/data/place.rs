@@ -1,5 +1,6 @@
 //! Where shards are kept: folders, and prefixes in object stores.
 
+mod advice;
 mod stores;
 
 use std::fmt;
@@ -13,6 +14,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use tokio::runtime::Handle;
 
+pub(crate) use advice::advice;
 pub use stores::StoreArgs;
 
 /// The most files that are taken for shards of one object in one place: an object has at most 256,

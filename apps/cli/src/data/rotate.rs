@@ -6,7 +6,7 @@ use std::path::Path;
 
 use clap::Args;
 use indicatif::ProgressBar;
-use propeller_ces::format::{HEADER_LEN, WRAPPED_LEN};
+use propeller_ces::format::{HEADER_LEN, ObjectHeader, WRAPPED_LEN};
 use propeller_ces::{Audit, Key, KeyRing, Object, ObjectId, ReadAt, RotateError, Rotated, rotate};
 use serde_json::json;
 
@@ -86,17 +86,33 @@ pub(super) fn run(args: &Rotate, work: &mut Work<'_, '_>) -> Result<Exit, CliErr
     );
     log.check()?;
     let object = object.map_err(|error| Failure::from(Unreadable::new(&error, &shelf)))?;
-    let (id, missing) = (object.header().id, object.damage().missing().len());
+    let (header, missing) = (*object.header(), object.damage().missing().len());
     drop(object);
+    admit(&to, &header, &log)?;
     let rotation = Rotation {
         from,
         to,
         log: &log,
     };
-    let mut outcome = rotation.each(&shelf, id, work)?;
+    let mut outcome = rotation.each(&shelf, header.id, work)?;
     outcome.missing = missing;
     tell(args, &rotation, &outcome, &shelf, work)?;
     outcome.close(&shelf, work)
+}
+
+/// Refuses a key of another environment, once for all shards.
+fn admit(to: &Key, object: &ObjectHeader, log: &AuditLog) -> Result<(), Failure> {
+    if to.is_for(object.label) {
+        return Ok(());
+    }
+    log.refused(to, object);
+    log.check()?;
+    Err(Failure::NewKeyLabel {
+        key: to.id(),
+        key_label: to.label(),
+        object: object.id,
+        label: object.label,
+    })
 }
 
 impl Outcome {

@@ -4,7 +4,7 @@ use super::Work;
 use super::bridge::Interrupt;
 use super::failure::{Failure, chain};
 use super::name::{Name, Numbered};
-use super::place::{FILES_MAX, Place};
+use super::place::{FILES_MAX, Place, advice};
 use super::source::Source;
 
 /// The files that are shards of an object by their names, in the order of their numbers.
@@ -60,12 +60,13 @@ impl Shelf {
         work: &mut Work<'_, '_>,
     ) -> Result<Self, Failure> {
         let mut files = Vec::new();
-        let (mut dark, mut reasons) = (Vec::new(), Vec::new());
+        let (mut dark, mut reasons, mut hint) = (Vec::new(), Vec::new(), None);
         for (number, place) in places.iter().enumerate() {
             let entries = match place.list(stem, &|file| numbered(file).is_some()) {
                 Ok(entries) => entries,
                 Err(error) => {
                     dark.push(number);
+                    hint = hint.or_else(|| advice(&error));
                     let mut why = vec![format!("cannot look into {place}"), error.to_string()];
                     // What a store says last is why: a name that is not known, nobody who listens.
                     why.extend(chain(&error));
@@ -95,6 +96,7 @@ impl Shelf {
             return Err(Failure::NoShards {
                 name: name.clone(),
                 places: reasons,
+                hint,
             });
         }
         for reason in reasons {

@@ -346,6 +346,15 @@ fn the_new_key_is_another_one() {
         assert!(same.err.contains("is an old one"), "{}", same.err);
     }
     assert!(desk.shards() == before);
+    // Nor is it one of another environment: that is refused once, and not for each shard.
+    desk.secret("staging", &format!("{OTHER} staging"));
+    let keys = "--key-file %/key --new-key-file %/staging --audit-log %/log";
+    let label = desk.run(&format!("rotate in --shards ABC {keys}"));
+    assert_eq!((label.code, label.out.len()), (Some(1), 0), "{label:?}");
+    assert!(label.err.contains("has no label"), "{}", label.err);
+    assert!(desk.shards() == before);
+    let log = String::from_utf8(desk.read("log")).unwrap();
+    assert_eq!(log.matches("refused").count(), 1, "{log}");
 }
 
 #[test]

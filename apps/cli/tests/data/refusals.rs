@@ -1,6 +1,10 @@
 //! What is refused, and what is left behind then: nothing.
 
-use crate::support::{Desk, KEY, random};
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::thread;
+
+use crate::support::{Desk, KEY, OTHER, random};
 
 #[test]
 fn what_goes_wrong_says_where_to_look() {
@@ -8,6 +12,7 @@ fn what_goes_wrong_says_where_to_look() {
     desk.write("in", &random(1_000, 1));
     desk.does("put %/in --shards ABC --label production --key-file %/key");
     desk.secret("staging", &format!("{KEY} staging"));
+    desk.secret("elsewhere", &format!("{OTHER} staging"));
     desk.secret("short", &KEY[2..]);
     desk.secret("nothing", "# no key yet");
     desk.write("public", KEY.as_bytes());
@@ -36,6 +41,7 @@ fn what_goes_wrong_says_where_to_look() {
         "get other --shards %/nowhere -o %/out --key-file %/key",
         "verify in --shards ABC --digest 0000000000000000000000000000000000000000000000000000000000000000",
         "rotate in --shards ABC --key-file %/other --new-key-file %/key",
+        "rotate in --shards ABC --key-file %/key --new-key-file %/elsewhere",
     ]));
     assert_eq!(desk.shards().len(), 12);
     assert!(!desk.path("out").exists());
@@ -63,5 +69,56 @@ fn arguments_that_make_no_sense() {
         let ran = desk.run(line);
         assert_eq!(ran.code, Some(2), "{line}: {ran:?}");
         assert!(ran.err.contains(word), "{line}: {}", ran.err);
+    }
+}
+
+/// A store without the bucket that is asked for, as S3 says it.
+fn store_without_buckets() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = |mut stream: std::net::TcpStream| {
+        let mut asked = Vec::new();
+        let mut some = [0; 1024];
+        while !asked.windows(4).any(|end| end == b"\r\n\r\n") {
+            match stream.read(&mut some) {
+                Ok(len @ 1..) => asked.extend_from_slice(&some[..len]),
+                _ => return,
+            }
+        }
+        let body = "<Error><Code>NoSuchBucket</Code><Message>no such bucket</Message></Error>";
+        let len = body.len();
+        let head = "HTTP/1.1 404 Not Found\r\nconnection: close\r\ncontent-length:";
+        write!(stream, "{head} {len}\r\n\r\n{body}").ok();
+    };
+    // Until the tests are over.
+    thread::spawn(move || listener.incoming().flatten().for_each(answer));
+    url
+}
+
+#[test]
+fn a_store_that_cannot_be_listed_says_why_once_and_what_to_do() {
+    let mut desk = Desk::new();
+    desk.write("in", b"x");
+    let url = store_without_buckets();
+    desk.variables = vec![
+        ("AWS_ACCESS_KEY_ID", "k".to_owned()),
+        ("AWS_SECRET_ACCESS_KEY", "s".to_owned()),
+        ("AWS_REGION", "us-east-1".to_owned()),
+    ];
+    let get = "get in --shards s3://none -o - --key-file %/key";
+    let put = "put %/in --shards s3://none --key-file %/key";
+    for line in [get, put] {
+        let missing = desk.run(&format!("{line} --endpoint {url} --allow-http"));
+        assert_eq!(missing.code, Some(1), "{missing:?}");
+        let err = missing.err;
+        assert_eq!(err.matches("<Code>NoSuchBucket").count(), 1, "{err}");
+        assert!(err.contains("hint: a bucket or container is not"), "{err}");
+    }
+    desk.variables.push(("AWS_ENDPOINT", url));
+    for line in [get, put] {
+        let plain = desk.run(line);
+        assert_eq!(plain.code, Some(1), "{plain:?}");
+        let err = plain.err;
+        assert!(err.contains("hint: the store's address begins"), "{err}");
     }
 }
