@@ -178,9 +178,6 @@ impl Failure {
                 "each store is asked at the address, in its vendor's protocol: copy between them \
                  with two commands"
             }
-            Self::NewKeyLabel { .. } => {
-                "nothing was touched: take a key of the object's environment, or one without a label"
-            }
             Self::SameKey(_) => "make one with: propeller data keys new -o FILE",
             Self::Store { .. } => CREDENTIALS,
             Self::Place { source, .. } => advice(source).unwrap_or(
@@ -206,6 +203,9 @@ impl Failure {
                  it, and remove them yourself"
             }
             Self::OldIsOpenedByOneKey => "give the one key that they were made with",
+            Self::NewKeyLabel { .. } => {
+                "nothing was touched: take a key of the object's environment, or one without a label"
+            }
             Self::OldTwice { .. } => "move one of the two elsewhere",
             Self::NoTerminal(_) => "give --passphrase-file FILE or --passphrase-fd N",
             _ => return None,
