@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use propeller_jose::{Jwk, Message, PrivateKey};
@@ -45,7 +46,18 @@ pub struct Kbs {
     prover: Prover,
     options: KbsOptions,
     /// Whoever needs one while one is being made waits for it.
-    session: Mutex<Option<Arc<Session>>>,
+    standing: Mutex<Standing>,
+    /// How many attestations have failed. It changes only under the lock of `standing`, and is read
+    /// without it by whoever begins to wait.
+    failures: AtomicU64,
+}
+
+/// What the last attestation has come to.
+#[derive(Default)]
+struct Standing {
+    session: Option<Arc<Session>>,
+    /// Why there is none, if the last attestation has failed.
+    failure: Option<KbsError>,
 }
 
 /// A secret that was released, and what that took.
@@ -77,7 +89,8 @@ impl Kbs {
             exchange: Exchange::new(options.address.clone(), &options.extra_roots)?,
             prover,
             options,
-            session: Mutex::default(),
+            standing: Mutex::default(),
+            failures: AtomicU64::new(0),
         })
     }
 
@@ -152,22 +165,42 @@ impl Kbs {
     }
 
     /// The session in force, if it is not the one that is `over`; a new one otherwise.
+    ///
+    /// An attestation that fails has failed for everybody who waited for it: with a broker that
+    /// says nothing, each of them would otherwise wait for all who came before, and then as long
+    /// once more. Whoever comes later tries anew.
     async fn session(
         &self,
         over: Option<&Arc<Session>>,
         steps: &mut Steps,
     ) -> Result<Arc<Session>, KbsError> {
-        let mut kept = self.session.lock().await;
-        if let Some(session) = kept.as_ref() {
+        let failures = self.failures.load(Ordering::Acquire);
+        let mut standing = self.standing.lock().await;
+        if let Some(session) = &standing.session {
             let is_over = over.is_some_and(|over| Arc::ptr_eq(over, session));
             if !is_over && session.is_in_force(Instant::now()) {
                 return Ok(Arc::clone(session));
             }
         }
-        *kept = None;
-        let session = Arc::new(self.attest(steps).await?);
-        *kept = Some(Arc::clone(&session));
-        Ok(session)
+        standing.session = None;
+        if let Some(failure) = &standing.failure
+            && self.failures.load(Ordering::Acquire) > failures
+        {
+            return Err(failure.clone());
+        }
+        standing.failure = None;
+        match self.attest(steps).await {
+            Ok(session) => {
+                let session = Arc::new(session);
+                standing.session = Some(Arc::clone(&session));
+                Ok(session)
+            }
+            Err(failure) => {
+                standing.failure = Some(failure.clone());
+                self.failures.fetch_add(1, Ordering::Release);
+                Err(failure)
+            }
+        }
     }
 
     async fn attest(&self, steps: &mut Steps) -> Result<Session, KbsError> {

@@ -1,6 +1,7 @@
 //! Why a key broker's secret is not here.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::address::ResourcePath;
 use super::message::ErrorInformation;
@@ -29,7 +30,9 @@ impl fmt::Display for Step {
 }
 
 /// Why a secret is not here.
-#[derive(Debug, thiserror::Error)]
+///
+/// It can be cloned, because everybody who waits for one attestation hears of its one failure.
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum KbsError {
     /// No answer.
@@ -40,7 +43,7 @@ pub enum KbsError {
         /// What was asked.
         step: Step,
         /// Why.
-        source: reqwest::Error,
+        source: Arc<reqwest::Error>,
     },
     /// The client could not be made.
     #[error("a client of key brokers cannot be made: {0}")]
@@ -133,7 +136,7 @@ pub enum KbsError {
     },
     /// No evidence.
     #[error("no evidence of the TEE: {0}")]
-    Evidence(#[from] ProveError),
+    Evidence(Arc<ProveError>),
     /// A URI names a broker that nobody configured.
     #[error(
         "a key is kept by key broker {host}, which is not among those that may be asked: add it to {setting}"
@@ -144,6 +147,12 @@ pub enum KbsError {
         /// The setting.
         setting: &'static str,
     },
+}
+
+impl From<ProveError> for KbsError {
+    fn from(error: ProveError) -> Self {
+        Self::Evidence(Arc::new(error))
+    }
 }
 
 impl KbsError {

@@ -1,5 +1,7 @@
 //! One request and its answer, both bounded.
 
+use std::sync::Arc;
+
 use futures_util::StreamExt as _;
 use reqwest::header::{AUTHORIZATION, COOKIE as COOKIE_HEADER, HeaderMap, HeaderValue, SET_COOKIE};
 use reqwest::{Response, StatusCode};
@@ -142,7 +144,7 @@ impl Exchange {
         sent.map_err(|source| KbsError::Network {
             address: self.address.to_string(),
             step,
-            source: source.without_url(),
+            source: Arc::new(source.without_url()),
         })
     }
 

@@ -19,3 +19,4 @@ mod refusals;
 mod sent;
 mod sessions;
 mod tls;
+mod waiting;

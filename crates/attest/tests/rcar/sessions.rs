@@ -7,7 +7,7 @@ use futures_util::future::join_all;
 use propeller_attest::rcar::{KbsError, Step};
 use serde_json::{Value, json};
 
-use super::broker::{Answer, Asked, Broker, Then};
+use super::broker::{Answer, Asked, Broker};
 use super::honest::{Honest, PATH, SECRET, failure, kbs, path, secret};
 
 /// How brokers say that a session is over, or never was one.
@@ -63,16 +63,6 @@ async fn a_session_is_used_for_the_next_resource() {
     let paths: Vec<_> = resources.map(|asked| asked.path).collect();
     let expected = [PATH, "tenant-a/key/other"].map(|path| format!("/kbs/v0/resource/{path}"));
     assert_eq!(paths, expected);
-}
-
-#[tokio::test]
-async fn whoever_asks_while_a_session_is_made_waits_for_it() {
-    let broker = Broker::honest().await;
-    let kbs = kbs(&broker);
-    for released in join_all((0..8).map(|_| secret(&kbs))).await {
-        assert_eq!(released.unwrap(), SECRET);
-    }
-    assert_eq!(broker.counts(), [1, 1, 8]);
 }
 
 #[tokio::test]
@@ -153,22 +143,6 @@ async fn what_was_not_attested_is_tried_anew_by_whoever_asks_next() {
     assert!(secret(&kbs).await.is_err());
     assert_eq!(secret(&kbs).await.unwrap(), SECRET);
     assert_eq!(broker.counts(), [2, 2, 1]);
-}
-
-#[tokio::test]
-async fn whoever_gives_up_while_a_session_is_made_leaves_the_next_one_free() {
-    let mut silent = true;
-    let broker = Broker::start(move |asked, honest| match asked.step() {
-        Step::Attest if std::mem::take(&mut silent) => Answer::raw("").then(Then::Nothing),
-        _ => honest.answer(asked),
-    })
-    .await;
-    let kbs = kbs(&broker);
-    tokio::select! {
-        _ = secret(&kbs) => panic!("nobody has answered"),
-        () = broker.reached(Step::Attest) => {}
-    }
-    assert_eq!(secret(&kbs).await.unwrap(), SECRET);
 }
 
 #[tokio::test]
