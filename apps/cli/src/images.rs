@@ -1,6 +1,7 @@
 //! Images in registries: `push`, `pull`, and `inspect` of what is there. No manager is asked.
 
 mod failure;
+mod keeping;
 mod keys;
 mod look;
 mod pull;

@@ -111,6 +111,10 @@ impl BrokerFailure {
                 Some("make one with: openssl genpkey -algorithm ed25519 -out admin.pem")
             }
             Self::NotNamed => Some("give --kbs URL and --kbs-admin-key FILE"),
+            Self::Broker(AdminError::Exists { .. }) => Some(
+                "give the key a keyid of its own; or replace the other one with --replace-key, if no \
+                 image needs it any more",
+            ),
             Self::Address { .. } | Self::Broker(_) => None,
         }
     }

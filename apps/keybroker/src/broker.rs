@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use propeller_attest::verify::Anchors;
 use serde_json::Value;
 
-pub(crate) use administer::{Explain, Since};
+pub(crate) use administer::{Existing, Explain, Since};
 pub use standing::ReloadError;
 pub(crate) use standing::{Files, Standing};
 

@@ -48,6 +48,8 @@ pub(crate) enum Refusal {
     PolicyEngine(&'static str),
     #[error("{0}")]
     Invalid(String),
+    #[error("another resource has this path already")]
+    Exists,
     #[error("a web page is no client of a key broker")]
     WebPage,
     #[error("asked too often: try again in {} s", .0.as_secs() + 1)]
@@ -73,6 +75,7 @@ impl Refusal {
             Self::Admin { .. } => "AdminAuthAccess",
             Self::PolicyEngine(_) => "PolicyEngineError",
             Self::Invalid(_)
+            | Self::Exists
             | Self::WebPage
             | Self::TooOften(_)
             | Self::TooLarge
@@ -84,6 +87,7 @@ impl Refusal {
         match self {
             Self::PluginNotFound(_) | Self::InvalidRequestPath(_) => StatusCode::NOT_FOUND,
             Self::Invalid(_) => StatusCode::BAD_REQUEST,
+            Self::Exists => StatusCode::PRECONDITION_FAILED,
             Self::WebPage => StatusCode::FORBIDDEN,
             Self::TooOften(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::digest::{SHA256, digest};
 use data_encoding::HEXLOWER;
 use jiff::Timestamp;
@@ -103,7 +104,35 @@ impl Vault {
         secret: &[u8],
         now: Timestamp,
     ) -> Result<bool, VaultError> {
+        self.write_held(&mut self.entries(), path, secret, now)
+    }
+
+    /// Writes a resource unless its path has one. Says whether it is there: also if it was there
+    /// before, with the same bytes. Blocks.
+    pub(crate) fn add(
+        &self,
+        path: &ResourcePath,
+        secret: &[u8],
+        now: Timestamp,
+    ) -> Result<bool, VaultError> {
+        // Held from the look to the write, so that of two who add at once one learns of the other.
         let mut entries = self.entries();
+        match self.read(path)? {
+            Some(there) => Ok(verify_slices_are_equal(&there, secret).is_ok()),
+            None => {
+                self.write_held(&mut entries, path, secret, now)?;
+                Ok(true)
+            }
+        }
+    }
+
+    fn write_held(
+        &self,
+        entries: &mut BTreeMap<ResourcePath, Entry>,
+        path: &ResourcePath,
+        secret: &[u8],
+        now: Timestamp,
+    ) -> Result<bool, VaultError> {
         let before = entries.get(path).copied();
         if before.is_none() && entries.len() >= RESOURCES_MAX {
             return Err(VaultError::Full);

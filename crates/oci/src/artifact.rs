@@ -123,10 +123,38 @@ pub async fn push(
     built: &Built,
     sent: Sent,
 ) -> Result<Digest, RegistryError> {
+    push_blobs(registry, reference, built, sent).await?;
+    push_manifest(registry, reference, built).await
+}
+
+/// Sends the blobs of an image, which nobody finds before its manifest.
+///
+/// # Errors
+///
+/// [`RegistryError`].
+pub async fn push_blobs(
+    registry: &Registry,
+    reference: &Reference,
+    built: &Built,
+    sent: Sent,
+) -> Result<(), RegistryError> {
     registry
         .push_blob(reference, &built.layer, sent.clone())
         .await?;
     registry.push_blob(reference, &built.config, sent).await?;
+    Ok(())
+}
+
+/// Sends the manifest of an image whose blobs are there.
+///
+/// # Errors
+///
+/// [`RegistryError`].
+pub async fn push_manifest(
+    registry: &Registry,
+    reference: &Reference,
+    built: &Built,
+) -> Result<Digest, RegistryError> {
     registry
         .push_manifest(reference, media::OCI_MANIFEST, &built.manifest)
         .await

@@ -10,10 +10,10 @@ use propeller_oci::sign::SigningKey;
 use propeller_oci::signatures::{self, Added};
 use serde_json::json;
 
+use super::keeping::{Existing, Keeping};
 use super::keys::{For, KeyArg};
 use super::{Failure, RegistryArgs, read};
 use crate::Ui;
-use crate::clock::now_secs;
 use crate::error::{CliError, Exit};
 use crate::json::pretty;
 use crate::keys::BrokerArgs;
@@ -40,6 +40,10 @@ pub struct Push {
     /// key to; again for each of several
     #[arg(long, value_name = "jwe:FILE|provider:…")]
     encrypt: Vec<KeyArg>,
+    /// Have the broker replace another key that it keeps under such a keyid: images that were
+    /// encrypted with that one do not open any more
+    #[arg(long, requires = "kbs")]
+    replace_key: bool,
     /// Private key to sign it with, as cosign and skopeo do: EC P-256 in PEM
     #[arg(long, value_name = "FILE")]
     sign: Option<PathBuf>,
@@ -67,6 +71,7 @@ pub(crate) async fn run(args: Push, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
         reference,
         form,
         encrypt,
+        replace_key,
         sign,
         sign_passphrase_file,
         registry,
@@ -87,11 +92,11 @@ pub(crate) async fn run(args: Push, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
         Some(path) => Some(signing_key(path, sign_passphrase_file.as_ref()).await?),
         None => None,
     };
-    // First, so that nothing is pushed whose key nobody has.
-    let kept = match broker.is_given() {
-        true => register(&broker, &encrypt).await?,
-        false => Vec::new(),
+    let existing = match replace_key {
+        true => Existing::Replace,
+        false => Existing::Keep,
     };
+    let keeping = Keeping::of(&broker, &encrypt, existing).await?;
     let client = registry.client().await?;
     let form = match form {
         FormArg::Artifact => Form::Artifact,
@@ -100,6 +105,14 @@ pub(crate) async fn run(args: Push, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
     let built = artifact::build(&wasm, form, &interfaces(&report), recipients);
     let built = built.map_err(Failure::from)?;
     send(&client, &reference, &built, ui).await?;
+    // After the blobs, so that a push that fails has changed no key; before the manifest, so that
+    // nobody finds an image whose key nobody has.
+    let kept = match &keeping {
+        Some(keeping) => keeping.keep().await?,
+        None => Vec::new(),
+    };
+    let pushed = artifact::push_manifest(&client, &reference, &built).await;
+    pushed.map_err(Failure::from)?;
     let signer = match &key {
         Some(key) => {
             let added = signatures::add(&client, &reference, built.digest, key).await;
@@ -108,74 +121,67 @@ pub(crate) async fn run(args: Push, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
         }
         None => None,
     };
-    let pinned = reference.pinned(built.digest);
-    if json {
-        let told = json!({
-            "reference": pinned.to_string(),
-            "digest": built.digest.to_string(),
-            "size_bytes": built.layer.len(),
-            "recipients": recipients.count(),
-            "keys_kept": kept,
-            "signed_by": signer.as_ref().map(|(signer, _)| signer),
-            "signed_before": signer.as_ref().map(|(_, added)| *added == Added::Before),
-        });
-        ui.text(&pretty(&told.to_string()))?;
-        return Ok(Exit::Success);
+    let pushed = Pushed {
+        reference: reference.pinned(built.digest),
+        digest: built.digest.to_string(),
+        bytes: built.layer.len(),
+        recipients: recipients.count(),
+        kept,
+        signer,
+    };
+    match json {
+        true => ui.text(&pushed.json())?,
+        false => pushed.tell(&file, ui)?,
     }
-    let size = bytes_text(built.layer.len() as u64);
-    ui.say(&format!("Pushed {} ({size}) as {pinned}", file.display()))?;
-    tell(recipients.count(), &kept, signer, ui)?;
     Ok(Exit::Success)
 }
 
-/// Says who can open it, and who vouches for it.
-fn tell(
+/// What was pushed, who can open it, and who vouches for it.
+struct Pushed {
+    reference: Reference,
+    digest: String,
+    bytes: usize,
     recipients: usize,
-    kept: &[String],
+    /// Keys that the broker keeps.
+    kept: Vec<String>,
     signer: Option<(String, Added)>,
-    ui: &mut Ui<'_>,
-) -> Result<(), CliError> {
-    match recipients {
-        0 => {}
-        1 => ui.say("Encrypted for one recipient")?,
-        count => ui.say(&format!("Encrypted for {count} recipients"))?,
-    }
-    for key in kept {
-        ui.say(&format!("The key broker keeps {key}"))?;
-    }
-    match signer {
-        Some((signer, Added::Signed)) => ui.say(&format!("Signed by {signer}"))?,
-        Some((signer, Added::Before)) => ui.say(&format!(
-            "Signed by {signer} already: no signature is added"
-        ))?,
-        None => {}
-    }
-    Ok(())
 }
 
-/// Has the key broker keep the keys that it is to release.
-async fn register(broker: &BrokerArgs, keys: &[KeyArg]) -> Result<Vec<String>, CliError> {
-    let admin = broker.admin().await.map_err(CliError::Broker)?;
-    let mut kept = Vec::new();
-    for key in keys {
-        let KeyArg::Provider { path, id, .. } = key else {
-            continue;
-        };
-        if id
-            .host
-            .as_deref()
-            .is_some_and(|host| !admin.address().is(host))
-        {
-            return Err(Failure::KeptElsewhere(id.to_string()).into());
-        }
-        let secret = read(path).await?;
-        let put = admin.put_resource(&id.path, &secret, now_secs()).await;
-        put.map_err(|error| CliError::Broker(error.into()))?;
-        kept.push(id.to_string());
+impl Pushed {
+    fn json(&self) -> String {
+        let signer = self.signer.as_ref();
+        let told = json!({
+            "reference": self.reference.to_string(),
+            "digest": self.digest,
+            "size_bytes": self.bytes,
+            "recipients": self.recipients,
+            "keys_kept": self.kept,
+            "signed_by": signer.map(|(signer, _)| signer),
+            "signed_before": signer.map(|(_, added)| *added == Added::Before),
+        });
+        pretty(&told.to_string())
     }
-    match kept.is_empty() {
-        true => Err(Failure::NothingToKeep.into()),
-        false => Ok(kept),
+
+    fn tell(&self, file: &Path, ui: &mut Ui<'_>) -> Result<(), CliError> {
+        let size = bytes_text(self.bytes as u64);
+        let pinned = &self.reference;
+        ui.say(&format!("Pushed {} ({size}) as {pinned}", file.display()))?;
+        match self.recipients {
+            0 => {}
+            1 => ui.say("Encrypted for one recipient")?,
+            count => ui.say(&format!("Encrypted for {count} recipients"))?,
+        }
+        for key in &self.kept {
+            ui.say(&format!("The key broker keeps {key}"))?;
+        }
+        match &self.signer {
+            Some((signer, Added::Signed)) => ui.say(&format!("Signed by {signer}"))?,
+            Some((signer, Added::Before)) => ui.say(&format!(
+                "Signed by {signer} already: no signature is added"
+            ))?,
+            None => {}
+        }
+        Ok(())
     }
 }
 
@@ -189,7 +195,7 @@ async fn send(
     let bar = ui.progress(total, format!("Pushing {reference}"));
     let sent = bar.clone();
     let sent = std::sync::Arc::new(move |bytes| sent.inc(bytes));
-    let pushed = artifact::push(client, reference, built, sent).await;
+    let pushed = artifact::push_blobs(client, reference, built, sent).await;
     bar.finish_and_clear();
     pushed?;
     Ok(())

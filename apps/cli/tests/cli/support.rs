@@ -81,7 +81,8 @@ impl Manager {
             .clone()
     }
 
-    /// Every request so far: its first line, an authorization if it has one, and its body.
+    /// Every request so far: its first line, an authorization and a condition if it has them, and
+    /// its body.
     pub(crate) fn requests(&self) -> Vec<String> {
         self.requests
             .lock()
@@ -91,7 +92,7 @@ impl Manager {
 }
 
 impl Request {
-    /// Its first line, an authorization if it has one, and its body if it is text.
+    /// Its first line, an authorization and a condition if it has them, and its body if it is text.
     fn line(&self) -> String {
         let first = self.head.lines().next().unwrap_or_default();
         let first = first.trim_end_matches(" HTTP/1.1");
@@ -100,7 +101,9 @@ impl Request {
             Some("application/octet-stream") => "".into(),
             _ => String::from_utf8_lossy(&self.body),
         };
-        format!("{first}{} {body}", token.unwrap_or_default())
+        let condition = header(&self.head, "if-none-match").map(|tags| format!(" unless {tags}"));
+        let (token, condition) = (token.unwrap_or_default(), condition.unwrap_or_default());
+        format!("{first}{token}{condition} {body}")
             .trim_end()
             .to_owned()
     }

@@ -25,6 +25,15 @@ pub(crate) struct Explain {
     at: Option<String>,
 }
 
+/// What is to become of a resource that has the path of one that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Existing {
+    /// It is replaced.
+    Replace,
+    /// It stays: only the same bytes are welcome.
+    Keep,
+}
+
 /// Which lines of the log.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -49,13 +58,22 @@ impl Broker {
         peer: IpAddr,
         bearer: Option<&str>,
         path: &str,
-        secret: &[u8],
+        (secret, existing): (&[u8], Existing),
     ) -> Result<(), Refusal> {
         let (path, entry) = self.on_resource(peer, bearer, path, May::Write)?;
-        let written = self.vault.write(&path, secret, self.clock.now());
-        written
-            .map(|_| ())
-            .map_err(|error| self.failed(entry, chain(&error)))
+        let now = self.clock.now();
+        let written = match existing {
+            Existing::Replace => self.vault.write(&path, secret, now).map(|_| true),
+            Existing::Keep => self.vault.add(&path, secret, now),
+        };
+        match written {
+            Ok(true) => Ok(()),
+            Ok(false) => {
+                self.note(&entry.because(Refusal::Exists));
+                Err(Refusal::Exists)
+            }
+            Err(error) => Err(self.failed(entry, chain(&error))),
+        }
     }
 
     /// `DELETE /resource/…`

@@ -15,6 +15,7 @@ use serde::Serialize;
 use super::{Api, bearer};
 use crate::admins::May;
 use crate::audit::printable;
+use crate::broker::Existing;
 use crate::refusal::Refusal;
 use crate::sessions::Cookie;
 
@@ -101,10 +102,12 @@ impl Api {
                 Ok((kind, ask.await?).into_response())
             }
             Method::POST => {
+                let existing = existing(request.headers())?;
                 let body = self.body(request).await?;
                 let bearer = bearer();
-                let ask =
-                    self.ask(move |broker| broker.write(peer, bearer.as_deref(), &path, &body));
+                let ask = self.ask(move |broker| {
+                    broker.write(peer, bearer.as_deref(), &path, (&body, existing))
+                });
                 ask.await?;
                 // As Trustee answers it.
                 Ok(([(header::CONTENT_TYPE, "text/xml")], Body::empty()).into_response())
@@ -131,6 +134,21 @@ impl Api {
         self.ask(move |broker| broker.admin(peer.ip(), bearer.as_deref(), act))
             .await?;
         Err(Refusal::PolicyEngine(instead))
+    }
+}
+
+/// What a write says about a resource that is there (RFC 9110, section 13.1.2).
+fn existing(headers: &HeaderMap) -> Result<Existing, Refusal> {
+    let mut conditions = headers.get_all(header::IF_NONE_MATCH).iter();
+    match (
+        conditions.next().map(HeaderValue::as_bytes),
+        conditions.next(),
+    ) {
+        (None, _) => Ok(Existing::Replace),
+        (Some(b"*"), None) => Ok(Existing::Keep),
+        _ => Err(Refusal::Invalid(
+            "resources have no tags: the only condition is `If-None-Match: *`".to_owned(),
+        )),
     }
 }
 

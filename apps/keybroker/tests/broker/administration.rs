@@ -58,6 +58,41 @@ async fn a_role_writes_and_sees_what_is_its_own() {
 }
 
 #[tokio::test]
+async fn a_resource_that_is_to_be_new_replaces_no_other() {
+    let bed = Bed::new(OPEN).await;
+    let now = u64::try_from(bed.now()).unwrap();
+    let admin = Admin::new(bed.address(), &[], bed.admin.admin_key(), "admin").unwrap();
+    let path = "propeller-test/allowed/1".parse().unwrap();
+    admin.add_resource(&path, b"one", now).await.unwrap();
+    // Whoever repeats himself is told that it is there, which it is.
+    admin.add_resource(&path, b"one", now).await.unwrap();
+    for other in [&b"two"[..], b"on", b"one "] {
+        let refused = admin.add_resource(&path, other, now).await.unwrap_err();
+        assert!(matches!(refused, AdminError::Exists { .. }), "{refused}");
+    }
+    let guest = Guest::new(&bed.http, bed.broker().url());
+    let token = guest.attested().await;
+    let released = guest.get(path.as_str(), Some(&token), "").await;
+    assert_eq!(guest.open(&released).unwrap(), b"one");
+    let logged = bed.logged(&["admin"]).await;
+    let whys = logged.iter().filter_map(|line| line["why"].as_str());
+    assert_eq!(
+        whys.collect::<Vec<_>>(),
+        ["another resource has this path already"; 3]
+    );
+
+    let url = bed.url("/kbs/v0/resource/propeller-test/allowed/1");
+    for condition in ["\"a tag\"", ""] {
+        let request = bed.http.post(&url).bearer_auth(bed.admin.token("admin"));
+        let request = request.header("if-none-match", condition).body("two");
+        let answer = request.send().await.unwrap();
+        assert_eq!(answer.status(), 400);
+        let told = answer.text().await.unwrap();
+        assert!(told.contains("`If-None-Match: *`"), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn without_roles_nobody_may_do_anything() {
     let mut bed = Bed::closed(OPEN);
     bed.config.admins = None;

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use jsonwebtoken::{Algorithm, AlgorithmFamily, EncodingKey, Header};
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
-use reqwest::{Method, RequestBuilder, Response};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_NONE_MATCH};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::Serialize;
 
 use super::address::{KbsAddress, ResourcePath};
@@ -135,6 +135,14 @@ pub enum AdminError {
         /// Its words.
         detail: String,
     },
+    /// Something else is there already, and was not to be replaced.
+    #[error("key broker {address}: another key is kept as {path} already, and was not changed")]
+    Exists {
+        /// The broker.
+        address: String,
+        /// The resource.
+        path: ResourcePath,
+    },
     /// It refuses for another reason.
     #[error("key broker {address}: {path} was not changed: HTTP status {status}: {detail}")]
     Refused {
@@ -193,13 +201,41 @@ impl Admin {
         secret: &[u8],
         now: u64,
     ) -> Result<(), AdminError> {
+        let request = self.write(path, secret, now)?;
+        self.send(request, path).await
+    }
+
+    /// Writes a resource unless another one has its path: the same bytes may be there. `now` is in
+    /// seconds since 1970.
+    ///
+    /// It is asked for with `If-None-Match: *` (RFC 9110, section 13.1.2). A broker that knows no
+    /// conditions, as Trustee, passes it over and replaces what is there.
+    ///
+    /// # Errors
+    /// [`AdminError::Exists`] if another one is there; otherwise as [`Admin::put_resource`].
+    pub async fn add_resource(
+        &self,
+        path: &ResourcePath,
+        secret: &[u8],
+        now: u64,
+    ) -> Result<(), AdminError> {
+        let request = self.write(path, secret, now)?;
+        self.send(request.header(IF_NONE_MATCH, "*"), path).await
+    }
+
+    fn write(
+        &self,
+        path: &ResourcePath,
+        secret: &[u8],
+        now: u64,
+    ) -> Result<RequestBuilder, AdminError> {
         let bytes = secret.len();
         if bytes > BODY_BYTES_MAX {
             return Err(AdminError::TooLong { bytes });
         }
         let request = self.request(Method::POST, path, now)?;
         let request = request.header(CONTENT_TYPE, "application/octet-stream");
-        self.send(request.body(secret.to_vec()), path).await
+        Ok(request.body(secret.to_vec()))
     }
 
     /// Deletes a resource; `now` is in seconds since 1970.
@@ -242,6 +278,9 @@ impl Admin {
         let status = response.status();
         if status.is_success() {
             return Ok(());
+        }
+        if status == StatusCode::PRECONDITION_FAILED {
+            return Err(AdminError::Exists { address, path });
         }
         let (name, detail) = refusal(response).await;
         Err(match name.starts_with("AdminAuth") {

@@ -51,6 +51,7 @@ async fn a_secret_is_written_and_deleted_with_a_token_of_the_role() {
         assert_eq!(asked.method, method);
         assert_eq!(asked.path, "/kbs/v0/resource/default/key/app");
         assert_eq!(asked.body, body);
+        assert_eq!(asked.header("if-none-match"), None);
         let bearer = asked.header("authorization").unwrap();
         let payload = bearer
             .strip_prefix("Bearer ")
@@ -95,6 +96,24 @@ async fn an_administrator_that_is_unknown_is_told_from_other_refusals() {
         let begin = "key broker KBS: default/key/app was not changed: HTTP status ";
         assert_eq!(told, format!("{begin}{said}"));
     }
+}
+
+#[tokio::test]
+async fn a_secret_that_is_to_be_new_is_written_on_that_condition() {
+    let mut answers = [200, 412].into_iter();
+    let broker = Broker::start(move |_, _| Answer::new(answers.next().unwrap(), &[], "")).await;
+    let admin = admin(&broker);
+    admin.add_resource(&path(), b"a secret", NOW).await.unwrap();
+    let error = admin.add_resource(&path(), b"another", NOW).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, AdminError::Exists { .. }), "{error}");
+    assert_eq!(
+        error.to_string().replace(&broker.url, "KBS"),
+        "key broker KBS: another key is kept as default/key/app already, and was not changed"
+    );
+    let asked = broker.asked();
+    let conditions = asked.iter().map(|asked| asked.header("if-none-match"));
+    assert_eq!(conditions.collect::<Vec<_>>(), [Some("*"); 2]);
 }
 
 #[tokio::test]
