@@ -95,44 +95,55 @@ pub(super) fn read(settings: &mut Settings) -> AttestedConfig {
 fn brokers(settings: &mut Settings) -> Vec<KbsOptions> {
     let allow_http = settings.flag("kbs_allow_http");
     let roots = file(settings, "kbs_ca");
+    let extra_roots: Vec<Vec<u8>> = roots.into_iter().map(String::into_bytes).collect();
     let init_data = file(settings, "kbs_init_data");
     let agent = agent(settings);
-    let mut extra_roots: Vec<Vec<u8>> = roots.into_iter().map(String::into_bytes).collect();
-    let mut tee_key = TeeKey::default();
-    let mut list = settings.text("kbs_uri").unwrap_or_default().to_owned();
-    let mut named = "kbs_uri";
-    if let Some(agent) = agent {
-        if list.is_empty() {
-            (list, named) = (agent.url, "aa_config_path");
-        }
-        extra_roots.extend(agent.cert.map(String::into_bytes));
-        if let Some(name) = agent.tee_key_algorithm {
-            match name.parse() {
-                Ok(key) => tee_key = key,
-                Err(expected) => {
-                    let why = format!("`tee_key_algorithm` has to be {expected}");
-                    settings.invalid("aa_config_path", why);
-                }
-            }
-        }
-    }
+    let (list, named) = match (settings.text("kbs_uri"), &agent) {
+        (Some(list), _) => (list.to_owned(), "kbs_uri"),
+        (None, Some(agent)) => (agent.url.clone(), "aa_config_path"),
+        (None, None) => return Vec::new(),
+    };
+    // What the file says of its own broker says nothing about any other.
+    let own = agent.as_ref();
+    let own = own.and_then(|own| KbsAddress::parse(&own.url, allow_http, ALLOW_HTTP).ok());
     let mut brokers = Vec::new();
-    for address in list
+    for text in list
         .split(',')
         .map(str::trim)
         .filter(|text| !text.is_empty())
     {
-        match KbsAddress::parse(address, allow_http, ALLOW_HTTP) {
-            Ok(address) => brokers.push(KbsOptions {
-                address,
-                extra_roots: extra_roots.clone(),
-                tee_key,
-                init_data: init_data.clone(),
-            }),
-            Err(error) => settings.invalid(named, format!("{address}: {error}")),
-        }
+        let address = match KbsAddress::parse(text, allow_http, ALLOW_HTTP) {
+            Ok(address) => address,
+            Err(error) => {
+                settings.invalid(named, format!("{text}: {error}"));
+                continue;
+            }
+        };
+        let agent = agent.as_ref().filter(|_| own.as_ref() == Some(&address));
+        let cert = agent.and_then(|agent| agent.cert.clone());
+        brokers.push(KbsOptions {
+            tee_key: agent.map_or_else(TeeKey::default, |agent| tee_key(settings, agent)),
+            extra_roots: extra_roots
+                .iter()
+                .cloned()
+                .chain(cert.map(String::into_bytes))
+                .collect(),
+            init_data: init_data.clone(),
+            address,
+        });
     }
     brokers
+}
+
+fn tee_key(settings: &mut Settings, agent: &AgentKbs) -> TeeKey {
+    let Some(name) = &agent.tee_key_algorithm else {
+        return TeeKey::default();
+    };
+    name.parse().unwrap_or_else(|expected| {
+        let why = format!("`tee_key_algorithm` has to be {expected}");
+        settings.invalid("aa_config_path", why);
+        TeeKey::default()
+    })
 }
 
 fn agent(settings: &mut Settings) -> Option<AgentKbs> {
@@ -163,4 +174,65 @@ fn file(settings: &mut Settings, name: &'static str) -> Option<String> {
     });
     read.map_err(|why| settings.invalid(name, format!("cannot read {}: {why}", path.display())))
         .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::images::tests::configured;
+
+    const OWN: &str = "https://kbs.example:8080";
+    const OTHER: &str = "https://other.example";
+
+    /// The configuration of an agent, in a folder that goes with it.
+    fn agent_file(folder: &Path, rest: &str) -> String {
+        let path = folder.join("aa.toml");
+        let text = format!("[token_configs.kbs]\nurl = \"{OWN}/\"\n{rest}");
+        fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    #[test]
+    fn what_an_agents_file_says_of_its_broker_counts_for_that_one_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = agent_file(
+            folder.path(),
+            "cert = \"a root\"\ntee_key_algorithm = \"RSA-OAEP-256\"",
+        );
+        let own = (OWN, vec![b"a root".to_vec()], TeeKey::Rsa2048);
+        let other = (OTHER, Vec::new(), TeeKey::default());
+        let both = format!("{OTHER},{OWN}");
+        for (uri, expected) in [
+            (None, vec![own.clone()]),
+            (Some(OWN), vec![own.clone()]),
+            (Some(OTHER), vec![other.clone()]),
+            (Some(&both), vec![other, own]),
+        ] {
+            let mut flags = vec![("aa_config_path", &*file)];
+            flags.extend(uri.map(|uri| ("kbs_uri", uri)));
+            let brokers = configured(&flags).unwrap().attested.brokers;
+            let found = brokers.into_iter().map(|broker| {
+                let address = broker.address.to_string();
+                (address, broker.extra_roots, broker.tee_key)
+            });
+            let expected = expected.into_iter();
+            let expected = expected.map(|(url, roots, key)| (url.to_owned(), roots, key));
+            assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_kind_of_key_that_there_is_not_matters_where_it_would_be_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = agent_file(folder.path(), "tee_key_algorithm = \"none\"");
+        let agent = ("aa_config_path", &*file);
+        let refused = configured(&[agent]).unwrap_err();
+        assert!(
+            refused.contains("`tee_key_algorithm` has to be"),
+            "{refused}"
+        );
+        assert!(configured(&[agent, ("kbs_uri", OTHER)]).is_ok());
+    }
 }

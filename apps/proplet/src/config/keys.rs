@@ -369,7 +369,7 @@ pub(super) const KEYS: &[Key] = &[
         &[],
         Kind::Path,
         None,
-        "Configuration of an attestation agent: its `[token_configs.kbs]` gives `url`, `cert` and `tee_key_algorithm` where PROPLET_KBS_URI is not set.",
+        "Configuration of an attestation agent: its `[token_configs.kbs]` gives `url` where PROPLET_KBS_URI is not set, and `cert` and `tee_key_algorithm` for the key broker at that `url` alone.",
     ),
     Key::new(
         "coco_keyprovider_address",
