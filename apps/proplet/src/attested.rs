@@ -90,6 +90,9 @@ impl Attesting {
             return Ok(None);
         };
         let tee = prover.tee();
+        if asked.enabled == Some(true) && tee == Tee::Sample {
+            return Err(StartError::SampleIsNoTee);
+        }
         match Self::with(config, images, prover) {
             Ok(attesting) => {
                 match tee {

@@ -6,6 +6,7 @@ mod defaults;
 mod images;
 mod keys;
 mod sandbox;
+mod tee;
 mod words;
 
 use std::path::PathBuf;
@@ -119,13 +120,7 @@ impl Config {
         let engine = s.parse("engine", str::parse).unwrap_or(BUILT_IN[0]);
         let (isolation, attested_isolation) = sandbox::isolation(s, engine);
         let external = external(s);
-        if s.text("tee_enabled") == Some("true") && (plaintext || !cfg!(feature = "tee")) {
-            let why = match plaintext {
-                true => "in plain mode nothing is encrypted: unset PROPLET_PLAINTEXT",
-                false => "this proplet was built without the cargo feature `tee`",
-            };
-            s.invalid("tee_enabled", why.to_owned());
-        }
+        tee::check(s, plaintext);
         let config = Self {
             log_level: s.text("log_level").unwrap_or("info").to_owned(),
             id,

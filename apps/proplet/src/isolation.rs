@@ -69,6 +69,13 @@ pub(crate) fn attested(config: &Config) -> Result<Arc<dyn Runtime>, StartError> 
     let isolation = config
         .attested_isolation
         .ok_or(StartError::NoProcessForEncrypted)?;
+    if isolation == Isolation::InProcess {
+        tracing::warn!(
+            target: "security",
+            "modules of encrypted tasks run in the proplet's own process (PROPLET_ISOLATION=in-process): \
+             whoever gets out of the sandbox there finds keys, and the modules of others"
+        );
+    }
     runtime(&Config {
         isolation,
         sandbox: EngineConfig {

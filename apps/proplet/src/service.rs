@@ -70,6 +70,12 @@ pub enum StartError {
     #[cfg(feature = "tee")]
     #[error("PROPLET_TEE_ENABLED is true, and this is no trusted execution environment:\n{0}")]
     NoTee(String),
+    /// An agent attests that is in none, whatever it says.
+    #[cfg(feature = "tee")]
+    #[error(
+        "PROPLET_TEE_ENABLED is true, and the agent that attests (PROPLET_ATTESTER) makes evidence of kind `sample`, which is no trusted execution environment: unset PROPLET_TEE_ENABLED for tests"
+    )]
+    SampleIsNoTee,
     /// Nothing runs encrypted tasks.
     #[cfg(feature = "tee")]
     #[error(

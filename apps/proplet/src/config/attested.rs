@@ -96,7 +96,7 @@ fn brokers(settings: &mut Settings) -> Vec<KbsOptions> {
     let allow_http = settings.flag("kbs_allow_http");
     let roots = file(settings, "kbs_ca");
     let extra_roots: Vec<Vec<u8>> = roots.into_iter().map(String::into_bytes).collect();
-    let init_data = file(settings, "kbs_init_data");
+    let init_data = init_data(settings);
     let agent = agent(settings);
     let (list, named) = match (settings.text("kbs_uri"), &agent) {
         (Some(list), _) => (list.to_owned(), "kbs_uri"),
@@ -164,6 +164,22 @@ fn agent(settings: &mut Settings) -> Option<AgentKbs> {
     }
 }
 
+/// What brokers hold against the evidence, each time: what is no TOML they all refuse.
+fn init_data(settings: &mut Settings) -> Option<String> {
+    let text = file(settings, "kbs_init_data")?;
+    match toml::from_str::<toml::Table>(&text) {
+        Ok(_) => Some(text),
+        Err(error) => {
+            let why = format!(
+                "what PROPLET_KBS_INIT_DATA names is no TOML: {}",
+                error.message()
+            );
+            settings.invalid("kbs_init_data", why);
+            None
+        }
+    }
+}
+
 fn file(settings: &mut Settings, name: &'static str) -> Option<String> {
     let path: PathBuf = settings.path(name)?;
     let too_long = |bytes: u64| (bytes > FILE_BYTES_MAX).then_some("it is too long");
@@ -221,6 +237,21 @@ mod tests {
             let expected = expected.map(|(url, roots, key)| (url.to_owned(), roots, key));
             assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn init_data_that_no_broker_reads_is_refused_at_the_start() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("init.toml");
+        let file = path.to_str().unwrap();
+        let flags = [("kbs_uri", OWN), ("kbs_init_data", file)];
+        fs::write(&path, "not TOML").unwrap();
+        let refused = configured(&flags).unwrap_err();
+        assert!(refused.contains("PROPLET_KBS_INIT_DATA"), "{refused}");
+        let text = "version = \"0.1.0\"\nalgorithm = \"sha256\"\n[data]\n";
+        fs::write(&path, text).unwrap();
+        let brokers = configured(&flags).unwrap().attested.brokers;
+        assert_eq!(brokers[0].init_data.as_deref(), Some(text));
     }
 
     #[test]
