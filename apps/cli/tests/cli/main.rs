@@ -9,6 +9,7 @@ mod help;
 mod images;
 mod inputs;
 mod inspect;
+mod keys;
 mod objects;
 mod output;
 mod requests;

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 /// The longest file that is read: certificates, or the init-data of a guest.
 const FILE_BYTES_MAX: u64 = 1 << 20;
-const ALLOW_HTTP: &str = "PROPLET_KBS_ALLOW_HTTP";
+const ALLOW_HTTP: &str = "PROPLET_KBS_ALLOW_HTTP=true";
 
 /// What the settings say about it.
 #[derive(Debug, Clone, Default)]

@@ -142,16 +142,17 @@ pub enum AddressError {
     Credentials,
     /// HTTP to somewhere else than this machine.
     #[error(
-        "http:// lets anybody on the way pass for the key broker: use https://, or allow http with {setting}=true"
+        "http:// lets anybody on the way pass for the key broker: use https://, or allow http with {setting}"
     )]
     Insecure {
-        /// What allows it.
+        /// What allows it, as it is typed.
         setting: &'static str,
     },
 }
 
 impl KbsAddress {
-    /// Reads one. HTTP is for this machine, unless `allow_http`.
+    /// Reads one. HTTP is for this machine, unless `allow_http`; `setting` is what somebody types to
+    /// have it allowed.
     ///
     /// # Errors
     /// Says what about it cannot be.
@@ -286,8 +287,10 @@ mod tests {
         ] {
             assert!(parse(text, false).is_ok(), "{text}");
         }
-        let insecure = Err(AddressError::Insecure { setting: "ALLOW" });
-        assert_eq!(parse("http://10.0.2.2:8082", false), insecure);
+        let insecure = AddressError::Insecure { setting: "ALLOW" };
+        let told = insecure.to_string();
+        assert!(told.ends_with("or allow http with ALLOW"), "{told}");
+        assert_eq!(parse("http://10.0.2.2:8082", false), Err(insecure));
         assert!(parse("http://10.0.2.2:8082", true).is_ok());
         // A name that only begins like this machine's.
         assert!(parse("http://localhost.example", false).is_err());
