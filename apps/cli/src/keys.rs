@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use propeller_attest::rcar::admin::{Admin, AdminError, AdminKey, NoAdminKey};
 use propeller_attest::rcar::{AddressError, KbsAddress, KbsUri, ResourcePath};
+use propeller_oci::crypt::PublicKey;
 
 use crate::Ui;
 use crate::clock::now_secs;
@@ -68,6 +69,8 @@ pub struct BrokerArgs {
 pub(crate) enum BrokerFailure {
     #[error("no key broker is named")]
     NotNamed,
+    #[error("{} is empty, and no key", .0.display())]
+    Empty(PathBuf),
     #[error("{text} cannot be used")]
     Address {
         text: String,
@@ -115,7 +118,7 @@ impl BrokerFailure {
                 "give the key a keyid of its own; or replace the other one with --replace-key, if no \
                  image needs it any more",
             ),
-            Self::Address { .. } | Self::Broker(_) => None,
+            Self::Empty(_) | Self::Address { .. } | Self::Broker(_) => None,
         }
     }
 }
@@ -159,7 +162,7 @@ impl BrokerArgs {
 
 pub(crate) async fn run(verb: KeyVerb, json: bool, ui: &mut Ui<'_>) -> Result<Exit, CliError> {
     let said = match verb {
-        KeyVerb::Set(args) => set(&args).await,
+        KeyVerb::Set(args) => set(&args, ui).await,
         KeyVerb::Delete(args) => delete(&args).await,
     };
     let said = said.map_err(CliError::Broker)?;
@@ -169,8 +172,18 @@ pub(crate) async fn run(verb: KeyVerb, json: bool, ui: &mut Ui<'_>) -> Result<Ex
     Ok(Exit::Success)
 }
 
-async fn set(Set { path, file, broker }: &Set) -> Result<String, BrokerFailure> {
+async fn set(Set { path, file, broker }: &Set, ui: &mut Ui<'_>) -> Result<String, BrokerFailure> {
     let secret = read(file).await?;
+    if secret.is_empty() {
+        return Err(BrokerFailure::Empty(file.clone()));
+    }
+    // Brokers keep whatever somebody needs, public keys that check signatures included.
+    if PublicKey::from_bytes(&secret).is_ok() {
+        ui.note(&format!(
+            "warning: {} is a public key, which opens no image: that takes the private half",
+            file.display()
+        ));
+    }
     let admin = broker.admin().await?;
     admin.put_resource(path, &secret, now_secs()).await?;
     Ok(format!("The key broker keeps kbs:///{path}"))

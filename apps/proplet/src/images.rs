@@ -301,7 +301,10 @@ impl Images {
                 pulled.await.map_err(NoModule::stops)?
             }
         };
-        let mut pulled = pulled?;
+        let mut pulled = match opener {
+            Opener::Own => pulled.map_err(NoModule::unreleased)?,
+            Opener::Released(_) => pulled?,
+        };
         info!(image = %reference, encrypted = pulled.encrypted, "pulled image");
         if let Opener::Released(release) = opener {
             if !pulled.encrypted {

@@ -4,6 +4,7 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use propeller_attest::rcar::NoKey;
 use propeller_oci::credentials::CredentialsError;
 use propeller_oci::crypt::EncryptError;
 use propeller_oci::image::ImageError;
@@ -38,6 +39,12 @@ pub(crate) enum Failure {
         path: PathBuf,
         #[source]
         source: Box<dyn Error + Send + Sync>,
+    },
+    #[error("cannot wrap keys with what is in {}", path.display())]
+    WrappingKey {
+        path: PathBuf,
+        #[source]
+        source: NoKey,
     },
     #[error("{text} names no image")]
     Reference {
@@ -86,6 +93,7 @@ impl Failure {
     pub(crate) fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::Key { .. } => "check which file has the public and which the private key",
+            Self::WrappingKey { .. } => "make one with: openssl rand -out FILE 32",
             Self::Credentials { .. } => {
                 "name another file with --registry-config FILE, or log in again"
             }
@@ -133,7 +141,8 @@ impl From<SignatureError> for Failure {
 fn image(error: &ImageError) -> Option<&'static str> {
     Some(match error {
         ImageError::Decrypt { .. } => {
-            "give the private key of one of its recipients with --decryption-key jwe:FILE"
+            "give the key of one of its recipients with --decryption-key: jwe:FILE with a private \
+             key, or provider:…"
         }
         ImageError::Layer(LayerError::Ambiguous { .. }) => {
             "build the image with an ENTRYPOINT that names one of them"

@@ -123,7 +123,10 @@ pub(super) async fn opening(keys: &[KeyArg]) -> Result<Keys, Failure> {
 
 async fn wrapping(path: &Path, id: String) -> Result<WrappingKey, Failure> {
     let key = key_bytes(&read(path).await?);
-    let key = key.map_err(|source| Failure::key(path, source))?;
+    let key = key.map_err(|source| Failure::WrappingKey {
+        path: path.to_owned(),
+        source,
+    })?;
     Ok(WrappingKey::new(id, key))
 }
 

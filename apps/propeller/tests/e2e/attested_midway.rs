@@ -200,7 +200,7 @@ async fn a_key_that_is_replaced_while_a_layer_is_on_its_way_counts_from_the_next
 
     let old = midway.run(&image).await;
     assert_eq!(state(&old), "failed");
-    let why = "no private key given opens this layer";
+    let why = "no key given opens this layer";
     assert!(old.error.contains(why), "{}", old.error);
     assert_eq!(old.attempts.len(), 1, "another try opens it no better");
     check(&midway.run(&replaced).await, "43");

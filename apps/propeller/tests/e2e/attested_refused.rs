@@ -106,7 +106,7 @@ async fn a_key_of_somebody_else_and_a_broker_that_is_away_are_told_apart() {
         .await;
     let task = scene.run(&image, "default/key/other").await;
     assert!(
-        task.error.contains("no private key given opens this layer"),
+        task.error.contains("no key given opens this layer"),
         "{}",
         task.error
     );

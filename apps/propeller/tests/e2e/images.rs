@@ -255,8 +255,9 @@ async fn an_encrypted_image_runs_where_its_key_is_and_nowhere_else() {
 
     let task = run(&client, &on("without")).await;
     assert_eq!(state(&task), "failed");
-    let why = "layer 1 cannot be decrypted: no private key given opens this layer";
+    let why = "layer 1 cannot be decrypted: no key given opens this layer";
     assert!(task.error.contains(why), "{}", task.error);
+    assert!(task.error.contains("--encrypted"), "{}", task.error);
     // The module is nowhere on a disk, neither the registry's nor the proplet's.
     assert_eq!(holding(&folder, &number(42)), Vec::<PathBuf>::new());
     assert!(

@@ -1,6 +1,7 @@
 //! Why there is no module of an image: in words, and for whose reasons.
 
 use propeller_oci::chain;
+use propeller_oci::crypt::DecryptError;
 use propeller_oci::image::ImageError;
 use propeller_oci::registry::Kind;
 use propeller_oci::signatures::SignatureError;
@@ -9,6 +10,10 @@ use propeller_wire::message::Refusal;
 use tokio::sync::AcquireError;
 
 use crate::attested::NotReleased;
+
+/// What is said besides where nobody was asked for a key.
+const UNMARKED: &str = "; where a key broker keeps its key, create the task with --encrypted \
+                        (\"encrypted\": true), and otherwise add its key to PROPLET_IMAGE_KEYS";
 
 /// Why there is no module.
 #[derive(Debug)]
@@ -46,6 +51,22 @@ impl NoModule {
     /// The proplet stops.
     pub(super) fn stops(error: AcquireError) -> Self {
         Self::late(error.to_string())
+    }
+
+    /// Of an image that is opened with the proplet's own keys, if at all.
+    pub(super) fn unreleased(error: ImageError) -> Self {
+        let is_for_others = matches!(
+            error,
+            ImageError::Decrypt {
+                source: DecryptError::NoKey(_),
+                ..
+            }
+        );
+        let mut told = Self::from(error);
+        if is_for_others {
+            told.text.push_str(UNMARKED);
+        }
+        told
     }
 
     /// For its key, for good.
@@ -88,5 +109,23 @@ impl From<SignatureError> for NoModule {
             by_proxy,
             by_key: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_task_that_is_not_marked_as_encrypted_says_how_it_would_be() {
+        let told = |source| {
+            let error = ImageError::Decrypt { layer: 1, source };
+            NoModule::unreleased(error).text
+        };
+        let text = told(DecryptError::NoKey("one recipient".to_owned()));
+        assert!(text.contains("no key given opens this layer"), "{text}");
+        assert!(text.contains("--encrypted"), "{text}");
+        // It was opened: what is wrong is not the key.
+        assert!(!told(DecryptError::Mac).contains("--encrypted"));
     }
 }

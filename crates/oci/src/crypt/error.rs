@@ -57,7 +57,7 @@ pub enum DecryptError {
     ///
     /// Another recipient, a changed header, wrapped key or tag: one variant, so that it is no
     /// oracle.
-    #[error("no private key given opens this layer: it is encrypted for {0}")]
+    #[error("no key given opens this layer: it is encrypted for {0}")]
     NoKey(String),
     /// A key opened it, and what is inside is no key of a layer.
     #[error("the wrapped key of the encrypted layer is unusable: {0}")]

@@ -56,7 +56,7 @@ fn a_stranger_opens_nothing_and_learns_for_whom_it_is() {
     let error = decrypt(encrypted.bytes, &encrypted.annotations, &strangers).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "no private key given opens this layer: it is encrypted for 2 recipients \
+        "no key given opens this layer: it is encrypted for 2 recipients \
          (jwe RSA-OAEP, jwe ECDH-ES+A256KW P-384)"
     );
 }
