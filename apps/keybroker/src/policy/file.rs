@@ -41,25 +41,28 @@ struct File {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Allow {
-    name: String,
-    resources: Vec<String>,
-    tee: Option<Vec<String>>,
-    measurements: Option<Vec<String>>,
+    name: Spanned<String>,
+    resources: Spanned<Texts>,
+    tee: Option<Spanned<Texts>>,
+    measurements: Option<Spanned<Texts>>,
     #[serde(default)]
     init_data: BTreeMap<String, String>,
     #[serde(default)]
-    evidence: BTreeMap<String, OneOrMore>,
+    evidence: BTreeMap<String, Spanned<OneOrMore>>,
     #[serde(default)]
     at_least: BTreeMap<String, u64>,
-    tcb: Option<Vec<String>>,
+    tcb: Option<Texts>,
     #[serde(default)]
     debug: bool,
     #[serde(default)]
     vlek: bool,
-    from: Option<Datetime>,
-    until: Option<Datetime>,
+    from: Option<Spanned<Datetime>>,
+    until: Option<Spanned<Datetime>>,
     at_most: Option<Limit>,
 }
+
+/// Each with its place, since a list may go over many lines.
+type Texts = Vec<Spanned<String>>;
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -71,9 +74,32 @@ enum OneOrMore {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Limit {
-    releases: usize,
-    per: String,
-    counted: Option<String>,
+    releases: Spanned<usize>,
+    per: Spanned<String>,
+    counted: Option<Spanned<String>>,
+}
+
+/// What is wrong with a rule, and where.
+struct Wrong {
+    /// Bytes from the beginning of the file; the rule's own place, if it is about all of it.
+    at: Option<usize>,
+    why: String,
+}
+
+impl Wrong {
+    fn of<T>(written: &Spanned<T>, why: impl Into<String>) -> Self {
+        Self {
+            at: Some(written.span().start),
+            why: why.into(),
+        }
+    }
+
+    fn altogether(why: &str) -> Self {
+        Self {
+            at: None,
+            why: why.to_owned(),
+        }
+    }
 }
 
 /// The rules in `text`.
@@ -89,15 +115,19 @@ pub(super) fn parse(text: &str) -> Result<Policy, PolicyError> {
     let mut rules = Vec::new();
     let mut names = BTreeSet::new();
     for allow in file.allow {
-        let line = line(allow.span().start);
-        let wrong = |why: String| PolicyError { line, why };
+        let begin = allow.span().start;
+        let wrong = |Wrong { at, why }: Wrong| PolicyError {
+            line: line(at.unwrap_or(begin)),
+            why,
+        };
+        let name = allow.get_ref().name.clone();
         let rule = allow.into_inner().rule().map_err(wrong)?;
         if !names.insert(rule.name.clone()) {
             let why = format!(
                 "there are two rules `{}`: the log could not tell them apart",
                 rule.name
             );
-            return Err(wrong(why));
+            return Err(wrong(Wrong::of(&name, why)));
         }
         rules.push(rule);
     }
@@ -111,7 +141,7 @@ pub(super) fn parse(text: &str) -> Result<Policy, PolicyError> {
 }
 
 impl Allow {
-    fn rule(self) -> Result<Rule, String> {
+    fn rule(self) -> Result<Rule, Wrong> {
         let Self {
             name,
             resources,
@@ -127,9 +157,13 @@ impl Allow {
             until,
             at_most,
         } = self;
+        if resources.get_ref().is_empty() {
+            let why = "`resources` has to name something";
+            return Err(Wrong::of(&resources, why));
+        }
         let rule = Rule {
             name: checked_name(name)?,
-            resources: parsed(resources)?,
+            resources: parsed(resources.into_inner())?,
             tee: kinds(tee)?,
             measurements: hexadecimal(measurements)?,
             init_data,
@@ -145,124 +179,142 @@ impl Allow {
             until: until.map(time).transpose()?,
             at_most: at_most.map(Limit::read).transpose()?,
         };
-        if rule.resources.is_empty() {
-            return Err("`resources` has to name something".to_owned());
-        }
         if matches!((rule.from, rule.until), (Some(from), Some(until)) if until <= from) {
-            return Err("it ends before it begins".to_owned());
+            return Err(Wrong::altogether("it ends before it begins"));
         }
         let about_evidence =
             !rule.measurements.is_empty() || !rule.evidence.is_empty() || !rule.at_least.is_empty();
         if rule.tee.contains(&Tee::Sample) && about_evidence {
-            return Err(
-                "evidence of kind `sample` can say anything: write a rule for `sample` without measurements, and another one for hardware"
-                    .to_owned(),
-            );
+            return Err(Wrong::altogether(
+                "evidence of kind `sample` can say anything: write a rule for `sample` without measurements, and another one for hardware",
+            ));
         }
         Ok(rule)
     }
 }
 
-fn checked_name(name: String) -> Result<String, String> {
-    let len = name.chars().count();
-    match (1..=NAME_CHARS_MAX).contains(&len) && !name.chars().any(char::is_control) {
-        true => Ok(name),
-        false => Err(format!(
-            "`name` has 1 to {NAME_CHARS_MAX} printable characters"
-        )),
+fn checked_name(name: Spanned<String>) -> Result<String, Wrong> {
+    let len = name.get_ref().chars().count();
+    let printable = !name.get_ref().chars().any(char::is_control);
+    match (1..=NAME_CHARS_MAX).contains(&len) && printable {
+        true => Ok(name.into_inner()),
+        false => {
+            let why = format!("`name` has 1 to {NAME_CHARS_MAX} printable characters");
+            Err(Wrong::of(&name, why))
+        }
     }
 }
 
 /// None of them is any hardware; but a list that is there and empty is a mistake.
-fn kinds(names: Option<Vec<String>>) -> Result<BTreeSet<Tee>, String> {
+fn kinds(names: Option<Spanned<Texts>>) -> Result<BTreeSet<Tee>, Wrong> {
     match names {
         None => Ok(BTreeSet::new()),
-        Some(names) if names.is_empty() => Err("`tee` has to name something, or go".to_owned()),
-        Some(names) => parsed(names),
+        Some(names) if names.get_ref().is_empty() => {
+            Err(Wrong::of(&names, "`tee` has to name something, or go"))
+        }
+        Some(names) => parsed(names.into_inner()),
     }
 }
 
-fn states(names: Option<Vec<String>>) -> Result<BTreeSet<TcbStatus>, String> {
+fn states(names: Option<Texts>) -> Result<BTreeSet<TcbStatus>, Wrong> {
     match names {
         None => Ok(BTreeSet::from([TcbStatus::UpToDate])),
         Some(names) => parsed(names),
     }
 }
 
-fn parsed<T, C>(texts: Vec<String>) -> Result<C, String>
+fn parsed<T, C>(texts: Texts) -> Result<C, Wrong>
 where
     T: std::str::FromStr<Err: std::fmt::Display>,
     C: FromIterator<T>,
 {
-    let parse = |text: String| text.parse().map_err(|error| format!("{text:?}: {error}"));
+    let parse = |written: Spanned<String>| {
+        let text = written.get_ref();
+        let read = text.parse();
+        read.map_err(|error| Wrong::of(&written, format!("{text:?}: {error}")))
+    };
     texts.into_iter().map(parse).collect()
 }
 
 /// Measurements have 32 or 48 bytes; in the claims they are in lower case.
-fn hexadecimal(texts: Option<Vec<String>>) -> Result<BTreeSet<String>, String> {
+fn hexadecimal(texts: Option<Spanned<Texts>>) -> Result<BTreeSet<String>, Wrong> {
     let Some(texts) = texts else {
         return Ok(BTreeSet::new());
     };
-    if texts.is_empty() {
-        return Err("`measurements` has to name something, or go".to_owned());
+    if texts.get_ref().is_empty() {
+        let why = "`measurements` has to name something, or go";
+        return Err(Wrong::of(&texts, why));
     }
-    let read = |text: String| {
+    let read = |written: Spanned<String>| {
+        let text = written.get_ref();
         let digits = text.bytes().all(|b| b.is_ascii_hexdigit());
         match digits && [64, 96].contains(&text.len()) {
             true => Ok(text.to_ascii_lowercase()),
-            false => Err(format!(
-                "{text:?}: a measurement is 64 or 96 hexadecimal digits"
-            )),
+            false => {
+                let why = format!("{text:?}: a measurement is 64 or 96 hexadecimal digits");
+                Err(Wrong::of(&written, why))
+            }
         }
     };
-    texts.into_iter().map(read).collect()
+    texts.into_inner().into_iter().map(read).collect()
 }
 
-fn accepted((name, values): (String, OneOrMore)) -> Result<(String, Vec<Value>), String> {
-    let values = match values {
-        OneOrMore::One(value) => vec![value],
-        OneOrMore::More(values) => values,
-    };
+fn accepted((name, written): (String, Spanned<OneOrMore>)) -> Result<(String, Vec<Value>), Wrong> {
     let plain = |value: &Value| value.is_string() || value.is_u64() || value.is_boolean();
-    match !values.is_empty() && values.iter().all(plain) {
-        true => Ok((name, values)),
-        false => Err(format!(
-            "`evidence.{name}` has to be a text, a number or a flag, or several"
-        )),
+    let usable = match written.get_ref() {
+        OneOrMore::One(value) => plain(value),
+        OneOrMore::More(values) => !values.is_empty() && values.iter().all(plain),
+    };
+    if !usable {
+        let why = format!("`evidence.{name}` has to be a text, a number or a flag, or several");
+        return Err(Wrong::of(&written, why));
+    }
+    match written.into_inner() {
+        OneOrMore::One(value) => Ok((name, vec![value])),
+        OneOrMore::More(values) => Ok((name, values)),
     }
 }
 
-fn time(written: Datetime) -> Result<Timestamp, String> {
-    let why = |_| format!("{written}: write a time with its offset, such as 2026-12-01T00:00:00Z");
-    written.to_string().parse().map_err(why)
+fn time(written: Spanned<Datetime>) -> Result<Timestamp, Wrong> {
+    let text = written.get_ref().to_string();
+    text.parse().map_err(|_| {
+        let why = format!("{text}: write a time with its offset, such as 2026-12-01T00:00:00Z");
+        Wrong::of(&written, why)
+    })
 }
 
 impl Limit {
-    fn read(self) -> Result<AtMost, String> {
+    fn read(self) -> Result<AtMost, Wrong> {
         let Self {
             releases,
             per,
             counted,
         } = self;
-        if !(1..=RELEASES_MAX).contains(&releases) {
-            return Err(format!("`at_most.releases` is 1 to {RELEASES_MAX}"));
+        if !(1..=RELEASES_MAX).contains(releases.get_ref()) {
+            let why = format!("`at_most.releases` is 1 to {RELEASES_MAX}");
+            return Err(Wrong::of(&releases, why));
         }
+        let per_secs = seconds(per.get_ref()).ok_or_else(|| {
+            let why = "`at_most.per` is such as `30s`, `10m`, `1h`, up to `31d`";
+            Wrong::of(&per, why)
+        })?;
         Ok(AtMost {
-            releases,
-            per_secs: seconds(&per)
-                .ok_or("`at_most.per` is such as `30s`, `10m`, `1h`, up to `31d`")?,
-            counted: match counted.as_deref() {
-                None | Some("together") => Counted::Together,
-                Some("by-resource") => Counted::ByResource,
-                Some("by-workload") => Counted::ByWorkload,
-                Some(_) => {
-                    return Err(
-                        "`at_most.counted` is `together`, `by-resource` or `by-workload`"
-                            .to_owned(),
-                    );
-                }
-            },
+            releases: releases.into_inner(),
+            per_secs,
+            counted: counted.map_or(Ok(Counted::Together), counted_how)?,
         })
+    }
+}
+
+fn counted_how(written: Spanned<String>) -> Result<Counted, Wrong> {
+    match written.get_ref().as_str() {
+        "together" => Ok(Counted::Together),
+        "by-resource" => Ok(Counted::ByResource),
+        "by-workload" => Ok(Counted::ByWorkload),
+        _ => {
+            let why = "`at_most.counted` is `together`, `by-resource` or `by-workload`";
+            Err(Wrong::of(&written, why))
+        }
     }
 }
 

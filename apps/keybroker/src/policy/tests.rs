@@ -222,54 +222,64 @@ fn a_mistake_has_a_line_and_a_way_out() {
     for (text, line, why) in [
         (rule("tea = ['tdx']"), 5, "unknown field `tea`"),
         (rule("tee = 'tdx'"), 5, "invalid type"),
-        (rule("tee = ['sev']"), 2, "\"sev\": not a kind of TEE"),
-        (rule("tee = []"), 2, "`tee` has to name something"),
+        (rule("tee = ['sev']"), 5, "\"sev\": not a kind of TEE"),
+        (rule("tee = []"), 5, "`tee` has to name something"),
         (
             rule("measurements = []"),
-            2,
+            5,
             "`measurements` has to name something",
         ),
         (
             rule("measurements = ['9a3f…']"),
-            2,
+            5,
             "64 or 96 hexadecimal digits",
         ),
-        (rule("tcb = ['Fine']"), 2, "not a TCB status"),
-        (rule("from = 2026-12-01"), 2, "with its offset"),
-        (rule("from = 2026-12-01T00:00:00"), 2, "with its offset"),
+        (rule("tcb = ['Fine']"), 5, "not a TCB status"),
+        (rule("from = 2026-12-01"), 5, "with its offset"),
+        (rule("from = 2026-12-01T00:00:00"), 5, "with its offset"),
         (
             rule("from = 2026-12-01T00:00:00Z\nuntil = 2026-12-01T00:00:00Z"),
             2,
             "before it begins",
         ),
         (
+            rule("measurements = [\n'9a',\n]"),
+            6,
+            "\"9a\": a measurement is",
+        ),
+        (
+            rule("[allow.at_most]\nreleases = 1\nper = '1y'"),
+            7,
+            "such as `30s`",
+        ),
+        (
             rule("at_most = { releases = 0, per = '1h' }"),
-            2,
+            5,
             "1 to 10000",
         ),
         (
             rule("at_most = { releases = 1, per = '1y' }"),
-            2,
+            5,
             "such as `30s`",
         ),
         (
             rule("at_most = { releases = 1, per = '32d' }"),
-            2,
+            5,
             "up to `31d`",
         ),
         (
             rule("at_most = { releases = 1, per = '1h', counted = 'x' }"),
-            2,
+            5,
             "by-workload",
         ),
         (rule("at_most = { releases = 1 }"), 5, "missing field `per`"),
-        (rule("evidence = { x = [] }"), 2, "`evidence.x` has to be"),
+        (rule("evidence = { x = [] }"), 5, "`evidence.x` has to be"),
         (
             rule("evidence = { x = { y = 1 } }"),
-            2,
+            5,
             "`evidence.x` has to be",
         ),
-        (rule(two), 6, "two rules `r`"),
+        (rule(two), 7, "two rules `r`"),
         (
             rule(&format!(
                 "tee = ['sample', 'tdx']\nmeasurements = ['{MEASUREMENT}']"
@@ -284,15 +294,15 @@ fn a_mistake_has_a_line_and_a_way_out() {
         ),
         (
             rule("").replace("'a/*'", "'a'"),
-            2,
+            4,
             "a pattern of resources",
         ),
         (
             rule("").replace("'a/*'", ""),
-            2,
+            4,
             "`resources` has to name something",
         ),
-        (rule("").replace("'r'", "''"), 2, "`name` has 1 to 128"),
+        (rule("").replace("'r'", "''"), 3, "`name` has 1 to 128"),
         ("[allow]\nname = 'r'".to_owned(), 1, "invalid type"),
         ("[[deny]]".to_owned(), 1, "unknown field `deny`"),
     ] {
