@@ -127,11 +127,14 @@ enum Opener<'a, 'b> {
     Released(&'a mut Release<'b>),
 }
 
+/// How a pull has ended, for all who have waited for it: the module, or in words why there is none.
+type Ending = OnceCell<Result<OpenModule, String>>;
+
 /// What is here, and what is on its way.
 #[derive(Debug, Default)]
 struct Known {
     modules: Modules<OpenModule>,
-    coming: HashMap<Wanted, Weak<OnceCell<OpenModule>>>,
+    coming: HashMap<Wanted, Weak<Ending>>,
 }
 
 impl Images {
@@ -164,7 +167,8 @@ impl Images {
     }
 
     /// The module of an image; in words, why there is none. Whoever stops waiting leaves the pull to
-    /// the others who wait for it.
+    /// the others who wait for it; whoever waits when it fails hears why, and whoever comes later has
+    /// a pull of his own.
     pub(crate) async fn module(&self, image: &str) -> Result<OpenModule, String> {
         let told = |why: String| format!("image {image}: {why}");
         let reference: Reference = image.parse().map_err(|error| told(chain(&error)))?;
@@ -180,13 +184,12 @@ impl Images {
         };
         let pull = || async {
             let pulled = self.pull_in_time(&reference, &mut Opener::Own).await;
-            pulled.map_err(|why| why.text)
+            let pulled = pulled.map_err(|why| why.text);
+            let mut known = self.known.lock().expect("no thread panics with it");
+            known.ended(wanted, &pulled);
+            pulled
         };
-        let pulled = coming.get_or_try_init(pull).await;
-        let module = pulled.map_err(told)?.clone();
-        let mut known = self.known.lock().expect("no thread panics with it");
-        known.arrived(wanted, &module);
-        Ok(module)
+        coming.get_or_init(pull).await.clone().map_err(told)
     }
 
     /// The module of an encrypted image, whose key is released for it. It is not kept, and shared
@@ -325,7 +328,7 @@ impl Images {
 
 impl Known {
     /// What everybody waits on who wants this image.
-    fn coming(&mut self, wanted: Wanted) -> Arc<OnceCell<OpenModule>> {
+    fn coming(&mut self, wanted: Wanted) -> Arc<Ending> {
         // Those that nobody waits for any more.
         self.coming.retain(|_, cell| cell.strong_count() > 0);
         if let Some(cell) = self.coming.get(&wanted).and_then(Weak::upgrade) {
@@ -336,8 +339,10 @@ impl Known {
         cell
     }
 
-    fn arrived(&mut self, wanted: Wanted, module: &OpenModule) {
-        if self.coming.remove(&wanted).is_some() {
+    /// Nobody joins those who wait for it any more.
+    fn ended(&mut self, wanted: Wanted, pulled: &Result<OpenModule, String>) {
+        self.coming.remove(&wanted);
+        if let Ok(module) = pulled {
             let bytes = module.wasm.len();
             self.modules.insert(wanted.image, module.clone(), bytes);
         }

@@ -160,6 +160,61 @@ async fn a_pull_that_takes_too_long_says_how_far_it_has_come() {
     assert!(why.ends_with(expected), "{why}");
 }
 
+#[tokio::test]
+async fn what_fails_fails_for_all_who_wait_and_for_nobody_else() {
+    let mut bed = Bed::new(&[("pull_from", "proxy")]);
+    let built = image(b"\0asm\x01\0\0\0", Form::Artifact);
+    let mut asking = JoinSet::new();
+    for tag in ["1", "2", "3", "latest"] {
+        let named = format!("ghcr.io/me/app:{tag}@{}", built.digest);
+        bed.want(&mut asking, named);
+    }
+    let Order::Document { reply, .. } = bed.only_order().await else {
+        panic!("no manifest was ordered")
+    };
+    let text = "it says nothing".to_owned();
+    let kind = propeller_oci::registry::Kind::Network;
+    let silent = RegistryError::Proxied { kind, text };
+    assert!(reply.send(Err(silent)).is_ok());
+    settle().await;
+    assert!(bed.orders.try_recv().is_err(), "it is tried again for each");
+    for why in asking.join_all().await {
+        let why = why.unwrap_err();
+        assert!(
+            why.ends_with("network: it says nothing, says the proxy"),
+            "{why}"
+        );
+    }
+
+    // Whoever comes later has a try of his own.
+    let mut asking = JoinSet::new();
+    bed.want(&mut asking, format!("ghcr.io/me/app@{}", built.digest));
+    let Order::Blob { reply, .. } = bed.blob_ordered(&built.manifest).await else {
+        panic!("no layer was ordered")
+    };
+    reply.send(Ok(built.layer.to_vec().into())).unwrap();
+    let module = asking.join_next().await.unwrap().unwrap().unwrap();
+    assert_eq!(module.digest, sha256(&built.layer));
+}
+
+#[tokio::test]
+async fn whoever_stops_waiting_leaves_the_pull_to_the_others() {
+    let mut bed = Bed::new(&[("pull_from", "proxy")]);
+    let built = image(b"\0asm\x01\0\0\0", Form::Artifact);
+    let named = format!("ghcr.io/me/app@{}", built.digest);
+    let (mut first, mut second) = (JoinSet::new(), JoinSet::new());
+    bed.want(&mut first, named.clone());
+    let _left = bed.only_order().await;
+    bed.want(&mut second, named);
+    settle().await;
+    first.shutdown().await;
+    let Order::Blob { reply, .. } = bed.blob_ordered(&built.manifest).await else {
+        panic!("no layer was ordered")
+    };
+    reply.send(Ok(built.layer.to_vec().into())).unwrap();
+    assert!(second.join_next().await.unwrap().unwrap().is_ok());
+}
+
 async fn pulled(bed: &Bed, source: &Scripted) -> Result<OpenModule, NoModule> {
     let mut own = Opener::Own;
     let pull = bed.images.pull_from(source, &source.reference, &mut own);
