@@ -9,7 +9,7 @@ use serde_bytes::ByteBuf;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 
 use super::*;
-use bed::{Bed, CHUNK, DIGEST, chunk, content, edge, got, keys, len, refused, with_digest};
+use bed::{Bed, CHUNK, DIGEST, chunk, content, got, keys, len, refused, with_digest};
 
 #[test]
 fn chunks_come_in_any_order_and_twice_and_make_the_blob() {
@@ -76,18 +76,16 @@ fn what_is_no_chunk_of_this_blob_changes_nothing() {
     // Altered on its way, made for another proplet, and made with another key.
     let mut altered = bed.frame(&chunk(ask, &bytes, 0));
     *altered.last_mut().unwrap() ^= 1;
-    bed.give(&altered);
-    let mut neighbour = Bed::connected();
-    let frame = neighbour.frame(&chunk(ask, &bytes, 0));
-    bed.give(&frame);
-    let other = Keyring::new(WorkloadKey::from_bytes([2; 32]));
-    neighbour.proxy = Desk::new("proxy-1".parse().unwrap(), other);
-    assert!(
-        neighbour
-            .proxy
-            .seal(&edge(), &chunk(ask, &bytes, 0))
-            .is_none()
-    );
+    let stranger = Keyring::new(WorkloadKey::from_bytes([2; 32]));
+    let mut others = [Bed::of("edge-2", keys()), Bed::of("edge-1", stranger)];
+    let theirs = others.each_mut().map(|other| {
+        other.connect();
+        other.frame(&chunk(ask, &bytes, 0))
+    });
+    for frame in theirs.iter().chain([&altered]) {
+        bed.give(frame);
+        assert_eq!(bed.asks(), [], "it is taken");
+    }
 
     for index in [2, 0, 1] {
         assert_eq!(answer.try_recv().unwrap_err(), TryRecvError::Empty);

@@ -25,12 +25,9 @@ pub(super) fn keys() -> Keyring {
     Keyring::new(WorkloadKey::from_bytes([1; 32]))
 }
 
-pub(super) fn edge() -> PropletId {
-    "edge-1".parse().unwrap()
-}
-
 /// Both ends, and what lies between them.
 pub(super) struct Bed {
+    id: PropletId,
     pub(super) courier: Courier,
     pub(super) proxy: Desk<Images>,
     pub(super) there: watch::Receiver<bool>,
@@ -39,10 +36,17 @@ pub(super) struct Bed {
 
 impl Bed {
     pub(super) fn new() -> Self {
+        Self::of("edge-1", keys())
+    }
+
+    /// Of a proplet by that name; both ends have these keys.
+    pub(super) fn of(name: &str, keys: Keyring) -> Self {
+        let id: PropletId = name.parse().unwrap();
         let (told, there) = watch::channel(false);
         Self {
-            courier: Courier::new(edge(), keys(), told),
-            proxy: Desk::new("proxy-1".parse().unwrap(), keys()),
+            courier: Courier::new(id.clone(), keys.clone(), told),
+            id,
+            proxy: Desk::new("proxy-1".parse().unwrap(), keys),
             there,
             now: Instant::now(),
         }
@@ -50,9 +54,14 @@ impl Bed {
 
     pub(super) fn connected() -> Self {
         let mut bed = Self::new();
-        bed.courier.up(bed.now);
-        bed.shake_hands(CHUNK);
+        bed.connect();
         bed
+    }
+
+    pub(super) fn connect(&mut self) {
+        self.courier.up(self.now);
+        self.shake_hands(CHUNK);
+        assert!(*self.there.borrow());
     }
 
     /// Carries everything until the session is on.
@@ -72,7 +81,7 @@ impl Bed {
         for (channel, frame) in self.courier.letters() {
             match self.proxy.receive(&channel, &frame, [9; 32]) {
                 Received::Announced { answer, .. } => {
-                    let channel = Channel::ServeTo(edge());
+                    let channel = Channel::ServeTo(self.id.clone());
                     self.courier.receive(&channel, &answer, self.now);
                 }
                 Received::Said { message, .. } => heard.push(message),
@@ -98,7 +107,7 @@ impl Bed {
     }
 
     pub(super) fn frame(&mut self, message: &FromProxy) -> Vec<u8> {
-        self.proxy.seal(&edge(), message).unwrap().frame
+        self.proxy.seal(&self.id, message).unwrap().frame
     }
 
     pub(super) fn say(&mut self, message: &FromProxy) {
@@ -107,7 +116,7 @@ impl Bed {
     }
 
     pub(super) fn give(&mut self, frame: &[u8]) {
-        let channel = Channel::ServeTo(edge());
+        let channel = Channel::ServeTo(self.id.clone());
         self.courier.receive(&channel, frame, self.now);
     }
 
