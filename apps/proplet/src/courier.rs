@@ -214,10 +214,8 @@ impl Courier {
         transfer.heard(now);
         let over = match message {
             FromProxy::Welcome(_) => false,
-            FromProxy::Progress(progress) => {
-                transfer.progress(progress.bytes);
-                false
-            }
+            // What was asked for is under way: there is nothing to ask for.
+            FromProxy::Progress(progress) => return transfer.progress(progress.bytes),
             FromProxy::Document(document) => transfer.document(document),
             FromProxy::Chunk(chunk) => transfer.chunk(&chunk, now),
             FromProxy::Failed(failed) => {

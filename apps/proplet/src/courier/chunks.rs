@@ -99,8 +99,9 @@ impl Chunks {
         }
     }
 
-    /// The next few, if there is little on its way; and the first that is not here, if that is late:
-    /// all others wait for it to be hashed.
+    /// The next few, if there is little on its way; and the first that is not here, if that is late
+    /// while others come: all others wait for it to be hashed. That the proxy still fetches it makes
+    /// it no later than it is, so this is for when a chunk has come, and for nothing else.
     pub(super) fn more(&mut self, now: Instant) -> Vec<u32> {
         let mut indexes = match self.on_their_way > LOW {
             true => Vec::new(),

@@ -196,6 +196,38 @@ fn silence_is_the_end_and_a_sign_of_life_is_not() {
 }
 
 #[test]
+fn what_is_on_its_way_is_not_asked_for_twice() {
+    let mut bed = Bed::connected();
+    let bytes = content(len(2050));
+    let mut answer = bed.order(bytes.len());
+    let ask = bed.asks().remove(0);
+    assert_eq!(ask.indexes, (0..8).collect::<Vec<_>>());
+    // A registry that drips, for five minutes.
+    for second in 0..300 {
+        bed.pass(Duration::from_secs(1));
+        bed.say(&FromProxy::Progress(Progress {
+            ask: ask.ask,
+            bytes: second,
+        }));
+        assert_eq!(bed.asks(), [], "after {second} s");
+    }
+    // With the first chunk it goes on.
+    bed.say(&chunk(ask.ask, &bytes, 0));
+    let more = bed.asks();
+    assert_eq!(more.len(), 1);
+    assert_eq!(more[0].indexes, (8..16).collect::<Vec<_>>());
+    // What was lost while others came is asked for early: those behind it are hashed after it.
+    for index in 2..4 {
+        bed.pass(Duration::from_secs(2));
+        bed.say(&chunk(ask.ask, &bytes, index));
+    }
+    let lost = bed.asks();
+    assert_eq!(lost.len(), 1);
+    assert_eq!((&*lost[0].indexes, lost[0].again), (&[1][..], false));
+    assert_eq!(answer.try_recv().unwrap_err(), TryRecvError::Empty);
+}
+
+#[test]
 fn what_is_given_up_says_how_far_it_has_come() {
     let mut bed = Bed::connected();
     let bytes = content(len(250));

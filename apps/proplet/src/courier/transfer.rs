@@ -178,7 +178,8 @@ impl Transfer {
         self.asked = now;
     }
 
-    /// What to ask for now, if there is little on its way.
+    /// What to ask for when it is ordered, and when some of it has come, if there is little on its
+    /// way.
     pub(super) fn ask(&mut self, ask: u64, chunk_len: u32, now: Instant) -> Option<ToProxy> {
         self.fit(chunk_len, now);
         match (&self.order, &mut self.parts) {

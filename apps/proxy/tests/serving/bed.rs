@@ -23,7 +23,7 @@ use propeller_wire::memory::{Faults, Hub};
 use propeller_wire::{Caller, Channel, Heard, Images};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
 /// The least that a chunk may have.
@@ -38,6 +38,8 @@ pub(crate) type Stuck = mpsc::Receiver<Outgoing>;
 pub(crate) enum Behaviour {
     /// These bytes, with their length in front.
     Right(Vec<u8>),
+    /// The same, but not before it is told to.
+    Held(Vec<u8>, Arc<Semaphore>),
     /// These bytes, without.
     Chunked(Vec<u8>),
     /// The one that was asked for.
@@ -233,6 +235,10 @@ async fn answer(State(registry): State<Registry>, Path(rest): Path<String>) -> R
     let asked: Option<Digest> = rest.rsplit('/').next().and_then(|text| text.parse().ok());
     match registry.behaviour {
         Behaviour::Right(bytes) => bytes.into_response(),
+        Behaviour::Held(bytes, go) => {
+            let _gone = go.acquire().await.unwrap();
+            bytes.into_response()
+        }
         Behaviour::AnyOf(blobs) => {
             let blob = blobs.into_iter().find(|blob| Some(sha256(blob)) == asked);
             blob.map_or_else(

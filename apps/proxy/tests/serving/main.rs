@@ -5,6 +5,7 @@ mod bed;
 mod documents;
 mod plain;
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 
 use bed::{Bed, Behaviour, CHUNK, PATIENCE, content};
@@ -13,6 +14,7 @@ use propeller_wire::Channel;
 use propeller_wire::frame::Announce;
 use propeller_wire::images::{AskChunks, AskDocument, FromProxy, Reason, ToProxy};
 use propeller_wire::link::Incoming;
+use tokio::sync::Semaphore;
 
 fn indexes(len: usize) -> Vec<u32> {
     (0..u32::try_from(len.div_ceil(CHUNK)).unwrap()).collect()
@@ -47,6 +49,64 @@ async fn a_blob_comes_in_chunks_and_is_fetched_once_for_two_proplets() {
     assert_eq!(asked.load(SeqCst), 1);
     // Nobody hears what is for others.
     assert!(proplets[0].nothing_more());
+}
+
+#[tokio::test]
+async fn what_is_asked_for_again_and_again_comes_once() {
+    let (blob, go) = (content(20 * CHUNK), Arc::new(Semaphore::new(0)));
+    let mut bed = Bed::new(Behaviour::Held(blob.clone(), Arc::clone(&go))).await;
+    let mut proplet = bed.proplet("edge-1").await;
+    let first: Vec<u32> = (0..8).collect();
+    // More often than a proplet has places, were each of them an answer of its own.
+    for _ in 0..100 {
+        proplet.ask(bed.chunks(1, &blob, &first));
+    }
+    proplet.ask(bed.chunks(1, &blob, &[8, 3, 8]));
+    // What is asked for last is refused at once: until then everything has been read.
+    proplet.ask(bed.chunks(2, &blob, &[0; 9]));
+    loop {
+        match proplet.hear().await {
+            FromProxy::Progress(progress) => assert_eq!(progress.ask, 1),
+            FromProxy::Failed(failed) => {
+                assert_eq!((failed.ask, failed.reason), (2, Reason::Refused));
+                break;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    go.add_permits(1);
+    for index in 0..9 {
+        let chunk = proplet.chunk().await;
+        assert_eq!((chunk.ask, chunk.index), (1, index));
+    }
+    // It has ended, and is answered again, also under the same number; nothing else has come.
+    for index in [0, 19] {
+        proplet.ask(bed.chunks(1, &blob, &[index]));
+        assert_eq!(proplet.chunk().await.index, index);
+    }
+    assert!(proplet.nothing_more());
+}
+
+#[tokio::test]
+async fn what_a_number_named_before_is_not_answered_any_more() {
+    let (blob, go) = (content(20 * CHUNK), Arc::new(Semaphore::new(0)));
+    let mut bed = Bed::new(Behaviour::Held(blob.clone(), Arc::clone(&go))).await;
+    let mut proplet = bed.proplet("edge-1").await;
+    // Another blob, and chunks that are not wanted any more when some are asked for again.
+    proplet.ask(bed.chunks(1, &content(CHUNK), &[0]));
+    proplet.ask(bed.chunks(1, &blob, &[0, 1, 2, 3]));
+    let ToProxy::Chunks(mut again) = bed.chunks(1, &blob, &[5, 1]) else {
+        unreachable!()
+    };
+    again.again = true;
+    proplet.ask(ToProxy::Chunks(again));
+    go.add_permits(1);
+    for index in [5, 1] {
+        assert_eq!(proplet.chunk().await.index, index);
+    }
+    proplet.ask(bed.chunks(2, &blob, &[19]));
+    assert_eq!(proplet.chunk().await.ask, 2);
+    assert!(proplet.nothing_more());
 }
 
 #[tokio::test]
