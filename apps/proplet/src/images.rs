@@ -28,7 +28,8 @@ use crate::together::Together;
 
 use no_module::NoModule;
 
-/// Images on their way at the same time: each is in memory as a whole, packed and unpacked.
+/// Images on their way at the same time: each is in memory as a whole, packed and unpacked. What drips
+/// loses its place: see [`Pace`](propeller_oci::registry::Pace).
 const PULLS_MAX: usize = 2;
 /// How long an image may take, with its signature, however steadily it drips.
 const PATIENCE: Duration = Duration::from_secs(900);

@@ -10,6 +10,7 @@ mod error;
 mod exchange;
 mod file;
 mod keeper;
+mod pace;
 mod pull;
 mod push;
 
@@ -25,6 +26,7 @@ use crate::{Credentials, Reference};
 
 pub use body::Progress;
 pub use error::{Kind, RegistryError, Stage};
+pub use pace::Pace;
 pub use pull::Fetched;
 pub use push::{SILENTLY, Sent, silently};
 
@@ -43,6 +45,8 @@ pub struct RegistryOptions {
     pub blob_bytes_max: u64,
     /// How long one blob or manifest may take, however steadily it drips.
     pub patience: Duration,
+    /// How fast it must come, so that what drips keeps no place from others for that long.
+    pub pace: Pace,
     /// How long a registry may ask us to wait before it is asked again.
     pub pause_max: Duration,
 }
@@ -54,6 +58,7 @@ impl Default for RegistryOptions {
             extra_roots: Vec::new(),
             blob_bytes_max: 512 << 20,
             patience: Duration::from_secs(600),
+            pace: Pace::default(),
             pause_max: Duration::from_secs(10),
         }
     }

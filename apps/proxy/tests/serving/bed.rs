@@ -11,8 +11,10 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use futures_util::StreamExt as _;
 use propeller_envelope::{KeyId, Keyring, WorkloadKey};
 use propeller_model::{Digest, PropletId};
+use propeller_oci::registry::Pace;
 use propeller_oci::sha256;
 use propeller_proxy::config::SCHEMA;
 use propeller_proxy::{Config, Proxy};
@@ -68,6 +70,7 @@ pub(crate) struct Bed {
     folder: TempDir,
     hub: Hub,
     key: WorkloadKey,
+    pace: Pace,
     proxy: Option<Proxy>,
     tasks: JoinSet<()>,
 }
@@ -78,6 +81,11 @@ pub(crate) fn content(len: usize) -> Vec<u8> {
 
 impl Bed {
     pub(crate) async fn new(behaviour: Behaviour) -> Self {
+        Self::at(Pace::default(), behaviour).await
+    }
+
+    /// One whose proxy wants registries to be that fast.
+    pub(crate) async fn at(pace: Pace, behaviour: Behaviour) -> Self {
         rustls::crypto::aws_lc_rs::default_provider()
             .install_default()
             .ok();
@@ -98,6 +106,7 @@ impl Bed {
             folder: tempfile::tempdir().unwrap(),
             hub: Hub::new(0, Faults::default()),
             key: WorkloadKey::generate().unwrap(),
+            pace,
             proxy: None,
             tasks,
         };
@@ -126,7 +135,10 @@ impl Bed {
             flags: flags.into(),
             ..Sources::default()
         };
-        Config::from_settings(Settings::load(SCHEMA, "proxy", &sources)).unwrap()
+        let settings = Settings::load(SCHEMA, "proxy", &sources);
+        let mut config = Config::from_settings(settings).unwrap();
+        config.registry.pace = self.pace;
+        config
     }
 
     /// Stops the proxy, and starts it on what it left.
@@ -228,6 +240,14 @@ async fn answer(State(registry): State<Registry>, Path(rest): Path<String>) -> R
         tokio::time::sleep(Duration::from_millis(50)).await;
     } else {
         registry.blobs.fetch_add(1, SeqCst);
+    }
+    if rest.starts_with("drips/") {
+        // A byte, again and again.
+        let drops = futures_util::stream::repeat(()).then(|()| async {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            Ok::<_, std::io::Error>(Bytes::from_static(b"."))
+        });
+        return Body::from_stream(drops).into_response();
     }
     if registry.down.load(SeqCst) {
         return StatusCode::BAD_GATEWAY.into_response();

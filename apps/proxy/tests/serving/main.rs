@@ -7,9 +7,11 @@ mod plain;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
 use bed::{Bed, Behaviour, CHUNK, PATIENCE, content};
 use propeller_model::Digest;
+use propeller_oci::registry::Pace;
 use propeller_wire::Channel;
 use propeller_wire::frame::Announce;
 use propeller_wire::images::{AskChunks, AskDocument, FromProxy, Reason, ToProxy};
@@ -309,6 +311,47 @@ async fn a_registry_that_never_ends_holds_up_nobody_else() {
     }
     // Whoever waits is told that it goes on, and does not hear anything else.
     assert!(matches!(patient.hear().await, FromProxy::Progress(_)));
+}
+
+#[tokio::test]
+async fn registries_that_drip_keep_the_places_for_a_while_only() {
+    let blob = content(2 * CHUNK);
+    let pace = Pace {
+        bytes: 1000,
+        within: Duration::from_secs(1),
+    };
+    let mut bed = Bed::at(pace, Behaviour::Right(blob.clone())).await;
+    let mut patient = bed.proplet("edge-1").await;
+    // As many as there are places.
+    for number in 0..4 {
+        let ToProxy::Chunks(mut ask) = bed.chunks(number.into(), &[number], &[0]) else {
+            unreachable!()
+        };
+        ask.reference = bed.reference("drips/a:1");
+        ask.len = 1 << 16;
+        patient.ask(ToProxy::Chunks(ask));
+    }
+    while bed.registry.blobs.load(SeqCst) < 4 {
+        tokio::task::yield_now().await;
+    }
+    let mut other = bed.proplet("edge-2").await;
+    other.ask(bed.chunks(1, &blob, &[1, 0]));
+    for index in [1, 0] {
+        assert_eq!(other.chunk().await.index, index);
+    }
+    let failed = loop {
+        match patient.hear().await {
+            FromProxy::Progress(_) => {}
+            FromProxy::Failed(failed) => break failed,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(failed.reason, Reason::Network, "{}", failed.text);
+    assert!(
+        failed.text.contains("sends the blob too slowly"),
+        "{}",
+        failed.text
+    );
 }
 
 #[tokio::test]

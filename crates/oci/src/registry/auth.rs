@@ -187,7 +187,8 @@ impl Registry {
         let answer = request.send().await;
         let answer = answer.map_err(|source| network(source, stage, &host))?;
         let status = answer.status();
-        let body = read_at_most(answer, TOKEN_BYTES_MAX, Stage::Token, &host).await?;
+        let pace = self.options.pace;
+        let body = read_at_most(answer, TOKEN_BYTES_MAX, pace, stage, &host).await?;
         let refused = |what: &str| RegistryError::Challenge {
             registry: host.clone(),
             what: format!("a token, and its token server {what}"),

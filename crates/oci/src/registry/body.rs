@@ -4,12 +4,12 @@ use std::io::Write as _;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use propeller_model::Digest;
 use reqwest::{Response, Url};
 use tokio::sync::mpsc;
 
-use super::{RegistryError, Stage};
+use super::pace::Paced;
+use super::{Pace, RegistryError, Stage};
 use crate::digest::finished;
 use crate::excerpt::excerpt;
 use crate::room::Room;
@@ -21,6 +21,7 @@ pub type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
 pub(super) async fn read_at_most(
     response: Response,
     limit: u64,
+    pace: Pace,
     stage: Stage,
     host: &str,
 ) -> Result<Vec<u8>, RegistryError> {
@@ -34,9 +35,8 @@ pub(super) async fn read_at_most(
         return Err(too_large(said, false));
     }
     let mut bytes = Vec::new();
-    let mut pieces = response.bytes_stream();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|source| network(source, stage, host))?;
+    let mut pieces = Paced::new(response.bytes_stream(), pace, stage, host);
+    while let Some(piece) = pieces.next().await? {
         bytes.extend_from_slice(&piece);
         if bytes.len() as u64 > limit {
             return Err(too_large(limit, true));
@@ -92,6 +92,7 @@ pub(super) async fn read_exactly(
     response: Response,
     size: u64,
     expected: Digest,
+    pace: Pace,
     registry: &str,
     sink: &mut impl Sink,
 ) -> Result<(), RegistryError> {
@@ -112,9 +113,8 @@ pub(super) async fn read_exactly(
     }
     let mut read = 0;
     let mut hash = Context::new(&SHA256);
-    let mut pieces = response.bytes_stream();
-    while let Some(piece) = pieces.next().await {
-        let piece = piece.map_err(|source| network(source, stage, &host))?;
+    let mut pieces = Paced::new(response.bytes_stream(), pace, stage, &host);
+    while let Some(piece) = pieces.next().await? {
         read += piece.len() as u64;
         if read > size {
             return Err(lies(size, true));

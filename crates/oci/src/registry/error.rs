@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use propeller_model::Digest;
 
+use super::Pace;
 use crate::credentials::CredentialsError;
 use crate::manifest::ManifestError;
 
@@ -107,6 +108,22 @@ pub enum RegistryError {
         host: String,
         /// How long it had.
         patience: Duration,
+    },
+    /// It sends, and not fast enough.
+    #[error(
+        "network: {host} sends the {stage} too slowly: {bytes} bytes in {:?}, and {} are the least",
+        .pace.within,
+        .pace.bytes
+    )]
+    Slow {
+        /// What was asked for.
+        stage: Stage,
+        /// Whom.
+        host: String,
+        /// How many came.
+        bytes: u64,
+        /// How many were to come, and in which while.
+        pace: Pace,
     },
     /// It is asked too often.
     #[error(
@@ -254,6 +271,7 @@ impl RegistryError {
             Self::Credentials { .. } | Self::Challenge { .. } | Self::Kept(_) => Kind::Credentials,
             Self::Network { .. }
             | Self::Patience { .. }
+            | Self::Slow { .. }
             | Self::TooOften { .. }
             | Self::Redirect { .. }
             | Self::Status { .. } => Kind::Network,

@@ -167,7 +167,8 @@ impl Registry {
         let status = answer.status();
         let host = excerpt(answer.url().host_str().unwrap_or_default());
         let at_home = request.is_at_home(answer.url()).unwrap_or(false);
-        let reason = read_at_most(answer, REASON_BYTES_MAX, request.stage, &host).await;
+        let pace = self.options.pace;
+        let reason = read_at_most(answer, REASON_BYTES_MAX, pace, request.stage, &host).await;
         let because = because(&reason.unwrap_or_default());
         let registry = request.reference.registry().to_owned();
         match status {

@@ -30,7 +30,7 @@ impl Registry {
             let answer = answer.map_err(|source| network(source, stage, &host))?;
             let status = answer.status();
             if status.is_success() {
-                return read_at_most(answer, limit, stage, &host).await;
+                return read_at_most(answer, limit, self.options.pace, stage, &host).await;
             }
             if !is_redirect(status) {
                 return Err(RegistryError::Status {

@@ -162,7 +162,8 @@ impl Registry {
                 hint: "it is a web site, not a registry",
             });
         }
-        let bytes = read_at_most(answer, DOCUMENT_BYTES_MAX, stage, &host).await?;
+        let pace = self.options.pace;
+        let bytes = read_at_most(answer, DOCUMENT_BYTES_MAX, pace, stage, &host).await?;
         if let Some(said) = said.filter(|_| reference.digest().is_none()) {
             held(stage, said, sha256(&bytes))?;
         }
@@ -183,8 +184,8 @@ impl Registry {
             url: address(reference, &format!("blobs/{digest}"))?,
             make: &|http, url| http.get(url),
         });
-        let registry = reference.host();
-        read_exactly(answer.await?, size, digest, registry, sink).await
+        let (pace, registry) = (self.options.pace, reference.host());
+        read_exactly(answer.await?, size, digest, pace, registry, sink).await
     }
 
     /// Ends what takes too long.
