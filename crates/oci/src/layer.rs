@@ -27,8 +27,9 @@ pub use unpacked::{Unearthed, Unpacked};
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
-/// How much memory decompression may use for what it looks back at; 8 MiB is what RFC 8878 asks
-/// every decoder for.
+/// How much memory decompression may use for what it looks back at; 8 MiB is what RFC 8878 (section
+/// 3.1.1.1.2) asks every decoder for, and whoever compresses to stay within. Each layer that is
+/// unpacked at a time takes that much beside the image.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 
 /// Why no module comes out of layers.
@@ -43,6 +44,16 @@ pub enum LayerError {
         /// Where it ends.
         #[source]
         source: io::Error,
+    },
+    /// It looks back further than anybody has to.
+    #[error(
+        "size: layer {layer} needs a zstd window of more than {} MiB to be unpacked: compress it \
+         without `--long`, and without `--ultra` or with a level of at most 19",
+        1 << (ZSTD_WINDOW_LOG_MAX - 20)
+    )]
+    Window {
+        /// Which, from 1.
+        layer: usize,
     },
     /// It unpacks to more than it may.
     #[error("size: the layers unpack to more than {limit} bytes")]
@@ -180,8 +191,17 @@ struct Unpacking<'a> {
     from: Box<dyn Read + 'a>,
     left: u64,
     hash: Context,
-    /// Whether it stopped because it may unpack to no more, which an error of the archive hides.
-    beyond: Rc<Cell<bool>>,
+    /// Why it stopped, which an error of the archive hides.
+    beyond: Rc<Cell<Option<Beyond>>>,
+}
+
+/// What stops unpacking although nothing is damaged.
+#[derive(Clone, Copy)]
+enum Beyond {
+    /// It may unpack to no more.
+    Length,
+    /// It may look back no further.
+    Window,
 }
 
 impl<'a> Unpacking<'a> {
@@ -194,7 +214,7 @@ impl<'a> Unpacking<'a> {
         })
     }
 
-    fn beyond(&self) -> Rc<Cell<bool>> {
+    fn beyond(&self) -> Rc<Cell<Option<Beyond>>> {
         Rc::clone(&self.beyond)
     }
 
@@ -207,9 +227,13 @@ impl<'a> Unpacking<'a> {
 
 impl Read for Unpacking<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.from.read(buffer)?;
+        let read = self.from.read(buffer).inspect_err(|error| {
+            if is_about_the_window(error) {
+                self.beyond.set(Some(Beyond::Window));
+            }
+        })?;
         let Some(left) = self.left.checked_sub(read as u64) else {
-            self.beyond.set(true);
+            self.beyond.set(Some(Beyond::Length));
             return Err(io::Error::other("more than it may unpack to"));
         };
         self.left = left;
@@ -238,4 +262,12 @@ fn decompressed<'a>(
         return Ok(Box::new(decoder));
     }
     Ok(Box::new(layer))
+}
+
+/// Whether zstd says that a frame looks back too far. Its errors come as their texts.
+fn is_about_the_window(error: &io::Error) -> bool {
+    use zstd::zstd_safe::{get_error_name, zstd_sys::ZSTD_ErrorCode};
+    let code = ZSTD_ErrorCode::ZSTD_error_frameParameter_windowTooLarge as usize;
+    // zstd_errors.h: a function returns the code's negative.
+    error.to_string() == get_error_name(code.wrapping_neg())
 }

@@ -8,7 +8,7 @@ use propeller_model::Digest;
 use tar::{Archive, Entry, EntryType};
 
 use super::archive::{NAME_BYTES_MAX, entries};
-use super::{LayerError, Scratch, Unpacking};
+use super::{Beyond, LayerError, Scratch, Unpacking};
 use crate::excerpt::excerpt;
 
 /// How a layer says that something of the layers below is gone (OCI image specification, layers).
@@ -114,7 +114,11 @@ impl<K: Write> Files<K> {
         });
         let finished = walked.and_then(|()| archive.into_inner().finish().map_err(damaged));
         match finished {
-            Err(LayerError::Damaged { .. }) if beyond.get() => Err(LayerError::TooLarge { limit }),
+            Err(LayerError::Damaged { layer, source }) => Err(match beyond.get() {
+                Some(Beyond::Length) => LayerError::TooLarge { limit },
+                Some(Beyond::Window) => LayerError::Window { layer },
+                None => LayerError::Damaged { layer, source },
+            }),
             Err(error) => Err(error),
             Ok((digest, left)) => {
                 self.left.unpacked_bytes = left;

@@ -60,6 +60,32 @@ async fn an_honest_layer_is_unpacked() {
     assert_eq!(pulled(gzip(&layer)).await, "8 bytes");
 }
 
+/// An archive in a frame that says how far it looks back, whatever its length.
+fn zstd(bytes: &[u8], window_log: u32) -> Vec<u8> {
+    let mut zstd = zstd::Encoder::new(Vec::new(), 1).expect("it can be made");
+    zstd.window_log(window_log).expect("there is such a window");
+    zstd.write_all(bytes).expect("memory takes it");
+    zstd.finish().expect("memory takes it")
+}
+
+#[tokio::test]
+async fn a_layer_that_looks_back_too_far_is_not_damaged() {
+    let layer = archive(&[("app.wasm", EntryType::Regular, MODULE)]);
+    assert_eq!(pulled(zstd(&layer, 23)).await, "8 bytes");
+    let far = zstd(&layer, 24);
+    let why = "size: layer 1 needs a zstd window of more than 8 MiB to be unpacked: compress it \
+        without `--long`, and without `--ultra` or with a level of at most 19";
+    assert_eq!(pulled(far.clone()).await, why);
+    // A frame of its own behind one that is right.
+    let second = [zstd(&layer[..512], 23), zstd(&layer[512..], 24)].concat();
+    assert_eq!(pulled(second).await, why);
+    let damaged = pulled([&zstd(&layer, 23)[..20], b"x"].concat()).await;
+    assert!(
+        damaged.starts_with("media type: layer 1 is no tar archive"),
+        "{damaged}"
+    );
+}
+
 #[tokio::test]
 async fn a_bomb_is_not_unpacked_to_its_end() {
     let zeros = vec![0; 8 << 20];
