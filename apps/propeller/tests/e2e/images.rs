@@ -295,7 +295,7 @@ async fn an_image_that_cannot_be_is_refused_when_it_is_named() {
         (place.image("v2/"), "not a WebAssembly module"),
         (
             place.image("missing.wasm"),
-            "name: 127.0.0.1 has no file at this address",
+            " has no file at this address",
         ),
         ("UPPER".to_owned(), "no repository"),
     ] {

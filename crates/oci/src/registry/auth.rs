@@ -7,7 +7,7 @@ use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::body::{network, read_at_most};
+use super::body::{authority, network, read_at_most};
 use super::exchange::PASSES_MAX;
 use super::{Registry, RegistryError, Stage};
 use crate::Reference;
@@ -182,7 +182,7 @@ impl Registry {
         credential: Option<&Credential>,
     ) -> Result<Pass, RegistryError> {
         let stage = Stage::Token;
-        let host = excerpt(order.realm.host_str().unwrap_or_default());
+        let host = authority(&order.realm);
         let request = order.request(self.http(stage)?, credential);
         let answer = request.send().await;
         let answer = answer.map_err(|source| network(source, stage, &host))?;

@@ -7,7 +7,7 @@ use reqwest::{RequestBuilder, Response, StatusCode, Url};
 use serde::Deserialize;
 
 use super::auth::{Action, Pass, Scope};
-use super::body::{network, read_at_most};
+use super::body::{authority, network, read_at_most};
 use super::{Registry, RegistryError, Stage, address};
 use crate::Reference;
 use crate::excerpt::excerpt;
@@ -107,7 +107,7 @@ impl Registry {
                 return Ok(answer);
             }
             let away = |to: String| RegistryError::Redirect {
-                host: excerpt(answer.url().host_str().unwrap_or_default()),
+                host: authority(answer.url()),
                 to,
             };
             let kept = matches!(answer.status().as_u16(), 307 | 308);
@@ -120,7 +120,7 @@ impl Registry {
                 .and_then(|to| to.to_str().ok());
             let to = to.and_then(|to| url.join(to).ok());
             let to = to.ok_or_else(|| away("nowhere".to_owned()))?;
-            let shown = excerpt(to.host_str().unwrap_or_default());
+            let shown = authority(&to);
             match (url.scheme(), to.scheme()) {
                 (_, "https") | ("http", "http") => url = to,
                 (_, "http") => return Err(away(format!("to {shown}, without TLS"))),
@@ -145,9 +145,9 @@ impl Registry {
             if let Some(pass) = pass {
                 made = pass.on(made);
             }
-            let host = url.host_str().unwrap_or_default();
             let answer = made.send().await;
-            let answer = answer.map_err(|source| network(source, request.stage, host))?;
+            let answer =
+                answer.map_err(|source| network(source, request.stage, &authority(url)))?;
             let Some(wait) = wanted_pause(&answer) else {
                 return Ok(answer);
             };
@@ -165,11 +165,18 @@ impl Registry {
     /// Why a registry refuses, in our words and a few of its own.
     async fn refused(&self, request: &Request<'_>, answer: Response) -> RegistryError {
         let status = answer.status();
-        let host = excerpt(answer.url().host_str().unwrap_or_default());
+        let host = authority(answer.url());
         let at_home = request.is_at_home(answer.url()).unwrap_or(false);
+        let plain = answer.url().scheme() == "http";
         let pace = self.options.pace;
         let reason = read_at_most(answer, REASON_BYTES_MAX, pace, request.stage, &host).await;
-        let because = because(&reason.unwrap_or_default());
+        let reason = reason.unwrap_or_default();
+        let because = match plain && at_home && status == StatusCode::BAD_REQUEST {
+            true if wants_tls(&reason) => {
+                ": it speaks TLS, so leave `http://` out of its name".to_owned()
+            }
+            _ => because(&reason),
+        };
         let registry = request.reference.registry().to_owned();
         match status {
             // What somebody else says is nothing about the registry, nor about us.
@@ -238,6 +245,12 @@ fn too_often(request: &Request<'_>, wait: Option<Duration>) -> RegistryError {
         registry: request.reference.registry().to_owned(),
         wait,
     }
+}
+
+/// Whether a server refuses a request because it came without TLS. It can only say so in words, and
+/// those of Go, nginx and Apache have this one in them.
+fn wants_tls(body: &[u8]) -> bool {
+    String::from_utf8_lossy(body).contains("HTTPS")
 }
 
 /// What the body of a refusal says, after a colon; nothing, if it is for browsers.

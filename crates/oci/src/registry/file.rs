@@ -3,7 +3,7 @@
 use reqwest::Url;
 use reqwest::header::LOCATION;
 
-use super::body::{network, read_at_most};
+use super::body::{authority, network, read_at_most};
 use super::exchange::{REDIRECTS_MAX, is_redirect};
 use super::{Registry, RegistryError, Stage};
 use crate::excerpt::excerpt;
@@ -25,7 +25,7 @@ impl Registry {
             return Err(invalid());
         }
         for _ in 0..=REDIRECTS_MAX {
-            let host = excerpt(url.host_str().unwrap_or_default());
+            let host = authority(&url);
             let answer = self.http(stage)?.get(url.clone()).send().await;
             let answer = answer.map_err(|source| network(source, stage, &host))?;
             let status = answer.status();
@@ -55,7 +55,7 @@ impl Registry {
             }
         }
         Err(RegistryError::Redirect {
-            host: excerpt(url.host_str().unwrap_or_default()),
+            host: authority(&url),
             to: format!("on more than {REDIRECTS_MAX} times"),
         })
     }

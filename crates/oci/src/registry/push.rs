@@ -7,7 +7,7 @@ use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION};
 use reqwest::{Body, StatusCode};
 
 use super::auth::Action;
-use super::body::Progress;
+use super::body::{Progress, authority};
 use super::exchange::Request;
 use super::{Registry, RegistryError, Stage, address};
 use crate::Reference;
@@ -113,7 +113,7 @@ impl Registry {
         };
         let mut url = location.ok_or_else(|| away("of a blob nowhere".to_owned()))?;
         if url.scheme() != session.url().scheme() && url.scheme() != "https" {
-            let to = excerpt(url.host_str().unwrap_or_default());
+            let to = authority(&url);
             return Err(away(format!("of a blob to {to}, without TLS")));
         }
         url.query_pairs_mut()

@@ -1,7 +1,7 @@
 //! Registries and token servers that want our credentials, for themselves or for ever.
 
-use propeller_oci::RegistryOptions;
 use propeller_oci::registry::silently;
+use propeller_oci::RegistryOptions;
 
 use crate::hostile::{honest, of_type, outcome, told, with};
 use crate::support::{Answer, MODULE, Scripted, anonymous, client, credentials};
@@ -23,7 +23,8 @@ async fn whoever_a_registry_sends_us_to_cannot_ask_for_our_password() {
         ..RegistryOptions::default()
     });
     let said = outcome(&registry, &server.reference("image")).await;
-    assert_eq!(said, "network: 127.0.0.1 answers the manifest with 401");
+    let why = format!("network: {} answers the manifest with 401", thief.address);
+    assert_eq!(said, why);
     assert!(
         thief
             .asked()
@@ -96,7 +97,7 @@ async fn a_token_server_that_gives_none_is_named() {
             false => Answer::new(401, &[("www-authenticate", "Bearer realm=\"/token\"")], ""),
         })
         .await;
-        let whole = format!("credentials: 127.0.0.1 asks for a token, and its token server {why}");
+        let whole = format!("credentials: REGISTRY asks for a token, and its token server {why}");
         assert_eq!(said, whole);
     }
 }
@@ -170,8 +171,8 @@ async fn a_token_of_a_megabyte_is_no_token() {
 #[tokio::test]
 async fn a_token_server_that_is_busy_or_broken_is_the_network() {
     for (status, why) in [
-        (429, "network: 127.0.0.1 is asked too often"),
-        (503, "network: 127.0.0.1 answers the token with 503"),
+        (429, "network: REGISTRY is asked too often"),
+        (503, "network: REGISTRY answers the token with 503"),
     ] {
         let said = told(move |asked| match asked.path.starts_with("/token") {
             true => Answer::new(status, &[], ""),
