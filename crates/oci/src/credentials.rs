@@ -3,27 +3,21 @@
 //! Podman, skopeo and Docker read and write the same members: `auths`, by registry, with `auth`
 //! (base64 of `user:password`), `username` and `password`, `identitytoken` or `registrytoken`.
 
+mod file;
 mod keeper;
 
 use std::collections::BTreeMap;
 
-use data_encoding::BASE64;
-use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::Reference;
 
+use file::{File, PLAIN, Unreadable, filed};
 pub(crate) use keeper::{ANSWER_BYTES_MAX, PATIENCE};
 pub use keeper::{Keeper, Silence};
 
 /// The longest file that is read.
 pub const CONFIG_BYTES_MAX: u64 = 1 << 20;
-
-const PLAIN: &str = "http://";
-
-/// How Docker Hub is filed.
-const HUB: &str = "docker.io";
-const HUB_FILED: [&str; 2] = ["index.docker.io", "registry-1.docker.io"];
 
 /// Who we are to one registry.
 #[derive(Clone)]
@@ -53,7 +47,12 @@ pub enum Known<'a> {
     /// Nobody.
     Nobody,
     /// Whoever has this.
-    Filed(&'a Credential),
+    Filed {
+        /// What it is.
+        credential: &'a Credential,
+        /// Whether it was filed for a registry without TLS, so that it may be read on the way.
+        plain: bool,
+    },
     /// Whatever this program says.
     Kept(Keeper),
 }
@@ -115,26 +114,6 @@ pub enum CredentialsError {
         /// Why it gives none.
         why: Silence,
     },
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct File {
-    #[serde(default)]
-    auths: BTreeMap<String, Option<Entry>>,
-    #[serde(default)]
-    cred_helpers: BTreeMap<String, String>,
-    creds_store: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Entry {
-    auth: Zeroizing<String>,
-    username: String,
-    password: Zeroizing<String>,
-    identitytoken: Zeroizing<String>,
-    registrytoken: Zeroizing<String>,
 }
 
 impl Credentials {
@@ -202,8 +181,11 @@ impl Credentials {
         };
         match (found, self.kept.get(registry), &self.keeper) {
             (Some(Filed { plain: false, .. }), ..) if exposed => Err(plain()),
-            (Some(filed), ..) => match &filed.credential {
-                Some(credential) => Ok(Known::Filed(credential)),
+            (Some(Filed { plain, credential }), ..) => match credential {
+                Some(credential) => Ok(Known::Filed {
+                    credential,
+                    plain: *plain,
+                }),
                 None => Err(CredentialsError::Encoding {
                     registry: registry.to_owned(),
                 }),
@@ -231,59 +213,6 @@ impl std::fmt::Debug for Credential {
     }
 }
 
-/// `auth` is not base64 of `user:password`.
-struct Unreadable;
-
-impl Entry {
-    fn credential(&self) -> Result<Option<Credential>, Unreadable> {
-        if !self.registrytoken.is_empty() {
-            let token = self.registrytoken.clone();
-            return Ok(Some(Credential::Bearer { token }));
-        }
-        if !self.identitytoken.is_empty() {
-            let token = self.identitytoken.clone();
-            return Ok(Some(Credential::Identity { token }));
-        }
-        if self.auth.is_empty() {
-            let (username, password) = (self.username.clone(), self.password.clone());
-            let named = !username.is_empty();
-            return Ok(named.then_some(Credential::Basic { username, password }));
-        }
-        let pair = BASE64.decode(self.auth.as_bytes()).map(Zeroizing::new);
-        let pair = pair.map_err(|_| Unreadable)?;
-        let pair = std::str::from_utf8(&pair).map_err(|_| Unreadable)?;
-        let (username, password) = pair.split_once(':').ok_or(Unreadable)?;
-        Ok(Some(Credential::Basic {
-            username: username.to_owned(),
-            // Docker pads with zero bytes.
-            password: password.trim_end_matches('\0').to_owned().into(),
-        }))
-    }
-}
-
-/// The name of a registry, perhaps with the beginning of repositories, without what old versions of
-/// Docker put around it.
-fn filed(name: &str) -> String {
-    let name = name.strip_prefix("https://").unwrap_or(name);
-    let name = name
-        .strip_prefix(PLAIN)
-        .unwrap_or(name)
-        .trim_end_matches('/');
-    let name = name
-        .strip_suffix("/v1")
-        .or_else(|| name.strip_suffix("/v2"))
-        .unwrap_or(name);
-    let (registry, rest) = name.split_once('/').unwrap_or((name, ""));
-    let registry = match HUB_FILED.contains(&registry) {
-        true => HUB,
-        false => registry,
-    };
-    match rest {
-        "" => registry.to_ascii_lowercase(),
-        rest => format!("{}/{rest}", registry.to_ascii_lowercase()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,12 +230,12 @@ mod tests {
         match credentials.of(&image(registry)).expect("it may be sent") {
             Known::Nobody => None,
             Known::Kept(keeper) => Some(format!("{keeper:?}")),
-            Known::Filed(Credential::Basic { username, password }) => {
-                Some(format!("{username} {}", password.as_str()))
-            }
-            Known::Filed(Credential::Identity { token } | Credential::Bearer { token }) => {
-                Some(token.to_string())
-            }
+            Known::Filed { credential, .. } => Some(match credential {
+                Credential::Basic { username, password } => {
+                    format!("{username} {}", password.as_str())
+                }
+                Credential::Identity { token } | Credential::Bearer { token } => token.to_string(),
+            }),
         }
     }
 
@@ -352,6 +281,36 @@ mod tests {
         assert!(refused.to_string().contains("not sent without TLS"));
         for name in ["ghcr.io", "http://plain.example", "http://127.0.0.1:5000"] {
             assert_eq!(basic(&all, name).as_deref(), Some("a b"), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_goes_without_saying_makes_no_other_registry() {
+        let all = credentials(
+            r#"{"auths": {
+                "localhost:443": {"auth": "YTpi"},
+                "https://index.docker.io:443/v1/": {"auth": "YTpi"},
+                "quay.io:443/team-b": {"auth": "YTpi"},
+                "http://127.0.0.1:80": {"auth": "YTpi"},
+                "other.example:80": {"auth": "YTpi"},
+                "http://plain.example:443": {"auth": "YTpi"}
+            }, "credHelpers": {"kept.example:443": "gcloud"}}"#,
+        );
+        let all = all.expect("it is one");
+        for (name, known) in [
+            ("localhost", true),
+            ("localhost:443", true),
+            ("docker.io", true),
+            ("quay.io", true),
+            ("http://127.0.0.1", true),
+            ("http://127.0.0.1:80", true),
+            ("kept.example", true),
+            ("other.example", false),
+            ("other.example:80", true),
+            ("http://plain.example", false),
+            ("http://plain.example:443", true),
+        ] {
+            assert_eq!(basic(&all, name).is_some(), known, "{name}");
         }
     }
 

@@ -74,10 +74,7 @@ impl Reference {
             .registry
             .rsplit_once(':')
             .map_or(self.registry.as_str(), |(host, _)| host);
-        let host = host.trim_matches(['[', ']']);
-        let address = host.parse::<std::net::IpAddr>();
-        let loopback = host == "localhost" || address.is_ok_and(|address| address.is_loopback());
-        self.plain && !loopback
+        self.plain && !is_this_machine(host)
     }
 
     /// The registry as it is called, and as its credentials are filed.
@@ -189,6 +186,13 @@ impl fmt::Display for Reference {
             None => Ok(()),
         }
     }
+}
+
+/// Whether a host is this machine, as far as its name says.
+pub(crate) fn is_this_machine(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    let address = host.parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
 fn scheme(text: &str) -> Result<(bool, &str), ReferenceError> {

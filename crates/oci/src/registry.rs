@@ -6,6 +6,7 @@
 
 mod auth;
 mod body;
+mod challenge;
 mod error;
 mod exchange;
 mod file;

@@ -91,7 +91,7 @@ impl Keeper {
     /// What to say to it.
     pub(crate) fn question(&self) -> &str {
         match self.registry.as_str() {
-            super::HUB => HUB,
+            super::file::HUB => HUB,
             other => other,
         }
     }

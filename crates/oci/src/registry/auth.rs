@@ -1,18 +1,20 @@
-//! Getting in: challenges (RFC 9110 section 11.6.1), and tokens of the Docker registry v2
-//! authentication specification.
+//! Getting in: what answers a challenge, and tokens of the Docker registry v2 authentication
+//! specification.
 
 use reqwest::Url;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, WWW_AUTHENTICATE};
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use super::body::{authority, network, read_at_most};
+use super::challenge::{Challenge, challenge};
 use super::exchange::PASSES_MAX;
 use super::{Registry, RegistryError, Stage};
 use crate::Reference;
 use crate::credentials::{Credential, CredentialsError, Known};
 use crate::excerpt::excerpt;
+use crate::reference::is_this_machine;
 
 /// The longest answer of a token server; tokens have some KiB.
 const TOKEN_BYTES_MAX: u64 = 64 << 10;
@@ -85,14 +87,13 @@ impl Pass {
     }
 }
 
-/// What a registry asks for.
-#[derive(Debug, PartialEq, Eq)]
-enum Challenge {
-    Basic,
-    Bearer {
-        realm: String,
-        service: Option<String>,
-    },
+/// Who we are to a registry.
+#[derive(Clone, Copy)]
+struct We<'a> {
+    /// Nobody, without.
+    credential: Option<&'a Credential>,
+    /// Whether it was filed for a registry without TLS, so that it may be read on the way.
+    plain: bool,
 }
 
 #[derive(Deserialize)]
@@ -111,18 +112,20 @@ impl Registry {
         scope: &Scope,
         refused: &Response,
     ) -> Result<Pass, RegistryError> {
-        let (credential, silent) = match self.options.credentials.of(reference)? {
-            Known::Nobody => (None, None),
-            Known::Filed(credential) => (Some(credential.clone()), None),
+        let (credential, plain, silent) = match self.options.credentials.of(reference)? {
+            Known::Nobody => (None, false, None),
+            Known::Filed { credential, plain } => (Some(credential.clone()), plain, None),
             Known::Kept(keeper) => match self.ask(&keeper).await {
-                Ok(credential) => (credential, None),
-                Err(silent) => (None, Some(silent)),
+                Ok(credential) => (credential, false, None),
+                Err(silent) => (None, false, Some(silent)),
             },
         };
         self.note(scope, who(credential.as_ref(), silent.as_ref()));
-        let pass = self
-            .pass(scope, credential.as_ref(), refused, reference)
-            .await;
+        let we = We {
+            credential: credential.as_ref(),
+            plain,
+        };
+        let pass = self.pass(scope, we, refused, reference).await;
         match (pass, silent) {
             (Err(RegistryError::Challenge { .. }), Some(silent)) => Err(silent.into()),
             (pass, _) => pass,
@@ -132,7 +135,7 @@ impl Registry {
     async fn pass(
         &self,
         scope: &Scope,
-        credential: Option<&Credential>,
+        we: We<'_>,
         refused: &Response,
         reference: &Reference,
     ) -> Result<Pass, RegistryError> {
@@ -140,14 +143,14 @@ impl Registry {
             registry: reference.registry().to_owned(),
             what,
         };
-        match (challenge(refused.headers()), credential) {
+        match (challenge(refused.headers()), we.credential) {
             (_, Some(Credential::Bearer { token })) => Ok(Pass::Bearer(token.clone())),
             (Some(Challenge::Basic), Some(credential)) => Ok(Pass::Basic(credential.clone())),
             (Some(Challenge::Basic), None) => Err(asks(
                 "a name and a password, and there are none for it".to_owned(),
             )),
             (Some(Challenge::Bearer { realm, service }), credential) => {
-                let realm = realm_of(reference, refused.url(), &realm).map_err(asks)?;
+                let realm = realm_of(reference, we, refused.url(), &realm).map_err(asks)?;
                 let order = Order {
                     realm,
                     service,
@@ -262,74 +265,30 @@ impl Order {
     }
 }
 
-/// Where tokens come from. Credentials travel there, so not without TLS, unless the reference says
-/// that there is none.
-fn realm_of(reference: &Reference, asked: &Url, realm: &str) -> Result<Url, String> {
+/// Where tokens come from. Credentials travel there: over TLS, or, where the reference says that the
+/// registry has none, no further than this machine, unless they were filed for being read.
+fn realm_of(reference: &Reference, we: We<'_>, asked: &Url, realm: &str) -> Result<Url, String> {
     let odd = || format!("a token of {}, which is no address", excerpt(realm));
     let realm = asked.join(realm).map_err(|_| odd())?;
     match realm.scheme() {
         "https" => Ok(realm),
-        "http" if reference.is_plain() => Ok(realm),
+        "http" if reference.is_plain() => {
+            let stays = is_this_machine(realm.host_str().unwrap_or_default());
+            match we.credential.is_none() || we.plain || stays {
+                true => Ok(realm),
+                false => Err(format!(
+                    "a token of {}, to which its credentials are not sent without TLS: file them as \
+                     those of http://{} if everybody on the way there may read them",
+                    excerpt(realm.as_str()),
+                    reference.registry(),
+                )),
+            }
+        }
         _ => Err(format!(
             "a token of {}, without TLS",
             excerpt(realm.as_str())
         )),
     }
-}
-
-/// The challenge that is answered: a token, rather than a password with every request.
-fn challenge(headers: &HeaderMap) -> Option<Challenge> {
-    let all = headers.get_all(WWW_AUTHENTICATE).iter();
-    let mut known: Vec<_> = all.filter_map(|one| parse(one.to_str().ok()?)).collect();
-    known.sort_by_key(|one| matches!(one, Challenge::Basic));
-    known.into_iter().next()
-}
-
-fn parse(text: &str) -> Option<Challenge> {
-    let (scheme, rest) = text
-        .trim()
-        .split_once(" ")
-        .unwrap_or_else(|| (text.trim(), ""));
-    if scheme.eq_ignore_ascii_case("basic") {
-        return Some(Challenge::Basic);
-    }
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return None;
-    }
-    let (mut realm, mut service) = (None, None);
-    let mut rest = rest;
-    while let Some((name, value, more)) = parameter(rest) {
-        match name.to_ascii_lowercase().as_str() {
-            "realm" => realm = Some(value),
-            "service" => service = Some(value),
-            _ => {}
-        }
-        rest = more;
-    }
-    Some(Challenge::Bearer {
-        realm: realm?,
-        service,
-    })
-}
-
-/// The first `name=value` or `name="value"`, and what comes after it.
-fn parameter(text: &str) -> Option<(&str, String, &str)> {
-    let text = text.trim_start_matches([',', ' ', '\t']);
-    let (name, rest) = text.split_once('=')?;
-    let Some(quoted) = rest.strip_prefix('"') else {
-        let end = rest.find(',').unwrap_or(rest.len());
-        return Some((name.trim(), rest[..end].trim().to_owned(), &rest[end..]));
-    };
-    let mut value = String::new();
-    let mut chars = quoted.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match c {
-            '"' => return Some((name.trim(), value, &quoted[at + 1..])),
-            '\\' => value.push(chars.next()?.1),
-            c => value.push(c),
-        }
-    }
-    None
 }
 
 /// Whether we are somebody, for an error.
@@ -347,47 +306,39 @@ mod tests {
     use super::*;
 
     #[test]
-    fn challenges_are_read_as_they_are_written() {
-        let bearer = |realm: &str, service: Option<&str>| {
-            Some(Challenge::Bearer {
-                realm: realm.to_owned(),
-                service: service.map(str::to_owned),
-            })
-        };
-        for (text, read) in [
-            (
-                r#"Bearer realm="https://a/t",service="s",scope="repository:x:pull""#,
-                bearer("https://a/t", Some("s")),
-            ),
-            (
-                r#"bearer service=s , realm="https://a/t""#,
-                bearer("https://a/t", Some("s")),
-            ),
-            (r#"Bearer realm="a\"b,c""#, bearer("a\"b,c", None)),
-            (
-                r#"Bearer scope="repository:x:pull,push",realm=x"#,
-                bearer("x", None),
-            ),
-            (r#"Basic realm="x""#, Some(Challenge::Basic)),
-            ("BASIC", Some(Challenge::Basic)),
-            (r#"Bearer realm="never closed"#, None),
-            ("Bearer service=x", None),
-            ("Digest realm=x", None),
-            ("", None),
-        ] {
-            assert_eq!(parse(text), read, "{text}");
-        }
-    }
-
-    #[test]
     fn tokens_come_over_tls_unless_the_reference_says_otherwise() {
         let secure: Reference = "ghcr.io/a".parse().expect("it is one");
-        let plain: Reference = "http://127.0.0.1:5000/a".parse().expect("it is one");
+        let local: Reference = "http://127.0.0.1:5000/a".parse().expect("it is one");
         let asked = Url::parse("https://ghcr.io/v2/").expect("it is one");
-        assert!(realm_of(&secure, &asked, "https://auth.example/token").is_ok());
-        assert!(realm_of(&secure, &asked, "/token").is_ok());
-        assert!(realm_of(&secure, &asked, "http://auth.example/token").is_err());
-        assert!(realm_of(&secure, &asked, "file:///etc/passwd").is_err());
-        assert!(realm_of(&plain, &asked, "http://auth.example/token").is_ok());
+        let token = Credential::Identity {
+            token: "t".to_owned().into(),
+        };
+        let who = |credential, plain| We { credential, plain };
+        let (nobody, filed) = (who(None, false), who(Some(&token), false));
+        let exposed = who(Some(&token), true);
+        for (reference, we, realm, taken) in [
+            (&secure, filed, "https://auth.example/token", true),
+            (&secure, filed, "/token", true),
+            (&secure, exposed, "http://auth.example/token", false),
+            (&secure, nobody, "http://127.0.0.1/token", false),
+            (&secure, nobody, "file:///etc/passwd", false),
+            (&local, nobody, "http://auth.example/token", true),
+            (&local, exposed, "http://auth.example/token", true),
+            (&local, filed, "http://auth.example/token", false),
+            (&local, filed, "http://127.0.0.1.auth.example/token", false),
+            (
+                &local,
+                filed,
+                "http://me@localhost@auth.example/token",
+                false,
+            ),
+            (&local, filed, "https://auth.example/token", true),
+            (&local, filed, "http://127.0.0.1:5001/token", true),
+            (&local, filed, "http://localhost/token", true),
+            (&local, filed, "http://[::1]:5001/token", true),
+        ] {
+            let said = realm_of(reference, we, &asked, realm);
+            assert_eq!(said.is_ok(), taken, "{reference} {realm}: {said:?}");
+        }
     }
 }

@@ -1,10 +1,10 @@
 //! Registries and token servers that want our credentials, for themselves or for ever.
 
 use propeller_oci::registry::silently;
-use propeller_oci::RegistryOptions;
+use propeller_oci::{Credentials, RegistryOptions};
 
 use crate::hostile::{honest, of_type, outcome, told, with};
-use crate::support::{Answer, MODULE, Scripted, anonymous, client, credentials};
+use crate::support::{Answer, Asked, MODULE, Scripted, anonymous, client, credentials};
 
 #[tokio::test]
 async fn whoever_a_registry_sends_us_to_cannot_ask_for_our_password() {
@@ -31,6 +31,48 @@ async fn whoever_a_registry_sends_us_to_cannot_ask_for_our_password() {
             .iter()
             .all(|asked| asked.authorization.is_none())
     );
+}
+
+/// The token server is on this machine too, under a name that nobody knows to be.
+#[tokio::test]
+async fn credentials_for_this_machine_leave_it_for_no_token() {
+    let tokens = Scripted::start(|_| Answer::new(200, &[], r#"{"token":"x"}"#)).await;
+    let port = tokens.address.rsplit(':').next().expect("it has one");
+    for (realm, let_go) in [
+        (format!("http://token.invalid:{port}/token"), false),
+        (format!("http://localhost:{port}/token"), true),
+    ] {
+        let challenge = format!(r#"Bearer realm="{realm}""#);
+        let server = Scripted::start(move |asked| match &asked.authorization {
+            Some(pass) if pass == "Bearer x" => of_type(honest()),
+            _ => Answer::new(401, &[("www-authenticate", &challenge)], ""),
+        })
+        .await;
+        let said = |credentials| {
+            let options = RegistryOptions {
+                credentials,
+                ..RegistryOptions::default()
+            };
+            let reference = server.reference("image");
+            async move { outcome(&client(options), &reference).await }
+        };
+        let filed = said(credentials(&server.address, "me", "secret")).await;
+        let why = format!(
+            "credentials: {0} asks for a token of {realm}, to which its credentials are not sent \
+             without TLS: file them as those of http://{0}",
+            server.address
+        );
+        assert_eq!(filed.starts_with(&why), !let_go, "{filed}");
+        // Who has no secrets, or said that they are none, is told that nobody has that name.
+        let open = credentials(&format!("http://{}", server.address), "me", "secret");
+        for free in [open, Credentials::default()] {
+            let free = said(free).await;
+            let asked = free.starts_with("network: no token from token.invalid");
+            assert_eq!(asked, !let_go, "{free}");
+        }
+    }
+    let with_password = |asked: &&Asked| asked.authorization.is_some();
+    assert_eq!(tokens.asked().iter().filter(with_password).count(), 2);
 }
 
 #[tokio::test]
