@@ -15,6 +15,7 @@ use propeller_inspect::BYTES_MAX;
 use propeller_oci::credentials::CONFIG_BYTES_MAX;
 use propeller_oci::crypt::Keys;
 use propeller_oci::image::{PullOptions, Resolved};
+use propeller_oci::registry::Authorities;
 use propeller_oci::sign::VerifyingKey;
 use propeller_oci::signatures::{self, Admitted};
 use propeller_oci::{Credentials, Registry, RegistryOptions};
@@ -74,7 +75,11 @@ impl RegistryArgs {
     async fn client(&self) -> Result<Registry, Failure> {
         let mut extra_roots = Vec::new();
         for path in &self.registry_ca {
-            extra_roots.push(read(path).await?.to_vec());
+            let found = Authorities::from_pem(&read(path).await?);
+            extra_roots.push(found.map_err(|source| Failure::Authorities {
+                path: path.clone(),
+                source,
+            })?);
         }
         let options = RegistryOptions {
             credentials: self.credentials().await?,

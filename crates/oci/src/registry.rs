@@ -5,12 +5,14 @@
 //! server that it names, and nowhere else.
 
 mod auth;
+mod authorities;
 mod body;
 mod challenge;
 mod error;
 mod exchange;
 mod file;
 mod keeper;
+mod obstacle;
 mod pace;
 mod pull;
 mod push;
@@ -25,8 +27,10 @@ use tokio::sync::Semaphore;
 
 use crate::{Credentials, Reference};
 
+pub use authorities::{Authorities, AuthoritiesError};
 pub use body::Progress;
 pub use error::{Kind, RegistryError, Stage};
+pub use obstacle::Obstacle;
 pub use pace::Pace;
 pub use pull::Fetched;
 pub use push::{SILENTLY, Sent, silently};
@@ -40,8 +44,8 @@ const CONNECT_MAX: Duration = Duration::from_secs(10);
 pub struct RegistryOptions {
     /// Who we are.
     pub credentials: Credentials,
-    /// Certificate authorities to trust besides the system's, as PEM.
-    pub extra_roots: Vec<Vec<u8>>,
+    /// Certificate authorities to trust besides the system's.
+    pub extra_roots: Vec<Authorities>,
     /// The largest blob that is fetched, in bytes.
     pub blob_bytes_max: u64,
     /// How long one blob or manifest may take, however steadily it drips.
@@ -89,19 +93,13 @@ impl Registry {
     ///
     /// # Errors
     ///
-    /// If a certificate is none, or the process has no provider of cryptography for TLS.
+    /// If the process has no provider of cryptography for TLS.
     pub fn new(options: RegistryOptions) -> Result<Self, RegistryError> {
         if CryptoProvider::get_default().is_none() {
             return Err(RegistryError::NoCryptoProvider);
         }
-        let mut roots = Vec::new();
-        for pem in &options.extra_roots {
-            let found = Certificate::from_pem_bundle(pem).map_err(RegistryError::Setup)?;
-            if found.is_empty() {
-                return Err(RegistryError::NoCertificate);
-            }
-            roots.extend(found);
-        }
+        let roots = options.extra_roots.iter().flat_map(Authorities::all);
+        let roots = roots.cloned().collect();
         Ok(Self {
             http: OnceLock::new(),
             sending: OnceLock::new(),

@@ -5,6 +5,7 @@ use std::io::{self, Read as _};
 use std::path::Path;
 
 use propeller_oci::crypt::PrivateKey;
+use propeller_oci::registry::Authorities;
 use propeller_oci::sign::VerifyingKey;
 use propeller_oci::{Credentials, RegistryOptions};
 
@@ -33,10 +34,7 @@ pub fn images(settings: &mut Settings) -> Images {
 /// How registries are asked. What is wrong is noted in `settings`.
 pub fn registry(settings: &mut Settings) -> RegistryOptions {
     let credentials = read(settings, "registry_config", Credentials::from_docker_config);
-    let roots = read(settings, "registry_ca", |pem| {
-        // Whether they are certificates, the client says when it is made.
-        Ok::<_, io::Error>(pem.to_vec())
-    });
+    let roots = read(settings, "registry_ca", Authorities::from_pem);
     RegistryOptions {
         credentials: credentials.unwrap_or_default(),
         extra_roots: roots.into_iter().collect(),

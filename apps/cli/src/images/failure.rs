@@ -9,6 +9,7 @@ use propeller_oci::credentials::CredentialsError;
 use propeller_oci::crypt::EncryptError;
 use propeller_oci::image::ImageError;
 use propeller_oci::layer::LayerError;
+use propeller_oci::registry::{AuthoritiesError, Obstacle};
 use propeller_oci::sign::VerifyError;
 use propeller_oci::signatures::SignatureError;
 use propeller_oci::{ReferenceError, RegistryError};
@@ -33,6 +34,12 @@ pub(crate) enum Failure {
         path: PathBuf,
         #[source]
         source: CredentialsError,
+    },
+    #[error("cannot trust the authorities in {}", path.display())]
+    Authorities {
+        path: PathBuf,
+        #[source]
+        source: AuthoritiesError,
     },
     #[error("cannot use the key in {}", path.display())]
     Key {
@@ -97,6 +104,7 @@ impl Failure {
             Self::Credentials { .. } => {
                 "name another file with --registry-config FILE, or log in again"
             }
+            Self::Authorities { .. } => "name the registry's own with --registry-ca FILE",
             Self::Reference { .. } => {
                 "name it as REGISTRY/REPOSITORY:TAG, with http:// in front if it has no TLS"
             }
@@ -163,10 +171,13 @@ fn registry(error: &RegistryError) -> Option<&'static str> {
         | RegistryError::Kept(_) => {
             "log in with docker, podman or skopeo, or name a file with --registry-config FILE"
         }
-        RegistryError::Network { .. } if is_about_tls(error) => {
-            "a registry with a certificate of its own needs --registry-ca FILE"
-        }
-        RegistryError::Network { .. } => "is that the registry? one without TLS is named http://…",
+        RegistryError::Network { .. } => match error.obstacle() {
+            Some(Obstacle::Authority) => AUTHORITY_AS_SERVER,
+            Some(Obstacle::Certificate) => {
+                "a registry with a certificate of its own needs --registry-ca FILE"
+            }
+            _ => "is that the registry? one without TLS is named http://…",
+        },
         RegistryError::Digest { .. } => {
             "do not use it: the registry, or somebody on the way, sends other bytes"
         }
@@ -174,12 +185,10 @@ fn registry(error: &RegistryError) -> Option<&'static str> {
     })
 }
 
-/// Whether it is the certificate that does not fit: then TLS is there, and must not be left out.
-fn is_about_tls(error: &RegistryError) -> bool {
-    let chain = std::iter::successors(error.source(), |&error| error.source());
-    let mut texts = chain.map(ToString::to_string);
-    texts.any(|text| text.contains("certificate"))
-}
+/// `openssl req -x509` makes authorities unless it is told otherwise.
+const AUTHORITY_AS_SERVER: &str = "the registry shows an authority's certificate (CA:TRUE) as its \
+    own, whether it is trusted or not: give it one with CA:FALSE, and name that, or the authority \
+    that signed it, with --registry-ca FILE";
 
 fn signature(error: &SignatureError) -> Option<&'static str> {
     Some(match error {

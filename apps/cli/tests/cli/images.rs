@@ -311,6 +311,9 @@ fn what_goes_wrong_says_where_to_look() {
         "push %/none.wasm http://@/none",
         "pull http://@/x -o %/no.wasm --registry-config %/config.json",
         "pull http://@/x -o %/no.wasm --registry-config %/missing.json",
+        "pull http://@/x -o %/no.wasm --registry-ca %/text.wasm",
+        // It has no TLS.
+        "pull @/x -o %/no.wasm",
         "inspect %/none.wasm",
     ] {
         said.push_str(&format!("$ {line}\n{}\n", place.says(line)));

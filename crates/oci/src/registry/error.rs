@@ -41,12 +41,9 @@ pub enum RegistryError {
     /// The process has installed no provider.
     #[error("this process has no provider of cryptography for TLS")]
     NoCryptoProvider,
-    /// A certificate is none.
+    /// The system has no certificates, or none that can be read.
     #[error("cannot set up the connection to registries")]
     Setup(#[source] reqwest::Error),
-    /// A file of certificates without any.
-    #[error("what should be certificate authorities has no certificate in it")]
-    NoCertificate,
     /// A reference that makes no address.
     #[error("{text} is no address")]
     Address {
@@ -281,7 +278,6 @@ impl RegistryError {
             Self::Proxied { kind, .. } => *kind,
             Self::NoCryptoProvider
             | Self::Setup(_)
-            | Self::NoCertificate
             | Self::Address { .. }
             | Self::Memory { .. }
             | Self::Stopped => Kind::Here,

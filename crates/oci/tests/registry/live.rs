@@ -4,10 +4,10 @@ use std::process::Command;
 
 use bytes::Bytes;
 use propeller_oci::artifact::{Form, Interfaces, build, push};
-use propeller_oci::image::{pull, resolve};
+use propeller_oci::image::{ImageError, pull, resolve};
 use propeller_oci::manifest::{Descriptor, Index, Platform};
 use propeller_oci::media;
-use propeller_oci::registry::silently;
+use propeller_oci::registry::{Authorities, Obstacle, silently};
 use propeller_oci::{Credentials, Registry, RegistryOptions, sha256};
 
 use crate::support::{MODULE, Server, anonymous, anybodys, client, credentials, options, program};
@@ -193,7 +193,7 @@ async fn a_registry_with_a_certificate_of_its_own_is_trusted_if_it_is_named() {
         .expect("it is a reference");
     let cert = std::fs::read(server.folder.path().join("cert.pem")).expect("it is there");
     let trusting = client(RegistryOptions {
-        extra_roots: vec![cert],
+        extra_roots: vec![Authorities::from_pem(&cert).expect("it is one")],
         ..RegistryOptions::default()
     });
     push(&trusting, &reference, &built(Form::Artifact), silently())
@@ -206,9 +206,69 @@ async fn a_registry_with_a_certificate_of_its_own_is_trusted_if_it_is_named() {
     assert!(
         refused
             .to_string()
-            .starts_with("network: no manifest from 127.0.0.1"),
+            .starts_with(&format!("network: no manifest from {}", server.address)),
         "{refused}"
     );
+    let plain = server.reference("secure");
+    let refused = resolve(&anonymous(), &plain)
+        .await
+        .expect_err("it has TLS")
+        .to_string();
+    let why = format!(
+        "network: {} answers the manifest with 400: it speaks TLS, so leave `http://` out of its \
+         name",
+        server.address
+    );
+    assert_eq!(refused, why);
+}
+
+/// What a client that trusts this certificate says of a server that shows it.
+async fn obstacle_of(params: rcgen::CertificateParams) -> Option<Obstacle> {
+    let key = rcgen::KeyPair::generate().expect("it can be made");
+    let cert = params.self_signed(&key).expect("it can be signed").pem();
+    let trusted = cert.clone();
+    let server = Server::start(|folder| {
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("cert.pem"), cert).expect("there is room");
+        std::fs::write(path("key.pem"), key.serialize_pem()).expect("there is room");
+        format!(
+            "http: {{addr: \"127.0.0.1:0\", tls: {{certificate: {}, key: {}}}}}\n",
+            path("cert.pem").display(),
+            path("key.pem").display()
+        )
+    })?;
+    let trusting = client(RegistryOptions {
+        extra_roots: vec![Authorities::from_pem(trusted.as_bytes()).expect("it is one")],
+        ..RegistryOptions::default()
+    });
+    let reference = format!("{}/secure", server.address);
+    let reference = reference.parse().expect("it is a reference");
+    match resolve(&trusting, &reference).await {
+        Err(ImageError::Registry(error)) => error.obstacle(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn what_stands_in_the_way_of_tls_is_told_apart() {
+    let Some(plain) = Server::plain() else {
+        return;
+    };
+    let names = vec!["127.0.0.1".to_owned()];
+    let params = || rcgen::CertificateParams::new(names.clone()).expect("it is a name");
+    // As `openssl req -x509` has it.
+    let mut authority = params();
+    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    assert_eq!(obstacle_of(authority).await, Some(Obstacle::Authority));
+    let mut old = params();
+    old.not_after = rcgen::date_time_ymd(2000, 1, 1);
+    assert_eq!(obstacle_of(old).await, Some(Obstacle::Certificate));
+    let reference = format!("{}/a", plain.address);
+    let reference = reference.parse().expect("it is a reference");
+    match resolve(&anonymous(), &reference).await {
+        Err(ImageError::Registry(error)) => assert_eq!(error.obstacle(), Some(Obstacle::NoTls)),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]
