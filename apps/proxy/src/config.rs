@@ -10,6 +10,12 @@ use propeller_wire::images::CHUNK_LEN_RANGE;
 use propeller_wire::mqtt::{Options, Queues};
 use zeroize::Zeroizing;
 
+pub use crate::allowed::Allowed;
+use crate::allowed::{Site, allowed};
+
+/// The smallest cache, in bytes: a small module in its envelope.
+const CACHE_BYTES_MIN: u64 = 64 << 10;
+
 /// Every setting of the proxy.
 pub const SCHEMA: Schema = Schema {
     section: "proxy",
@@ -35,7 +41,7 @@ pub const SCHEMA: Schema = Schema {
             &[],
             Kind::Bytes,
             Some("2GiB"),
-            "Most bytes of blobs that are kept; no blob may be larger. Those that nobody has asked for for longest go first.",
+            "Most bytes of blobs that are kept, 64KiB or more; no blob may be larger. Those that nobody has asked for for longest go first.",
         ),
         Key::new(
             "chunk_size",
@@ -144,24 +150,6 @@ pub struct Config {
     pub health: Option<SocketAddr>,
 }
 
-/// The registries that proplets may ask for.
-#[derive(Debug, Clone, Default)]
-pub struct Allowed(Option<Vec<String>>);
-
-impl Allowed {
-    /// Whether a registry may be asked: `plain` without TLS.
-    #[must_use]
-    pub fn permits(&self, registry: &str, plain: bool) -> bool {
-        match &self.0 {
-            None => !plain,
-            Some(listed) => listed.iter().any(|one| match one.strip_prefix("http://") {
-                Some(exposed) => plain && exposed == registry,
-                None => !plain && one == registry,
-            }),
-        }
-    }
-}
-
 impl Config {
     /// Reads the settings.
     ///
@@ -177,7 +165,7 @@ impl Config {
             },
             keys: shared::keys(s),
             data_dir: s.path("data_dir").unwrap_or_default(),
-            cache_bytes_max: s.bytes("cache"),
+            cache_bytes_max: cache(s),
             chunk_len: chunk_len(s),
             pulls: usize::try_from(s.number("pull_concurrent_limit", 1, 16)).unwrap_or(1),
             allowed: allowed(s),
@@ -199,23 +187,27 @@ fn chunk_len(settings: &mut Settings) -> u32 {
         })
 }
 
-fn allowed(settings: &Settings) -> Allowed {
-    let listed = settings.text("registries").map(|text| {
-        let names = text.split(',').map(str::trim);
-        names
-            .filter(|name| !name.is_empty())
-            .map(|name| name.trim_end_matches('/'))
-            // Which is what a name without `http://` means.
-            .map(|name| name.strip_prefix("https://").unwrap_or(name).to_owned())
-            .collect()
-    });
-    Allowed(listed)
+/// No blob may be larger than the cache that it is fetched into.
+fn cache(settings: &mut Settings) -> u64 {
+    let bytes = settings.bytes("cache");
+    if bytes < CACHE_BYTES_MIN {
+        let why = "at least 64KiB: what is fetched is kept there first, so no blob may be larger";
+        settings.invalid("cache", why.to_owned());
+    }
+    bytes
 }
 
 fn registry(settings: &mut Settings) -> RegistryOptions {
     let mut options = propeller_settings::registry(settings);
     options.blob_bytes_max = settings.bytes("cache");
-    let at = settings.text("registry_url").map(ToOwned::to_owned);
+    let at = settings.parse("registry_url", |text| {
+        let address = text.trim_end_matches('/');
+        let old = ["/v1", "/v2"]
+            .iter()
+            .find_map(|end| address.strip_suffix(end));
+        Site::parse(old.unwrap_or(address)).map(|_| text.to_owned())
+    });
+    let named = settings.text("registry_url").is_some();
     let name = settings.text("registry_username").map(ToOwned::to_owned);
     let secret = |key| {
         let text = settings.text(key)?;
@@ -241,6 +233,8 @@ fn registry(settings: &mut Settings) -> RegistryOptions {
         _ => return options,
     };
     match at {
+        // That it is wrong is noted.
+        None if named => {}
         None => settings.invalid("registry_url", "the registry to log in to".to_owned()),
         Some(at) => options.credentials = options.credentials.with(&at, credential),
     }
@@ -294,29 +288,33 @@ mod tests {
     }
 
     #[test]
-    fn registries_are_listed_with_their_scheme_or_without() {
-        let listed = read(&[("registries", "https://ghcr.io/, quay.io")]).expect("it is right");
-        assert!(listed.allowed.permits("ghcr.io", false));
-        assert!(listed.allowed.permits("quay.io", false));
-        assert!(!listed.allowed.permits("ghcr.io", true));
+    fn a_registry_to_log_in_to_is_one() {
+        let more = [("registry_token", "t"), ("authenticate", "true")];
+        for (at, right) in [
+            ("ghcr.io", true),
+            ("https://index.docker.io/v1/", true),
+            ("ghcr.io/team", true),
+            ("http://10.0.0.7:5000", true),
+            ("not a host/x y", false),
+            ("ftp://ghcr.io", false),
+        ] {
+            let said = read(&[&[("registry_url", at)], &more[..]].concat());
+            let said = said.map_or_else(|error| error.to_string(), |_| String::new());
+            assert_eq!(said.is_empty(), right, "{at}: {said}");
+            assert!(right || said.contains("PROXY_REGISTRY_URL"), "{said}");
+        }
+        // Also where nobody logs in.
+        assert!(read(&[("registry_url", "not a host/x y")]).is_err());
     }
 
     #[test]
-    fn without_a_list_every_registry_with_tls_may_be_asked_and_with_one_those_on_it() {
-        let all = Allowed::default();
-        assert!(all.permits("ghcr.io", false) && !all.permits("ghcr.io", true));
-        let listed = Allowed(Some(vec![
-            "ghcr.io".to_owned(),
-            "http://127.0.0.1:5000".to_owned(),
-        ]));
-        for (registry, plain, permitted) in [
-            ("ghcr.io", false, true),
-            ("ghcr.io", true, false),
-            ("docker.io", false, false),
-            ("127.0.0.1:5000", true, true),
-            ("127.0.0.1:5000", false, false),
-        ] {
-            assert_eq!(listed.permits(registry, plain), permitted, "{registry}");
-        }
+    fn a_cache_for_nothing_is_refused_with_what_is_enough() {
+        let said = read(&[("cache", "0")]).expect_err("nothing fits into it");
+        let said = said.to_string();
+        assert!(
+            said.contains("PROXY_CACHE") && said.contains("at least 64KiB"),
+            "{said}"
+        );
+        assert!(read(&[("cache", "64KiB")]).is_ok());
     }
 }

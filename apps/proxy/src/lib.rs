@@ -13,6 +13,7 @@
 //! for by their digest and holds against it. What it has been asked for once it keeps, and needs no
 //! registry for; in memory it has a few chunks, whatever it serves.
 
+mod allowed;
 mod asks;
 pub mod config;
 mod documents;

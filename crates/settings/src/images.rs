@@ -52,11 +52,16 @@ fn keys<K, E: std::error::Error>(
     name: &'static str,
     parse: impl Fn(&[u8]) -> Result<K, E>,
 ) -> Vec<K> {
-    let list = settings.text(name).unwrap_or_default().to_owned();
-    let files = list
-        .split(',')
-        .map(str::trim)
-        .filter(|file| !file.is_empty());
+    let Some(list) = settings.text(name).map(str::to_owned) else {
+        return Vec::new();
+    };
+    let files = list.split(',').map(str::trim);
+    let files: Vec<_> = files.filter(|file| !file.is_empty()).collect();
+    if files.is_empty() {
+        // As no keys at all, it would let everything pass.
+        let why = "it names no file: write one or more, separated by commas, or unset it";
+        settings.invalid(name, why.to_owned());
+    }
     let mut keys = Vec::new();
     for file in files {
         match content(Path::new(file)) {

@@ -29,6 +29,22 @@ fn read(variable: &str, value: &str) -> Result<(), String> {
 }
 
 #[test]
+fn a_list_of_keys_without_any_is_a_mistake_and_no_leave_to_run_everything() {
+    for variable in ["PROPLET_REQUIRE_SIGNATURE", "PROPLET_IMAGE_KEYS"] {
+        for value in [" , ", ",", " "] {
+            let said = read(variable, value).unwrap_err();
+            assert!(said.contains(variable), "{said}");
+            assert!(
+                said.contains("it names no file: write one or more"),
+                "{said}"
+            );
+        }
+        // As everywhere, an empty variable is one that is not set.
+        assert_eq!(read(variable, ""), Ok(()));
+    }
+}
+
+#[test]
 fn what_is_no_authority_is_told_with_its_setting_and_its_file() {
     let file = format!("{}/Cargo.toml", env!("CARGO_MANIFEST_DIR"));
     let said = read("PROPLET_REGISTRY_CA", &file).unwrap_err();
