@@ -5,7 +5,7 @@ use propeller_oci::crypt;
 use propeller_oci::image::{self, Resolved};
 use propeller_oci::manifest::Descriptor;
 use propeller_oci::sign::Verified;
-use propeller_oci::signatures::{self, Admitted, Offered};
+use propeller_oci::signatures::{self, Admitted, Offered, SignatureError};
 use propeller_oci::{Reference, Registry};
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ async fn looked(
     let admitted = open.admit(client, resolved).await?;
     let resolved = admitted.resolved();
     // Who asks for none must not be kept from looking by somebody's broken one.
-    let signatures = signatures::offered(client, resolved.pinned(), resolved.digest()).await;
+    let signatures = offered(client, resolved).await;
     let signatures = signatures.map_err(|error| propeller_oci::chain(&error));
     let closed = keys.private.is_empty()
         && keys.wrapping.is_empty()
@@ -75,6 +75,17 @@ async fn looked(
         signatures,
         module,
     })
+}
+
+/// The signatures that can admit an image: of what is named, and, where that is an index, of the
+/// image in it.
+async fn offered(client: &Registry, resolved: &Resolved) -> Result<Vec<Offered>, SignatureError> {
+    let (top, image) = (resolved.digest(), resolved.image());
+    let mut all = signatures::offered(client, resolved.pinned(), top).await?;
+    if top != image {
+        all.extend(signatures::offered(client, resolved.pinned(), image).await?);
+    }
+    Ok(all)
 }
 
 /// An error with its cause, on one line.

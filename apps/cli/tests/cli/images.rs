@@ -297,6 +297,49 @@ fn a_push_replaces_another_images_key_only_if_it_is_told_to() {
     insta::assert_snapshot!(said);
 }
 
+/// An index says nothing of itself; whoever signs signs the image in it.
+#[test]
+fn a_signature_of_the_image_in_an_index_is_seen_too() {
+    let Some(place) = Place::new() else { return };
+    let module = wat::parse_str(MODULE).expect("the test's text is right");
+    fs::write(place.file("add.wasm"), &module).expect("there is room");
+    place.keys("signer");
+    let pushed = place.run("push %/add.wasm http://@/add:1 --sign %/signer.pem --json");
+    let pushed: serde_json::Value = serde_json::from_slice(&pushed.out).expect("it is JSON");
+    let digest = pushed["digest"].as_str().expect("it is there");
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let manifest = format!("http://{}/v2/add/manifests/1", place.address);
+    let manifest = curl(&["-H", &format!("Accept: {media_type}"), &manifest]);
+    let index = serde_json::json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [{"mediaType": media_type, "digest": digest, "size": manifest.len(),
+            "platform": {"os": "wasip1", "architecture": "wasm"}}],
+    });
+    let kind = "Content-Type: application/vnd.oci.image.index.v1+json";
+    let at = format!("http://{}/v2/add/manifests/index", place.address);
+    curl(&["-X", "PUT", "-H", kind, "-d", &index.to_string(), &at]);
+    let said = place.says("inspect http://@/add:index");
+    assert!(said.contains("of its index"), "{said}");
+    assert!(
+        said.contains("1, not checked: see --require-signature"),
+        "{said}"
+    );
+    let checked = place.run("pull http://@/add:index -o - --require-signature %/signer.pub");
+    assert!(checked.err.contains("Signed by"), "{}", checked.err);
+}
+
+/// What a server answers, which has to like what it is asked.
+fn curl(args: &[&str]) -> Vec<u8> {
+    let done = Command::new("curl").args(["-sSf"]).args(args).output();
+    let done = done.expect("it runs");
+    assert!(
+        done.status.success(),
+        "{}",
+        String::from_utf8_lossy(&done.stderr)
+    );
+    done.stdout
+}
+
 #[test]
 fn what_goes_wrong_says_where_to_look() {
     let Some(place) = Place::new() else { return };
