@@ -13,6 +13,7 @@ pub mod images;
 pub mod inspect;
 mod json;
 pub mod keys;
+mod new_file;
 mod page;
 mod pair;
 mod printable;

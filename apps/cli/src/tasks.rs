@@ -8,7 +8,6 @@ mod lifecycle;
 mod list;
 mod logs;
 mod metrics;
-mod new_file;
 mod pipe;
 mod results;
 mod seal;

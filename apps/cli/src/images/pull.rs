@@ -1,6 +1,6 @@
 //! `pull`: the module of an image becomes a file.
 
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -15,6 +15,7 @@ use super::{Failure, OpenArgs, RegistryArgs, limits};
 use crate::Ui;
 use crate::error::{CliError, Exit};
 use crate::json::pretty;
+use crate::new_file::{NewFile, Readers};
 use crate::units::bytes_text;
 
 /// An image, and where its module goes.
@@ -48,14 +49,17 @@ pub(crate) async fn run(args: Pull, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
     let admitted = open.admit(&client, resolved).await?;
     let resolved = admitted.resolved();
     let pulled = module(&client, &admitted, keys, ui).await?;
-    let piped = output == Path::new("-");
-    match piped {
-        true => ui.raw(&pulled.module)?,
+    let standard = output == Path::new("-");
+    let piped = match standard {
+        true => {
+            ui.raw(&pulled.module)?;
+            true
+        }
         false => write(&output, &pulled).map_err(|source| Failure::Write {
             path: output.clone(),
             source,
         })?,
-    }
+    };
     let signer = admitted.signed().map(|signed| signed.key.to_string());
     if json {
         let told = json!({
@@ -76,7 +80,7 @@ pub(crate) async fn run(args: Pull, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
     let size = bytes_text(pulled.module.len() as u64);
     let decrypted = if pulled.encrypted { ", decrypted" } else { "" };
     let from = resolved.pinned();
-    let to = match piped {
+    let to = match standard {
         true => "standard output".to_owned(),
         false => output.display().to_string(),
     };
@@ -91,25 +95,17 @@ pub(crate) async fn run(args: Pull, json: bool, ui: &mut Ui<'_>) -> Result<Exit,
     Ok(Exit::Success)
 }
 
-/// Writes a file beside the one that is there, and puts it in its place when it is whole. What was
-/// encrypted is for its owner alone.
-fn write(path: &Path, pulled: &Pulled) -> io::Result<()> {
-    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?;
-    let beside = path.with_file_name(format!(".{}.part", name.to_string_lossy()));
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    if pulled.encrypted {
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    }
-    // Of an earlier run that did not get to its end.
-    std::fs::remove_file(&beside).ok();
-    let mut file = options.open(&beside)?;
-    let written = file.write_all(&pulled.module);
-    let placed = written.and_then(|()| std::fs::rename(&beside, path));
-    placed.inspect_err(|_| {
-        std::fs::remove_file(&beside).ok();
-    })
+/// Writes the module where it goes, and says whether that is a pipe or a device.
+fn write(path: &Path, pulled: &Pulled) -> io::Result<bool> {
+    let readers = match pulled.encrypted {
+        true => Readers::Owner,
+        false => Readers::AsBefore,
+    };
+    let mut file = NewFile::open(path, readers)?;
+    file.write(&pulled.module)?;
+    let is_stream = file.is_stream();
+    file.place()?;
+    Ok(is_stream)
 }
 
 /// Fetches the module, with a bar while it comes.

@@ -7,12 +7,12 @@ use propeller_api::{self as api, SealedObject, TaskState};
 use propeller_sdk::Client;
 use serde_json::Value;
 
-use super::new_file::NewFile;
 use super::stored::Opening;
 use super::{Failure, state_of};
 use crate::Session;
 use crate::error::{CliError, Exit, Noun};
 use crate::json::pretty;
+use crate::new_file::{NewFile, Readers};
 use crate::units::bytes_text;
 
 /// Which task's output, and where it goes.
@@ -125,17 +125,21 @@ async fn save(
     path: &Path,
     session: &mut Session<'_, '_>,
 ) -> Result<bool, CliError> {
-    let mut file = NewFile::open(path)?;
+    let failed = |source| Failure::Write {
+        path: path.to_owned(),
+        source,
+    };
+    let mut file = NewFile::open(path, Readers::Owner).map_err(failed)?;
     let len = match produced(results)? {
         Produced::Bytes(bytes) => {
-            file.write(&bytes)?;
+            file.write(&bytes).map_err(failed)?;
             bytes.len() as u64
         }
         Produced::Stored(sealed) => {
             let bar = session.ui.progress(sealed.length, "Getting".to_owned());
             let got = fetch(id, sealed, &session.client, |bytes, got| {
                 bar.set_position(got);
-                Ok(file.write(bytes)?)
+                Ok(file.write(bytes).map_err(failed)?)
             });
             let got = tokio::select! {
                 got = got => Some(got),
@@ -149,7 +153,7 @@ async fn save(
             }
         }
     };
-    file.place()?;
+    file.place().map_err(failed)?;
     session.done(&format!("Wrote {} to {}", bytes_text(len), path.display()))?;
     Ok(true)
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
@@ -295,6 +296,49 @@ fn a_push_replaces_another_images_key_only_if_it_is_told_to() {
     }
     said.push_str(&format!("{:#?}", asked(&broker)));
     insta::assert_snapshot!(said);
+}
+
+#[test]
+fn a_module_goes_where_it_is_told_and_replaces_only_files() {
+    let Some(place) = Place::new() else { return };
+    let module = wat::parse_str(MODULE).expect("the test's text is right");
+    fs::write(place.file("add.wasm"), &module).expect("there is room");
+    place.run("push %/add.wasm http://@/add:1");
+    // By links of our own, which are all that could be replaced.
+    for (link, to) in [
+        ("null", "/dev/null"),
+        ("full", "/dev/full"),
+        ("link", "led"),
+    ] {
+        symlink(to, place.file(link)).expect("there is room");
+    }
+    let made = Command::new("mkfifo").arg(place.file("fifo")).status();
+    assert!(made.expect("it is there").success());
+    fs::write(place.file("led"), "old").expect("there is room");
+    fs::set_permissions(place.file("led"), fs::Permissions::from_mode(0o600)).expect("it is ours");
+    let fifo = place.file("fifo");
+    let reader = std::thread::spawn(move || fs::read(fifo).expect("it can be read"));
+    for (name, exit) in [
+        ("null", Exit::Success),
+        ("full", Exit::Failure),
+        ("fifo", Exit::Success),
+        ("link", Exit::Success),
+    ] {
+        let ran = place.run(&format!("pull http://@/add:1 -o %/{name}"));
+        assert_eq!(ran.exit, exit, "{name}: {}", ran.err);
+        // Standard output may be what is written to.
+        assert_eq!(ran.out.is_empty(), name != "link", "{name}");
+    }
+    assert_eq!(reader.join().expect("it ends"), module);
+    let kind = |name| fs::symlink_metadata(place.file(name)).expect("it is there");
+    assert!(kind("fifo").file_type().is_fifo());
+    assert!(
+        ["null", "full", "link"]
+            .iter()
+            .all(|name| kind(name).is_symlink())
+    );
+    assert_eq!(fs::read(place.file("led")).expect("it is there"), module);
+    assert_eq!(kind("led").permissions().mode() & 0o777, 0o600);
 }
 
 /// An index says nothing of itself; whoever signs signs the image in it.

@@ -3,14 +3,21 @@
 use std::fs::{self, File, OpenOptions};
 use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use super::Failure;
+/// Who may read a new file, as far as the umask lets them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Its owner alone: it travelled sealed.
+    Owner,
+    /// Whoever could read the one that it replaces; everybody, if there was none.
+    AsBefore,
+}
 
 /// Where an output goes: a file beside the one that it replaces, or a pipe or a device as it is.
 #[derive(Debug)]
-pub(super) struct NewFile {
+pub(crate) struct NewFile {
     file: File,
     output: PathBuf,
     /// Where the file is until it is whole; nothing replaces pipes and devices.
@@ -18,14 +25,8 @@ pub(super) struct NewFile {
 }
 
 impl NewFile {
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
-        Self::try_open(path).map_err(|source| Failure::Write {
-            path: path.to_owned(),
-            source,
-        })
-    }
-
-    fn try_open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path, readers: Readers) -> io::Result<Self> {
+        let mut mode = 0o666;
         let output = match fs::symlink_metadata(path) {
             Ok(_) => match fs::metadata(path)? {
                 meta if meta.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
@@ -37,15 +38,20 @@ impl NewFile {
                     });
                 }
                 // What a link leads to is replaced, and the link stays one.
-                _ => fs::canonicalize(path)?,
+                meta => {
+                    mode = meta.permissions().mode() & 0o777;
+                    fs::canonicalize(path)?
+                }
             },
             Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
             Err(error) => return Err(error),
         };
         let beside = beside(&output)?;
-        // What travelled sealed is for its owner alone.
+        if readers == Readers::Owner {
+            mode = 0o600;
+        }
         let mut options = OpenOptions::new();
-        let file = options.write(true).create_new(true).mode(0o600);
+        let file = options.write(true).create_new(true).mode(mode);
         Ok(Self {
             file: file.open(&beside)?,
             output,
@@ -53,28 +59,24 @@ impl NewFile {
         })
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        let written = self.file.write_all(bytes);
-        written.map_err(|source| self.failed(source))
+    /// Whether it is written to as it is: what is said elsewhere would be among the bytes.
+    pub(crate) fn is_stream(&self) -> bool {
+        self.beside.is_none()
+    }
+
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)
     }
 
     /// Says that what was written is all, and whole.
-    pub(super) fn place(mut self) -> Result<(), Failure> {
+    pub(crate) fn place(mut self) -> io::Result<()> {
         let Some(beside) = &self.beside else {
             return Ok(());
         };
         let placed = self.file.sync_all();
-        let placed = placed.and_then(|()| fs::rename(beside, &self.output));
-        placed.map_err(|source| self.failed(source))?;
+        placed.and_then(|()| fs::rename(beside, &self.output))?;
         self.beside = None;
-        sync_name(&self.output).map_err(|source| self.failed(source))
-    }
-
-    fn failed(&self, source: io::Error) -> Failure {
-        Failure::Write {
-            path: self.output.clone(),
-            source,
-        }
+        sync_name(&self.output)
     }
 }
 
@@ -120,12 +122,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
         fs::write(&path, "old").unwrap();
-        let mut half = NewFile::open(&path).unwrap();
+        let mut half = NewFile::open(&path, Readers::Owner).unwrap();
         half.write(b"half").unwrap();
         drop(half);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(names(folder.path()), ["out"]);
-        let mut new = NewFile::open(&path).unwrap();
+        let mut new = NewFile::open(&path, Readers::Owner).unwrap();
         new.write(b"new").unwrap();
         new.place().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
@@ -136,7 +138,10 @@ mod tests {
     fn two_at_once_do_not_get_in_each_others_way() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("out");
-        let (mut one, mut other) = (NewFile::open(&path).unwrap(), NewFile::open(&path).unwrap());
+        let (mut one, mut other) = (
+            NewFile::open(&path, Readers::Owner).unwrap(),
+            NewFile::open(&path, Readers::Owner).unwrap(),
+        );
         one.write(b"one").unwrap();
         other.write(b"other").unwrap();
         other.place().unwrap();
@@ -151,18 +156,37 @@ mod tests {
         let (link, led) = (folder.path().join("link"), folder.path().join("led"));
         fs::write(&led, "old").unwrap();
         std::os::unix::fs::symlink(&led, &link).unwrap();
-        let mut new = NewFile::open(&link).unwrap();
+        let mut new = NewFile::open(&link, Readers::Owner).unwrap();
         new.write(b"new").unwrap();
         new.place().unwrap();
         assert!(link.is_symlink());
         assert_eq!(fs::read(&led).unwrap(), b"new");
         fs::remove_file(&led).unwrap();
-        assert!(NewFile::open(&link).is_err());
+        assert!(NewFile::open(&link, Readers::Owner).is_err());
         assert!(link.is_symlink());
-        assert!(NewFile::open(folder.path()).is_err());
-        NewFile::open(Path::new("/dev/null"))
+        assert!(NewFile::open(folder.path(), Readers::Owner).is_err());
+        NewFile::open(Path::new("/dev/null"), Readers::Owner)
             .unwrap()
             .place()
             .unwrap();
+    }
+
+    #[test]
+    fn nobody_reads_a_new_file_who_could_not_read_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("out");
+        let mode = || fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        let replaced = |readers| {
+            let mut new = NewFile::open(&path, readers).unwrap();
+            new.write(b"new").unwrap();
+            new.place().unwrap();
+            mode()
+        };
+        let usual = replaced(Readers::AsBefore);
+        assert_eq!(usual & 0o600, 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_eq!(replaced(Readers::AsBefore), 0o600);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+        assert_eq!(replaced(Readers::Owner), 0o600);
     }
 }
