@@ -100,6 +100,20 @@ impl Connection {
         Ok(client.in_trace(self.traceparent.as_deref()))
     }
 
+    /// Refuses what says how to trust the manager, where only registries are asked: it would pass for
+    /// trust in them.
+    pub(crate) fn without_manager(&self) -> Result<(), CliError> {
+        let flags = [
+            (self.insecure, "--insecure"),
+            (!self.tls_verification, "--tls-verification=false"),
+            (self.ca_cert.is_some(), "--ca-cert"),
+        ];
+        match flags.into_iter().find(|(given, _)| *given) {
+            Some((_, flag)) => Err(CliError::AboutManager(flag)),
+            None => Ok(()),
+        }
+    }
+
     /// A client for another manager than the one that is meant, with the same token and trust.
     ///
     /// # Errors

@@ -61,6 +61,8 @@ pub(crate) enum CliError {
     Task(#[from] tasks::Failure),
     #[error("not supported by this version: {flag}")]
     Unsupported { flag: &'static str },
+    #[error("{0} is about the manager, which is not asked here")]
+    AboutManager(&'static str),
     #[error("there is nothing to change")]
     NothingToChange,
     #[error("cannot read {}", path.display())]
@@ -128,7 +130,7 @@ impl CliError {
     /// The error in words, by a program of this name that was busy with such a thing.
     pub(crate) fn explain(&self, program: &str, noun: Noun) -> Explanation {
         let exit = match self {
-            Self::Unsupported { .. } | Self::NothingToChange => Exit::Usage,
+            Self::Unsupported { .. } | Self::NothingToChange | Self::AboutManager(_) => Exit::Usage,
             Self::Data(failure) => failure.exit(),
             Self::Task(failure) => failure.exit(),
             _ => Exit::Failure,
@@ -171,6 +173,9 @@ impl CliError {
             Self::Data(failure) => return failure.hint().map(str::to_owned),
             Self::Task(failure) => return failure.hint(program),
             Self::Unsupported { .. } => "leave it out".to_owned(),
+            Self::AboutManager(_) => "to trust a registry's certificate, name it or its authority \
+                with --registry-ca FILE; a registry without TLS is named http://…"
+                .to_owned(),
             Self::NothingToChange => format!("see: {program} tasks update --help"),
             Self::Inspect { source, .. } => return inspect_hint(source),
             Self::Token(_) => "check --token-file, --token or PROPELLER_TOKEN".to_owned(),

@@ -162,12 +162,21 @@ pub async fn run(
             clap_complete::generate(shell, &mut program, &name, &mut script);
             ui.raw(&script).map(|()| Exit::Success)
         }
-        Verb::Inspect(args) => inspect::run(args, connection.json, ui).await,
+        Verb::Inspect(args) => match connection.without_manager() {
+            Ok(()) => inspect::run(args, connection.json, ui).await,
+            Err(error) => Err(error),
+        },
         Verb::Attest { verb } => attest::run(&verb, connection.json, ui),
         Verb::Data { verb } => data::run(verb, connection.json, ui),
         Verb::Keys { verb } => keys::run(verb, connection.json, ui).await,
-        Verb::Push(args) => images::push(*args, connection.json, ui).await,
-        Verb::Pull(args) => images::pull(args, connection.json, ui).await,
+        Verb::Push(args) => match connection.without_manager() {
+            Ok(()) => images::push(*args, connection.json, ui).await,
+            Err(error) => Err(error),
+        },
+        Verb::Pull(args) => match connection.without_manager() {
+            Ok(()) => images::pull(args, connection.json, ui).await,
+            Err(error) => Err(error),
+        },
         verb => ask(verb, connection, &name, ui).await,
     };
     let flushed = ui.flush();

@@ -385,6 +385,22 @@ fn curl(args: &[&str]) -> Vec<u8> {
 }
 
 #[test]
+fn trust_in_the_manager_is_refused_where_only_registries_are_asked() {
+    for flags in [&["--insecure"][..], &["-v=false"], &["--ca-cert", "ca.pem"]] {
+        for verb in [
+            &["push", "a.wasm", "ghcr.io/a:1"][..],
+            &["pull", "ghcr.io/a:1", "-o", "-"],
+            &["inspect", "ghcr.io/a:1"],
+        ] {
+            let ran = run_at(NOBODY, &[verb, flags].concat());
+            assert_eq!(ran.exit, Exit::Usage, "{}", ran.err);
+            assert!(ran.err.contains("is about the manager"), "{}", ran.err);
+            assert!(ran.err.contains("--registry-ca FILE"), "{}", ran.err);
+        }
+    }
+}
+
+#[test]
 fn what_goes_wrong_says_where_to_look() {
     let Some(place) = Place::new() else { return };
     fs::write(place.file("text.wasm"), "(module)").expect("there is room");
