@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use axum::http::StatusCode;
 use propeller_oci::image::{ImageError, resolve};
+use propeller_oci::registry::Obstacle;
 use propeller_oci::sign::VerifyingKey;
-use propeller_oci::signatures;
+use propeller_oci::signatures::{self, SignatureError};
 use propeller_oci::{Reference, Registry, RegistryError};
 
 use super::upload::check;
@@ -110,8 +111,9 @@ impl Api {
     ) -> Result<Image, ApiError> {
         if reference.digest().is_none() && self.shared.images.trusted.is_empty() {
             let why = format!(
-                "image_url: an encrypted task names its image by digest, {}@sha256:…, since \
+                "image_url: an encrypted task names its image by digest, {}{}@sha256:…, since \
                  encryption does not say who made it: `propeller-cli inspect {reference}` prints it",
+                if reference.is_plain() { "http://" } else { "" },
                 reference.name(),
             );
             return Err(ApiError::invalid(why));
@@ -167,16 +169,22 @@ fn parse(named: &str) -> Result<Reference, ApiError> {
 }
 
 /// Whether an address of a file is meant, as upstream has it. One of a registry without TLS looks
-/// like it; what tells them apart is the tag or digest at its end.
+/// like it; what tells them apart is the tag or digest at its end, which a file that is called one may
+/// have in its name, and anything in its query, which no image has.
 fn is_file(named: &str) -> bool {
     let address = named.starts_with("http://") || named.starts_with("https://");
-    let last = named.rsplit('/').next().unwrap_or_default();
-    address && !last.contains([':', '@'])
+    let path = named.split(['?', '#']).next().unwrap_or_default();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let called_so = last.ends_with(".wasm");
+    address && (path != named || called_so || !last.contains([':', '@']))
 }
 
 fn no_file(address: &str, error: &RegistryError) -> ApiError {
     let status = match is_away(error) {
-        true => StatusCode::BAD_GATEWAY,
+        true => {
+            tracing::warn!(error = %propeller_oci::chain(error), "who has a file does not answer");
+            StatusCode::BAD_GATEWAY
+        }
         false => StatusCode::BAD_REQUEST,
     };
     let why = match error {
@@ -208,13 +216,56 @@ fn is_away(error: &RegistryError) -> bool {
 }
 
 fn refused(reference: &Reference, error: &(dyn std::error::Error + 'static)) -> ApiError {
-    let status = match error.downcast_ref::<ImageError>() {
-        Some(ImageError::Registry(error)) if is_away(error) => StatusCode::BAD_GATEWAY,
-        _ => StatusCode::BAD_REQUEST,
+    let registry = match error.downcast_ref::<ImageError>() {
+        Some(ImageError::Registry(error)) => Some(error),
+        _ => match error.downcast_ref::<SignatureError>() {
+            Some(SignatureError::Registry(error)) => Some(error),
+            _ => None,
+        },
     };
-    let name = reference.name();
-    ApiError::new(
-        status,
-        format!("image {name}: {}", propeller_oci::chain(error)),
-    )
+    let status = match registry.is_some_and(is_away) {
+        true => StatusCode::BAD_GATEWAY,
+        false => StatusCode::BAD_REQUEST,
+    };
+    let hint = match registry.and_then(RegistryError::obstacle) {
+        Some(Obstacle::NoTls) => format!("; a registry without TLS is named http://{reference}"),
+        Some(Obstacle::Authority) => {
+            "; it shows an authority's certificate (CA:TRUE) as its own: give it one with CA:FALSE"
+                .to_owned()
+        }
+        Some(Obstacle::Certificate) => {
+            "; MANAGER_REGISTRY_CA names certificates to trust besides the system's".to_owned()
+        }
+        _ => String::new(),
+    };
+    let (name, why) = (reference.name(), propeller_oci::chain(error));
+    if status == StatusCode::BAD_GATEWAY {
+        tracing::warn!(image = %name, error = %why, cause = ?error, "a registry does not answer");
+    }
+    ApiError::new(status, format!("image {name}: {why}{hint}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_told_from_an_image_by_its_end() {
+        for (named, file) in [
+            ("https://h/hello.wasm", true),
+            ("http://h/hello", true),
+            ("http://h/hello.wasm?sig=a:b", true),
+            ("http://h/hello?sig=a:b@c/d:e", true),
+            ("http://h/hello#a:b", true),
+            ("http://h/hello@1.0.0.wasm", true),
+            ("http://h:5000/a:b/hello:1.wasm", true),
+            ("http://h:5000/hello:1", false),
+            ("http://h:5000/hello.wasm:1", false),
+            ("http://h:5000/hello.wasm@sha256:00", false),
+            ("h/hello.wasm", false),
+            ("ghcr.io/hello:1", false),
+        ] {
+            assert_eq!(is_file(named), file, "{named}");
+        }
+    }
 }

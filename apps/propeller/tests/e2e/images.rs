@@ -292,11 +292,12 @@ async fn an_image_that_cannot_be_is_refused_when_it_is_named() {
             "http://127.0.0.1:9/x.wasm".to_owned(),
             "network: no blob from 127.0.0.1",
         ),
-        (place.image("v2/"), "not a WebAssembly module"),
         (
-            place.image("missing.wasm"),
-            " has no file at this address",
+            place.image("x:1").replace("http://", ""),
+            "; a registry without TLS is named http://127.0.0.1:",
         ),
+        (place.image("v2/"), "not a WebAssembly module"),
+        (place.image("missing.wasm"), " has no file at this address"),
         ("UPPER".to_owned(), "no repository"),
     ] {
         let said = refused(client.task_create(&request(&named), false).await);
