@@ -12,5 +12,6 @@ mod inspect;
 mod keys;
 mod objects;
 mod output;
+mod pushed_keys;
 mod requests;
 mod support;

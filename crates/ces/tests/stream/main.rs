@@ -7,6 +7,7 @@ mod hostile;
 mod keys;
 mod mistakes;
 mod objects;
+mod others;
 mod ranges;
 mod repairs;
 mod rotations;
