@@ -316,35 +316,14 @@ fn conflict(rejected: propeller_model::task::Rejected) -> Refusal {
 #[cfg(test)]
 mod tests {
     use propeller_model::task::Run;
-    use uuid::Uuid;
 
     use super::*;
     use crate::store::Blob;
 
     fn task(state: State) -> Task {
-        let id = TaskId(Uuid::from_u128(1));
         Task {
-            id,
-            name: "x".to_owned(),
-            app_name: "x".to_owned(),
-            priority: 50,
-            pinned: None,
-            metadata: None,
-            module: None,
-            image: None,
-            daemon: false,
-            input: None,
-            stored: false,
             state,
-            last_proplet: None,
-            excluded: Vec::new(),
-            protection: String::new(),
-            error: String::new(),
-            trace: Trace::of(id),
-            created_ms: 0,
-            updated_ms: 0,
-            started_ms: None,
-            finished_ms: None,
+            ..Task::sample(1)
         }
     }
 

@@ -84,9 +84,6 @@ mod tests {
     use std::time::Duration;
 
     use propeller_model::retry::Policy;
-    use propeller_model::task::State;
-    use propeller_model::{TaskId, Trace};
-    use uuid::Uuid;
 
     use super::*;
     use crate::store::image::Image;
@@ -111,14 +108,7 @@ mod tests {
     }
 
     fn task(module: Option<Digest>, signed: Option<Option<Digest>>) -> Task {
-        let id = TaskId(Uuid::from_u128(1));
         Task {
-            id,
-            name: "x".to_owned(),
-            app_name: "x".to_owned(),
-            priority: 50,
-            pinned: None,
-            metadata: None,
             module,
             image: signed.map(|signed| Image {
                 reference: "example.com/a@sha256:0".to_owned(),
@@ -126,19 +116,7 @@ mod tests {
                 key: None,
                 signed,
             }),
-            daemon: false,
-            input: None,
-            stored: false,
-            state: State::NEW,
-            last_proplet: None,
-            excluded: Vec::new(),
-            protection: String::new(),
-            error: String::new(),
-            trace: Trace::of(id),
-            created_ms: 0,
-            updated_ms: 0,
-            started_ms: None,
-            finished_ms: None,
+            ..Task::sample(1)
         }
     }
 

@@ -191,7 +191,6 @@ pub(super) mod tests {
 
     use propeller_envelope::{Context, Keyring, WorkloadKey, seal};
     use propeller_model::task::State;
-    use propeller_model::{TaskId, Trace};
     use propeller_wire::message::{Input, InputObjects, ObjectKey, StoredObject};
     use tokio::sync::watch;
 
@@ -202,29 +201,9 @@ pub(super) mod tests {
     const NO_VARIABLES: [(String, String); 0] = [];
 
     fn task(id: u128) -> Task {
-        let id = TaskId(Uuid::from_u128(id));
         Task {
-            id,
-            name: "x".to_owned(),
-            app_name: "x".to_owned(),
-            priority: 50,
-            pinned: None,
-            metadata: None,
-            module: None,
-            image: None,
-            daemon: false,
-            input: None,
             stored: true,
-            state: State::NEW,
-            last_proplet: None,
-            excluded: Vec::new(),
-            protection: String::new(),
-            error: String::new(),
-            trace: Trace::of(id),
-            created_ms: 0,
-            updated_ms: 0,
-            started_ms: None,
-            finished_ms: None,
+            ..Task::sample(id)
         }
     }
 

@@ -122,7 +122,7 @@ pub fn remove_orphans(db: &Connection, blobs: &Blobs) -> Result<usize, StoreErro
 
 #[cfg(test)]
 mod tests {
-    use propeller_model::task::{Event, State};
+    use propeller_model::task::Event;
     use propeller_model::{Digest, retry::Policy};
 
     use super::*;
@@ -134,27 +134,9 @@ mod tests {
 
     fn task(id: u128, input: Blob) -> Task {
         Task {
-            id: TaskId(Uuid::from_u128(id)),
-            trace: propeller_model::Trace::of(TaskId(Uuid::from_u128(id))),
-            name: "x".to_owned(),
-            app_name: "x".to_owned(),
-            priority: 50,
-            pinned: None,
-            metadata: None,
             module: Some(DIGEST),
-            image: None,
-            daemon: false,
             input: Some(input),
-            stored: false,
-            state: State::NEW,
-            last_proplet: None,
-            excluded: Vec::new(),
-            protection: String::new(),
-            error: String::new(),
-            created_ms: 0,
-            updated_ms: 0,
-            started_ms: None,
-            finished_ms: None,
+            ..Task::sample(id)
         }
     }
 

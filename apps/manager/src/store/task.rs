@@ -57,6 +57,37 @@ pub struct Task {
     pub finished_ms: Option<i64>,
 }
 
+#[cfg(test)]
+impl Task {
+    /// A new one without anything to run, for tests that change what they are about.
+    pub(crate) fn sample(id: u128) -> Self {
+        let id = TaskId(Uuid::from_u128(id));
+        Self {
+            id,
+            name: "x".to_owned(),
+            app_name: "x".to_owned(),
+            priority: 50,
+            pinned: None,
+            metadata: None,
+            module: None,
+            image: None,
+            daemon: false,
+            input: None,
+            stored: false,
+            state: State::NEW,
+            last_proplet: None,
+            excluded: Vec::new(),
+            protection: String::new(),
+            error: String::new(),
+            trace: Trace::of(id),
+            created_ms: 0,
+            updated_ms: 0,
+            started_ms: None,
+            finished_ms: None,
+        }
+    }
+}
+
 const COLUMNS: &str = "id, name, app_name, priority, pinned, metadata, module, input, input_file,
      state, attempts, tries, proplet, excluded, protection, error, created_ms, updated_ms,
      started_ms, finished_ms, trace, daemon, image, image_encrypted, image_key, stored,

@@ -95,7 +95,6 @@ fn names(proplets: &[&PropletId]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use propeller_model::Trace;
     use propeller_model::task::{Run, State};
 
     use super::*;
@@ -107,7 +106,6 @@ mod tests {
 
     /// A task that waits.
     fn task(id: u128, needs: Needs) -> Task {
-        let id = TaskId(Uuid::from_u128(id));
         let image = Image {
             reference: "example.com/a@sha256:0".to_owned(),
             encrypted: true,
@@ -115,15 +113,7 @@ mod tests {
             signed: None,
         };
         Task {
-            id,
-            name: "x".to_owned(),
-            app_name: "x".to_owned(),
-            priority: 50,
-            pinned: None,
-            metadata: None,
-            module: None,
             image: needs.tee.then_some(image),
-            daemon: false,
             input: Some(Blob::Inline(vec![1])),
             stored: needs.store,
             state: State::Queued {
@@ -132,15 +122,7 @@ mod tests {
                     tries: 0,
                 },
             },
-            last_proplet: None,
-            excluded: Vec::new(),
-            protection: String::new(),
-            error: String::new(),
-            trace: Trace::of(id),
-            created_ms: 0,
-            updated_ms: 0,
-            started_ms: None,
-            finished_ms: None,
+            ..Task::sample(id)
         }
     }
 
