@@ -207,3 +207,25 @@ fn mistake_14_names_say_nothing_about_the_plaintext() {
         assert!(!shows);
     }
 }
+
+/// Each segment decides by itself and by its length, whatever alphabet it is in and what stands first.
+#[test]
+fn mistake_28_what_is_compressed_is_found_by_trying() {
+    let alphabet: String = ('\u{3b1}'..='\u{3c9}').chain(" \n".chars()).collect();
+    let mut greek = alphabet.repeat(SEGMENT / alphabet.len() + 1).into_bytes();
+    greek.truncate(SEGMENT);
+    let noise = random(SEGMENT, 28);
+    let len = |plain: &[u8]| sealed(plain, &options(1, 0)).1.shard_len;
+    let (of_greek, of_noise) = (len(&greek), len(&noise));
+    assert!(of_greek < of_noise / 10);
+    assert!(of_noise >= SEGMENT as u64);
+    for mixed in [[&*noise, &*greek].concat(), [&*greek, &*noise].concat()] {
+        let both = len(&mixed);
+        assert!(
+            both < of_noise + of_greek,
+            "one header and one end for both"
+        );
+        assert!(both >= SEGMENT as u64);
+        assert!(read(sealed(&mixed, &options(1, 0)).0).unwrap().0 == mixed);
+    }
+}
