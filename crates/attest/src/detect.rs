@@ -9,11 +9,9 @@
 //! nothing, and never `sample`.
 
 pub(crate) mod entry;
-mod hcl;
 mod machine;
 mod probes;
 mod sev_guest;
-mod tpm;
 
 use std::collections::BTreeSet;
 use std::fmt;

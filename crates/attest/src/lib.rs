@@ -13,10 +13,12 @@
 pub mod attester;
 pub mod binding;
 pub mod detect;
+mod hcl;
 mod prover;
 pub mod rcar;
 pub mod snp_report;
 mod tee;
+mod tpm;
 #[cfg(feature = "verify")]
 pub mod verify;
 

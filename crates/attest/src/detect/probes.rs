@@ -3,11 +3,11 @@
 use std::io::{self, ErrorKind};
 
 use super::entry::{Entry, REPORTS};
-use super::hcl::{self, Report};
 use super::machine::{Kind, Machine, TPM};
-use super::tpm::{self, TpmError};
 use super::{Outcome, Probe};
 use crate::Tee;
+use crate::hcl::{self, Report};
+use crate::tpm::{self, TpmError};
 
 const VENDOR: &str = "/sys/class/dmi/id/sys_vendor";
 const ASSET_TAG: &str = "/sys/class/dmi/id/chassis_asset_tag";

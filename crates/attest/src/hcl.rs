@@ -13,17 +13,17 @@
 use crate::Tee;
 
 /// The index of the TPM in which it is.
-pub(super) const INDEX: u32 = 0x0140_0001;
+pub(crate) const INDEX: u32 = 0x0140_0001;
 
 /// As much of it says of which kind it is.
-pub(super) const HEAD_BYTES: u16 = 1236;
+pub(crate) const HEAD_BYTES: u16 = 1236;
 
 const MAGIC: &[u8] = b"HCLA";
 const KIND_AT: usize = 32 + 1184 + 8;
 
 /// What the report in the TPM says that this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Report {
+pub(crate) enum Report {
     /// A TEE that is known here.
     Of(Tee),
     /// A virtual machine whose memory its host can read.
@@ -35,7 +35,7 @@ pub(super) enum Report {
 }
 
 /// Reads the first [`HEAD_BYTES`].
-pub(super) fn report(head: &[u8]) -> Report {
+pub(crate) fn report(head: &[u8]) -> Report {
     let kind = head.get(KIND_AT..).and_then(<[u8]>::first_chunk);
     match (head.starts_with(MAGIC), kind) {
         (true, Some(kind)) => match u32::from_le_bytes(*kind) {

@@ -11,7 +11,7 @@
 
 use std::io;
 
-use super::machine::Machine;
+use crate::detect::Machine;
 
 /// `TPM_ST_NO_SESSIONS`: without authorizations.
 const PLAIN: u16 = 0x8001;
@@ -45,7 +45,7 @@ const WRITTEN: u32 = 1 << 29;
 
 /// Why there is nothing from an index.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum TpmError {
+pub(crate) enum TpmError {
     #[error("the TPM cannot be asked: {0}")]
     Kernel(io::Error),
     #[error("the TPM refuses with code {code:#x}")]
@@ -58,7 +58,7 @@ pub(super) enum TpmError {
 
 /// The first `bytes` of an index, or all of it if there is less; nothing where there is no such
 /// index or nothing was ever written to it.
-pub(super) fn index(
+pub(crate) fn index(
     machine: &dyn Machine,
     index: u32,
     bytes: u16,
