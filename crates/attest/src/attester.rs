@@ -7,6 +7,8 @@
 //!     snp     configfs, or /dev/sev-guest ─▶ a report of the firmware, with the certificates that
 //!             the host gives along
 //!     sgx     Gramine's files ─▶ a quote
+//!     az-…    the virtual TPM ─▶ a quote of it, beside the report that its paravisor left in it, and
+//!             what Azure's metadata service says to that
 //! ```
 //!
 //! Which of them a build has is said by cargo features. What a build does not have, and what nobody
@@ -16,6 +18,8 @@
 //! [`agent`] is the other way to evidence: a program on the same machine that attests for others.
 
 pub mod agent;
+#[cfg(feature = "azure-attester")]
+mod azure;
 #[cfg(feature = "snp-attester")]
 mod certificates;
 #[cfg(any(feature = "tdx-attester", feature = "snp-attester"))]
@@ -59,6 +63,10 @@ const MAKERS: &[(Tee, Maker)] = &[
     (Tee::Snp, snp::evidence),
     #[cfg(feature = "sgx-attester")]
     (Tee::Sgx, sgx::evidence),
+    #[cfg(feature = "azure-attester")]
+    (Tee::AzSnpVtpm, azure::snp),
+    #[cfg(feature = "azure-attester")]
+    (Tee::AzTdxVtpm, azure::tdx),
 ];
 
 /// Makes evidence of one kind of TEE.
@@ -131,7 +139,7 @@ impl Attester {
     }
 
     /// Evidence over `report_data`, as RCAR's `primary_evidence`. Hardware pads with zeros to 64
-    /// bytes, and `sample` does not.
+    /// bytes; `sample` and the TPM of Azure do not, and that TPM takes no more than 50.
     ///
     /// Blocks: a quote of TDX takes the host's service for it, often tens of milliseconds. May be
     /// called from several threads at a time.
@@ -160,10 +168,7 @@ fn missing(tee: Tee) -> AttestError {
         Tee::Tdx => not_built("tdx-attester"),
         Tee::Snp => not_built("snp-attester"),
         Tee::Sgx => not_built("sgx-attester"),
-        Tee::AzTdxVtpm | Tee::AzSnpVtpm => unsupported(
-            "it takes quotes of the TPM and a service of Azure's: run an attestation-agent and take \
-             evidence and tokens from it",
-        ),
+        Tee::AzTdxVtpm | Tee::AzSnpVtpm => not_built("azure-attester"),
         Tee::Cca => unsupported(
             "nothing here can judge a realm's token: run an attestation-agent and take evidence and \
              tokens from it",

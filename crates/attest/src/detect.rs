@@ -10,6 +10,8 @@
 
 pub(crate) mod entry;
 mod machine;
+#[cfg(feature = "azure-attester")]
+mod metadata;
 mod probes;
 mod sev_guest;
 

@@ -1,5 +1,6 @@
 //! What Azure's paravisor leaves in the virtual TPM of a VM: the attestation report of its Host
-//! Compatibility Layer (HCL), of which the kind is read here and nothing is believed.
+//! Compatibility Layer (HCL). It is read here, and nothing in it is believed: the hardware's report
+//! in it vouches for the JSON, by its hash, and the JSON for the key with which the TPM signs quotes.
 //!
 //! ```text
 //!      0  "HCLA" │ version u32 │ size u32 │ request u32 │ status u32 │ 12 reserved bytes
@@ -19,7 +20,14 @@ pub(crate) const INDEX: u32 = 0x0140_0001;
 pub(crate) const HEAD_BYTES: u16 = 1236;
 
 const MAGIC: &[u8] = b"HCLA";
-const KIND_AT: usize = 32 + 1184 + 8;
+/// Where the hardware's report begins and ends.
+#[cfg(any(feature = "azure-attester", feature = "verify"))]
+const HARDWARE: std::ops::Range<usize> = 32..1216;
+const KIND_AT: usize = 1216 + 8;
+#[cfg(feature = "verify")]
+const HASH_AT: usize = 1216 + 12;
+#[cfg(feature = "verify")]
+const JSON_SIZE_AT: usize = 1216 + 16;
 
 /// What the report in the TPM says that this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +54,27 @@ pub(crate) fn report(head: &[u8]) -> Report {
             kind => Report::Unknown { kind },
         },
         _ => Report::Foreign,
+    }
+}
+
+/// The hardware's report in it: 1184 bytes of SEV-SNP, or 1024 of TDX and zeros.
+#[cfg(any(feature = "azure-attester", feature = "verify"))]
+pub(crate) fn hardware(report: &[u8]) -> Option<&[u8]> {
+    report.get(HARDWARE)
+}
+
+/// The JSON whose hash is in the hardware's report; `None` if it was hashed with anything but
+/// SHA-256, or if it is not whole.
+#[cfg(feature = "verify")]
+pub(crate) fn runtime_data(report: &[u8]) -> Option<&[u8]> {
+    let number = |at: usize| {
+        let bytes = report.get(at..)?.first_chunk()?;
+        usize::try_from(u32::from_le_bytes(*bytes)).ok()
+    };
+    let rest = report.get(HEAD_BYTES.into()..)?;
+    match number(HASH_AT)? {
+        1 => rest.get(..number(JSON_SIZE_AT)?),
+        _ => None,
     }
 }
 
@@ -77,5 +106,21 @@ mod tests {
         let mut other = head(2);
         other[0] = b'h';
         assert_eq!(report(&other), Report::Foreign);
+    }
+
+    #[cfg(feature = "verify")]
+    #[test]
+    fn the_json_is_as_long_as_it_says_and_hashed_with_sha_256() {
+        let mut report = head(2);
+        report[HASH_AT] = 1;
+        report[JSON_SIZE_AT] = 4;
+        report.extend(b"{}  ignored");
+        assert_eq!(runtime_data(&report), Some(&b"{}  "[..]));
+        assert_eq!(hardware(&report).map(<[u8]>::len), Some(1184));
+        assert_eq!(runtime_data(&report[..report.len() - 8]), None);
+        report[HASH_AT] = 2;
+        assert_eq!(runtime_data(&report), None);
+        assert_eq!(runtime_data(&[]), None);
+        assert_eq!(hardware(&[0; 1215]), None);
     }
 }

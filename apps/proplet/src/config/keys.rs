@@ -320,7 +320,7 @@ pub(super) const KEYS: &[Key] = &[
         &[],
         Kind::Text,
         Some("auto"),
-        "Who makes evidence of the TEE: `auto`, the one that is found; or `tdx`, `snp`, `sgx` by name; or `agent`, an attestation-agent on this machine; or `sample`, which proves nothing and is for tests.",
+        "Who makes evidence of the TEE: `auto`, the one that is found; or `tdx`, `snp`, `sgx`, `az-tdx-vtpm`, `az-snp-vtpm` by name; or `agent`, an attestation-agent on this machine; or `sample`, which proves nothing and is for tests.",
     ),
     Key::new(
         "attestation_agent",

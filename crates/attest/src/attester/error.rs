@@ -5,6 +5,7 @@ use std::io;
 
 use super::REPORT_DATA_BYTES_MAX;
 use crate::Tee;
+use crate::detect::TPM;
 use crate::detect::entry::REPORTS;
 
 /// Why there is no evidence.
@@ -135,6 +136,37 @@ pub enum AttestError {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// No TPM, or not shown.
+    #[error(
+        "there is no {TPM}, through which {tee} attests: a container needs that device, and a guest \
+         the kernel's drivers for TPM 2.0"
+    )]
+    NoTpm {
+        /// Who attests.
+        tee: Tee,
+    },
+    /// A TPM that does not do its part.
+    #[error(
+        "the virtual TPM makes no quote: it needs the paravisor's report at index 0x01400001 and its \
+         key at 0x81000003, both without a password, as Azure sets them up"
+    )]
+    Tpm {
+        /// What it says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A host that does not do its part.
+    #[error(
+        "Azure's metadata service gives no {what}: this machine has to reach 169.254.169.254, port \
+         80, which containers and firewalls may keep from it"
+    )]
+    Metadata {
+        /// What it was asked for.
+        what: &'static str,
+        /// Why it did not answer.
+        #[source]
+        source: io::Error,
+    },
     /// Not in an enclave of Gramine's.
     #[error(
         "there is no /dev/attestation, through which sgx attests: run in Gramine, with \
@@ -161,12 +193,15 @@ pub enum Contention {
     Vanished,
     /// The report is about somebody else's data.
     Foreign,
+    /// A register of the TPM changed between the quote and reading it.
+    Measured,
 }
 
 impl Contention {
     fn advice(self) -> &'static str {
         match self {
             Self::Busy => "wait for the other program that attests, and try again",
+            Self::Measured => "wait until what measures into it has started, and try again",
             Self::Raced | Self::Vanished | Self::Foreign => {
                 "another program with root's rights touches what is not its own; find it, because \
                  evidence that it had a hand in cannot be used"
@@ -182,6 +217,7 @@ impl fmt::Display for Contention {
             Self::Raced => "another program wrote into our request for a report",
             Self::Vanished => "another program removed our request for a report",
             Self::Foreign => "the report was about another program's data",
+            Self::Measured => "something was measured into the TPM while it was quoted",
         })
     }
 }

@@ -6,6 +6,10 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 
+use serde_json::Value;
+
+#[cfg(feature = "azure-attester")]
+use super::metadata;
 use super::sev_guest::{self, SEV_GUEST, SevGuestAnswer};
 
 /// Of the kernel's resource manager, which serves several programs at a time.
@@ -64,6 +68,16 @@ pub trait Machine: fmt::Debug + Send + Sync {
     /// # Errors
     /// What the kernel says, with the codes of host and firmware where it has some.
     fn sev_guest(&self, data: &[u8; 64], level: u32) -> io::Result<SevGuestAnswer>;
+
+    /// What Azure's metadata service (IMDS, at 169.254.169.254) says at a path, or to a JSON that it
+    /// is given there. Blocks for as long as that takes.
+    ///
+    /// # Errors
+    /// Why there is no answer, in words; [`ErrorKind::Unsupported`] from a machine without one.
+    fn metadata(&self, path: &str, json: Option<&Value>) -> io::Result<Value> {
+        let _ = (path, json);
+        Err(ErrorKind::Unsupported.into())
+    }
 }
 
 /// What can be at a path.
@@ -81,6 +95,8 @@ pub enum Kind {
 #[derive(Debug, Clone)]
 pub struct Host {
     root: PathBuf,
+    #[cfg(feature = "azure-attester")]
+    metadata: String,
 }
 
 impl Host {
@@ -93,7 +109,19 @@ impl Host {
     /// Its files below `root` instead of `/`.
     #[must_use]
     pub fn at(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        Self {
+            root: root.into(),
+            #[cfg(feature = "azure-attester")]
+            metadata: metadata::ADDRESS.to_owned(),
+        }
+    }
+
+    /// With a metadata service at another address, such as `http://127.0.0.1:8080`.
+    #[cfg(feature = "azure-attester")]
+    #[must_use]
+    pub fn with_metadata_at(self, address: impl Into<String>) -> Self {
+        let metadata = address.into();
+        Self { metadata, ..self }
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -167,6 +195,11 @@ impl Machine for Host {
         let mut device = OpenOptions::new();
         let device = device.read(true).write(true).open(self.path(SEV_GUEST))?;
         sev_guest::report(&device, data, level)
+    }
+
+    #[cfg(feature = "azure-attester")]
+    fn metadata(&self, path: &str, json: Option<&Value>) -> io::Result<Value> {
+        metadata::ask(&self.metadata, path, json)
     }
 }
 

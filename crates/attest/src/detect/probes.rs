@@ -7,7 +7,7 @@ use super::machine::{Kind, Machine, TPM};
 use super::{Outcome, Probe};
 use crate::Tee;
 use crate::hcl::{self, Report};
-use crate::tpm::{self, TpmError};
+use crate::tpm::{TpmError, nv};
 
 const VENDOR: &str = "/sys/class/dmi/id/sys_vendor";
 const ASSET_TAG: &str = "/sys/class/dmi/id/chassis_asset_tag";
@@ -65,7 +65,7 @@ fn azure(machine: &dyn Machine) -> Found {
             Err(error) => return blocked(&error),
         }
     }
-    let head = match tpm::index(machine, hcl::INDEX, hcl::HEAD_BYTES) {
+    let head = match nv::index(machine, hcl::INDEX, hcl::HEAD_BYTES) {
         Ok(Some(head)) => head,
         Ok(None) => return absent("no report of a paravisor"),
         Err(TpmError::Kernel(error)) if error.kind() == ErrorKind::NotFound => {

@@ -3,7 +3,7 @@
 use propeller_attest::{AttestError, Attester, Tee};
 
 /// Each with the feature that has it, and whether this build does.
-const KINDS: [(Tee, &str, bool); 4] = [
+const KINDS: [(Tee, &str, bool); 6] = [
     (
         Tee::Sample,
         "sample-attester",
@@ -12,6 +12,16 @@ const KINDS: [(Tee, &str, bool); 4] = [
     (Tee::Tdx, "tdx-attester", cfg!(feature = "tdx-attester")),
     (Tee::Snp, "snp-attester", cfg!(feature = "snp-attester")),
     (Tee::Sgx, "sgx-attester", cfg!(feature = "sgx-attester")),
+    (
+        Tee::AzSnpVtpm,
+        "azure-attester",
+        cfg!(feature = "azure-attester"),
+    ),
+    (
+        Tee::AzTdxVtpm,
+        "azure-attester",
+        cfg!(feature = "azure-attester"),
+    ),
 ];
 
 #[test]
@@ -38,15 +48,14 @@ fn nobody_gets_sample_evidence_without_asking_for_it() {
 
 #[test]
 fn what_no_build_makes_says_what_does() {
-    for kind in [Tee::AzSnpVtpm, Tee::AzTdxVtpm, Tee::Cca] {
-        for attester in [Attester::of(kind), Attester::asked_for(kind)] {
-            let error = attester.unwrap_err();
-            assert!(matches!(error, AttestError::Unsupported { tee, .. } if tee == kind));
-            let text = error.to_string();
-            let begin = format!("this build cannot make evidence of {kind}, because ");
-            assert!(text.starts_with(&begin), "{text}");
-            assert!(text.contains("attestation-agent"), "{text}");
-        }
+    let kind = Tee::Cca;
+    for attester in [Attester::of(kind), Attester::asked_for(kind)] {
+        let error = attester.unwrap_err();
+        assert!(matches!(error, AttestError::Unsupported { tee, .. } if tee == kind));
+        let text = error.to_string();
+        let begin = format!("this build cannot make evidence of {kind}, because ");
+        assert!(text.starts_with(&begin), "{text}");
+        assert!(text.contains("attestation-agent"), "{text}");
     }
 }
 

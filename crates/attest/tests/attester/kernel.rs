@@ -66,6 +66,7 @@ pub(crate) struct Kernel {
     names: Mutex<BTreeSet<String>>,
     files: BTreeMap<&'static str, Result<Vec<u8>, i32>>,
     writes: Mutex<Vec<(String, Vec<u8>)>>,
+    tpm_error: Option<i32>,
 }
 
 impl Kernel {
@@ -81,6 +82,15 @@ impl Kernel {
             names: Mutex::default(),
             files: BTreeMap::new(),
             writes: Mutex::default(),
+            tpm_error: None,
+        }
+    }
+
+    /// Whoever asks the TPM gets this.
+    pub(crate) fn with_tpm_error(self, code: i32) -> Self {
+        Self {
+            tpm_error: Some(code),
+            ..self
         }
     }
 
@@ -295,6 +305,7 @@ impl Machine for Kernel {
     }
 
     fn tpm(&self, _: &[u8]) -> io::Result<Vec<u8>> {
-        panic!("who makes evidence asks no TPM");
+        let code = self.tpm_error.expect("who makes this evidence asks no TPM");
+        Err(io::Error::from_raw_os_error(code))
     }
 }
