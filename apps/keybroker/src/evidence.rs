@@ -11,10 +11,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 use propeller_attest::Tee;
 use propeller_attest::rcar::{Attestation, Hash, RuntimeData, report_data};
+use propeller_attest::snp_report::SnpTcb;
 use propeller_attest::verify::{
-    Anchors, Approved, AuthenticError, Basis, COLLATERAL_BYTES_MAX, Claims, Collateral,
-    CollateralError, DcapCollateral, DcapPolicy, Evidence, Expected, Policy, Refused, Rule,
-    SgxPolicy, SnpPolicy, TcbStatus, TdxPolicy, UnixTime, Verdict, authenticate,
+    Anchors, Approved, AuthenticError, AzurePolicy, Basis, COLLATERAL_BYTES_MAX, Claims,
+    Collateral, CollateralError, DcapCollateral, DcapPolicy, Evidence, Expected, Policy, Refused,
+    Rule, SgxPolicy, SnpPolicy, TcbStatus, TdxPolicy, UnixTime, Verdict, authenticate,
 };
 use propeller_jose::KeyError;
 
@@ -148,7 +149,7 @@ impl Judge {
             };
             authenticate(evidence, &basis)
         };
-        if !matches!(evidence.tee, Tee::Tdx | Tee::Sgx) {
+        if !matches!(evidence.tee, Tee::Tdx | Tee::Sgx | Tee::AzTdxVtpm) {
             return with(&Collateral::None).map_err(Unproven::NotAuthentic);
         }
         let mut last = Unproven::NoCollateral(evidence.tee);
@@ -169,26 +170,27 @@ fn lenient() -> Policy {
         statuses: TcbStatus::ALL.into_iter().collect(),
         evaluation_min: 0,
     };
+    let tdx = || TdxPolicy {
+        platform: platform(),
+        debug: Rule::Allow,
+        ..TdxPolicy::new(Approved::Any)
+    };
+    let snp = || SnpPolicy {
+        vlek: Rule::Allow,
+        debug: Rule::Allow,
+        ..SnpPolicy::new(Approved::Any, SnpTcb::default())
+    };
     Policy {
         sample: Rule::Allow,
-        tdx: Some(TdxPolicy {
-            platform: platform(),
-            debug: Rule::Allow,
-            ..TdxPolicy::new(Approved::Any)
-        }),
+        tdx: Some(tdx()),
         sgx: Some(SgxPolicy {
             platform: platform(),
             debug: Rule::Allow,
             ..SgxPolicy::new(Approved::Any)
         }),
-        snp: Some(SnpPolicy {
-            vlek: Rule::Allow,
-            debug: Rule::Allow,
-            ..SnpPolicy::new(
-                Approved::Any,
-                propeller_attest::snp_report::SnpTcb::default(),
-            )
-        }),
+        snp: Some(snp()),
+        azure_snp: Some(AzurePolicy::new(snp())),
+        azure_tdx: Some(AzurePolicy::new(tdx())),
     }
 }
 

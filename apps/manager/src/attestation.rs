@@ -10,18 +10,22 @@
 //! [snp]
 //! measurements = ["<96 hex digits>"]
 //! tcb_min = { bootloader = 4, tee = 0, snp = 23, microcode = 219 }
+//! [az-snp-vtpm]                        # or [az-tdx-vtpm]; what [snp] and [tdx] have, and
+//! measurements = ["<96 hex digits>"]   # of Azure's paravisor, whose TPM has the registers
+//! pcrs = { 4 = ["<64 hex digits>"] }   # 0 to 23
+//! tcb_min = { bootloader = 4, tee = 0, snp = 23, microcode = 219 }
 //! ```
 //!
 //! A kind that has no table is refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use propeller_attest::snp_report::SnpTcb;
 use propeller_attest::verify::{
-    Approved, COLLATERAL_BYTES_MAX, Collateral, DcapCollateral, DcapPolicy, Measurement, Policy,
-    Rule, SgxPolicy, SnpPolicy, TcbStatus, TdxPolicy,
+    Approved, AzurePolicy, COLLATERAL_BYTES_MAX, Collateral, DcapCollateral, DcapPolicy,
+    Measurement, Policy, Rule, SgxPolicy, SnpPolicy, TcbStatus, TdxPolicy,
 };
 use serde::Deserialize;
 
@@ -42,6 +46,10 @@ struct File {
     tdx: Option<Tdx>,
     sgx: Option<Sgx>,
     snp: Option<Snp>,
+    #[serde(rename = "az-snp-vtpm")]
+    azure_snp: Option<Snp>,
+    #[serde(rename = "az-tdx-vtpm")]
+    azure_tdx: Option<Tdx>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -53,6 +61,9 @@ struct Tdx {
     rtmr2: Option<BTreeSet<Measurement<48>>>,
     rtmr3: Option<BTreeSet<Measurement<48>>>,
     tcb: Option<Vec<String>>,
+    /// On Azure.
+    #[serde(default)]
+    pcrs: Registers,
     #[serde(default)]
     debug: bool,
 }
@@ -75,11 +86,17 @@ struct Sgx {
 struct Snp {
     measurements: Option<BTreeSet<Measurement<48>>>,
     tcb_min: SnpTcb,
+    /// On Azure.
+    #[serde(default)]
+    pcrs: Registers,
     #[serde(default)]
     vlek: bool,
     #[serde(default)]
     debug: bool,
 }
+
+/// Values of a TPM's registers by their numbers.
+type Registers = BTreeMap<String, BTreeSet<Measurement<32>>>;
 
 /// Reads a policy, and makes the judge that goes by it.
 ///
@@ -118,14 +135,28 @@ impl File {
     fn policy(self) -> Result<Policy, String> {
         Ok(Policy {
             sample: rule(self.sample),
-            tdx: self.tdx.map(Tdx::policy).transpose()?,
+            tdx: self.tdx.map(Tdx::on_hardware).transpose()?,
             sgx: self.sgx.map(Sgx::policy).transpose()?,
-            snp: self.snp.map(Snp::policy),
+            snp: self.snp.map(Snp::on_hardware).transpose()?,
+            azure_snp: self.azure_snp.map(Snp::on_azure).transpose()?,
+            azure_tdx: self.azure_tdx.map(Tdx::on_azure).transpose()?,
         })
     }
 }
 
 impl Tdx {
+    fn on_hardware(self) -> Result<TdxPolicy, String> {
+        no_registers(&self.pcrs)?;
+        self.policy()
+    }
+
+    fn on_azure(mut self) -> Result<AzurePolicy<TdxPolicy>, String> {
+        let pcrs = std::mem::take(&mut self.pcrs);
+        let registers = registers(pcrs, self.measurements.is_some())?;
+        let guest = self.policy()?;
+        Ok(AzurePolicy { guest, registers })
+    }
+
     fn policy(self) -> Result<TdxPolicy, String> {
         Ok(TdxPolicy {
             registers: [self.rtmr0, self.rtmr1, self.rtmr2, self.rtmr3].map(approved),
@@ -150,6 +181,18 @@ impl Sgx {
 }
 
 impl Snp {
+    fn on_hardware(self) -> Result<SnpPolicy, String> {
+        no_registers(&self.pcrs)?;
+        Ok(self.policy())
+    }
+
+    fn on_azure(mut self) -> Result<AzurePolicy<SnpPolicy>, String> {
+        let pcrs = std::mem::take(&mut self.pcrs);
+        let registers = registers(pcrs, self.measurements.is_some())?;
+        let guest = self.policy();
+        Ok(AzurePolicy { guest, registers })
+    }
+
     fn policy(self) -> SnpPolicy {
         SnpPolicy {
             vlek: rule(self.vlek),
@@ -157,6 +200,31 @@ impl Snp {
             ..SnpPolicy::new(approved(self.measurements), self.tcb_min)
         }
     }
+}
+
+/// Only Azure's evidence has a TPM's.
+fn no_registers(pcrs: &Registers) -> Result<(), String> {
+    match pcrs.is_empty() {
+        true => Ok(()),
+        false => Err("`pcrs` go into [az-snp-vtpm] and [az-tdx-vtpm] only".to_owned()),
+    }
+}
+
+/// Registers of a TPM by their numbers.
+fn registers(pcrs: Registers, is_pinned: bool) -> Result<[Approved<Measurement<32>>; 24], String> {
+    if !pcrs.is_empty() && !is_pinned {
+        return Err(
+            "`pcrs` mean nothing without `measurements`: any paravisor makes them up".to_owned(),
+        );
+    }
+    let mut registers = [const { Approved::Any }; 24];
+    for (name, values) in pcrs {
+        let number = name.parse::<usize>().ok();
+        let register = number.and_then(|number| registers.get_mut(number));
+        let register = register.ok_or_else(|| format!("pcrs `{name}`: there are 0 to 23"))?;
+        *register = Approved::OneOf(values);
+    }
+    Ok(registers)
 }
 
 fn approved<T: Ord>(values: Option<BTreeSet<T>>) -> Approved<T> {
@@ -224,6 +292,17 @@ mod tests {
     }
 
     #[test]
+    fn registers_of_azures_tpm_have_numbers() {
+        let digits = "cd".repeat(32);
+        let text = format!("[az-tdx-vtpm]\nmeasurements = []\npcrs = {{ 4 = ['{digits}'] }}");
+        let policy = policy(&text).unwrap();
+        let registers = policy.azure_tdx.unwrap().registers;
+        assert_eq!(registers[4], Approved::from_iter([Measurement([0xcd; 32])]));
+        assert_eq!(registers[5], Approved::Any);
+        assert!(policy.tdx.is_none() && policy.azure_snp.is_none());
+    }
+
+    #[test]
     fn what_it_cannot_mean_is_refused() {
         for wrong in [
             "sampel = true",
@@ -231,6 +310,10 @@ mod tests {
             "[tdx]\ntcb = ['Fine']",
             "[snp]",
             "[sgx]\nsigner = []",
+            "[tdx]\npcrs = { 4 = [] }",
+            "[az-tdx-vtpm]\npcrs = { 4 = [] }",
+            "[az-tdx-vtpm]\nmeasurements = []\npcrs = { 24 = [] }",
+            "[az-snp-vtpm]\nmeasurements = []",
         ] {
             assert!(policy(wrong).is_err(), "{wrong}");
         }

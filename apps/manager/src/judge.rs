@@ -132,7 +132,7 @@ impl Judge {
             Err("no collateral is set for this kind (MANAGER_ATTESTATION_POLICY)".to_owned());
         let none = [Collateral::None];
         for collateral in match tee {
-            Tee::Tdx | Tee::Sgx => self.collateral.as_slice(),
+            Tee::Tdx | Tee::Sgx | Tee::AzTdxVtpm => self.collateral.as_slice(),
             _ => &none,
         } {
             judged = by(collateral).map_err(|error| shown(&propeller_oci::chain(&error)));

@@ -14,6 +14,7 @@
 //! |---|---|
 //! | `tdx`, `sgx` | the quote verifies under Intel's root with the collateral given, by `dcap-qvl` |
 //! | `snp` | the report is signed by a VCEK or VLEK for its chip and TCB, whose chain ends in AMD's root |
+//! | `az-tdx-vtpm`, `az-snp-vtpm` | the same of the hardware's report, which vouches for the key with which the TPM signed |
 //! | `sample` | it has the form: nobody signed it, and **it proves nothing** |
 //! | others | never: they cannot be judged here |
 //!
@@ -24,6 +25,7 @@
 //! bound to: the report data must contain a nonce of his, or a key that he has just seen used.
 
 mod anchors;
+mod azure;
 mod certificate;
 mod claims;
 mod collateral;
@@ -41,13 +43,15 @@ pub use rustls_pki_types::UnixTime;
 
 pub use anchors::{AmdAnchor, Anchors};
 pub use claims::{
-    Claims, DcapTcb, NoTcbStatus, Platform, SampleClaims, SgxClaims, SnpClaims, SnpKey, TcbStatus,
-    TdxClaims,
+    AzureClaims, AzureGuest, Claims, DcapTcb, NoTcbStatus, Platform, SampleClaims, SgxClaims,
+    SnpClaims, SnpKey, TcbStatus, TdxClaims,
 };
 pub use collateral::{COLLATERAL_BYTES_MAX, Collateral, CollateralError, DcapCollateral, SnpChain};
-pub use error::{AuthenticError, ChainError, Finding, Refused, VerifyError};
+pub use error::{AuthenticError, AzureError, ChainError, Finding, Refused, VerifyError};
 pub use measurement::{Approved, Measurement, NoMeasurement};
-pub use policy::{DcapPolicy, Expected, Policy, Rule, SgxPolicy, SnpPolicy, TdxPolicy};
+pub use policy::{
+    AzurePolicy, DcapPolicy, Expected, Policy, Rule, SgxPolicy, SnpPolicy, TdxPolicy,
+};
 pub use verdict::{EAR_PROFILE, EarFrame, EarStatus, Verdict};
 
 use crate::Tee;
@@ -86,7 +90,9 @@ pub fn authenticate(evidence: &Evidence<'_>, basis: &Basis<'_>) -> Result<Claims
         Tee::Sgx => dcap::sgx(value, basis),
         Tee::Snp => snp::snp(value, basis),
         Tee::Sample => sample::sample(value, basis),
-        Tee::AzTdxVtpm | Tee::AzSnpVtpm | Tee::Cca => Err(AuthenticError::Unsupported { tee }),
+        Tee::AzTdxVtpm => azure::tdx(value, basis),
+        Tee::AzSnpVtpm => azure::snp(value, basis),
+        Tee::Cca => Err(AuthenticError::Unsupported { tee }),
     }
 }
 

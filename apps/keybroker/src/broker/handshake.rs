@@ -15,7 +15,14 @@ use crate::sessions::{Attempt, Cookie};
 use crate::tokens;
 
 /// What is judged here. Whoever has something else is told so before he makes evidence.
-const JUDGED: [Tee; 4] = [Tee::Sample, Tee::Tdx, Tee::Snp, Tee::Sgx];
+const JUDGED: [Tee; 6] = [
+    Tee::Sample,
+    Tee::Tdx,
+    Tee::Snp,
+    Tee::Sgx,
+    Tee::AzTdxVtpm,
+    Tee::AzSnpVtpm,
+];
 
 impl Broker {
     /// The first step: a nonce.

@@ -29,9 +29,9 @@ impl Claims {
     #[must_use]
     pub fn measurement(&self) -> Option<&str> {
         let name = match self.tee {
-            Tee::Tdx => "mr_td",
+            Tee::Tdx | Tee::AzTdxVtpm => "mr_td",
             Tee::Sgx => "mr_enclave",
-            Tee::Snp => "measurement",
+            Tee::Snp | Tee::AzSnpVtpm => "measurement",
             _ => return None,
         };
         self.evidence.get(name)?.as_str()
@@ -47,7 +47,7 @@ impl Claims {
 
     /// What Intel says about the platform. One that says nothing that is known here counts as revoked.
     pub(super) fn tcb_status(&self) -> Option<TcbStatus> {
-        if !matches!(self.tee, Tee::Tdx | Tee::Sgx) {
+        if !matches!(self.tee, Tee::Tdx | Tee::Sgx | Tee::AzTdxVtpm) {
             return None;
         }
         let status = self.evidence("tcb.status").and_then(Value::as_str);
@@ -63,7 +63,7 @@ impl Claims {
     /// Whether a report of SEV-SNP is signed with another key than the chip's own.
     pub(super) fn is_of_operators_key(&self) -> bool {
         let signer = self.evidence("signer").and_then(Value::as_str);
-        self.tee == Tee::Snp && signer != Some("vcek")
+        matches!(self.tee, Tee::Snp | Tee::AzSnpVtpm) && signer != Some("vcek")
     }
 
     /// Names a workload: the same for everybody who runs the same with the same init-data.

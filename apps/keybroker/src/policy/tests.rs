@@ -46,6 +46,13 @@ fn snp() -> Value {
     })
 }
 
+fn azure() -> Value {
+    let mut azure = snp();
+    azure["tee"] = json!("az-snp-vtpm");
+    azure["evidence"]["tpm"] = json!({"pcr04": "0a"});
+    azure
+}
+
 fn sample() -> Value {
     json!({"tee": "sample", "evidence": {"svn": "1"}, "init_data": {"tenant": "tenant-a"}})
 }
@@ -97,6 +104,11 @@ fn a_rule_says_what_has_to_run_there() {
     let unmeasured = but(tdx(), "/evidence/mr_td", json!(null));
     check(&measured, tdx(), ALLOWS);
     check(&measured, snp(), ALLOWS);
+    check(&measured, azure(), ALLOWS);
+    check("evidence = { 'tpm.pcr04' = '0a' }", azure(), ALLOWS);
+    let by_operator = but(azure(), "/evidence/signer", json!("vlek"));
+    check("vlek = true", by_operator.clone(), ALLOWS);
+    check(&measured, by_operator, "VLEK");
     check(&other, tdx(), "is none of those in the rule");
     check(&measured, unmeasured, "not there is none of");
     check("evidence = { rtmr_1 = '00' }", tdx(), ALLOWS);

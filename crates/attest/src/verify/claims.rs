@@ -1,11 +1,12 @@
 //! What authentic evidence says.
 
+mod json;
+
 use std::fmt;
 use std::str::FromStr;
 
-use data_encoding::HEXLOWER;
 use rustls_pki_types::UnixTime;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::Tee;
 use crate::snp_report::SnpReport;
@@ -35,6 +36,8 @@ pub enum Platform {
     Sgx(Box<SgxClaims>),
     /// Of a guest.
     Snp(SnpClaims),
+    /// Of a virtual machine of Azure's.
+    Azure(Box<AzureClaims>),
 }
 
 /// What evidence for tests says. Anybody can write it.
@@ -203,6 +206,20 @@ pub struct SnpClaims {
     pub key: SnpKey,
 }
 
+impl SnpClaims {
+    /// The firmware, and what it was told to start.
+    #[must_use]
+    pub fn measurement(&self) -> Measurement<48> {
+        Measurement(self.report.measurement())
+    }
+
+    /// Whether its host can read its memory.
+    #[must_use]
+    pub fn is_debug(&self) -> bool {
+        self.report.policy().allows_debugging()
+    }
+}
+
 /// Kinds of keys that sign reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SnpKey {
@@ -213,6 +230,31 @@ pub enum SnpKey {
         /// Who that is, as AMD's certificate says.
         operator: String,
     },
+}
+
+/// What the quote of a virtual TPM of Azure's says, and the hardware about whoever made that TPM.
+///
+/// The registers are worth what the paravisor is: who has not approved of its measurement knows
+/// nothing about them.
+#[derive(Debug, Clone)]
+pub struct AzureClaims {
+    /// The hardware, and the paravisor that it started.
+    pub guest: AzureGuest,
+    /// PCR 0 to 23: what was measured since the guest's own firmware started.
+    pub registers: [Measurement<32>; 24],
+    /// What the paravisor says about the machine, such as `secure-boot`.
+    pub configuration: Value,
+    /// What the quote is about, without padding.
+    pub report_data: Vec<u8>,
+}
+
+/// Kinds of hardware below Azure's paravisor.
+#[derive(Debug, Clone)]
+pub enum AzureGuest {
+    /// SEV-SNP.
+    Snp(SnpClaims),
+    /// TDX.
+    Tdx(Box<TdxClaims>),
 }
 
 impl Claims {
@@ -237,22 +279,31 @@ impl Claims {
             Platform::Tdx(_) => Tee::Tdx,
             Platform::Sgx(_) => Tee::Sgx,
             Platform::Snp(_) => Tee::Snp,
+            Platform::Azure(claims) => match claims.guest {
+                AzureGuest::Snp(_) => Tee::AzSnpVtpm,
+                AzureGuest::Tdx(_) => Tee::AzTdxVtpm,
+            },
         }
     }
 
-    /// What measures the start of it, in hexadecimal: MRTD, MRENCLAVE, or SEV-SNP's. `None` for
-    /// `sample`.
+    /// What measures the start of it, in hexadecimal: MRTD, MRENCLAVE, or SEV-SNP's, which on Azure
+    /// is the paravisor's. `None` for `sample`.
     #[must_use]
     pub fn measurement(&self) -> Option<String> {
         match &self.platform {
             Platform::Sample(_) => None,
             Platform::Tdx(claims) => Some(claims.measurement.to_string()),
             Platform::Sgx(claims) => Some(claims.measurement.to_string()),
-            Platform::Snp(claims) => Some(Measurement(claims.report.measurement()).to_string()),
+            Platform::Snp(claims) => Some(claims.measurement().to_string()),
+            Platform::Azure(claims) => Some(match &claims.guest {
+                AzureGuest::Snp(claims) => claims.measurement().to_string(),
+                AzureGuest::Tdx(claims) => claims.measurement.to_string(),
+            }),
         }
     }
 
-    /// What the evidence is about: 64 bytes of hardware, or as many as there are in `sample`.
+    /// What the evidence is about: 64 bytes of hardware, or as many as there are in `sample` and in a
+    /// quote of a TPM.
     #[must_use]
     pub fn report_data(&self) -> Vec<u8> {
         match &self.platform {
@@ -260,6 +311,7 @@ impl Claims {
             Platform::Tdx(claims) => claims.report_data.to_vec(),
             Platform::Sgx(claims) => claims.report_data.to_vec(),
             Platform::Snp(claims) => claims.report.report_data().to_vec(),
+            Platform::Azure(claims) => claims.report_data.clone(),
         }
     }
 
@@ -270,7 +322,11 @@ impl Claims {
             Platform::Sample(_) => true,
             Platform::Tdx(claims) => claims.is_debug(),
             Platform::Sgx(claims) => claims.is_debug(),
-            Platform::Snp(claims) => claims.report.policy().allows_debugging(),
+            Platform::Snp(claims) => claims.is_debug(),
+            Platform::Azure(claims) => match &claims.guest {
+                AzureGuest::Snp(claims) => claims.is_debug(),
+                AzureGuest::Tdx(claims) => claims.is_debug(),
+            },
         }
     }
 
@@ -278,109 +334,11 @@ impl Claims {
     #[must_use]
     pub fn to_json(&self) -> Value {
         match &self.platform {
-            Platform::Sample(claims) => sample(claims),
-            Platform::Tdx(claims) => tdx(claims),
-            Platform::Sgx(claims) => sgx(claims),
-            Platform::Snp(claims) => snp(claims),
+            Platform::Sample(claims) => json::sample(claims),
+            Platform::Tdx(claims) => json::tdx(claims),
+            Platform::Sgx(claims) => json::sgx(claims),
+            Platform::Snp(claims) => json::snp(claims),
+            Platform::Azure(claims) => json::azure(claims),
         }
     }
-}
-
-fn sample(SampleClaims { svn, report_data }: &SampleClaims) -> Value {
-    json!({"svn": svn, "report_data": HEXLOWER.encode(report_data)})
-}
-
-fn tdx(claims: &TdxClaims) -> Value {
-    let TdxClaims {
-        measurement,
-        registers: [rtmr_0, rtmr_1, rtmr_2, rtmr_3],
-        config_id,
-        owner,
-        owner_config,
-        module,
-        attributes,
-        xfam,
-        report_data,
-        tcb,
-    } = claims;
-    json!({
-        "mr_td": measurement,
-        "rtmr_0": rtmr_0,
-        "rtmr_1": rtmr_1,
-        "rtmr_2": rtmr_2,
-        "rtmr_3": rtmr_3,
-        "mr_config_id": config_id,
-        "mr_owner": owner,
-        "mr_owner_config": owner_config,
-        "mr_seam": module,
-        "td_attributes": HEXLOWER.encode(&attributes.to_le_bytes()),
-        "xfam": HEXLOWER.encode(&xfam.to_le_bytes()),
-        "debug": claims.is_debug(),
-        "report_data": HEXLOWER.encode(report_data),
-        "tcb": dcap(tcb),
-    })
-}
-
-fn sgx(claims: &SgxClaims) -> Value {
-    let SgxClaims {
-        measurement,
-        signer,
-        product,
-        svn,
-        attributes,
-        report_data,
-        tcb,
-    } = claims;
-    json!({
-        "mr_enclave": measurement,
-        "mr_signer": signer,
-        "isv_prod_id": product,
-        "isv_svn": svn,
-        "attributes": HEXLOWER.encode(&attributes.to_le_bytes()),
-        "debug": claims.is_debug(),
-        "report_data": HEXLOWER.encode(report_data),
-        "tcb": dcap(tcb),
-    })
-}
-
-fn dcap(tcb: &DcapTcb) -> Value {
-    let DcapTcb {
-        status,
-        advisories,
-        evaluation,
-        fmspc,
-    } = tcb;
-    json!({
-        "status": status.name(),
-        "advisory_ids": advisories,
-        "evaluation_data_number": evaluation,
-        "fmspc": HEXLOWER.encode(fmspc),
-    })
-}
-
-fn snp(SnpClaims { report, key }: &SnpClaims) -> Value {
-    let (signer, operator) = match key {
-        SnpKey::Vcek => ("vcek", None),
-        SnpKey::Vlek { operator } => ("vlek", Some(operator)),
-    };
-    json!({
-        "measurement": Measurement(report.measurement()),
-        "host_data": Measurement(report.host_data()),
-        "report_data": HEXLOWER.encode(&report.report_data()),
-        "version": report.version(),
-        "vmpl": report.vmpl(),
-        "guest_svn": report.guest_svn(),
-        "policy": report.policy().0,
-        "debug": report.policy().allows_debugging(),
-        "migration": report.policy().allows_migration(),
-        "platform_info": report.platform_info(),
-        "product": report.product().map(|product| product.name()),
-        "chip_id": HEXLOWER.encode(&report.chip_id()),
-        "reported_tcb": report.reported_tcb(),
-        "current_tcb": report.current_tcb(),
-        "committed_tcb": report.committed_tcb(),
-        "launch_tcb": report.launch_tcb(),
-        "signer": signer,
-        "operator": operator,
-    })
 }

@@ -48,23 +48,37 @@ struct SgxEvidence<'a> {
 
 pub(super) fn tdx(value: &Value, basis: &Basis<'_>) -> Result<Claims, AuthenticError> {
     let evidence = TdxEvidence::deserialize(value).map_err(shape(Tee::Tdx))?;
-    let claims = quote(evidence.quote, Tee::Tdx, basis)?;
-    let tcb = tcb(&claims);
+    let quote = decode(evidence.quote)?;
+    let (claims, until) = trust_domain(&quote, Tee::Tdx, basis)?;
+    Ok(Claims {
+        platform: Platform::Tdx(Box::new(claims)),
+        valid_until: Some(until),
+    })
+}
+
+/// What a quote of TDX says that is authentic, in evidence of a kind, and until when.
+pub(super) fn trust_domain(
+    quote: &[u8],
+    tee: Tee,
+    basis: &Basis<'_>,
+) -> Result<(TdxClaims, UnixTime), AuthenticError> {
+    let claims = verified(quote, tee, basis)?;
     let report = claims.report.as_td10();
-    let report = report.ok_or(AuthenticError::OtherQuote { tee: Tee::Tdx })?;
-    let platform = Platform::Tdx(Box::new(trust_domain(report, tcb)));
-    Ok(finish(platform, &claims))
+    let report = report.ok_or(AuthenticError::OtherQuote { tee })?;
+    Ok((tdx_claims(report, tcb(&claims)), until(&claims)))
 }
 
 pub(super) fn sgx(value: &Value, basis: &Basis<'_>) -> Result<Claims, AuthenticError> {
     let evidence = SgxEvidence::deserialize(value).map_err(shape(Tee::Sgx))?;
-    let claims = quote(evidence.quote, Tee::Sgx, basis)?;
+    let claims = verified(&decode(evidence.quote)?, Tee::Sgx, basis)?;
     let tcb = tcb(&claims);
     let Report::SgxEnclave(report) = &claims.report else {
         return Err(AuthenticError::OtherQuote { tee: Tee::Sgx });
     };
-    let platform = Platform::Sgx(Box::new(enclave(report, tcb)));
-    Ok(finish(platform, &claims))
+    Ok(Claims {
+        platform: Platform::Sgx(Box::new(enclave(report, tcb))),
+        valid_until: Some(until(&claims)),
+    })
 }
 
 fn shape(tee: Tee) -> impl FnOnce(serde_json::Error) -> AuthenticError {
@@ -76,15 +90,14 @@ fn shape(tee: Tee) -> impl FnOnce(serde_json::Error) -> AuthenticError {
 /// Debug mode is let through: it is a claim, and the policy refuses it. What `dcap-qvl` refuses
 /// stays refused whatever a policy says: revoked platforms, trust domains that can migrate, that
 /// another trust domain serves, or whose page faults its host may inject (SEPT_VE_DISABLE).
-fn quote(text: &str, tee: Tee, basis: &Basis<'_>) -> Result<QuoteClaims, AuthenticError> {
-    let quote = decode(text)?;
+fn verified(quote: &[u8], tee: Tee, basis: &Basis<'_>) -> Result<QuoteClaims, AuthenticError> {
     let collateral = collateral(tee, basis)?;
     let now = basis.now.as_secs();
     let verifier: QuoteVerifier<RustCryptoConfig> =
         QuoteVerifier::new_with_config(basis.anchors.intel.clone()).allow_debug(true);
     verifier
         .verify_with_policy(
-            &quote,
+            quote,
             collateral.inner(),
             now,
             &QuotePolicy::claims_only(now),
@@ -117,12 +130,10 @@ fn collateral<'a>(tee: Tee, basis: &Basis<'a>) -> Result<&'a DcapCollateral, Aut
     }
 }
 
-fn finish(platform: Platform, claims: &QuoteClaims) -> Claims {
+/// When the first thing that vouches for it ends.
+fn until(claims: &QuoteClaims) -> UnixTime {
     let until = std::time::Duration::from_secs(claims.earliest_expiration_date);
-    Claims {
-        platform,
-        valid_until: Some(UnixTime::since_unix_epoch(until)),
-    }
+    UnixTime::since_unix_epoch(until)
 }
 
 fn tcb(claims: &QuoteClaims) -> DcapTcb {
@@ -150,7 +161,7 @@ fn status(status: Status) -> TcbStatus {
     }
 }
 
-fn trust_domain(report: &TDReport10, tcb: DcapTcb) -> TdxClaims {
+fn tdx_claims(report: &TDReport10, tcb: DcapTcb) -> TdxClaims {
     TdxClaims {
         measurement: Measurement(report.mr_td),
         registers: [

@@ -1,5 +1,6 @@
 //! Why evidence is not authentic, and why authentic evidence is refused.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::fmt;
 
@@ -14,7 +15,7 @@ use super::claims::TcbStatus;
 pub enum AuthenticError {
     /// A kind that is not judged here.
     #[error(
-        "evidence of kind `{tee}` cannot be judged here: only `tdx`, `sgx`, `snp` and `sample` can; give it to a verifier that knows this kind, such as Trustee"
+        "evidence of kind `{tee}` cannot be judged here: only `tdx`, `sgx`, `snp`, `az-tdx-vtpm`, `az-snp-vtpm` and `sample` can; give it to a verifier that knows this kind, such as Trustee"
     )]
     Unsupported {
         /// The kind.
@@ -73,6 +74,9 @@ pub enum AuthenticError {
     /// Not a report of SEV-SNP.
     #[error("the evidence has no report of SEV-SNP")]
     Report(#[from] SnpReportError),
+    /// Not what Azure's virtual machines send.
+    #[error("the evidence is none of a virtual machine of Azure's")]
+    Azure(#[from] AzureError),
     /// The key of the report is not AMD's.
     #[error("the key that signed the report is not vouched for")]
     Chain(#[from] ChainError),
@@ -84,6 +88,46 @@ pub enum AuthenticError {
         /// VCEK or VLEK.
         key: &'static str,
     },
+}
+
+/// What is between a quote of Azure's virtual TPM and the hardware, and does not hold.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AzureError {
+    /// A form of evidence that is not known here.
+    #[error("it has version {found} of its form, and 1 and 2 of `{tee}` are known")]
+    Version {
+        /// The kind.
+        tee: Tee,
+        /// What it says.
+        found: u32,
+    },
+    /// A member in another encoding.
+    #[error("member `{member}` is not {encoding}")]
+    Encoding {
+        /// Its name.
+        member: &'static str,
+        /// What it should be.
+        encoding: &'static str,
+    },
+    /// No report of a paravisor, or one of another kind or with another hash.
+    #[error("`hcl_report` is no report of a paravisor of this kind, with SHA-256")]
+    Report,
+    /// Nothing says what the TPM signs with.
+    #[error("the runtime data name no RSA key `HCLAkPub` of the TPM, or more than one")]
+    Key,
+    /// Changed, or signed with another key.
+    #[error("the quote is not signed with the TPM's key: one of them was changed")]
+    Signature,
+    /// Signed, and no quote of all registers.
+    #[error("what the TPM has signed is no quote of the registers 0 to 23 of SHA-256")]
+    Quote,
+    /// Other registers than those that are signed.
+    #[error("`pcrs` are not the 24 registers that the quote is about")]
+    Registers,
+    /// The TPM is another machine's.
+    #[error("the hardware's report is about other runtime data: the TPM is not this machine's")]
+    RuntimeData,
 }
 
 /// Why certificates do not lead from a report to AMD.
@@ -179,7 +223,7 @@ pub enum Finding {
     #[error("{register} is {found}, which is not approved")]
     Measurement {
         /// Which measurement.
-        register: &'static str,
+        register: Cow<'static, str>,
         /// Its value in hexadecimal.
         found: String,
     },

@@ -1,5 +1,8 @@
 //! What is good enough: a policy, and what it finds in claims.
 
+mod azure;
+
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
@@ -12,6 +15,8 @@ use super::claims::{
 use super::error::{Finding, Refused};
 use super::measurement::{Approved, Measurement};
 use super::verdict::{Checked, Verdict};
+
+pub use azure::AzurePolicy;
 
 /// Whether something is accepted that is not by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,6 +40,10 @@ pub struct Policy {
     pub sgx: Option<SgxPolicy>,
     /// Guests of SEV-SNP, or none.
     pub snp: Option<SnpPolicy>,
+    /// Virtual machines of Azure's on SEV-SNP, or none.
+    pub azure_snp: Option<AzurePolicy<SnpPolicy>>,
+    /// Virtual machines of Azure's on TDX, or none.
+    pub azure_tdx: Option<AzurePolicy<TdxPolicy>>,
 }
 
 /// Which platforms of Intel are accepted.
@@ -171,6 +180,7 @@ impl Policy {
             Platform::Tdx(claims) => self.tdx(claims, expected, &mut findings),
             Platform::Sgx(claims) => self.sgx(claims, expected, &mut findings),
             Platform::Snp(claims) => self.snp(claims, expected, &mut findings),
+            Platform::Azure(claims) => self.azure(claims, expected, &mut findings),
         };
         match Refused::for_any(findings) {
             Some(refused) => Err(refused),
@@ -206,13 +216,7 @@ impl Policy {
         };
         findings.extend(about(&claims.report_data, expected));
         findings.extend(started_with(&claims.config_id.0, "MRCONFIGID", expected));
-        findings.extend(approved(&policy.measurements, claims.measurement, "MRTD"));
-        let names = ["RTMR0", "RTMR1", "RTMR2", "RTMR3"];
-        for ((approvals, value), name) in policy.registers.iter().zip(claims.registers).zip(names) {
-            findings.extend(approved(approvals, value, name));
-        }
-        findings.extend(open(claims.is_debug(), policy.debug));
-        findings.extend(policy.platform.against(&claims.tcb));
+        findings.extend(policy.against(claims));
         let [_, kernel, system, _] = &policy.registers;
         let software = policy.measurements.is_pinned() && kernel.is_pinned() && system.is_pinned();
         Checked {
@@ -272,18 +276,29 @@ impl Policy {
         let report = &claims.report;
         findings.extend(about(&report.report_data(), expected));
         findings.extend(started_with(&report.host_data(), "HOST_DATA", expected));
-        let measurement = Measurement(report.measurement());
-        findings.extend(approved(
-            &policy.measurements,
-            measurement,
-            "the measurement",
-        ));
-        findings.extend(open(report.policy().allows_debugging(), policy.debug));
         findings.extend(policy.against(claims));
         Checked {
             software: policy.measurements.is_pinned(),
             init_data: expected.init_data.is_some(),
         }
+    }
+}
+
+impl TdxPolicy {
+    fn is_pinned(&self) -> bool {
+        self.measurements.is_pinned()
+    }
+
+    fn against(&self, claims: &TdxClaims) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        findings.extend(approved(&self.measurements, claims.measurement, "MRTD"));
+        let names = ["RTMR0", "RTMR1", "RTMR2", "RTMR3"];
+        for ((approvals, value), name) in self.registers.iter().zip(claims.registers).zip(names) {
+            findings.extend(approved(approvals, value, name));
+        }
+        findings.extend(open(claims.is_debug(), self.debug));
+        findings.extend(self.platform.against(&claims.tcb));
+        findings
     }
 }
 
@@ -307,8 +322,16 @@ impl DcapPolicy {
 }
 
 impl SnpPolicy {
-    fn against(&self, SnpClaims { report, key }: &SnpClaims) -> Vec<Finding> {
+    fn is_pinned(&self) -> bool {
+        self.measurements.is_pinned()
+    }
+
+    fn against(&self, claims: &SnpClaims) -> Vec<Finding> {
+        let SnpClaims { report, key } = claims;
         let mut findings = Vec::new();
+        let measurement = claims.measurement();
+        findings.extend(approved(&self.measurements, measurement, "the measurement"));
+        findings.extend(open(claims.is_debug(), self.debug));
         let (min, max) = (*self.versions.start(), *self.versions.end());
         let found = report.version();
         if !self.versions.contains(&found) {
@@ -358,10 +381,10 @@ fn started_with(room: &[u8], place: &'static str, expected: &Expected<'_>) -> Op
 fn approved<const N: usize>(
     approvals: &Approved<Measurement<N>>,
     found: Measurement<N>,
-    register: &'static str,
+    register: impl Into<Cow<'static, str>>,
 ) -> Option<Finding> {
     (!approvals.contains(&found)).then(|| Finding::Measurement {
-        register,
+        register: register.into(),
         found: found.to_string(),
     })
 }

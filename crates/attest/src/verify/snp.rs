@@ -81,12 +81,22 @@ pub(super) fn snp(value: &Value, basis: &Basis<'_>) -> Result<Claims, AuthenticE
             fix: "the host gave its guest no certificates, so fetch the VCEK of this chip and TCB from AMD",
         })?,
     };
-    let (key, until) = signer(&report, chain, &basis.anchors.amd, basis.now)?;
-    let until = UnixTime::since_unix_epoch(Duration::from_secs(until));
+    let (claims, until) = authentic(report, chain, basis)?;
     Ok(Claims {
-        platform: Platform::Snp(SnpClaims { report, key }),
+        platform: Platform::Snp(claims),
         valid_until: Some(until),
     })
+}
+
+/// What a report says that the chip's key has signed, and until when that is vouched for.
+pub(super) fn authentic(
+    report: SnpReport,
+    chain: &SnpChain,
+    basis: &Basis<'_>,
+) -> Result<(SnpClaims, UnixTime), AuthenticError> {
+    let (key, until) = signer(&report, chain, &basis.anchors.amd, basis.now)?;
+    let until = UnixTime::since_unix_epoch(Duration::from_secs(until));
+    Ok((SnpClaims { report, key }, until))
 }
 
 /// The certificates that came with the evidence.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::Tee;
 
-use super::claims::{Claims, Platform, TcbStatus};
+use super::claims::{AzureGuest, Claims, Platform, TcbStatus};
 
 /// What `eat_profile` says: the members of the result are those of
 /// `draft-ietf-rats-ear`, and the claims in `ear.veraison.annotated-evidence` those of
@@ -205,6 +205,10 @@ fn hardware(platform: &Platform) -> i8 {
         Platform::Tdx(claims) => by_status(claims.tcb.status),
         Platform::Sgx(claims) => by_status(claims.tcb.status),
         Platform::Snp(_) => APPROVED,
+        Platform::Azure(claims) => match &claims.guest {
+            AzureGuest::Snp(_) => APPROVED,
+            AzureGuest::Tdx(claims) => by_status(claims.tcb.status),
+        },
     }
 }
 

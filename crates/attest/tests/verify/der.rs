@@ -82,3 +82,9 @@ pub(crate) fn oid(arcs: &[u32]) -> Vec<u8> {
     }
     tlv(0x06, &content)
 }
+
+/// A certificate as text.
+pub(crate) fn pem(der: &[u8]) -> String {
+    let body = data_encoding::BASE64.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+}

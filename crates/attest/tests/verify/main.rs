@@ -2,6 +2,13 @@
 //! that is made here, and everything that none of them is.
 #![cfg(test)]
 
+mod azure;
+#[cfg(feature = "azure-attester")]
+#[path = "../support/azure.rs"]
+#[allow(dead_code, reason = "made for those who attest, too")]
+mod azure_machine;
+#[cfg(feature = "azure-attester")]
+mod azure_tpm;
 mod chains;
 mod chip;
 mod claims;
@@ -17,3 +24,7 @@ mod report_bytes;
 mod report_forms;
 mod reports;
 mod samples;
+#[cfg(feature = "azure-attester")]
+#[path = "../support/soft_tpm.rs"]
+#[allow(dead_code, reason = "made for detection, too")]
+mod soft_tpm;

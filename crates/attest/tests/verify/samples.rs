@@ -175,5 +175,6 @@ pub(crate) fn lenient() -> Policy {
         tdx: Some(tdx),
         sgx: Some(sgx),
         snp: Some(snp),
+        ..Policy::default()
     }
 }
