@@ -6,6 +6,7 @@
 )]
 
 mod bench;
+mod features;
 mod generate;
 mod guests;
 mod metadata;
@@ -25,11 +26,16 @@ struct Verb {
     run: fn(&Metadata, &[String]) -> Result<ExitCode, String>,
 }
 
-const VERBS: [Verb; 6] = [
+const VERBS: [Verb; 7] = [
     Verb {
         name: "tidy",
         does: "check the rules of ARCHITECTURE.md and CONTRIBUTING.md, change nothing",
         run: tidy::run,
+    },
+    Verb {
+        name: "features",
+        does: "check that the proplet builds with each of its features alone",
+        run: features::run,
     },
     Verb {
         name: "test",

@@ -1,5 +1,6 @@
 //! What `cargo metadata` says: packages, their dependencies, where things are.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -20,6 +21,8 @@ pub(crate) struct Package {
     pub(crate) name: String,
     pub(crate) manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
+    /// By name, what each switches on.
+    pub(crate) features: BTreeMap<String, Vec<String>>,
 }
 
 #[derive(Deserialize)]
