@@ -141,7 +141,7 @@ pub(crate) fn wrapped_keys(data: &[u8]) {
         crypt::encrypt(layer.to_vec(), recipients).expect("there is randomness");
     assert_eq!(crypt::key_ids(&annotations), [KEY_ID]);
     let opened = crypt::decrypt(bytes.clone(), &annotations, &*KEYS).expect("it is the key");
-    assert_eq!(**opened.bytes, *layer);
+    assert!(*opened.bytes == *layer);
     let others = Keys {
         wrapping: [wrapping(8)].into(),
         ..Keys::default()

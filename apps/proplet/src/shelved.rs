@@ -7,7 +7,7 @@ use propeller_blobs::Blobs;
 use propeller_model::Digest;
 use propeller_oci::manifest::Descriptor;
 use propeller_oci::registry::{Fetched, Kind, Progress};
-use propeller_oci::{Coming, Reference, RegistryError, Room, Source, hold, sha256};
+use propeller_oci::{Coming, Pieces, Reference, RegistryError, Source, hold, sha256};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 use zeroize::Zeroizing;
@@ -47,13 +47,10 @@ impl<S: Source + ?Sized> Shelved<'_, S> {
         Fetched::read(reference, kept.bytes, kept.media_type).ok()
     }
 
-    async fn keep<T>(&self, digest: Digest, bytes: T) -> Result<T, RegistryError>
-    where
-        T: AsRef<[u8]> + Send + 'static,
-    {
+    async fn keep(&self, digest: Digest, bytes: Pieces) -> Result<Pieces, RegistryError> {
         let blobs = Arc::clone(self.blobs);
         let put = move || {
-            if let Err(error) = blobs.put(digest, bytes.as_ref()) {
+            if let Err(error) = blobs.put_parts(digest, bytes.len() as u64, bytes.slices()) {
                 warn!(%digest, error = %error, "not kept on disk");
             }
             bytes
@@ -75,7 +72,7 @@ impl<S: Source + ?Sized> Shelved<'_, S> {
                     bytes: fetched.bytes.clone(),
                 };
                 let kept = propeller_wire::message::encode(&kept);
-                self.keep(name(reference), kept).await?;
+                self.keep(name(reference), kept.into()).await?;
                 Ok(fetched)
             }
             // A tag, such as that of signatures, may have moved on: what it was is for those who
@@ -92,16 +89,16 @@ impl<S: Source + ?Sized> Shelved<'_, S> {
         reference: &Reference,
         descriptor: &Descriptor,
         progress: Progress<'_>,
-    ) -> Result<Room, RegistryError> {
+    ) -> Result<Pieces, RegistryError> {
         let (digest, size) = (descriptor.digest, descriptor.size);
         let blobs = Arc::clone(self.blobs);
         let read = move || {
             let blob = blobs.get(digest, size)?;
             // What does not fit in memory is fetched, which says so.
-            let room = Room::with_capacity(usize::try_from(size).ok()?).ok()?;
-            let mut whole = Zeroizing::new(room);
+            let pieces = Pieces::with_capacity(usize::try_from(size).ok()?).ok()?;
+            let mut whole = Zeroizing::new(pieces);
             blobs.read_to(&blob, &mut *whole)?;
-            let got = sha256(&whole);
+            let got = whole.digest();
             Some((std::mem::take(&mut *whole), got))
         };
         let kept = tokio::task::spawn_blocking(read).await.ok().flatten();
@@ -126,7 +123,7 @@ impl<S: Source + ?Sized> Source for Shelved<'_, S> {
         reference: &'a Reference,
         descriptor: &'a Descriptor,
         progress: Progress<'a>,
-    ) -> Coming<'a, Room> {
+    ) -> Coming<'a, Pieces> {
         Box::pin(self.blob(reference, descriptor, progress))
     }
 }

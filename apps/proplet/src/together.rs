@@ -16,7 +16,7 @@ use propeller_oci::image::{ImageError, PullOptions, Pulled, pull};
 use propeller_oci::manifest::Descriptor;
 use propeller_oci::registry::{Fetched, Progress, SILENTLY};
 use propeller_oci::signatures::Admitted;
-use propeller_oci::{Coming, Reference, RegistryError, Room, Source};
+use propeller_oci::{Coming, Pieces, Reference, RegistryError, Source};
 use tokio::sync::{AcquireError, Mutex as Turn, OnceCell, OwnedSemaphorePermit, Semaphore};
 
 use crate::images::Wanted;
@@ -36,7 +36,7 @@ struct Group {
     place: OnceCell<OwnedSemaphorePermit>,
     /// One after the other opens it.
     turn: Turn<()>,
-    layers: Mutex<HashMap<Digest, Arc<Room>>>,
+    layers: Mutex<HashMap<Digest, Arc<Pieces>>>,
 }
 
 impl Together {
@@ -106,7 +106,7 @@ impl Shared<'_> {
     }
 
     /// A layer that another member has fetched.
-    fn kept(&self, digest: Digest) -> Option<Arc<Room>> {
+    fn kept(&self, digest: Digest) -> Option<Arc<Pieces>> {
         let mut layers = self.group.layers.lock().expect("no thread panics with it");
         match self.is_alone() {
             true => layers.remove(&digest),
@@ -114,7 +114,7 @@ impl Shared<'_> {
         }
     }
 
-    fn keep(&self, digest: Digest, bytes: Room) -> Arc<Room> {
+    fn keep(&self, digest: Digest, bytes: Pieces) -> Arc<Pieces> {
         let bytes = Arc::new(bytes);
         if !self.is_alone() {
             let mut layers = self.group.layers.lock().expect("no thread panics with it");
@@ -125,7 +125,7 @@ impl Shared<'_> {
 }
 
 /// As it is, if nobody else has it; a copy takes a moment that others need not wait for.
-async fn own(bytes: Arc<Room>) -> Result<Room, RegistryError> {
+async fn own(bytes: Arc<Pieces>) -> Result<Pieces, RegistryError> {
     let owned = tokio::task::spawn_blocking(move || Arc::unwrap_or_clone(bytes));
     // Only a runtime that is shutting down drops work.
     owned.await.map_err(|_| RegistryError::Stopped)
@@ -141,7 +141,7 @@ impl Source for Shared<'_> {
         reference: &'a Reference,
         descriptor: &'a Descriptor,
         progress: Progress<'a>,
-    ) -> Coming<'a, Room> {
+    ) -> Coming<'a, Pieces> {
         Box::pin(async move {
             let digest = descriptor.digest;
             if let Some(bytes) = self.kept(digest) {

@@ -226,10 +226,41 @@ impl Blobs {
     /// # Errors
     /// See [`BlobError`].
     pub fn put(self: &Arc<Self>, digest: Digest, bytes: &[u8]) -> Result<(), BlobError> {
-        let mut writing = self.begin(digest, bytes.len() as u64)?;
-        let pieces = bytes.chunks(self.piece_len as usize);
-        for piece in pieces.chain(bytes.is_empty().then_some(bytes)) {
-            writing.push(piece)?;
+        self.put_parts(digest, bytes.len() as u64, std::iter::once(bytes))
+    }
+
+    /// As [`put`](Self::put), of `len` bytes that are here in parts of any lengths.
+    ///
+    /// # Errors
+    /// See [`BlobError`].
+    pub fn put_parts<'a>(
+        self: &Arc<Self>,
+        digest: Digest,
+        len: u64,
+        parts: impl Iterator<Item = &'a [u8]>,
+    ) -> Result<(), BlobError> {
+        let piece_len = self.piece_len as usize;
+        let mut writing = self.begin(digest, len)?;
+        // What is left of one part goes before the next one.
+        let mut left = Zeroizing::new(Vec::new());
+        for mut part in parts {
+            while left.len() + part.len() >= piece_len {
+                let (now, later) = part.split_at(piece_len - left.len());
+                part = later;
+                match left.is_empty() {
+                    true => writing.push(now)?,
+                    false => {
+                        left.extend_from_slice(now);
+                        let pushed = writing.push(&left);
+                        left.clear();
+                        pushed?
+                    }
+                };
+            }
+            left.extend_from_slice(part);
+        }
+        if !left.is_empty() || len == 0 {
+            writing.push(&left)?;
         }
         writing.keep()
     }

@@ -5,8 +5,10 @@ mod error;
 mod place;
 mod survey;
 
+use std::io::{self, BufRead, Read};
 use std::time::{Duration, Instant};
 
+use aws_lc_rs::digest::{Context, SHA256};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use propeller_model::Digest;
 use zeroize::Zeroizing;
@@ -18,14 +20,16 @@ pub use survey::{Next, Packed, Survey};
 use diff_ids::DiffIds;
 
 use crate::crypt::{self, Keys};
-use crate::layer::{Unearthed, UnpackLimits, Unpacked};
+use crate::digest::finished;
+use crate::layer::{LayerError, Unearthed, UnpackLimits, Unpacked};
 use crate::manifest::{
     Config, DOCUMENT_BYTES_MAX, Descriptor, Document, Manifest, ManifestError, essence,
 };
+use crate::pieces::Consumed;
 use crate::registry::{Progress, RegistryError, SILENTLY, Stage};
 use crate::signatures::Admitted;
 use crate::source::Source;
-use crate::{Reference, Room, media, sha256};
+use crate::{Pieces, Reference, Room, media, sha256};
 
 /// How every module and component begins.
 const MAGIC: &[u8] = b"\0asm";
@@ -203,7 +207,7 @@ async fn aside<T: Send + 'static>(
 
 /// A layer, opened if it was encrypted.
 struct Layer {
-    bytes: Zeroizing<Room>,
+    bytes: Zeroizing<Pieces>,
     /// What it, or what it unpacks to, is said to be by whoever encrypted it.
     sealed_digest: Option<Digest>,
     /// From 1.
@@ -230,7 +234,7 @@ async fn fetch(
 }
 
 fn opened(
-    blob: Room,
+    blob: Pieces,
     descriptor: &Descriptor,
     number: usize,
     keys: &Keys,
@@ -259,17 +263,18 @@ fn opened(
 
 fn whole(layers: Vec<Layer>) -> Result<Unearthed, ImageError> {
     let only = layers.into_iter().next();
-    let only = only.ok_or(ImageError::Ambiguous { count: 0 })?;
-    match only
-        .sealed_digest
-        .is_none_or(|digest| digest == sha256(&only.bytes))
-    {
-        true => Ok(Unearthed {
-            module: only.bytes,
-            layer: only.number,
-        }),
-        false => Err(ImageError::Content { layer: only.number }),
+    let mut only = only.ok_or(ImageError::Ambiguous { count: 0 })?;
+    let sealed = only.sealed_digest;
+    if sealed.is_some_and(|digest| digest != only.bytes.digest()) {
+        return Err(ImageError::Content { layer: only.number });
     }
+    let bytes = only.bytes.len();
+    let module = std::mem::take(&mut *only.bytes).into_room();
+    let module = module.map_err(|source| LayerError::Memory { bytes, source })?;
+    Ok(Unearthed {
+        module: Zeroizing::new(module),
+        layer: only.number,
+    })
 }
 
 fn unpacked(
@@ -284,25 +289,65 @@ fn unpacked(
         entries: options.entries_max,
     };
     let mut files = Unpacked::new(config.program(), limits);
-    for layer in layers {
-        let got = files.add(&layer.bytes)?;
+    for mut layer in layers {
+        let number = layer.number;
         // Of one that has a diff id, its bytes are authentic since its MAC was checked. The digest
         // beside its key is not asked: of a layer that skopeo compresses anew while it encrypts, that
         // is the digest of what skopeo has read, which nobody sees.
-        let number = layer.number;
-        if !diff_ids.hold(number, got)? && !layer.is_as_sealed(got) {
+        let asked = match diff_ids.says(number) {
+            true => None,
+            false => layer.sealed_digest,
+        };
+        let mut layer = Hashing::new(layer.bytes.consumed(), asked.is_some());
+        let got = files.add(&mut layer)?;
+        diff_ids.hold(number, got)?;
+        if asked.is_some_and(|sealed| sealed != got && Some(sealed) != layer.finish()) {
             return Err(ImageError::Content { layer: number });
         }
     }
     Ok(files.module()?)
 }
 
-impl Layer {
-    /// Whether it is what its key says, if that says anything: of the bytes as they were encrypted, or
-    /// of the archive in them. Tools differ.
-    fn is_as_sealed(&self, archive: Digest) -> bool {
-        let sealed = self.sealed_digest;
-        sealed.is_none_or(|digest| digest == archive || digest == sha256(&self.bytes))
+/// Reads a layer that is gone when it has been read, and hashes it on the way if somebody asks what
+/// it was: tools name the digest of the layer as they encrypted it, or that of the archive in it.
+struct Hashing<'a> {
+    from: Consumed<'a>,
+    hash: Option<Context>,
+}
+
+impl<'a> Hashing<'a> {
+    fn new(from: Consumed<'a>, is_asked: bool) -> Self {
+        let hash = is_asked.then(|| Context::new(&SHA256));
+        Self { from, hash }
+    }
+
+    /// What all of it hashes to, also what comes after the end of its archive.
+    fn finish(mut self) -> Option<Digest> {
+        let rest = io::copy(&mut self, &mut io::sink());
+        rest.ok().and(self.hash).map(finished)
+    }
+}
+
+impl Read for Hashing<'_> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        let read = self.fill_buf()?.read(to)?;
+        self.consume(read);
+        Ok(read)
+    }
+}
+
+impl BufRead for Hashing<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.from.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        if let Some(hash) = &mut self.hash
+            && let Ok(bytes) = self.from.fill_buf()
+        {
+            hash.update(&bytes[..amount]);
+        }
+        self.from.consume(amount);
     }
 }
 
@@ -328,7 +373,7 @@ async fn config(source: &dyn Source, resolved: &Resolved) -> Result<Config, Imag
         .into());
     }
     let bytes = source.blob(&resolved.pinned, descriptor, SILENTLY).await?;
-    Ok(Config::parse(&bytes)?)
+    Ok(Config::parse(&Vec::from(bytes))?)
 }
 
 impl std::fmt::Debug for Pulled {

@@ -4,8 +4,8 @@ use std::pin::Pin;
 
 use propeller_model::Digest;
 
+use crate::Pieces;
 use crate::Reference;
-use crate::Room;
 use crate::manifest::Descriptor;
 use crate::registry::{Fetched, Kind, Progress, Registry, RegistryError, Stage};
 
@@ -23,7 +23,7 @@ pub trait Source: Send + Sync {
         reference: &'a Reference,
         descriptor: &'a Descriptor,
         progress: Progress<'a>,
-    ) -> Coming<'a, Room>;
+    ) -> Coming<'a, Pieces>;
 }
 
 impl Source for Registry {
@@ -36,7 +36,7 @@ impl Source for Registry {
         reference: &'a Reference,
         descriptor: &'a Descriptor,
         progress: Progress<'a>,
-    ) -> Coming<'a, Room> {
+    ) -> Coming<'a, Pieces> {
         Box::pin(self.blob(reference, descriptor, progress))
     }
 }

@@ -61,7 +61,7 @@ fn in_memory(
 ) -> Result<Vec<u8>, LayerError> {
     let mut files = Unpacked::new(program, limits);
     for layer in layers {
-        files.add(layer)?;
+        files.add(layer.as_slice())?;
     }
     let found = files.module()?;
     Ok(found.module.to_vec())
@@ -139,7 +139,7 @@ fn every_compression_unpacks_to_the_same_whatever_its_media_type_says() {
     let zstd = zstd::encode_all(&plain[..], 3).expect("memory takes it");
     for layer in [plain.clone(), gzip(&plain), zstd] {
         let mut files = Unpacked::new(None, LIMITS);
-        let diff_id = files.add(&layer).expect("it unpacks");
+        let diff_id = files.add(layer.as_slice()).expect("it unpacks");
         assert_eq!(diff_id, sha256(&plain));
         let found = Finding::new(None, LIMITS).add(&*layer, &mut Scratch::default());
         assert_eq!(found.expect("it unpacks"), sha256(&plain));

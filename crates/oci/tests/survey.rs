@@ -11,7 +11,7 @@ use propeller_oci::layer::{Scratch, Spot, UnpackLimits};
 use propeller_oci::manifest::Descriptor;
 use propeller_oci::registry::{Fetched, Progress, SILENTLY};
 use propeller_oci::signatures::{Admitted, admit};
-use propeller_oci::{Coming, Reference, Room, Source, media, sha256};
+use propeller_oci::{Coming, Pieces, Reference, Source, media, sha256};
 use serde_json::json;
 
 const LIMITS: UnpackLimits = UnpackLimits {
@@ -148,8 +148,8 @@ impl Source for Image {
         _: &'a Reference,
         descriptor: &'a Descriptor,
         _: Progress<'a>,
-    ) -> Coming<'a, Room> {
-        Box::pin(async move { Ok(Room::from(self.blobs[&descriptor.digest].clone())) })
+    ) -> Coming<'a, Pieces> {
+        Box::pin(async move { Ok(Pieces::from(self.blobs[&descriptor.digest].clone())) })
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use aws_lc_rs::digest::{Context, SHA256};
 use propeller_model::Digest;
-use propeller_oci::Room;
+use propeller_oci::Pieces;
 use propeller_wire::images::{CHUNKS_PER_ASK_MAX, Chunk, Lent};
 
 use super::transfer::PATIENCE;
@@ -17,15 +17,17 @@ const LOW: usize = CHUNKS_PER_ASK_MAX;
 
 /// All bytes of a blob, hashed as far as there was time.
 pub(crate) struct Whole {
-    bytes: Room,
+    bytes: Pieces,
     hash: Context,
     hashed: usize,
 }
 
 impl Whole {
     /// The bytes and their digest. What is left to be hashed may be much, if the first chunk came last.
-    pub(crate) fn finish(mut self) -> (Room, Digest) {
-        self.hash.update(&self.bytes[self.hashed..]);
+    pub(crate) fn finish(mut self) -> (Pieces, Digest) {
+        let rest = self.hashed..self.bytes.len();
+        let rest = self.bytes.slices_of(rest);
+        rest.for_each(|piece| self.hash.update(piece));
         let mut digest = Digest([0; 32]);
         digest.0.copy_from_slice(self.hash.finish().as_ref());
         (self.bytes, digest)
@@ -53,7 +55,7 @@ impl fmt::Debug for Whole {
 /// See the module.
 pub(super) struct Chunks {
     pub(super) chunk_len: u32,
-    bytes: Room,
+    bytes: Pieces,
     len: usize,
     /// Whether there is memory for it.
     pub(super) fits: bool,
@@ -85,7 +87,7 @@ impl Chunks {
         Self {
             chunk_len,
             // Nothing yet: how long it is, is so far what a manifest says.
-            bytes: Room::default(),
+            bytes: Pieces::default(),
             len: usize::try_from(len).unwrap_or(usize::MAX),
             fits: true,
             hash: Context::new(&SHA256),
@@ -156,13 +158,13 @@ impl Chunks {
         if self.bytes.len() < self.len {
             // At once as much as it will be, which takes no memory before it is used; not all
             // machines have it.
-            let Ok(room) = Room::zeroed(self.len) else {
+            let Ok(zeroed) = Pieces::zeroed(self.len) else {
                 self.fits = false;
                 return false;
             };
-            self.bytes = room;
+            self.bytes = zeroed;
         }
-        self.bytes[at..end].copy_from_slice(chunk.bytes);
+        self.bytes.write_at(at, chunk.bytes);
         if *state == State::Asked {
             self.on_their_way -= 1;
         }
@@ -181,7 +183,8 @@ impl Chunks {
         {
             let at = self.hashed * self.chunk_len as usize;
             let end = (at + self.chunk_len as usize).min(self.len);
-            self.hash.update(&self.bytes[at..end]);
+            let chunk = self.bytes.slices_of(at..end);
+            chunk.for_each(|piece| self.hash.update(piece));
             self.hashed += 1;
             self.first_since = now;
         }

@@ -2,7 +2,7 @@
 
 use propeller_oci::manifest::Descriptor;
 use propeller_oci::registry::{Fetched, Kind, Progress, Stage};
-use propeller_oci::{Coming, Reference, RegistryError, Room, Source, hold};
+use propeller_oci::{Coming, Pieces, Reference, RegistryError, Source, hold};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{Order, Tallies};
@@ -55,7 +55,7 @@ impl Source for Via<'_> {
         reference: &'a Reference,
         descriptor: &'a Descriptor,
         progress: Progress<'a>,
-    ) -> Coming<'a, Room> {
+    ) -> Coming<'a, Pieces> {
         Box::pin(async move {
             let (digest, len) = (descriptor.digest, descriptor.size);
             let limit = self.blob_bytes_max;

@@ -11,10 +11,12 @@ use aws_lc_rs::{hmac, iv::FixedLength, rand};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::error::{DecryptError, EncryptError};
-use crate::room::Room;
+use crate::pieces::Pieces;
 
 /// Bytes that are looked at before they are hashed: fewer than the cache next to a processor has.
 const PIECE_BYTES: usize = 16 * 1024;
+/// Bytes that one counter block encrypts.
+const BLOCK_BYTES: usize = 16;
 /// Bytes that come from memory at once, on most processors.
 const LINE_BYTES: usize = 64;
 
@@ -45,30 +47,40 @@ impl LayerKey {
             .and_then(|key| key.less_safe_encrypt(bytes, context))
             .map_err(|_| EncryptError::Library)?;
         let mut mac = [0; 32];
-        mac.copy_from_slice(self.mac(bytes).as_ref());
+        mac.copy_from_slice(self.mac(std::iter::once(&*bytes)).as_ref());
         Ok(mac)
     }
 
     /// Checks the MAC of all bytes in constant time, and only then decrypts them.
     pub(super) fn decrypt(
         &self,
-        cipher: Room,
+        cipher: Pieces,
         mac: &[u8],
-    ) -> Result<Zeroizing<Room>, DecryptError> {
-        let right = self.mac(&cipher);
+    ) -> Result<Zeroizing<Pieces>, DecryptError> {
+        let right = self.mac(cipher.slices());
         verify_slices_are_equal(right.as_ref(), mac).map_err(|_| DecryptError::Mac)?;
         let mut bytes = Zeroizing::new(cipher);
-        let context = DecryptionContext::Iv128(FixedLength::from(self.nonce));
-        UnboundCipherKey::new(&AES_256, &self.key)
-            .and_then(DecryptingKey::ctr)
-            .and_then(|key| key.decrypt(&mut bytes, context).map(|_| ()))
-            .map_err(|_| DecryptError::Library)?;
+        // Every piece but the last is whole blocks.
+        let mut counter = u128::from_be_bytes(self.nonce);
+        for piece in bytes.slices_mut() {
+            self.decrypt_from(counter, piece)?;
+            counter = counter.wrapping_add((piece.len() / BLOCK_BYTES) as u128);
+        }
         Ok(bytes)
     }
 
-    fn mac(&self, bytes: &[u8]) -> hmac::Tag {
+    /// Decrypts in place what was encrypted from this counter block on.
+    fn decrypt_from(&self, counter: u128, bytes: &mut [u8]) -> Result<(), DecryptError> {
+        let context = DecryptionContext::Iv128(FixedLength::from(counter.to_be_bytes()));
+        UnboundCipherKey::new(&AES_256, &self.key)
+            .and_then(DecryptingKey::ctr)
+            .and_then(|key| key.decrypt(bytes, context).map(|_| ()))
+            .map_err(|_| DecryptError::Library)
+    }
+
+    fn mac<'a>(&self, bytes: impl Iterator<Item = &'a [u8]>) -> hmac::Tag {
         let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.key));
-        for piece in bytes.chunks(PIECE_BYTES) {
+        for piece in bytes.flat_map(|piece| piece.chunks(PIECE_BYTES)) {
             // The hash waits for memory line by line, because it takes longer over a line than a
             // processor looks ahead. Looked at together before, they come side by side.
             let lines = piece.iter().step_by(LINE_BYTES);

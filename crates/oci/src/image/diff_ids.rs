@@ -23,15 +23,20 @@ impl DiffIds {
         }
     }
 
-    /// Holds what a layer unpacks to against what is said of it. Whether anything is.
-    pub(super) fn hold(&self, layer: usize, got: Digest) -> Result<bool, LayerError> {
+    /// Whether anything is said of a layer.
+    pub(super) fn says(&self, layer: usize) -> bool {
+        self.0.get(layer - 1).is_some()
+    }
+
+    /// Holds what a layer unpacks to against what is said of it, if anything is.
+    pub(super) fn hold(&self, layer: usize, got: Digest) -> Result<(), LayerError> {
         match self.0.get(layer - 1) {
             Some(&expected) if expected != got => Err(LayerError::DiffId {
                 layer,
                 expected,
                 got,
             }),
-            said => Ok(said.is_some()),
+            _ => Ok(()),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Layers that are unpacked in memory, with every file that could be the module.
 
 use std::fmt;
-use std::io::{self, Write};
+use std::io::{self, BufRead, Write};
 
 use propeller_model::Digest;
 use zeroize::Zeroizing;
@@ -37,7 +37,7 @@ impl Unpacked {
     /// # Errors
     ///
     /// [`LayerError`].
-    pub fn add(&mut self, layer: &[u8]) -> Result<Digest, LayerError> {
+    pub fn add(&mut self, layer: impl BufRead) -> Result<Digest, LayerError> {
         // In one place from the start: what grows leaves copies of itself behind.
         let room = |len| Room::with_capacity(len).map(|room| Bytes(Zeroizing::new(room)));
         self.0

@@ -12,7 +12,7 @@ use super::pace::Paced;
 use super::{Pace, RegistryError, Stage};
 use crate::digest::finished;
 use crate::excerpt::excerpt;
-use crate::room::Room;
+use crate::pieces::Pieces;
 
 /// Told how many more bytes have moved.
 pub type Progress<'a> = &'a (dyn Fn(u64) + Send + Sync);
@@ -51,17 +51,17 @@ pub(super) trait Sink {
     async fn take(&mut self, piece: Bytes) -> Result<(), RegistryError>;
 }
 
-/// Everything in one place, for as long as it is read.
+/// Everything in memory, for as long as it is read.
 pub(super) struct Whole<'a> {
-    pub(super) bytes: Room,
+    pub(super) bytes: Pieces,
     progress: Progress<'a>,
 }
 
 impl<'a> Whole<'a> {
     /// For a blob of `size` bytes, which take no memory before they come.
     pub(super) fn new(size: u64, progress: Progress<'a>) -> Result<Self, RegistryError> {
-        let room = Room::with_capacity(usize::try_from(size).unwrap_or(usize::MAX));
-        let bytes = room.map_err(|source| RegistryError::Memory {
+        let pieces = Pieces::with_capacity(usize::try_from(size).unwrap_or(usize::MAX));
+        let bytes = pieces.map_err(|source| RegistryError::Memory {
             bytes: size,
             source,
         })?;

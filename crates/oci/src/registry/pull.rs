@@ -12,7 +12,7 @@ use super::{Registry, RegistryError, Stage, address};
 use crate::digest::sha256;
 use crate::excerpt::excerpt;
 use crate::manifest::{DOCUMENT_BYTES_MAX, Descriptor, Document, essence};
-use crate::{Reference, Room};
+use crate::{Pieces, Reference};
 
 /// Everything that can be read of what a reference leads to.
 const DOCUMENTS: &str = "application/vnd.oci.image.manifest.v1+json, \
@@ -87,7 +87,7 @@ impl Registry {
         reference: &Reference,
         descriptor: &Descriptor,
         progress: Progress<'_>,
-    ) -> Result<Room, RegistryError> {
+    ) -> Result<Pieces, RegistryError> {
         let (digest, size) = (descriptor.digest, descriptor.size);
         self.permits(size)?;
         let mut whole = Whole::new(size, progress)?;

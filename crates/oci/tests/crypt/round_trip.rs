@@ -1,7 +1,9 @@
 //! What is encrypted comes back for its recipients, and for nobody else.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 
+use propeller_oci::Pieces;
 use propeller_oci::crypt::{
     DecryptError, EncryptError, RECIPIENTS_MAX, decrypt, encrypt, recipients,
 };
@@ -33,6 +35,21 @@ fn every_kind_of_key_opens_what_is_encrypted_to_it() {
             assert_eq!(*opened.bytes, layer(len), "{pair} {len}");
             assert!(opened.digest.is_some() && opened.is_intact(&[]));
         }
+    }
+}
+
+#[test]
+fn a_layer_in_pieces_opens_as_one_in_one_piece_does() {
+    for len in [1 << 20, (3 << 20) + 5] {
+        let encrypted = encrypt(layer(len), &[public("p256")]).unwrap();
+        let mut pieces = Pieces::with_capacity(len).unwrap();
+        pieces.write_all(&encrypted.bytes).unwrap();
+        assert!(pieces.slices().count() >= len >> 20);
+        let opened = decrypt(pieces, &encrypted.annotations, &[private("p256")]).unwrap();
+        assert!(
+            *opened.bytes == layer(len) && opened.is_intact(&[]),
+            "{len}"
+        );
     }
 }
 

@@ -6,7 +6,7 @@ use propeller_oci::crypt::Keys;
 use propeller_oci::image::{ImageError, PullOptions, Pulled, pull, resolve};
 use propeller_oci::manifest::Descriptor;
 use propeller_oci::registry::{Fetched, Progress, SILENTLY};
-use propeller_oci::{Coming, Reference, Room, Source, media, sha256, signatures};
+use propeller_oci::{Coming, Pieces, Reference, Source, media, sha256, signatures};
 
 pub(crate) const MIB: u64 = 1 << 20;
 /// The module that may come out, and what the layers may unpack to, as the command line has them.
@@ -98,12 +98,12 @@ impl Source for Image {
         _: &'a Reference,
         descriptor: &'a Descriptor,
         _: Progress<'a>,
-    ) -> Coming<'a, Room> {
+    ) -> Coming<'a, Pieces> {
         let mut blobs = self.blobs.iter();
         let blob = blobs.find(|blob| sha256(blob) == descriptor.digest);
         let blob = blob.expect("it is one of them");
         Box::pin(async move {
-            let mut room = Room::with_capacity(blob.len()).expect("there is memory");
+            let mut room = Pieces::with_capacity(blob.len()).expect("there is memory");
             room.write_all(blob).expect("there is room");
             Ok(room)
         })
