@@ -22,7 +22,7 @@ const TICK: Duration = Duration::from_millis(5);
 const STACK_BYTES: usize = 1024 * 1024;
 const HOST_STACK_BYTES: usize = 2 * 1024 * 1024;
 const MEMORY_BYTES: usize = 256 * 1024 * 1024;
-const FUEL: u64 = 1_000_000_000;
+pub(crate) const FUEL: u64 = 1_000_000_000;
 const OUTPUT_BYTES: usize = 1024 * 1024;
 const INPUT: &[u8] = b"";
 
@@ -163,7 +163,7 @@ impl Bare {
     }
 }
 
-fn limits() -> StoreLimits {
+pub(crate) fn limits() -> StoreLimits {
     StoreLimitsBuilder::new().memory_size(MEMORY_BYTES).build()
 }
 
@@ -193,7 +193,7 @@ pub(crate) fn config(allocator: Allocator) -> Config {
 }
 
 /// Moves the epoch of `engine` on for as long as anybody has it.
-fn tick(engine: &Engine) {
+pub(crate) fn tick(engine: &Engine) {
     let weak = Arc::new(engine.weak());
     thread::spawn(move || {
         while let Some(engine) = weak.upgrade() {

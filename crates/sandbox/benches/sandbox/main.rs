@@ -1,6 +1,7 @@
 //! What a sandbox costs: `cargo xtask bench sandbox [PART…]`.
 //!
-//! - [`port`]: our port beside bare Wasmtime ([`bare`])
+//! - [`port`]: our port beside bare Wasmtime ([`bare`]), and what an account alone takes
+//!   ([`accounted`])
 //! - [`isolation`]: a process for each guest beside threads
 //! - [`metering`]: what fuel and epoch checks cost a guest that computes
 //! - [`cold`]: the first task of a large module
@@ -12,6 +13,7 @@
     reason = "a benchmark speaks to whoever started it"
 )]
 
+mod accounted;
 mod bare;
 mod cold;
 mod environment;

@@ -17,6 +17,7 @@ use propeller_sandbox::{Allocator, Job, Runtime as _, Status, WasmtimeRuntime};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::{JoinHandle, JoinSet};
 
+use crate::accounted::Accounted;
 use crate::bare::{Bare, Kind};
 use crate::guests::{again, config, job};
 use crate::report::{Goal, section};
@@ -83,6 +84,44 @@ pub(crate) fn measure(goals: &mut Vec<Goal>) -> Result<(), String> {
     section("One task at a time, medians", &head, &alone);
     let title = format!("Tasks per second on {THREADS} threads, medians");
     section(&title, &head, &many);
+    floor()
+}
+
+/// What is left of the goal for a function that does next to nothing, once there is an account.
+fn floor() -> Result<(), String> {
+    let kind = Kind::Core;
+    let args = ["2", "40"].map(ToOwned::to_owned);
+    let mut rows = Vec::new();
+    for allocator in ALLOCATORS {
+        let bed = Bed::new(kind, allocator)?;
+        let accounted =
+            Accounted::new(&kind.wasm(), allocator).map_err(|error| error.to_string())?;
+        let times = in_turns(ROUNDS, |way| match way {
+            0 => bed.one_at_a_time(0),
+            1 => {
+                let begun = Instant::now();
+                let calls = accounted.times(TASKS, "add", &args);
+                bed.caller.block_on(calls);
+                begun.elapsed() / count()
+            }
+            _ => bed.one_at_a_time(3),
+        });
+        let [bare, accounted, there] = times;
+        let mut row = vec![name(allocator).to_owned()];
+        row.extend(times.map(us));
+        row.extend([accounted, there].map(|one| format!("{:.2}", ratio(one, bare))));
+        rows.push(row);
+    }
+    let head = [
+        "allocator",
+        "bare",
+        "bare, with an account",
+        "port, there",
+        "account / bare",
+        "port, there / bare",
+    ];
+    let title = "A function that only adds, and an account of it, one at a time, medians";
+    section(title, &head, &rows);
     Ok(())
 }
 
