@@ -8,7 +8,7 @@ use propeller_blobs::Blobs;
 use propeller_envelope::Keyring;
 use propeller_model::PropletId;
 use propeller_sandbox::Runtime;
-use propeller_settings::{DirectoryLock, LockError};
+use propeller_settings::{DirectoryLock, LockError, store_variables};
 use propeller_wire::link::{Carry, Link, Listen};
 use propeller_wire::mqtt::{self, ConnectError};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -94,6 +94,9 @@ pub enum StartError {
     #[cfg(feature = "tee")]
     #[error("key brokers cannot be asked")]
     Kbs(#[from] propeller_attest::rcar::KbsError),
+    /// What says how the store for large inputs and outputs is reached.
+    #[error(transparent)]
+    Store(#[from] propeller_depot::OpenError),
     /// The outbox.
     #[error(transparent)]
     Outbox(#[from] OutboxError),
@@ -240,7 +243,7 @@ fn sealed(
             daemons: Arc::new(Semaphore::new(config.ceilings.daemons as usize)),
             images,
             attesting,
-            store: store(config),
+            store: store(config)?,
         },
         keys,
         about: about(config),
@@ -252,9 +255,10 @@ fn sealed(
     Ok(Worker::new(parts, &config.data_dir.join("outbox"))?)
 }
 
-fn store(config: &Config) -> Option<Arc<Store>> {
-    let location = config.object_store.clone()?;
-    Some(Arc::new(Store::new(location, config.inline_max)))
+fn store(config: &Config) -> Result<Option<Arc<Store>>, StartError> {
+    let location = config.object_store.clone();
+    let store = location.map(|at| Store::new(at, config.inline_max, store_variables()));
+    Ok(store.transpose()?.map(Arc::new))
 }
 
 /// What is kept on disk of images, if anything is to be. Envelopes are for this proplet by its name.

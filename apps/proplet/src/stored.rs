@@ -96,14 +96,23 @@ struct Reached {
 }
 
 impl Store {
-    pub(crate) fn new(location: Location, inline_max: usize) -> Self {
-        Self {
+    /// A store at `location`, which nobody has asked yet.
+    ///
+    /// # Errors
+    /// If variables cannot be what it is reached with: no waiting mends that.
+    pub(crate) fn new(
+        location: Location,
+        inline_max: usize,
+        variables: Vec<(String, String)>,
+    ) -> Result<Self, OpenError> {
+        Depot::judge(&location, variables)?;
+        Ok(Self {
             location,
             inline_max,
             reached: OnceLock::new(),
             feeds: Arc::new(Semaphore::new(FEEDS_MAX)),
             keeps: Arc::new(Semaphore::new(KEEPS_MAX)),
-        }
+        })
     }
 
     /// Which store it is, once it is reached.
@@ -138,6 +147,12 @@ impl Store {
             }
             tokio::time::sleep(AGAIN).await;
         }
+    }
+
+    /// The same, after a pause: for whoever finds that the first one crashed.
+    pub(crate) async fn reach_again(&self) {
+        tokio::time::sleep(AGAIN).await;
+        self.reach().await;
     }
 
     fn reached(&self) -> Result<&Reached, Declined> {
@@ -340,4 +355,25 @@ pub(crate) async fn put_away(
 /// What is done with keys of objects is in the log, at the level of what happens to each attempt.
 fn told(event: &Event) {
     debug!(target: "security", action = ?event.action, key = %event.key, object = ?event.object, "key of an object used");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_that_no_waiting_makes_reachable_keeps_a_proplet_from_starting() {
+        for (name, value) in [
+            ("AWS_ENDPOINT", "localhost:9000"),
+            ("AWS_ENDPOINT", "http://store.example"),
+            ("AWS_SECRET_ACCESS_KEY", "secret\n"),
+        ] {
+            let variables = vec![(name.to_owned(), value.to_owned())];
+            let refused = Store::new("s3://b".parse().unwrap(), 0, variables).unwrap_err();
+            assert!(!refused.may_pass(), "{refused}");
+            assert!(!refused.to_string().contains("secret"), "{refused}");
+        }
+        // A folder may be made later.
+        Store::new("/nowhere".parse().unwrap(), 0, Vec::new()).unwrap();
+    }
 }

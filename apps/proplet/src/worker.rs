@@ -183,7 +183,15 @@ impl Worker {
                         self.proven(session, claim);
                     }
                 }
-                Some(_reached) = reaching.join_next() => self.say_reach(),
+                Some(reached) = reaching.join_next() => match reached {
+                    Ok(()) => self.say_reach(),
+                    Err(error) => {
+                        error!(%error, "reaching the object store crashed; trying again");
+                        if let Some(store) = self.bench.store.clone() {
+                            reaching.spawn(async move { store.reach_again().await });
+                        }
+                    }
+                },
                 Ok(()) = self.keys.changed() => self.rekey(),
                 _ = tick.tick() => self.tick(),
                 _ = tell.tick(), if !self.watches.is_empty() => self.tell_printed(),

@@ -67,11 +67,7 @@ impl Depot {
                 vendor,
                 bucket,
                 prefix,
-            } => {
-                let variables = variables.into_iter();
-                let variables: Vec<_> = variables.map(|(n, v)| (n.into(), v.into())).collect();
-                Backend::Bucket(connect(*vendor, bucket, prefix, &variables)?)
-            }
+            } => Backend::Bucket(connect(*vendor, bucket, prefix, &owned(variables))?),
         };
         let depot = Self {
             location: Arc::new(location.clone()),
@@ -80,6 +76,28 @@ impl Depot {
         };
         depot.probe().await?;
         Ok(depot)
+    }
+
+    /// Finds out without asking anybody whether variables say how a store is reached. What is wrong
+    /// with them does not pass by itself, so a service looks here before it starts.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    ///
+    /// # Panics
+    /// If the process has no provider of rustls.
+    pub fn judge<N: Into<String>, V: Into<String>>(
+        location: &Location,
+        variables: impl IntoIterator<Item = (N, V)>,
+    ) -> Result<(), OpenError> {
+        match &location.0 {
+            Place::Folder(_) => Ok(()),
+            Place::Bucket {
+                vendor,
+                bucket,
+                prefix,
+            } => connect(*vendor, bucket, prefix, &owned(variables)).map(|_| ()),
+        }
     }
 
     /// Where it is.
@@ -347,4 +365,11 @@ impl Depot {
             source,
         }
     }
+}
+
+fn owned<N: Into<String>, V: Into<String>>(
+    variables: impl IntoIterator<Item = (N, V)>,
+) -> Vec<(String, String)> {
+    let variables = variables.into_iter();
+    variables.map(|(n, v)| (n.into(), v.into())).collect()
 }

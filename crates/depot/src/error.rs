@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::variables::VariableError;
+
 /// What was being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Doing {
@@ -210,6 +212,9 @@ pub enum OpenError {
          emulator as AZURE_STORAGE_ENDPOINT=http://127.0.0.1:10000/ACCOUNT, with its account and key"
     )]
     Emulator,
+    /// A variable that cannot go into requests.
+    #[error(transparent)]
+    Variable(#[from] VariableError),
     /// Variables that do not say how to reach the store.
     #[error("the variables of the store at {location} are wrong or incomplete")]
     Variables {
@@ -282,6 +287,7 @@ impl OpenError {
             | Self::NotAFolder { .. }
             | Self::PlainHttp { .. }
             | Self::Emulator
+            | Self::Variable(_)
             | Self::Variables { .. }
             | Self::Changed { .. }
             | Self::Unclaimed { .. }

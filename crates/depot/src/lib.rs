@@ -32,6 +32,7 @@
 //! can leave a small object whose name begins with `propeller-depot-probe-`, or in a folder a file
 //! whose name begins with `.propeller-depot`: nobody looks at them again.
 
+mod address;
 mod bounds;
 mod bucket;
 mod depot;
@@ -44,8 +45,10 @@ mod name;
 mod range;
 mod reader;
 mod tally;
+pub mod variables;
 mod writer;
 
+pub use address::{Address, AddressError};
 pub use bounds::OBJECT_LEN_MAX;
 pub use depot::Depot;
 pub use error::{DepotError, Doing, OpenError};

@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use propeller_ces::backup::{ExportError, ImportError};
 use propeller_ces::v0::ReconstructError;
 use propeller_ces::{KeyId, Label, ObjectId, RandomError, RingError};
+use propeller_depot::AddressError;
+use propeller_depot::variables::VariableError;
 
 use super::damage::Unreadable;
 use super::key_args::KeyFailure;
@@ -27,6 +29,10 @@ pub(crate) enum Failure {
     Bridge(#[source] io::Error),
     #[error("interrupted")]
     Interrupted,
+    #[error("what --endpoint names is no address of a store")]
+    Endpoint(#[source] AddressError),
+    #[error(transparent)]
+    Variable(#[from] VariableError),
     #[error("{0} is not encrypted")]
     PlainHttp(String),
     #[error("AZURE_STORAGE_USE_EMULATOR is not followed, since where it leads is not checked")]
@@ -166,6 +172,11 @@ impl Failure {
         Some(match self {
             Self::Key(failure) => return failure.hint(),
             Self::Unreadable(unreadable) => return unreadable.hint(),
+            Self::Endpoint(_) => {
+                "write it as in --endpoint https://store.example:9000, or leave it out for the \
+                 vendor's own"
+            }
+            Self::Variable(_) => "set the variable anew, or unset it if it is not needed",
             Self::PlainHttp(_) => "use https://, or allow it with --allow-http",
             Self::Emulator => {
                 "name the emulator with --endpoint http://127.0.0.1:10000/ACCOUNT --allow-http, and \
@@ -215,7 +226,9 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Interrupted => Exit::Interrupted,
-            Self::PlainHttp(_)
+            Self::Endpoint(_)
+            | Self::Variable(_)
+            | Self::PlainHttp(_)
             | Self::Emulator
             | Self::OneEndpoint
             | Self::SameKey(_)

@@ -72,6 +72,43 @@ fn arguments_that_make_no_sense() {
     }
 }
 
+#[test]
+fn an_address_that_is_none_is_told_by_its_name_and_not_by_a_panic() {
+    let mut desk = Desk::new();
+    let run = |desk: &Desk, store: &str, endpoint: Option<&str>| {
+        let mut command = desk.command(&format!("info o --shards {store}"));
+        desk.ran(command.args(endpoint).output().unwrap())
+    };
+    for (store, endpoint) in [
+        ("s3://bucket", "--endpoint=localhost:9000"),
+        ("s3://bucket", "--endpoint="),
+        ("s3://bucket", "--endpoint=nonsense"),
+        ("s3://bucket", "--endpoint= http://localhost:9000"),
+        ("s3://bucket", "--endpoint=https://localhost:99999"),
+        ("s3://bucket", "--endpoint=https://me:secret@localhost:9"),
+        ("gs://bucket", "--endpoint=nonsense"),
+        ("az://bucket", "--endpoint=localhost:9000"),
+    ] {
+        let refused = run(&desk, store, Some(endpoint));
+        assert_eq!(refused.code, Some(2), "{endpoint}: {refused:?}");
+        assert!(refused.err.contains("--endpoint"), "{}", refused.err);
+        assert!(!refused.err.contains("secret"), "{}", refused.err);
+        assert!(!refused.err.contains("panicked"), "{}", refused.err);
+    }
+    for (name, value) in [
+        ("AWS_ENDPOINT", "localhost:9000"),
+        ("AWS_ENDPOINT_URL", "https://me:secret@localhost:9"),
+        ("AWS_ACCESS_KEY_ID", "secret\n"),
+        ("AWS_REGION", "us east"),
+    ] {
+        desk.variables = vec![(name, value.to_owned())];
+        let refused = run(&desk, "s3://bucket", None);
+        assert_eq!(refused.code, Some(2), "{name}: {refused:?}");
+        assert!(refused.err.contains(name), "{}", refused.err);
+        assert!(!refused.err.contains("secret"), "{}", refused.err);
+    }
+}
+
 /// A store without the bucket that is asked for, as S3 says it.
 fn store_without_buckets() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,9 +1,7 @@
 //! How a store is reached: what its vendor's own tools read from the environment.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::Uri;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
@@ -11,18 +9,17 @@ use object_store::path::Path;
 use object_store::{ClientConfigKey, ObjectStore, RetryConfig};
 
 use super::Bucket;
+use crate::address::Address;
 use crate::bounds::{CONNECT_TIMEOUT, REQUEST_TIMEOUT, RETRIES_MAX, RETRY_TIME_MAX};
 use crate::error::OpenError;
 use crate::location::Vendor;
+use crate::variables;
 
 /// How long requests take at most, unless variables say otherwise.
 const TIMEOUTS: [(ClientConfigKey, &str); 2] = [
     (ClientConfigKey::Timeout, REQUEST_TIMEOUT),
     (ClientConfigKey::ConnectTimeout, CONNECT_TIMEOUT),
 ];
-/// The variables that are not called like the vendor: where its machines find their credentials.
-const GOOGLE_ACCOUNT: &str = "SERVICE_ACCOUNT";
-const AZURE_IDENTITY: &str = "IDENTITY_ENDPOINT";
 /// What `object_store` takes for a no.
 const NO: [&str; 5] = ["0", "false", "off", "no", "n"];
 
@@ -57,11 +54,7 @@ fn s3(bucket: &str, variables: &[(String, String)]) -> Result<AmazonS3Builder, O
     for (key, value) in TIMEOUTS {
         builder = builder.with_config(AmazonS3ConfigKey::Client(key), value);
     }
-    for (name, value) in variables_of("AWS_", variables) {
-        if let Ok(key) = name.parse() {
-            builder = builder.with_config(key, value);
-        }
-    }
+    let builder = variables::s3(builder, variables)?;
     let endpoint = [AmazonS3ConfigKey::S3Endpoint, AmazonS3ConfigKey::Endpoint]
         .iter()
         .find_map(|key| builder.get_config_value(key));
@@ -83,14 +76,7 @@ fn google(
     for (key, value) in TIMEOUTS {
         builder = builder.with_config(GoogleConfigKey::Client(key), value);
     }
-    if let Some(path) = exactly(GOOGLE_ACCOUNT, variables) {
-        builder = builder.with_service_account_path(path);
-    }
-    for (name, value) in variables_of("GOOGLE_", variables) {
-        if let Ok(key) = name.parse() {
-            builder = builder.with_config(key, value);
-        }
-    }
+    let builder = variables::google(builder, variables)?;
     let endpoint = builder.get_config_value(&GoogleConfigKey::BaseUrl);
     let said = builder.get_config_value(&allowed);
     let is_allowed = judge(endpoint, said, "GOOGLE_ALLOW_HTTP")?;
@@ -106,19 +92,12 @@ fn azure(
     for (key, value) in TIMEOUTS {
         builder = builder.with_config(AzureConfigKey::Client(key), value);
     }
-    for (name, value) in variables_of("AZURE_", variables) {
-        if let Ok(key) = name.parse() {
-            builder = builder.with_config(key, value);
-        }
-    }
+    let builder = variables::azure(builder, variables)?;
     // `object_store` takes the emulator's address from the process's environment, and allows http://
     // wherever that leads.
     let emulator = builder.get_config_value(&AzureConfigKey::UseEmulator);
     if emulator.is_some_and(|value| !NO.contains(&value.to_ascii_lowercase().as_str())) {
         return Err(OpenError::Emulator);
-    }
-    if let Some(endpoint) = exactly(AZURE_IDENTITY, variables) {
-        builder = builder.with_msi_endpoint(endpoint.to_owned());
     }
     let endpoint = builder.get_config_value(&AzureConfigKey::Endpoint);
     let allowed = AzureConfigKey::Client(ClientConfigKey::AllowHttp);
@@ -128,22 +107,6 @@ fn azure(
     Ok(builder.with_container_name(container))
 }
 
-/// The variables of a vendor, in lower case. Its other tools have more than `object_store` knows.
-fn variables_of<'v>(
-    prefix: &'static str,
-    variables: &'v [(String, String)],
-) -> impl Iterator<Item = (String, &'v str)> {
-    let ours = variables
-        .iter()
-        .filter(move |(name, _)| name.starts_with(prefix));
-    ours.map(|(name, value)| (name.to_ascii_lowercase(), value.as_str()))
-}
-
-fn exactly<'v>(name: &str, variables: &'v [(String, String)]) -> Option<&'v str> {
-    let named = variables.iter().find(|(variable, _)| variable == name);
-    named.map(|(_, value)| value.as_str())
-}
-
 /// Whether requests may go without TLS: to this machine, or where a variable allows it.
 fn judge(
     endpoint: Option<String>,
@@ -151,25 +114,18 @@ fn judge(
     variable: &'static str,
 ) -> Result<bool, OpenError> {
     let is_allowed = allowed.is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let endpoint: Option<Uri> = endpoint.and_then(|endpoint| endpoint.parse().ok());
-    // What is no address fails when the client is built.
-    let Some(endpoint) = endpoint.filter(|uri| uri.scheme_str() == Some("http")) else {
+    // The variables were read: what is no address is not among them.
+    let endpoint: Option<Address> = endpoint.and_then(|endpoint| endpoint.parse().ok());
+    let Some(endpoint) = endpoint.filter(Address::is_plain) else {
         return Ok(is_allowed);
     };
-    let host = endpoint.host().unwrap_or_default();
-    match is_allowed || is_loopback(host) {
+    match is_allowed || endpoint.is_loopback() {
         true => Ok(true),
         false => Err(OpenError::PlainHttp {
-            host: host.to_owned(),
+            host: endpoint.host().to_owned(),
             variable,
         }),
     }
-}
-
-fn is_loopback(host: &str) -> bool {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let address: Option<IpAddr> = bare.parse().ok();
-    host == "localhost" || address.is_some_and(|address| address.is_loopback())
 }
 
 fn retry() -> RetryConfig {
@@ -200,7 +156,7 @@ mod tests {
             assert!(judged(endpoint, None).unwrap(), "{endpoint}");
         }
         for endpoint in [
-            "http://k:secret@store.example:9000",
+            "http://store.example:9000",
             "http://127.0.0.1.example",
             "http://localhost.example",
             "http://10.0.0.1",
@@ -208,7 +164,6 @@ mod tests {
         ] {
             let refused = judged(endpoint, None).unwrap_err().to_string();
             assert!(refused.contains("AWS_ALLOW_HTTP=true"), "{refused}");
-            assert!(!refused.contains("secret"), "{refused}");
             assert!(judged(endpoint, Some("false")).is_err(), "{endpoint}");
             assert!(judged(endpoint, Some("true")).unwrap(), "{endpoint}");
         }

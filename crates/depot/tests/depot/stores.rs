@@ -76,18 +76,36 @@ async fn a_store_that_goes_away(vendor: Vendor) {
 #[tokio::test]
 async fn nothing_is_sent_without_tls_but_to_this_machine() {
     let variables = [
-        ("AWS_ENDPOINT_URL", "http://key:secret@store.example:9000"),
+        ("AWS_ENDPOINT_URL", "http://store.example:9000"),
         ("AWS_REGION", "us-east-1"),
     ];
     let location = "s3://aaa".parse().unwrap();
     let refused = Depot::open(&location, variables).await.unwrap_err();
     assert!(matches!(refused, OpenError::PlainHttp { .. }), "{refused}");
-    assert!(!refused.to_string().contains("secret"), "{refused}");
 
     // Without an account there is no address.
     let location = "az://aaa".parse().unwrap();
     let refused = Depot::open(&location, no_variables()).await.unwrap_err();
     assert!(matches!(refused, OpenError::Variables { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn an_address_that_is_none_is_an_error_and_no_panic() {
+    for (location, name, value) in [
+        ("s3://aaa", "AWS_ENDPOINT", "localhost:9000"),
+        ("s3://aaa", "AWS_ACCESS_KEY_ID", "key\n"),
+        ("gs://aaa", "GOOGLE_BASE_URL", "nonsense"),
+        ("az://aaa", "AZURE_STORAGE_ENDPOINT", "localhost:9000"),
+    ] {
+        let location = location.parse().unwrap();
+        let judged = Depot::judge(&location, [(name, value)]).unwrap_err();
+        let refused = Depot::open(&location, [(name, value)]).await.unwrap_err();
+        for refused in [judged, refused] {
+            assert!(matches!(refused, OpenError::Variable(_)), "{refused}");
+            assert!(refused.to_string().contains(name), "{refused}");
+            assert!(!refused.may_pass());
+        }
+    }
 }
 
 #[tokio::test]

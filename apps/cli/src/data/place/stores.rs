@@ -1,5 +1,6 @@
 //! Places as they are typed, and how to reach the stores among them.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path as FilePath, PathBuf};
@@ -13,6 +14,7 @@ use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::list::PaginatedListStore;
 use object_store::path::Path;
 use object_store::{ObjectStore, RetryConfig};
+use propeller_depot::{Address, variables};
 use tokio::runtime::Handle;
 
 use super::{Bucket, Destination, Place, StoreKind};
@@ -68,7 +70,8 @@ impl StoreArgs {
         let Some(url) = &self.endpoint else {
             return Ok(());
         };
-        if url.starts_with("http://") && !self.allow_http {
+        let address: Address = url.parse().map_err(Failure::Endpoint)?;
+        if address.is_plain() && !self.allow_http {
             return Err(Failure::PlainHttp(url.clone()));
         }
         let kind = |destination: &Destination| match destination {
@@ -104,8 +107,8 @@ impl StoreArgs {
             source,
         };
         let (store, list): (Arc<dyn ObjectStore>, Arc<dyn PaginatedListStore>) = match kind {
-            StoreKind::S3 => both(self.s3(text).map_err(failed)?),
-            StoreKind::Google => both(self.google(text).map_err(failed)?),
+            StoreKind::S3 => both(self.s3(text)?.build().map_err(failed)?),
+            StoreKind::Google => both(self.google(text)?.build().map_err(failed)?),
             StoreKind::Azure => both(self.azure(text)?.build().map_err(failed)?),
         };
         Ok(Bucket {
@@ -117,10 +120,9 @@ impl StoreArgs {
         })
     }
 
-    fn s3(&self, text: &str) -> Result<object_store::aws::AmazonS3, object_store::Error> {
-        let mut builder = AmazonS3Builder::from_env()
-            .with_url(text)
-            .with_retry(retry());
+    fn s3(&self, text: &str) -> Result<AmazonS3Builder, Failure> {
+        let builder = variables::s3(AmazonS3Builder::new(), &environment())?;
+        let mut builder = builder.with_url(text).with_retry(retry());
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_endpoint(endpoint);
         }
@@ -128,14 +130,11 @@ impl StoreArgs {
         if self.allow_http {
             builder = builder.with_allow_http(true);
         }
-        builder.build()
+        Ok(builder)
     }
 
-    fn google(
-        &self,
-        text: &str,
-    ) -> Result<object_store::gcp::GoogleCloudStorage, object_store::Error> {
-        let builder = GoogleCloudStorageBuilder::from_env();
+    fn google(&self, text: &str) -> Result<GoogleCloudStorageBuilder, Failure> {
+        let builder = variables::google(GoogleCloudStorageBuilder::new(), &environment())?;
         let mut builder = builder.with_url(text).with_retry(retry());
         if let Some(endpoint) = &self.endpoint {
             builder = builder.with_config(GoogleConfigKey::BaseUrl, endpoint);
@@ -143,11 +142,11 @@ impl StoreArgs {
         // This builder alone allows it by itself, so that only the flag counts.
         let key = GoogleConfigKey::Client(object_store::ClientConfigKey::AllowHttp);
         builder = builder.with_config(key, self.allow_http.to_string());
-        builder.build()
+        Ok(builder)
     }
 
     fn azure(&self, text: &str) -> Result<MicrosoftAzureBuilder, Failure> {
-        let builder = MicrosoftAzureBuilder::from_env();
+        let builder = variables::azure(MicrosoftAzureBuilder::new(), &environment())?;
         // It would go before --endpoint, to an address of its own, and without TLS wherever that is.
         let emulator = builder.get_config_value(&AzureConfigKey::UseEmulator);
         if emulator.is_some_and(|value| !NO.contains(&value.to_ascii_lowercase().as_str())) {
@@ -162,6 +161,14 @@ impl StoreArgs {
         }
         Ok(builder)
     }
+}
+
+/// The variables of this process that are text.
+fn environment() -> Vec<(String, String)> {
+    let text = |(name, value): (OsString, OsString)| {
+        Some((name.into_string().ok()?, value.into_string().ok()?))
+    };
+    std::env::vars_os().filter_map(text).collect()
 }
 
 fn both<S: ObjectStore + PaginatedListStore>(
