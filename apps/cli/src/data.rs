@@ -117,7 +117,8 @@ impl ObjectArgs {
     }
 
     fn places(&self, work: &Work<'_, '_>) -> Result<Vec<Place>, Failure> {
-        self.stores.places(&self.shards, &work.runtime)
+        let reach = self.stores.reach(&self.shards)?;
+        reach.places(&self.shards, &work.runtime)
     }
 
     fn wanted(&self) -> Wanted {

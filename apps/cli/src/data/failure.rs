@@ -41,6 +41,8 @@ pub(crate) enum Failure {
     PlaceTwice(String),
     #[error("--endpoint is for the stores of one vendor, and these are of several")]
     OneEndpoint,
+    #[error("{0} is for object stores, and no place is in one")]
+    NoStore(&'static str),
     #[error("cannot use the store {text}")]
     Store {
         text: String,
@@ -189,6 +191,7 @@ impl Failure {
                 "each store is asked at the address, in its vendor's protocol: copy between them \
                  with two commands"
             }
+            Self::NoStore(_) => "leave it out, or name a bucket, as in s3://BUCKET/PREFIX",
             Self::SameKey(_) => "make one with: propeller data keys new -o FILE",
             Self::Store { .. } => CREDENTIALS,
             Self::Place { source, .. } => advice(source).unwrap_or(
@@ -231,6 +234,7 @@ impl Failure {
             | Self::PlainHttp(_)
             | Self::Emulator
             | Self::OneEndpoint
+            | Self::NoStore(_)
             | Self::SameKey(_)
             | Self::PlaceTwice(_)
             | Self::Nameless

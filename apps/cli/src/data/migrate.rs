@@ -97,9 +97,9 @@ pub(super) fn run(args: &Migrate, work: &mut Work<'_, '_>) -> Result<Exit, CliEr
     let keys = args.keys.keys().map_err(Failure::from)?;
     let new_key = args.new_key.other_than(&keys)?;
     let stores = &args.object.stores;
-    stores.judge_endpoint(args.object.shards.iter().chain(&args.to))?;
-    let places = args.object.places(work)?;
-    let targets = stores.places(&args.to, &work.runtime)?;
+    let reach = stores.reach(args.object.shards.iter().chain(&args.to))?;
+    let places = reach.places(&args.object.shards, &work.runtime)?;
+    let targets = reach.places(&args.to, &work.runtime)?;
     let name = args.new_name.as_ref().unwrap_or(&args.object.name);
     let (shelf, old) = args.old(places, keys, &log, work)?;
     let known = old.known();

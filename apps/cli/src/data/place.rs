@@ -31,11 +31,13 @@ pub enum Destination {
     Folder(PathBuf),
     /// A prefix of a bucket or container.
     Bucket {
-        /// As it was typed.
+        /// As it is shown: without a `/` at its end.
         text: String,
         /// Whose protocol.
         kind: StoreKind,
-        /// What stands behind the bucket's name.
+        /// The bucket's or container's name.
+        bucket: String,
+        /// What stands behind it.
         prefix: Path,
     },
 }
@@ -66,17 +68,40 @@ pub(crate) fn destination(text: &str) -> Result<Destination, String> {
         _ => return Err("a place is a folder, or begins with s3://, gs:// or az://".to_owned()),
     };
     let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    if bucket.is_empty() {
+    if bucket.is_empty() || !bucket.bytes().all(is_of_buckets) {
         return Err(format!(
-            "write {scheme}://BUCKET, or {scheme}://BUCKET/PREFIX"
+            "write {scheme}://BUCKET, or {scheme}://BUCKET/PREFIX: a bucket's name is of letters, \
+             digits, `.`, `-` and `_`, and who you are and which server it is stands elsewhere"
         ));
     }
-    let prefix = Path::parse(prefix).map_err(|error| error.to_string())?;
+    let prefix = prefix_of(prefix)?;
+    let text = match prefix.as_ref() {
+        "" => format!("{scheme}://{bucket}"),
+        prefix => format!("{scheme}://{bucket}/{prefix}"),
+    };
     Ok(Destination::Bucket {
-        text: text.trim_end_matches('/').to_owned(),
+        text,
         kind,
+        bucket: bucket.to_owned(),
         prefix,
     })
+}
+
+fn is_of_buckets(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b".-_".contains(&byte)
+}
+
+/// What stands between a bucket's name and those of files. There is one way to write each: the client
+/// of stores would forgive a `/` too many, and another tool take `?` and `#` for the end.
+fn prefix_of(text: &str) -> Result<Path, String> {
+    if text.starts_with('/') || text.contains(['?', '#', '%']) {
+        return Err(
+            "behind a bucket's name come words with one `/` between two of them, and no `?`, `#` \
+             or `%`"
+                .to_owned(),
+        );
+    }
+    Path::parse(text).map_err(|error| error.to_string())
 }
 
 /// A place where shards are kept.
@@ -90,6 +115,8 @@ pub(crate) enum Place {
 #[derive(Clone)]
 pub(crate) struct Bucket {
     text: String,
+    kind: StoreKind,
+    name: String,
     prefix: Path,
     pub(crate) store: Arc<dyn ObjectStore>,
     /// The same: by name, and not by folder.
@@ -267,12 +294,39 @@ mod tests {
             let expected = Destination::Bucket {
                 text: text.to_owned(),
                 kind,
+                bucket: "b".to_owned(),
                 prefix: prefix.into(),
             };
             assert_eq!(destination(typed), Ok(expected));
         }
         for text in ["", "http://host/x", "s3://", "s3:///x", "s3://b/x//y"] {
             assert!(destination(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_has_one_name() {
+        for text in [
+            "s3://b?two",
+            "s3://b#three",
+            "s3://u@b",
+            "s3://u:p@b",
+            "s3://b:9000",
+            "s3://b?x/sub",
+            "s3://b%20/x",
+            "s3://b//x",
+            "s3://b/x?y",
+            "s3://b/x#y",
+            "s3://b/a%2fb",
+            "s3://b/../x",
+            "s3://b/x//",
+            "az://c@account.blob.core.windows.net/x",
+        ] {
+            assert!(destination(text).is_err(), "{text}");
+        }
+        for (one, other) in [("s3://b", "s3://b/"), ("gs://b/ü x", "gs://b/ü x/")] {
+            assert_eq!(destination(one), destination(other));
+            assert!(destination(one).is_ok(), "{one}");
         }
     }
 }

@@ -63,7 +63,8 @@ pub(super) fn run(args: &Put, work: &mut Work<'_, '_>) -> Result<Exit, CliError>
     let log = AuditLog::open(args.keys.audit_log.as_deref(), "put")?;
     let key = args.keys.one().map_err(Failure::from)?;
     let Input { read, len } = input(&args.file)?;
-    let places = args.stores.places(&args.shards, &work.runtime)?;
+    let reach = args.stores.reach(&args.shards)?;
+    let places = reach.places(&args.shards, &work.runtime)?;
     let options = args.shape.options(args.label);
     let mut fresh = Fresh::open(&name, places, options, len, work)?;
     let bar = work.ui.progress_of(len, format!("Putting {name}"));

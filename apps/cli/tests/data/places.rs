@@ -123,6 +123,50 @@ fn one_place_under_two_names_is_one() {
 }
 
 #[test]
+fn one_bucket_under_two_names_is_one() {
+    let desk = Desk::new();
+    desk.write("in", b"x");
+    let put = "put %/in --name x --geometry 2+2 --key-file %/key --shards s3://bka";
+    for other in [
+        "s3://bka?two",
+        "s3://bka#three",
+        "s3://u@bka",
+        "s3://bka?x/sub",
+        "s3://bka//x",
+    ] {
+        let refused = desk.run(&format!("{put} {other}"));
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(refused.err.contains("--shards"), "{}", refused.err);
+    }
+    for (one, other) in [("", "s3://bka/"), ("/x", "s3://bka/x/")] {
+        let twice = desk.run(&format!("{put}{one} {other}"));
+        assert_eq!(twice.code, Some(2), "{twice:?}");
+        assert!(twice.err.contains("is named twice"), "{}", twice.err);
+    }
+}
+
+#[test]
+fn what_says_how_stores_are_reached_is_refused_where_none_is() {
+    let desk = Desk::new();
+    desk.write("in", b"x");
+    let put = "put %/in --shards ABC --key-file %/key";
+    for options in ["--endpoint https://localhost:9", "--allow-http"] {
+        let refused = desk.run(&format!("{put} {options}"));
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(
+            refused.err.contains("no place is in one"),
+            "{}",
+            refused.err
+        );
+    }
+    assert!(desk.shards().is_empty());
+    // Of a migration, either side may be in a store.
+    let migrate = "migrate in --shards %/a --to s3://b --key-file %/key --new-key-file %/other";
+    let refused = desk.run(&format!("{migrate} --endpoint https://localhost:9"));
+    assert!(refused.err.contains("there is no shard"), "{}", refused.err);
+}
+
+#[test]
 fn one_address_is_for_the_stores_of_one_vendor() {
     let desk = Desk::new();
     desk.write("in", b"x");

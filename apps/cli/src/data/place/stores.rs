@@ -39,14 +39,46 @@ pub struct StoreArgs {
     allow_http: bool,
 }
 
+/// How to reach the places of a command: its options fit all of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reach<'a>(&'a StoreArgs);
+
 impl StoreArgs {
+    /// Judges the options for all places of a command: an address has to be one, speaks the protocol
+    /// of one vendor and gets the credentials of one; and what says how stores are reached is not
+    /// for folders.
+    pub(crate) fn reach<'d>(
+        &self,
+        destinations: impl IntoIterator<Item = &'d Destination>,
+    ) -> Result<Reach<'_>, Failure> {
+        if let Some(url) = &self.endpoint {
+            let address: Address = url.parse().map_err(Failure::Endpoint)?;
+            if address.is_plain() && !self.allow_http {
+                return Err(Failure::PlainHttp(url.clone()));
+            }
+        }
+        let kind = |destination: &Destination| match destination {
+            Destination::Folder(_) => None,
+            Destination::Bucket { kind, .. } => Some(*kind),
+        };
+        let mut kinds = destinations.into_iter().filter_map(kind);
+        let first = kinds.next();
+        match (&self.endpoint, self.allow_http) {
+            (Some(_), _) if first.is_none() => Err(Failure::NoStore("--endpoint")),
+            (None, true) if first.is_none() => Err(Failure::NoStore("--allow-http")),
+            (Some(_), _) if kinds.any(|kind| Some(kind) != first) => Err(Failure::OneEndpoint),
+            _ => Ok(Reach(self)),
+        }
+    }
+}
+
+impl Reach<'_> {
     /// The places that were typed, each once, whatever it is called.
     pub(crate) fn places(
-        &self,
+        self,
         destinations: &[Destination],
         runtime: &Handle,
     ) -> Result<Vec<Place>, Failure> {
-        self.judge_endpoint(destinations)?;
         let mut places = Vec::new();
         let mut identities = Vec::new();
         for destination in destinations {
@@ -61,102 +93,78 @@ impl StoreArgs {
         Ok(places)
     }
 
-    /// Refuses an address without TLS, and one for the stores of several vendors: it speaks the
-    /// protocol of one, and gets the credentials of one.
-    pub(crate) fn judge_endpoint<'d>(
-        &self,
-        destinations: impl IntoIterator<Item = &'d Destination>,
-    ) -> Result<(), Failure> {
-        let Some(url) = &self.endpoint else {
-            return Ok(());
-        };
-        let address: Address = url.parse().map_err(Failure::Endpoint)?;
-        if address.is_plain() && !self.allow_http {
-            return Err(Failure::PlainHttp(url.clone()));
-        }
-        let kind = |destination: &Destination| match destination {
-            Destination::Folder(_) => None,
-            Destination::Bucket { kind, .. } => Some(*kind),
-        };
-        let mut kinds = destinations.into_iter().filter_map(kind);
-        let first = kinds.next();
-        match kinds.any(|kind| Some(kind) != first) {
-            true => Err(Failure::OneEndpoint),
-            false => Ok(()),
-        }
-    }
-
-    fn place(&self, destination: &Destination, runtime: &Handle) -> Result<Place, Failure> {
+    fn place(self, destination: &Destination, runtime: &Handle) -> Result<Place, Failure> {
         Ok(match destination {
             Destination::Folder(path) => Place::Folder(path.clone()),
-            Destination::Bucket { text, kind, prefix } => {
-                Place::Bucket(self.bucket(text, *kind, prefix, runtime)?)
+            Destination::Bucket {
+                text,
+                kind,
+                bucket,
+                prefix,
+            } => {
+                let (store, list) = self.store(text, *kind, bucket)?;
+                Place::Bucket(Bucket {
+                    text: text.clone(),
+                    kind: *kind,
+                    name: bucket.clone(),
+                    prefix: prefix.clone(),
+                    store,
+                    list,
+                    runtime: runtime.clone(),
+                })
             }
         })
     }
 
-    fn bucket(
-        &self,
-        text: &str,
-        kind: StoreKind,
-        prefix: &Path,
-        runtime: &Handle,
-    ) -> Result<Bucket, Failure> {
+    fn store(self, text: &str, kind: StoreKind, bucket: &str) -> Result<Both, Failure> {
         let failed = |source| Failure::Store {
             text: text.to_owned(),
             source,
         };
-        let (store, list): (Arc<dyn ObjectStore>, Arc<dyn PaginatedListStore>) = match kind {
-            StoreKind::S3 => both(self.s3(text)?.build().map_err(failed)?),
-            StoreKind::Google => both(self.google(text)?.build().map_err(failed)?),
-            StoreKind::Azure => both(self.azure(text)?.build().map_err(failed)?),
-        };
-        Ok(Bucket {
-            text: text.to_owned(),
-            prefix: prefix.clone(),
-            store,
-            list,
-            runtime: runtime.clone(),
+        Ok(match kind {
+            StoreKind::S3 => both(self.s3(bucket)?.build().map_err(failed)?),
+            StoreKind::Google => both(self.google(bucket)?.build().map_err(failed)?),
+            StoreKind::Azure => both(self.azure(bucket)?.build().map_err(failed)?),
         })
     }
 
-    fn s3(&self, text: &str) -> Result<AmazonS3Builder, Failure> {
+    fn s3(self, bucket: &str) -> Result<AmazonS3Builder, Failure> {
         let builder = variables::s3(AmazonS3Builder::new(), &environment())?;
-        let mut builder = builder.with_url(text).with_retry(retry());
-        if let Some(endpoint) = &self.endpoint {
+        let mut builder = builder.with_bucket_name(bucket).with_retry(retry());
+        if let Some(endpoint) = &self.0.endpoint {
             builder = builder.with_endpoint(endpoint);
         }
         // The variables may allow it as well.
-        if self.allow_http {
+        if self.0.allow_http {
             builder = builder.with_allow_http(true);
         }
         Ok(builder)
     }
 
-    fn google(&self, text: &str) -> Result<GoogleCloudStorageBuilder, Failure> {
+    fn google(self, bucket: &str) -> Result<GoogleCloudStorageBuilder, Failure> {
         let builder = variables::google(GoogleCloudStorageBuilder::new(), &environment())?;
-        let mut builder = builder.with_url(text).with_retry(retry());
-        if let Some(endpoint) = &self.endpoint {
+        let mut builder = builder.with_bucket_name(bucket).with_retry(retry());
+        if let Some(endpoint) = &self.0.endpoint {
             builder = builder.with_config(GoogleConfigKey::BaseUrl, endpoint);
         }
         // This builder alone allows it by itself, so that only the flag counts.
         let key = GoogleConfigKey::Client(object_store::ClientConfigKey::AllowHttp);
-        builder = builder.with_config(key, self.allow_http.to_string());
+        builder = builder.with_config(key, self.0.allow_http.to_string());
         Ok(builder)
     }
 
-    fn azure(&self, text: &str) -> Result<MicrosoftAzureBuilder, Failure> {
+    fn azure(self, container: &str) -> Result<MicrosoftAzureBuilder, Failure> {
         let builder = variables::azure(MicrosoftAzureBuilder::new(), &environment())?;
         // It would go before --endpoint, to an address of its own, and without TLS wherever that is.
         let emulator = builder.get_config_value(&AzureConfigKey::UseEmulator);
         if emulator.is_some_and(|value| !NO.contains(&value.to_ascii_lowercase().as_str())) {
             return Err(Failure::Emulator);
         }
-        let mut builder = builder.with_url(text).with_retry(retry());
-        if let Some(endpoint) = &self.endpoint {
+        let mut builder = builder.with_container_name(container).with_retry(retry());
+        if let Some(endpoint) = &self.0.endpoint {
             builder = builder.with_endpoint(endpoint.clone());
         }
-        if self.allow_http {
+        if self.0.allow_http {
             builder = builder.with_allow_http(true);
         }
         Ok(builder)
@@ -171,9 +179,10 @@ fn environment() -> Vec<(String, String)> {
     std::env::vars_os().filter_map(text).collect()
 }
 
-fn both<S: ObjectStore + PaginatedListStore>(
-    store: S,
-) -> (Arc<dyn ObjectStore>, Arc<dyn PaginatedListStore>) {
+/// One client, as it reads and writes and as it lists.
+type Both = (Arc<dyn ObjectStore>, Arc<dyn PaginatedListStore>);
+
+fn both<S: ObjectStore + PaginatedListStore>(store: S) -> Both {
     let store = Arc::new(store);
     (Arc::clone(&store) as Arc<dyn ObjectStore>, store)
 }
@@ -193,13 +202,16 @@ enum Identity {
     Folder(u64, u64),
     /// The path of one that is not.
     Path(PathBuf),
-    Bucket(String),
+    /// The rest of it, which server that is and who asks it, is the same for a whole command.
+    Bucket(StoreKind, String, Path),
 }
 
 impl Identity {
     fn of(place: &Place) -> Self {
         match place {
-            Place::Bucket(bucket) => Self::Bucket(bucket.text.clone()),
+            Place::Bucket(Bucket {
+                kind, name, prefix, ..
+            }) => Self::Bucket(*kind, name.clone(), prefix.clone()),
             Place::Folder(folder) => match fs::metadata(folder) {
                 Ok(meta) => Self::Folder(meta.dev(), meta.ino()),
                 Err(_) => Self::Path(absolute(folder)),
