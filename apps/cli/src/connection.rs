@@ -103,15 +103,21 @@ impl Connection {
     /// Refuses what says how to trust the manager, where only registries are asked: it would pass for
     /// trust in them.
     pub(crate) fn without_manager(&self) -> Result<(), CliError> {
+        match self.about_trust() {
+            Some(flag) => Err(CliError::AboutManager(flag)),
+            None => Ok(()),
+        }
+    }
+
+    /// A flag that says how to trust the manager, if one was given.
+    pub(crate) fn about_trust(&self) -> Option<&'static str> {
         let flags = [
             (self.insecure, "--insecure"),
             (!self.tls_verification, "--tls-verification=false"),
             (self.ca_cert.is_some(), "--ca-cert"),
         ];
-        match flags.into_iter().find(|(given, _)| *given) {
-            Some((_, flag)) => Err(CliError::AboutManager(flag)),
-            None => Ok(()),
-        }
+        let given = flags.into_iter().find(|(given, _)| *given);
+        given.map(|(_, flag)| flag)
     }
 
     /// A client for another manager than the one that is meant, with the same token and trust.

@@ -167,7 +167,10 @@ pub async fn run(
             Err(error) => Err(error),
         },
         Verb::Attest { verb } => attest::run(&verb, connection.json, ui),
-        Verb::Data { verb } => data::run(verb, connection.json, ui),
+        Verb::Data { verb } => match connection.about_trust() {
+            Some(flag) => Err(data::Failure::AboutManager(flag).into()),
+            None => data::run(verb, connection.json, ui),
+        },
         Verb::Keys { verb } => keys::run(verb, connection.json, ui).await,
         Verb::Push(args) => match connection.without_manager() {
             Ok(()) => images::push(*args, connection.json, ui).await,

@@ -41,6 +41,8 @@ pub(crate) enum Failure {
     PlaceTwice(String),
     #[error("--endpoint is for the stores of one vendor, and these are of several")]
     OneEndpoint,
+    #[error("{0} is about the manager, which no command about data asks")]
+    AboutManager(&'static str),
     #[error("{0} is for object stores, and no place is in one")]
     NoStore(&'static str),
     #[error("cannot use the store {text}")]
@@ -191,6 +193,9 @@ impl Failure {
                 "each store is asked at the address, in its vendor's protocol: copy between them \
                  with two commands"
             }
+            Self::AboutManager(_) => {
+                "leave it out: how object stores are reached say --endpoint and --allow-http"
+            }
             Self::NoStore(_) => "leave it out, or name a bucket, as in s3://BUCKET/PREFIX",
             Self::SameKey(_) => "make one with: propeller data keys new -o FILE",
             Self::Store { .. } => CREDENTIALS,
@@ -235,6 +240,7 @@ impl Failure {
             | Self::Emulator
             | Self::OneEndpoint
             | Self::NoStore(_)
+            | Self::AboutManager(_)
             | Self::SameKey(_)
             | Self::PlaceTwice(_)
             | Self::Nameless

@@ -167,6 +167,22 @@ fn what_says_how_stores_are_reached_is_refused_where_none_is() {
 }
 
 #[test]
+fn what_says_how_to_trust_the_manager_is_refused() {
+    let desk = Desk::new();
+    desk.write("in", b"x");
+    desk.does("put %/in --shards ABC --key-file %/key");
+    for options in ["--ca-cert /x", "--insecure", "-v=false"] {
+        let refused = desk.run(&format!("info in --shards ABC {options}"));
+        assert_eq!(refused.code, Some(2), "{refused:?}");
+        assert!(
+            refused.err.contains("is about the manager"),
+            "{}",
+            refused.err
+        );
+    }
+}
+
+#[test]
 fn one_address_is_for_the_stores_of_one_vendor() {
     let desk = Desk::new();
     desk.write("in", b"x");
