@@ -52,7 +52,7 @@ impl<S: ReadAt> Object<S> {
         audit: Audit<'_>,
     ) -> Result<Self, ObjectError> {
         let mut opens = |header: &Header| keys::opens(header, keys, audit);
-        let mut shards = Shards::gather(shards, wanted, &mut opens)?;
+        let mut shards = Shards::gather(shards, wanted, Some(&mut opens))?;
         let (key, data_key) = keys::unwrap(&mut shards, keys, audit)?;
         let coder = Arc::new(ObjectCoder::new(shards.object, &data_key));
         let mut records = Records::new(shards, coder);

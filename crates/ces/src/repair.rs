@@ -97,7 +97,7 @@ pub fn repair<S: ReadAt, W: Write>(
     wanted: Wanted,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Repaired, RepairError> {
-    let mut shards = Shards::gather(shards, wanted, &mut |_| false).map_err(WitnessError::from)?;
+    let mut shards = Shards::gather(shards, wanted, None).map_err(WitnessError::from)?;
     let gathered = shards.damage.clone();
     let witness = Witness::find(&mut shards, wanted.digest)?;
     shards.damage = gathered;

@@ -59,7 +59,8 @@ pub enum GatherError {
         /// What was found in its place.
         damage: Damage,
     },
-    /// Enough shards of one object and of another, or as many, and too few, of both.
+    /// Shards of one object and of another, however many of each: what is missing of the wanted
+    /// one may be in a place that is away.
     #[error(
         "there are shards of object {one} and of object {other}, and nothing tells which one is \
          wanted: give its digest"
@@ -99,12 +100,12 @@ pub enum GatherError {
 }
 
 impl<S: ReadAt> Shards<S> {
-    /// Chooses the object that is wanted, or else the only one that there are enough shards of.
-    /// `opens` says whether a key at hand opens the object of a header.
+    /// Chooses the object that is wanted, or else the only one that may be.
+    /// `opens` says whether a key at hand opens the object of a header, for whoever has keys.
     pub(crate) fn gather(
         sources: Vec<S>,
         wanted: Wanted,
-        opens: &mut dyn FnMut(&Header) -> bool,
+        opens: Option<Opens<'_>>,
     ) -> Result<Self, GatherError> {
         let mut damage = Damage::default();
         let mut found = Vec::new();
@@ -239,6 +240,9 @@ fn read_header(source: &impl ReadAt) -> Result<Header, Why> {
     }
 }
 
+/// Whether a key at hand opens the object of a header.
+pub(crate) type Opens<'a> = &'a mut dyn FnMut(&Header) -> bool;
+
 enum Choice {
     One(ObjectHeader),
     Tie(ObjectId, ObjectId),
@@ -254,14 +258,11 @@ struct Claim {
     has_digest: bool,
 }
 
-/// The digest decides. Without one, an object is chosen only if it is the only one that there are
-/// enough shards of: whoever holds one place can put any number of an object's shards there, so
-/// that more of them say nothing. A key tells objects apart that nobody else can make for it.
-fn choose<S: ReadAt>(
-    found: &[Shard<S>],
-    wanted: Wanted,
-    opens: &mut dyn FnMut(&Header) -> bool,
-) -> Choice {
+/// The digest decides. Without one, an object is chosen only if no other may be the wanted one:
+/// whoever holds one place can put any number of an old object's shards there, while most of the
+/// wanted one's are away, so that neither more of them nor enough of them says anything. A key tells
+/// objects apart that nobody else can make for it.
+fn choose<S: ReadAt>(found: &[Shard<S>], wanted: Wanted, opens: Option<Opens<'_>>) -> Choice {
     let mut claims: Vec<Claim> = Vec::new();
     for shard in found {
         let object = shard.header.object();
@@ -273,28 +274,32 @@ fn choose<S: ReadAt>(
     if let Some(named) = claims.iter().find(|claim| claim.has_digest) {
         return Choice::One(named.object);
     }
-    let mut enough: Vec<&Claim> = claims.iter().filter(|claim| claim.is_enough()).collect();
-    if enough.len() > 1 {
-        let of_a_key = enough.iter().copied().filter(|claim| {
-            let mut shards = found.iter().map(|shard| &shard.header);
-            shards.any(|header| *header.object() == claim.object && opens(header))
-        });
-        let of_a_key: Vec<&Claim> = of_a_key.collect();
-        if !of_a_key.is_empty() {
-            enough = of_a_key;
-        }
+    if let Some(opens) = opens.filter(|_| claims.len() > 1) {
+        claims = of_a_key(found, claims, opens);
     }
-    // To say of what there are too few.
-    if enough.is_empty() {
-        let most = claims.iter().map(|claim| claim.indices).max();
-        let most = claims.iter().filter(|claim| Some(claim.indices) == most);
-        enough.extend(most);
-    }
-    match enough.as_slice() {
+    match claims.as_slice() {
         [] => Choice::None,
         [one] => Choice::One(one.object),
         [one, other, ..] => Choice::Tie(one.object.id, other.object.id),
     }
+}
+
+/// Those that a key at hand opens. If none does, those that there is most of, to say of one of them
+/// what it lacks or which key would open it.
+fn of_a_key<S>(found: &[Shard<S>], claims: Vec<Claim>, opens: Opens<'_>) -> Vec<Claim> {
+    let mut is_opened = |claim: &Claim| {
+        let mut headers = found.iter().map(|shard| &shard.header);
+        headers.any(|header| *header.object() == claim.object && opens(header))
+    };
+    let (opened, mut others): (Vec<_>, Vec<_>) =
+        claims.into_iter().partition(|claim| is_opened(claim));
+    if !opened.is_empty() {
+        return opened;
+    }
+    let rank = |claim: &Claim| (claim.is_enough(), claim.indices);
+    let most = others.iter().map(rank).max();
+    others.retain(|claim| Some(rank(claim)) == most);
+    others
 }
 
 fn claim<S: ReadAt>(found: &[Shard<S>], object: &ObjectHeader, digest: Option<Digest>) -> Claim {

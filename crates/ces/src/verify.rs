@@ -62,7 +62,7 @@ pub fn verify<S: ReadAt>(
     wanted: Wanted,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Report, WitnessError> {
-    let mut shards = Shards::gather(shards, wanted, &mut |_| false)?;
+    let mut shards = Shards::gather(shards, wanted, None)?;
     let gathered = shards.damage.clone();
     let witness = Witness::find(&mut shards, wanted.digest)?;
     // The second pass finds everything that the first one did, and says where it is.

@@ -80,3 +80,50 @@ fn two_shards_with_one_index_are_for_the_digest_to_tell_apart() {
     assert!(desk.shards() == before);
     desk.does(&format!("repair x --shards ABC --digest {digest}"));
 }
+
+/// Whoever holds one place has last week's shards, and waits for an outage of another.
+#[test]
+fn an_outage_brings_no_older_object_back() {
+    let desk = Desk::new();
+    desk.write("in", b"pay Mallory");
+    desk.does("put %/in --name x --shards ABC --key-file %/key");
+    fs::create_dir(desk.path("kept")).unwrap();
+    for place in ["a", "b", "c"] {
+        for file in desk.files(place) {
+            let from = desk.path(&format!("{place}/{file}"));
+            fs::rename(from, desk.path(&format!("kept/{file}"))).unwrap();
+        }
+    }
+    desk.write("in", b"pay Alice");
+    let put = desk.does("put %/in --name x --shards ABC --json --key-file %/key");
+    let digest = put.json()["digest"].as_str().unwrap().to_owned();
+    for file in desk.files("kept") {
+        let to = desk.path(&format!("c/{file}"));
+        fs::rename(desk.path(&format!("kept/{file}")), to).unwrap();
+    }
+    fs::rename(desk.path("b"), desk.path("away")).unwrap();
+    for line in [
+        "get x --shards ABC --key-file %/key -o -",
+        "verify x --shards ABC",
+        "repair x --shards ABC",
+        "rotate x --shards ABC --key-file %/key --new-key-file %/other",
+        // Nor if nobody says that there should be another place.
+        "get x --shards %/a %/c --key-file %/key -o -",
+        "verify x --shards %/a %/c",
+    ] {
+        let refused = desk.run(line);
+        assert_eq!(
+            (refused.code, refused.text().as_str()),
+            (Some(1), ""),
+            "{line}"
+        );
+        assert!(refused.err.contains("--digest"), "{}", refused.err);
+        assert!(!refused.err.contains("move away"), "{}", refused.err);
+    }
+    // With the digest there is too little of it, until the place is back.
+    let get = format!("get x --shards ABC --key-file %/key -o - --digest {digest}");
+    let refused = desk.run(&get);
+    assert_eq!((refused.code, refused.text().as_str()), (Some(1), ""));
+    fs::rename(desk.path("away"), desk.path("b")).unwrap();
+    assert_eq!(desk.does(&get).out, b"pay Alice");
+}

@@ -1,6 +1,6 @@
 //! Shards of another object, as many as anybody likes.
 
-use propeller_ces::{GatherError, ObjectError, Threads, Wanted, Why, WitnessError, verify};
+use propeller_ces::{GatherError, ObjectError, Threads, Wanted, Why, WitnessError, repair, verify};
 
 use crate::hostile::{first_of, recheck_header};
 use crate::objects::{options, read, read_with, ring, sealed};
@@ -24,6 +24,37 @@ fn more_shards_of_another_object_of_the_same_key_do_not_replace_the_wanted_one()
         };
         let (found, _) = read_with(both, &ring(), wanted, Threads::ONE).unwrap();
         assert_eq!(found, b"pay 10 to Alice");
+    }
+}
+
+/// As whoever holds one place waits for an outage: what is there of the wanted object is too little,
+/// and what is there of another one of the same key would do.
+#[test]
+fn few_shards_of_one_object_beside_enough_of_another_are_no_answer() {
+    let (old, _) = sealed(b"pay 99 to Mallory", &options(8, 4));
+    let (new, summary) = sealed(b"pay 10 to Alice", &options(8, 4));
+    for left in [1, 4, 7] {
+        let both = [&new[..left], &old[..]].concat();
+        let failed = read(both.clone()).unwrap_err().open();
+        let ambiguous = matches!(failed, ObjectError::Gather(GatherError::Ambiguous { .. }));
+        assert!(ambiguous, "{left}: {failed}");
+        let failed = verify(both.clone(), Wanted::default(), &mut |_| {}).unwrap_err();
+        let ambiguous = matches!(failed, WitnessError::Gather(GatherError::Ambiguous { .. }));
+        assert!(ambiguous, "{left}: {failed}");
+        let mut rebuilt = Vec::new();
+        let sinks = vec![(0, &mut rebuilt)];
+        repair(both.clone(), sinks, Wanted::default(), &mut |_| {}).unwrap_err();
+        assert!(rebuilt.is_empty());
+        // The digest says what there is too little of.
+        let wanted = Wanted {
+            digest: Some(summary.digest),
+            ..Wanted::default()
+        };
+        let failed = read_with(both, &ring(), wanted, Threads::ONE).unwrap_err();
+        let ObjectError::Gather(GatherError::TooFew { object, got, .. }) = failed.open() else {
+            panic!("{left} shards of the wanted object");
+        };
+        assert_eq!((object, got), (summary.object, left));
     }
 }
 
