@@ -215,11 +215,7 @@ impl Findings {
         let mut findings = Self::default();
         let mut known = Vec::new();
         for faults in damage.shards() {
-            // A shard that does not know itself any more is known by its name.
-            let number = shelf.files.get(faults.input).map(|file| file.number);
-            let number = number.filter(|number| number.count == geometry.pieces());
-            let mut missing = damage.missing().iter().copied();
-            let stands_for = missing.find(|i| number.is_some_and(|n| n.index == u16::from(*i)));
+            let stands_for = stands_for(faults.input, damage, geometry, shelf);
             let is_superfluous = match faults.index {
                 Some(_) => is_only_twice(faults),
                 None => is_of_another(faults) || stands_for.is_none(),
@@ -239,6 +235,20 @@ impl Findings {
         findings.bad.extend(missing);
         findings
     }
+}
+
+/// The missing shard that a file stands for: one that does not know itself any more is known by its
+/// name.
+pub(crate) fn stands_for(
+    input: usize,
+    damage: &Damage,
+    geometry: Geometry,
+    shelf: &Shelf,
+) -> Option<u8> {
+    let number = shelf.files.get(input)?.number;
+    let mut missing = damage.missing().iter().copied();
+    let is_of_geometry = number.count == geometry.pieces();
+    missing.find(|index| is_of_geometry && number.index == u16::from(*index))
 }
 
 /// Whether nothing is wrong with a shard but that another one is the same.

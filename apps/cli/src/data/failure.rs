@@ -11,6 +11,8 @@ use propeller_depot::AddressError;
 use propeller_depot::variables::VariableError;
 
 use super::damage::Unreadable;
+use super::fresh::plural;
+use super::handed;
 use super::key_args::KeyFailure;
 use super::name::{Name, NameError};
 use super::place::advice;
@@ -111,7 +113,12 @@ pub(crate) enum Failure {
     Unreadable(#[from] Unreadable),
     #[error("cannot put new shards in place")]
     NowhereToRepair,
-    #[error("{} of {of} shards keep their header", kept.len())]
+    #[error(
+        "{} of {of} {} {} header",
+        kept.len(),
+        plural(*of, "shard", "shards"),
+        plural(kept.len(), "keeps its", "keep their")
+    )]
     NotRotated { kept: Vec<String>, of: usize },
     #[error("the new object is not the old one: it is removed, and the old one is kept")]
     NotTheSame(#[source] Option<Box<Self>>),

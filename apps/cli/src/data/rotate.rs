@@ -1,5 +1,6 @@
 //! `data rotate`: a new key for an object. Its shards keep everything but 64 bytes of their headers.
 
+use std::collections::BTreeSet;
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
@@ -7,11 +8,11 @@ use std::path::Path;
 use clap::Args;
 use indicatif::ProgressBar;
 use propeller_ces::format::{HEADER_LEN, ObjectHeader, WRAPPED_LEN};
-use propeller_ces::{Audit, Key, KeyRing, Object, ObjectId, ReadAt, RotateError, Rotated, rotate};
+use propeller_ces::{Audit, Damage, Key, KeyRing, Object, ReadAt, RotateError, Rotated, rotate};
 use serde_json::json;
 
 use super::audit::AuditLog;
-use super::damage::Unreadable;
+use super::damage::{MOVE_AWAY, Unreadable, stands_for};
 use super::failure::{Failure, chain};
 use super::files::open_shard;
 use super::fresh::plural;
@@ -63,8 +64,17 @@ struct Outcome {
     already: usize,
     /// Where a shard keeps its key, and why.
     kept: Vec<String>,
-    /// How many are nowhere.
-    missing: usize,
+    /// Which of the missing shards those stand for that do not know themselves any more.
+    known: BTreeSet<u8>,
+    /// What is called like a shard and is none of the object's, and why.
+    superfluous: Vec<String>,
+}
+
+/// The object that is rotated, and what is wrong with its shards as far as that has to be known.
+struct Subject<'a> {
+    header: ObjectHeader,
+    damage: Damage,
+    shelf: &'a Shelf,
 }
 
 pub(super) fn run(args: &Rotate, work: &mut Work<'_, '_>) -> Result<Exit, CliError> {
@@ -86,18 +96,21 @@ pub(super) fn run(args: &Rotate, work: &mut Work<'_, '_>) -> Result<Exit, CliErr
     );
     log.check()?;
     let object = object.map_err(|error| Failure::from(Unreadable::new(&error, &shelf)))?;
-    let (header, missing) = (*object.header(), object.damage().missing().len());
+    let subject = Subject {
+        header: *object.header(),
+        damage: object.damage().clone(),
+        shelf: &shelf,
+    };
     drop(object);
-    admit(&to, &header, &log)?;
+    admit(&to, &subject.header, &log)?;
     let rotation = Rotation {
         from,
         to,
         log: &log,
     };
-    let mut outcome = rotation.each(&shelf, header.id, work)?;
-    outcome.missing = missing;
-    tell(args, &rotation, &outcome, &shelf, work)?;
-    outcome.close(&shelf, work)
+    let outcome = rotation.each(&subject, work)?;
+    tell(args, &rotation, &outcome, &subject, work)?;
+    outcome.close(&subject, work)
 }
 
 /// Refuses a key of another environment, once for all shards.
@@ -116,10 +129,22 @@ fn admit(to: &Key, object: &ObjectHeader, log: &AuditLog) -> Result<(), Failure>
 }
 
 impl Outcome {
+    /// How many shards are nowhere. One that does not know itself any more is among those that keep
+    /// their key.
+    fn missing(&self, subject: &Subject<'_>) -> usize {
+        let missing = subject.damage.missing().iter();
+        missing.filter(|index| !self.known.contains(index)).count()
+    }
+
     /// Says which shards have the old key, as far as anybody knows.
-    fn close(self, shelf: &Shelf, work: &mut Work<'_, '_>) -> Result<Exit, CliError> {
-        // One that does not know itself any more is told with those that keep their key.
-        let missing = self.missing.saturating_sub(self.kept.len());
+    fn close(self, subject: &Subject<'_>, work: &mut Work<'_, '_>) -> Result<Exit, CliError> {
+        for line in &self.superfluous {
+            work.ui.note(&format!("warning: superfluous: {line}"));
+        }
+        if !self.superfluous.is_empty() {
+            work.ui.note(MOVE_AWAY);
+        }
+        let missing = self.missing(subject);
         if missing > 0 {
             let told = plural(
                 missing,
@@ -137,7 +162,7 @@ impl Outcome {
             .into());
         }
         // What could not be looked into may be there again.
-        match shelf.dark.is_empty() {
+        match subject.shelf.dark.is_empty() {
             true => Ok(Exit::Success),
             false => Ok(Exit::Failure),
         }
@@ -148,7 +173,7 @@ fn tell(
     args: &Rotate,
     rotation: &Rotation<'_>,
     outcome: &Outcome,
-    shelf: &Shelf,
+    subject: &Subject<'_>,
     work: &mut Work<'_, '_>,
 ) -> Result<(), CliError> {
     let (name, key) = (&args.object.name, rotation.to.id());
@@ -158,15 +183,18 @@ fn tell(
         "rotated": outcome.rotated,
         "already": outcome.already,
         "kept": outcome.kept,
-        "missing": outcome.missing,
-        "places_dark": shelf.dark_places(),
+        "missing": outcome.missing(subject),
+        "superfluous": outcome.superfluous,
+        "places_dark": subject.shelf.dark_places(),
     });
     let already = match outcome.already {
         0 => String::new(),
         already => format!(", and {already} had it already"),
     };
     let rotated = outcome.rotated;
-    let text = format!("{rotated} shards of {name} have key {key} now{already}\n");
+    let have = plural(rotated, "shard", "shards");
+    let has = plural(rotated, "has", "have");
+    let text = format!("{rotated} {have} of {name} {has} key {key} now{already}\n");
     work.show(&json, &text)
 }
 
@@ -174,40 +202,63 @@ fn is_stored(shelf: &Shelf, file: &ShardFile) -> bool {
     matches!(shelf.places[file.place], Place::Bucket(_))
 }
 
+/// What a file that is called like a shard is to the object.
+enum Standing {
+    Shard,
+    /// It stands for this shard by its name alone, and why it does not know itself.
+    Damaged(u8, String),
+    /// None of its shards, and why.
+    Superfluous(String),
+}
+
+impl Subject<'_> {
+    /// As `verify` tells it.
+    fn standing(&self, input: usize, file: &ShardFile) -> Standing {
+        let header = match read_header(&self.shelf.source(file)) {
+            Ok(header) => header,
+            Err(why) => {
+                let (damage, geometry) = (&self.damage, self.header.geometry);
+                return match stands_for(input, damage, geometry, self.shelf) {
+                    Some(index) => Standing::Damaged(index, why),
+                    None => Standing::Superfluous(why),
+                };
+            }
+        };
+        match header.object() {
+            object if *object == self.header => Standing::Shard,
+            object => Standing::Superfluous(format!("it is of object {}", object.id)),
+        }
+    }
+}
+
 impl Rotation<'_> {
     /// Rotates all shards of the object that there are.
-    fn each(
-        &self,
-        shelf: &Shelf,
-        id: ObjectId,
-        work: &mut Work<'_, '_>,
-    ) -> Result<Outcome, Failure> {
+    fn each(&self, subject: &Subject<'_>, work: &mut Work<'_, '_>) -> Result<Outcome, Failure> {
+        let shelf = subject.shelf;
         let stored = shelf.files.iter().filter(|file| is_stored(shelf, file));
         let len = stored.map(|file| file.size).sum();
         let bar = work.ui.progress(len, "Rotating".to_owned());
         let mut outcome = Outcome::default();
         for (input, file) in shelf.files.iter().enumerate() {
-            let is_ours = match read_header(&shelf.source(file)) {
-                Ok(header) => header.object().id == id,
-                // Told like any other that stays as it is.
-                Err(_) => true,
-            };
             work.interrupt.check().map_err(|_| Failure::Interrupted)?;
-            if !is_ours {
-                let location = shelf.location(input);
-                work.ui
-                    .note(&format!("warning: {location} is of another object"));
-                continue;
-            }
-            match self.one(shelf, file, &bar, work) {
-                Ok(true) => outcome.rotated += 1,
-                Ok(false) => outcome.already += 1,
-                Err(error) => {
-                    let mut why = vec![error.to_string()];
-                    why.extend(chain(&error));
-                    let location = shelf.location(input);
-                    outcome.kept.push(format!("{location}: {}", why.join(": ")));
+            let location = shelf.location(input);
+            match subject.standing(input, file) {
+                Standing::Superfluous(why) => {
+                    outcome.superfluous.push(format!("{location}: {why}"))
                 }
+                Standing::Damaged(index, why) => {
+                    outcome.known.insert(index);
+                    outcome.kept.push(format!("{location}: {why}"));
+                }
+                Standing::Shard => match self.one(shelf, file, &bar, work) {
+                    Ok(true) => outcome.rotated += 1,
+                    Ok(false) => outcome.already += 1,
+                    Err(error) => {
+                        let mut why = vec![error.to_string()];
+                        why.extend(chain(&error));
+                        outcome.kept.push(format!("{location}: {}", why.join(": ")));
+                    }
+                },
             }
         }
         bar.finish_and_clear();

@@ -94,6 +94,32 @@ fn a_foreign_file_beside_a_whole_object_is_none_of_its_faults() {
 }
 
 #[test]
+fn a_file_that_an_object_does_not_need_keeps_no_rotation_from_its_end() {
+    let desk = desk_with(&random(10_000, 4));
+    desk.write("a/x.ces-001-of-009", b"garbage");
+    let rotate = "rotate x --shards ABC --key-file %/key --new-key-file %/other --json";
+    let rotated = desk.does(rotate);
+    let json = rotated.json();
+    assert_eq!((&json["rotated"], &json["missing"]), (&3.into(), &0.into()));
+    assert_eq!(json["kept"], serde_json::json!([]));
+    assert_eq!(json["superfluous"].as_array().unwrap().len(), 1);
+    assert!(rotated.err.contains("move away"), "{}", rotated.err);
+    // Nor does it stand for one that is nowhere, and has the old key wherever it is.
+    fs::remove_file(desk.path("b/x.ces-001-of-003")).unwrap();
+    let rotated = desk.does(rotate);
+    assert_eq!(rotated.json()["missing"], 1);
+    let nowhere = "1 shard is nowhere to be found, and keeps its key";
+    assert!(rotated.err.contains(nowhere), "{}", rotated.err);
+    // One that is called like the missing shard does.
+    desk.write("b/x.ces-001-of-003", b"garbage");
+    let rotated = desk.run(rotate);
+    assert_eq!(rotated.code, Some(1), "{rotated:?}");
+    assert_eq!(rotated.json()["missing"], 0);
+    let kept = "1 of 3 shards keeps its header";
+    assert!(rotated.err.contains(kept), "{}", rotated.err);
+}
+
+#[test]
 fn shards_that_contradict_each_other_are_named_by_where_they_are() {
     let desk = desk_with(&random(10_000, 3));
     fs::copy(
