@@ -206,6 +206,7 @@ impl Failure {
             Self::NoStore(_) => "leave it out, or name a bucket, as in s3://BUCKET/PREFIX",
             Self::SameKey(_) => "make one with: propeller data keys new -o FILE",
             Self::Store { .. } => CREDENTIALS,
+            Self::Read { source, .. } if handed::is_none(source) => handed::NOT_HANDED,
             Self::Place { source, .. } => advice(source).unwrap_or(
                 "every place has to be there: a folder that is created by mistake is on another disk",
             ),

@@ -117,6 +117,10 @@ impl KeyFailure {
                 "give one with --key-file, --key-fd, --key-command or CES_ENCRYPTION_KEY; make one \
                  with: propeller data keys new -o FILE"
             }
+            Self::Read {
+                origin: Origin::Descriptor(_),
+                source,
+            } if handed::is_none(source) => handed::NOT_HANDED,
             Self::Several(_) => "name only the one to write with",
             Self::Shared { .. } => "chmod 600 it, and think about who may have read it",
             Self::Command { .. } => "run it by itself: it prints the key and ends with 0",

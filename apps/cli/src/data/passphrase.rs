@@ -37,17 +37,19 @@ pub struct PassphraseArgs {
 impl PassphraseArgs {
     /// The passphrase; of somebody who is asked, `twice` if a slip would lock them out.
     pub(crate) fn read(&self, twice: bool) -> Result<Zeroizing<Vec<u8>>, Failure> {
-        let (path, file) = match (&self.passphrase_file, self.passphrase_fd) {
-            (Some(path), _) => (path.clone(), Ok(open_secret(path)?)),
-            (None, Some(number)) => (handed::path(number), handed::open(number)),
+        let (path, read) = match (&self.passphrase_file, self.passphrase_fd) {
+            (Some(path), _) => (path.clone(), read_file(open_secret(path)?)),
+            (None, Some(number)) => {
+                let read = handed::open(number).and_then(read_file);
+                (handed::path(number), read)
+            }
             (None, None) => return ask(twice),
         };
-        let read = file.and_then(read_file);
         read.map_err(|source| Failure::Read { path, source })
     }
 }
 
-fn read_file(file: File) -> io::Result<Zeroizing<Vec<u8>>> {
+fn read_file(file: impl io::Read) -> io::Result<Zeroizing<Vec<u8>>> {
     let mut bytes = room();
     file.take(LEN_MAX + 1).read_to_end(&mut bytes)?;
     without_line_break(bytes)

@@ -1,6 +1,7 @@
 //! `data`: streams into shards and back, with the program as people run it.
 #![cfg(test)]
 
+mod descriptors;
 mod folders;
 mod forgeries;
 mod interrupted;
