@@ -25,6 +25,9 @@ pub enum Exit {
     Usage,
     /// 130: Ctrl-C ended what has no other end.
     Interrupted,
+    /// 141: whoever read the output left before its end, as a shell tells it of programs that SIGPIPE
+    /// ends. What was not read may be damaged.
+    ReaderLeft,
 }
 
 impl From<Exit> for ExitCode {
@@ -34,6 +37,7 @@ impl From<Exit> for ExitCode {
             Exit::Failure => Self::FAILURE,
             Exit::Usage => Self::from(2),
             Exit::Interrupted => Self::from(130),
+            Exit::ReaderLeft => Self::from(141),
         }
     }
 }

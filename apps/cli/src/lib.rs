@@ -185,6 +185,8 @@ pub async fn run(
     let flushed = ui.flush();
     match done.and_then(|exit| flushed.map(|()| exit)) {
         Ok(exit) => exit,
+        // Of an object nobody knows before its end that it is whole.
+        Err(CliError::Data(data::Failure::ReaderLeft)) => Exit::ReaderLeft,
         // Whoever read our output has seen enough.
         Err(error) if error.is_broken_pipe() => Exit::Success,
         Err(error) => ui.fail(&error.explain(&name, noun)),

@@ -31,6 +31,8 @@ pub(crate) enum Failure {
     Bridge(#[source] io::Error),
     #[error("interrupted")]
     Interrupted,
+    #[error("whoever read the output left before its end")]
+    ReaderLeft,
     #[error("what --endpoint names is no address of a store")]
     Endpoint(#[source] AddressError),
     #[error(transparent)]
@@ -242,6 +244,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::Interrupted => Exit::Interrupted,
+            Self::ReaderLeft => Exit::ReaderLeft,
             Self::Endpoint(_)
             | Self::Variable(_)
             | Self::PlainHttp(_)

@@ -172,6 +172,9 @@ impl Opened {
 
     fn failure(&self, error: ReadError, output: &Path) -> Failure {
         match error {
+            ReadError::Output(source) if source.kind() == io::ErrorKind::BrokenPipe => {
+                Failure::ReaderLeft
+            }
             ReadError::Output(source) => Failure::Write {
                 path: output.to_owned(),
                 source,
@@ -187,9 +190,11 @@ impl Opened {
     ) -> Result<(), CliError> {
         let (bar, interrupt) = (self.bar(range.as_ref(), work), work.interrupt.clone());
         let read = self.read(range, Raw(&mut *work.ui), interrupt, &bar);
-        read.map_err(|error| match error {
-            ReadError::Output(source) => CliError::Output(source),
-            error => self.failure(error, Path::new("-")).into(),
+        // What is left of it goes out here, to find out whether anybody reads it.
+        let read = read.and_then(|()| Raw(&mut *work.ui).flush().map_err(ReadError::Output));
+        read.map_err(|error| match self.failure(error, Path::new("-")) {
+            Failure::Write { source, .. } => CliError::Output(source),
+            failure => failure.into(),
         })
     }
 
@@ -275,14 +280,17 @@ struct Raw<'a, 'u>(&'a mut Ui<'u>);
 
 impl Write for Raw<'_, '_> {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        match self.0.raw(buf) {
-            Ok(()) => Ok(buf.len()),
-            Err(CliError::Output(error)) => Err(error),
-            Err(error) => Err(io::Error::other(error.to_string())),
-        }
+        self.0.raw(buf).map(|()| buf.len()).map_err(output_error)
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        self.0.flush().map_err(output_error)
+    }
+}
+
+fn output_error(error: CliError) -> io::Error {
+    match error {
+        CliError::Output(error) => error,
+        error => io::Error::other(error.to_string()),
     }
 }

@@ -179,15 +179,33 @@ fn what_others_may_have_written_is_not_gone_on_with() {
     );
 }
 
+/// What the rest is like is not known then: 141 is what a shell says of a program that is ended by
+/// the pipe it writes to.
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_reader_that_leaves_before_the_end_is_told_by_the_exit_code() {
     let desk = Desk::new();
     desk.write("in", &random(4 * MIB, 5));
     desk.does("put %/in --name x --shards ABC --geometry 2+1 --key-file %/key");
-    let mut child = desk.start("get x --shards ABC -o - --key-file %/key");
-    let mut out = child.stdout.take().unwrap();
-    out.read_exact(&mut [0; 10]).unwrap();
-    drop(out);
-    let ran = desk.ran(child.wait_with_output().unwrap());
-    assert_eq!((ran.code, ran.err.as_str()), (Some(0), ""));
+    let get = "get x --shards ABC --key-file %/key -o";
+    let range = "range x --shards ABC --key-file %/key --offset 1 --length 4000000 -o";
+    for line in [
+        format!("{get} -"),
+        format!("{get} /dev/stdout"),
+        format!("{range} -"),
+    ] {
+        let mut child = desk.start(&line);
+        let mut out = child.stdout.take().unwrap();
+        out.read_exact(&mut [0; 10]).unwrap();
+        drop(out);
+        let ran = desk.ran(child.wait_with_output().unwrap());
+        assert_eq!((ran.code, ran.err.as_str()), (Some(141), ""), "{line}");
+    }
+    // Also of the last bytes, which are few.
+    desk.write("in", b"few");
+    desk.does("put %/in --name y --shards ABC --geometry 2+1 --key-file %/key");
+    let mut command = desk.command("get y --shards ABC --key-file %/key -o -");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let ran = desk.ran(command.stdout(writer).output().unwrap());
+    assert_eq!((ran.code, ran.err.as_str()), (Some(141), ""));
 }
