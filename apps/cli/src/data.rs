@@ -60,6 +60,7 @@ use tokio::runtime::Handle;
 
 use crate::Ui;
 use crate::error::{CliError, Exit};
+use crate::table::visible;
 use bridge::{Bridge, Interrupt};
 use place::{Place, destination};
 use shelf::Shelf;
@@ -161,9 +162,16 @@ impl Work<'_, '_> {
     fn show(&mut self, json: &serde_json::Value, text: &str) -> Result<(), CliError> {
         match self.json {
             true => self.ui.text(&crate::json::pretty(&json.to_string())),
-            false => self.ui.text(text),
+            // Names and paths are what anybody called a file.
+            false => self.ui.text(&lines(text)),
         }
     }
+}
+
+/// A text of several lines, each fit for a terminal.
+fn lines(text: &str) -> String {
+    let lines = text.split_terminator('\n');
+    lines.map(|line| format!("{}\n", visible(line))).collect()
 }
 
 /// Does what a command line says. It holds the caller's thread until that is done.

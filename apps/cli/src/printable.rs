@@ -35,16 +35,19 @@ impl Printable {
     }
 }
 
-fn show(c: char, shown: &mut String) {
-    /// Characters that turn the direction of text around, so that it says other than it seems to.
+/// Whether a character turns the direction of text around, so that it says other than it seems to.
+pub(crate) fn turns(c: char) -> bool {
     const TURNS: [std::ops::RangeInclusive<char>; 3] = [
         '\u{200e}'..='\u{200f}',
         '\u{202a}'..='\u{202e}',
         '\u{2066}'..='\u{2069}',
     ];
+    TURNS.iter().any(|range| range.contains(&c))
+}
+
+fn show(c: char, shown: &mut String) {
     let plain = matches!(c, '\n' | '\t');
-    let turns = TURNS.iter().any(|range| range.contains(&c));
-    if !plain && (c.is_control() || turns) {
+    if !plain && (c.is_control() || turns(c)) {
         shown.extend(c.escape_default());
     } else {
         shown.push(c);

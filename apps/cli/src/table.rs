@@ -1,9 +1,11 @@
 //! Aligned text: tables of many things, and the facts about one.
 //!
-//! What a server says is shown with control characters escaped: a task's name must not be able to
-//! write on somebody's terminal.
+//! What a server says is shown with control characters escaped, and those that turn text around: a
+//! task's name must not be able to write on somebody's terminal.
 
 use std::borrow::Cow;
+
+use crate::printable::turns;
 
 /// Space between two columns.
 const GAP: &str = "  ";
@@ -86,14 +88,15 @@ impl Facts {
     }
 }
 
-/// A text with its control characters escaped.
+/// A text with those characters escaped that move the cursor or turn the text around.
 pub(crate) fn visible(text: &str) -> Cow<'_, str> {
-    if !text.contains(char::is_control) {
+    let is_escaped = |c: char| c.is_control() || turns(c);
+    if !text.contains(is_escaped) {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 8);
     for c in text.chars() {
-        if c.is_control() {
+        if is_escaped(c) {
             shown.extend(c.escape_default());
         } else {
             shown.push(c);

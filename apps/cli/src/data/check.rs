@@ -120,8 +120,10 @@ fn told(report: &Report, found: &Findings, work: &mut Work<'_, '_>) {
 /// Says what the result rests on, where that is less than the object's digest.
 pub(crate) fn vouch(trust: &Trust, work: &mut Work<'_, '_>) {
     if let Trust::Agreement { shards } = trust {
-        work.ui.note(&format!(
-            "note: {shards} shards agree; whether they are the ones that were put says --digest"
-        ));
+        let agree = match shards {
+            1 => "1 shard is whole; whether it is the one that was put".to_owned(),
+            _ => format!("{shards} shards agree; whether they are the ones that were put"),
+        };
+        work.ui.note(&format!("note: {agree} says --digest"));
     }
 }

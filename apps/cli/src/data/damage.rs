@@ -75,6 +75,9 @@ impl Judged for GatherError {
             Self::Ambiguous { .. } => {
                 "say which one is wanted with --digest, as whoever put the object was told it"
             }
+            Self::Label { found, .. } if found.is_empty() => {
+                "it has no label: leave --label out, if that is the object you mean"
+            }
             Self::Label { .. } => "give its label with --label, if that is the object you mean",
             _ => return None,
         })

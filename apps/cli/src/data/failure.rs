@@ -124,7 +124,7 @@ pub(crate) enum Failure {
     NotRotated { kept: Vec<String>, of: usize },
     #[error("the new object is not the old one: it is removed, and the old one is kept")]
     NotTheSame(#[source] Option<Box<Self>>),
-    #[error("{} old shards could not be removed", .0.len())]
+    #[error("{} old {} could not be removed", .0.len(), plural(.0.len(), "shard", "shards"))]
     OldRemain(Vec<String>),
     #[error("the new key is an old one: {0}")]
     SameKey(KeyId),
@@ -206,9 +206,9 @@ impl Failure {
                 "leave it out: how object stores are reached say --endpoint and --allow-http"
             }
             Self::NoStore(_) => "leave it out, or name a bucket, as in s3://BUCKET/PREFIX",
+            Self::Read { source, .. } if handed::is_none(source) => handed::NOT_HANDED,
             Self::SameKey(_) => "make one with: propeller data keys new -o FILE",
             Self::Store { .. } => CREDENTIALS,
-            Self::Read { source, .. } if handed::is_none(source) => handed::NOT_HANDED,
             Self::Place { source, .. } => advice(source).unwrap_or(
                 "every place has to be there: a folder that is created by mistake is on another disk",
             ),

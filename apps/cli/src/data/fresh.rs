@@ -153,7 +153,8 @@ impl Fresh {
             &self.options,
             summary,
             &locations,
-            self.places.len(),
+            // Places beyond the last shard get none.
+            self.places.len().min(locations.len()),
         ))
     }
 }

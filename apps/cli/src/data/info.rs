@@ -195,7 +195,11 @@ impl Described {
         let (got, all) = (self.indices.len(), geometry.pieces());
         facts.add(
             "geometry",
-            &format!("{geometry}, {got} of {all} shards are there"),
+            &format!(
+                "{geometry}, {got} of {all} {} {} there",
+                plural(all.into(), "shard", "shards"),
+                plural(got, "is", "are")
+            ),
         );
         if let Some((plain, segments)) = self.lens {
             let size = bytes_text(object.segment_size.bytes().into());

@@ -18,7 +18,7 @@ use super::audit::AuditLog;
 use super::bridge::Interruptible;
 use super::damage::Unreadable;
 use super::failure::Failure;
-use super::fresh::{Fresh, ShapeArgs, Told};
+use super::fresh::{Fresh, ShapeArgs, Told, plural};
 use super::key_args::{KeyArgs, NewKeyArgs};
 use super::name::Name;
 use super::place::{Destination, Place, destination};
@@ -248,11 +248,19 @@ fn tell(
     } = new;
     text.push_str("verified  read back completely: the same bytes, under the new key\n");
     match removal {
-        Some(removal) => text.push_str(&format!("old       {} shards removed\n", removal.removed)),
+        Some(Removal { removed, .. }) => text.push_str(&format!(
+            "old       {removed} {} removed\n",
+            plural(*removed, "shard", "shards")
+        )),
         None => {
             let count = shelf.files.len();
             text.push_str(&format!(
-                "old       {count} shards are still there, and may go\n"
+                "old       {count} {}\n",
+                plural(
+                    count,
+                    "shard is still there, and may go",
+                    "shards are still there, and may go"
+                )
             ));
         }
     }

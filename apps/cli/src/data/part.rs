@@ -1,8 +1,8 @@
 //! Files that are not whole yet, and take their place when they are.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata, Permissions};
 use std::io::{self, Seek as _, SeekFrom, Write};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use propeller_ces::{Digest, Object, ReadAt};
@@ -187,14 +187,33 @@ fn begin(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Puts a file where another one is or none. Until then it is its owner's alone, and then for whoever
+/// might read the one that it replaces.
 fn place(file: &File, path: &Path, output: &Path) -> Result<(), Failure> {
+    let replaced = fs::symlink_metadata(output).ok();
     let placed = file.sync_all();
     let placed = placed.and_then(|()| fs::rename(path, output));
+    let placed = placed.and_then(|()| match replaced.filter(Metadata::is_file) {
+        Some(replaced) => let_in(file, &replaced),
+        None => Ok(()),
+    });
     let placed = placed.and_then(|()| sync_name(output));
     placed.map_err(|source| Failure::Write {
         path: output.to_owned(),
         source,
     })
+}
+
+/// Lets those read a file that might read another. A group that we are not in is not let in: the
+/// file would be of one of ours.
+fn let_in(file: &File, replaced: &Metadata) -> io::Result<()> {
+    let mut mode = replaced.mode() & 0o777;
+    let is_of_group = file.metadata()?.gid() == replaced.gid()
+        || std::os::unix::fs::fchown(file, None, Some(replaced.gid())).is_ok();
+    if !is_of_group {
+        mode &= !0o070;
+    }
+    file.set_permissions(Permissions::from_mode(mode))
 }
 
 /// A part of an object, in a file that takes another's place when it is whole.

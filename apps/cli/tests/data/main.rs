@@ -16,3 +16,4 @@ mod store;
 mod stores;
 mod superfluous;
 mod support;
+mod words;

@@ -1,7 +1,7 @@
 //! Where objects go: files, which are replaced when the object is whole, pipes and devices.
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt as _, symlink};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _, symlink};
 use std::process::Stdio;
 
 use crate::support::{Desk, fifo, random};
@@ -70,6 +70,22 @@ fn a_file_is_replaced_and_a_link_to_one_stays_a_link() {
         fs::remove_file(desk.path("link")).unwrap();
         let folder = desk.run(&format!("{line} %/b"));
         assert_eq!(folder.code, Some(1), "{folder:?}");
+    }
+}
+
+#[test]
+fn a_file_that_is_replaced_keeps_who_may_read_it() {
+    let desk = desk_with(&random(1_000, 4));
+    for (line, mode) in [(GET, 0o640), (RANGE, 0o644), (GET, 0o400)] {
+        desk.write("out", b"old");
+        fs::set_permissions(desk.path("out"), fs::Permissions::from_mode(mode)).unwrap();
+        desk.does(&format!("{line} %/out"));
+        assert_eq!(crate::support::mode(&desk.path("out")), mode);
+        fs::remove_file(desk.path("out")).unwrap();
+        // What replaces nothing was encrypted, and is for its owner alone.
+        desk.does(&format!("{line} %/out"));
+        assert_eq!(crate::support::mode(&desk.path("out")), 0o600);
+        fs::remove_file(desk.path("out")).unwrap();
     }
 }
 
