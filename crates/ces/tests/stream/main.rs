@@ -13,4 +13,5 @@ mod repairs;
 mod rotations;
 mod round_trips;
 mod trials;
+mod unnamed;
 mod vectors;

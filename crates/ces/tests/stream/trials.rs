@@ -6,6 +6,7 @@ use propeller_ces::{Audit, Digest, Object, Options, Summary, Threads, Wanted, re
 
 use crate::hostile::recheck_header;
 use crate::objects::{SEGMENT, options, read_with, ring, sealed};
+use crate::unnamed::{self, Counts};
 
 /// Objects that trials take pieces of others from.
 struct Trial {
@@ -16,7 +17,7 @@ struct Trial {
     parity: usize,
 }
 
-fn plain(rng: &mut Rng) -> Vec<u8> {
+pub(crate) fn plain(rng: &mut Rng) -> Vec<u8> {
     let len = match rng.u8(..20) {
         0 => 0,
         1 => rng.usize(SEGMENT - 2..SEGMENT + 2),
@@ -44,7 +45,7 @@ fn trial(rng: &mut Rng) -> Trial {
 }
 
 /// Does something to one shard.
-fn harm(rng: &mut Rng, shards: &mut [Vec<u8>], other: &[Vec<u8>], index: usize) {
+pub(crate) fn harm(rng: &mut Rng, shards: &mut [Vec<u8>], other: &[Vec<u8>], index: usize) {
     let count = shards.len();
     let others = rng.usize(..count);
     let shard = &mut shards[index];
@@ -79,7 +80,7 @@ fn harm(rng: &mut Rng, shards: &mut [Vec<u8>], other: &[Vec<u8>], index: usize) 
     }
 }
 
-fn by(digest: Digest) -> Wanted {
+pub(crate) fn by(digest: Digest) -> Wanted {
     Wanted {
         digest: Some(digest),
         ..Wanted::default()
@@ -173,15 +174,28 @@ fn repaired(
 /// How often a long run says where it is, in trials.
 const TOLD_EVERY: u64 = 10_000;
 
+/// Of so many trials, one goes without a digest, among shards of other objects.
+const UNNAMED_EVERY: u64 = 4;
+
 fn trials(first: u64, count: u64) {
     let mut recovered = 0;
+    let mut unnamed = Counts::default();
     for done in 1..=count {
-        recovered += u64::from(run(first + done - 1));
+        let seed = first + done - 1;
+        match seed % UNNAMED_EVERY {
+            0 => unnamed::run(seed, &mut unnamed),
+            _ => recovered += u64::from(run(seed)),
+        }
         if done == count || done % TOLD_EVERY == 0 {
-            println!("{done} trials from seed {first}: {recovered} recovered, the others refused");
+            println!(
+                "{done} trials from seed {first}: {recovered} recovered, the others refused; \
+                 without a digest {unnamed:?}"
+            );
         }
     }
-    assert!(recovered > 0 && recovered < count);
+    let named = count - unnamed.recovered - unnamed.ambiguous - unnamed.refused;
+    assert!(recovered > 0 && recovered < named);
+    assert!(unnamed.recovered > 0 && unnamed.ambiguous > 0 && unnamed.refused > 0);
 }
 
 #[test]
