@@ -244,7 +244,7 @@ impl Rotation<'_> {
             let location = shelf.location(input);
             match subject.standing(input, file) {
                 Standing::Superfluous(why) => {
-                    outcome.superfluous.push(format!("{location}: {why}"))
+                    outcome.superfluous.push(format!("{location}: {why}"));
                 }
                 Standing::Damaged(index, why) => {
                     outcome.known.insert(index);
