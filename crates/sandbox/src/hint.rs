@@ -163,9 +163,12 @@ impl RunError {
                 "name one of them with --invoke, or see all with `propeller inspect FILE`"
             }
             Self::MissingImport { module, .. } => missing_import(module),
-            Self::ArgumentCount { .. } | Self::ArgumentType { .. } => {
-                "see the types with `propeller inspect FILE`"
+            // Of the two ways to give arguments to a task, one cuts lists and texts apart.
+            Self::ArgumentCount { .. } => {
+                "see the types with `propeller inspect FILE`; of `tasks create`, --inputs splits at \
+                 commas, and --arg VALUE does not"
             }
+            Self::ArgumentType { .. } => "see the types with `propeller inspect FILE`",
             Self::ArgumentsTooLong { .. } => "pass what is large on standard input",
             Self::StdinTooLong { .. } => {
                 "a module that reads its standard input itself takes any length of it with --profile \
@@ -321,6 +324,16 @@ mod tests {
             };
             check(error.hint().unwrap(), says);
         }
+    }
+
+    #[test]
+    fn arguments_that_do_not_fit_in_number_may_have_been_cut_apart() {
+        let error = RunError::ArgumentCount {
+            function: "total".to_owned(),
+            expected: vec!["list<u32>".to_owned()],
+            got: 3,
+        };
+        check(error.hint().unwrap(), "--arg VALUE");
     }
 
     #[test]

@@ -18,6 +18,7 @@ use crate::units::bytes_text;
 #[command(after_help = "\
 Examples:
   tasks create add --file add.wasm --inputs 1,2 --wait
+  tasks create total --file greet.wasm --arg '[1,2,3]' --wait
   tasks create hello --image ghcr.io/me/hello:1 --wait
   tasks create thumb --file thumbnail.wasm --stdin photo.jpg --wait > thumb.png")]
 pub struct Create {

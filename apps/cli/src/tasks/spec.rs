@@ -28,6 +28,15 @@ pub(crate) struct Spec {
     )]
     inputs: Vec<String>,
 
+    /// One argument, whole, with the commas it has, such as '[1,2,3]'; can be repeated
+    #[arg(
+        long,
+        value_name = "VALUE",
+        allow_hyphen_values = true,
+        conflicts_with = "inputs"
+    )]
+    arg: Vec<String>,
+
     /// Environment variable of the guest; can be repeated
     #[arg(long, value_name = "KEY=VALUE")]
     env: Vec<KeyValue>,
@@ -154,6 +163,7 @@ impl Spec {
         let Self {
             image,
             inputs,
+            arg,
             env,
             invoke,
             stdin,
@@ -176,7 +186,8 @@ impl Spec {
         let request = TaskRequest {
             name,
             cli_args: some(cli_args),
-            inputs: some(inputs),
+            // At most one of the two was given.
+            inputs: some(inputs).or_else(|| some(arg)),
             env: some(environment.collect()),
             proplet_id,
             priority,

@@ -57,6 +57,20 @@ fn lists_are_separated_by_commas_and_repeated() {
 }
 
 #[test]
+fn an_argument_of_its_own_keeps_its_commas() {
+    assert_eq!(
+        sent(&["--arg", "[1,2,3]", "--arg", r#""a,b""#, "--arg", "-1"]),
+        r#"{"name":"add","inputs":["[1,2,3]","\"a,b\"","-1"]}"#
+    );
+    assert_eq!(sent(&["--arg="]), r#"{"name":"add","inputs":[""]}"#);
+    let both = ["tasks", "create", "add", "--inputs", "1", "--arg", "2"];
+    assert_eq!(
+        refused(&both),
+        "error: the argument '--inputs <ARG,ARG>' cannot be used with '--arg <VALUE>'"
+    );
+}
+
+#[test]
 fn values_may_contain_commas_and_equal_signs() {
     assert_eq!(
         sent(&[
