@@ -1,5 +1,7 @@
 //! `propeller run`: one module through the whole encrypted path, and its result on stdout.
 
+mod chosen;
+
 use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -17,6 +19,7 @@ use propeller_manager::Manager;
 use propeller_proplet::Proplet;
 use propeller_sdk::{Client, ClientError, ClientOptions, Upload};
 
+use self::chosen::Chosen;
 use crate::stack::{Part, Scratch, StackError, broker, chain};
 
 /// Our own failure: nothing was run, or nobody knows how it ended.
@@ -47,9 +50,8 @@ pub struct Args {
     /// Environment of the guest
     #[arg(long = "env", value_name = "K=V", value_parser = pair)]
     env: Vec<(String, String)>,
-    /// Let a running manager do it, instead of everything in this process
-    #[arg(long, value_name = "URL")]
-    manager: Option<String>,
+    #[command(flatten)]
+    manager: Chosen,
     #[command(flatten)]
     limits: LimitArgs,
 
@@ -113,7 +115,7 @@ async fn try_run(args: &Args, connection: &Connection) -> Result<u8, RunError> {
     let wasm = std::fs::read(&args.file).map_err(|e| RunError::File(args.file.clone(), e))?;
     // Before anything listens for Ctrl-C: a pipe that says nothing is waited for here.
     let stdin = args.stdin.as_deref().map(read_stdin).transpose()?;
-    let embedded = match &args.manager {
+    let embedded = match &args.manager.0 {
         Some(_) => None,
         None => Some(Embedded::start(needs_store(args, stdin.as_ref())).await?),
     };
@@ -296,7 +298,7 @@ fn client(
     connection: &Connection,
     embedded: Option<&Embedded>,
 ) -> Result<Client, RunError> {
-    let local = match (embedded, &args.manager) {
+    let local = match (embedded, &args.manager.0) {
         (Some(embedded), _) => local_client(embedded.manager.url())?,
         (None, Some(url)) => return connection.client_of(url).map_err(RunError::Setup),
         (None, None) => local_client(&connection.manager_url)?,

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use crate::support::guest_path;
+use crate::support::{World, client, guest_path, ready};
 
 fn propeller(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_propeller"))
@@ -68,6 +68,36 @@ fn run_keeps_125_to_127_for_what_is_not_the_guests() {
     assert_eq!(code, 126, "{err}");
     let (code, _, err) = run("hello.wasm", &["--manager", "http://127.0.0.1:1"]);
     assert_eq!(code, 125, "{err}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_goes_to_a_manager_that_is_named_and_to_no_other() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let _proplet = world.proplet("named");
+    ready(&client(manager.url()), 1).await;
+    let add = ["--invoke", "add", "--", "2", "40"];
+    for flag in ["-m", "--manager-url", "--manager"] {
+        let (code, out, err) = run("add.wasm", &[&[flag, manager.url()], &add[..]].concat());
+        assert_eq!((code, out.as_str()), (0, "42\n"), "{err}");
+        assert!(err.contains("completed on named"), "{err}");
+        assert!(!err.contains("in this process"), "{err}");
+    }
+    let nobody = "http://127.0.0.1:1";
+    let (code, out, err) = run("add.wasm", &[&["-m", nobody], &add[..]].concat());
+    assert_eq!((code, out.as_str()), (125, ""), "{err}");
+    // It says where the manager is, and not that `run` is to use it.
+    let path = guest_path("add.wasm").display().to_string();
+    let output = Command::new(env!("CARGO_BIN_EXE_propeller"))
+        .args([&["run", path.as_str()], &add[..]].concat())
+        .env("PROPELLER_MANAGER_URL", nobody)
+        .env("PROPELLER_TOKEN", "secret")
+        .output()
+        .unwrap();
+    assert_eq!(output.stdout, b"42\n");
+    let (code, out, err) = run("add.wasm", &[&["--token", "x"], &add[..]].concat());
+    assert_eq!((code, out.as_str()), (2, ""), "{err}");
+    assert!(err.contains("--manager URL"), "{err}");
 }
 
 #[test]
