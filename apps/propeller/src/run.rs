@@ -1,9 +1,10 @@
 //! `propeller run`: one module through the whole encrypted path, and its result on stdout.
 
 mod chosen;
+mod shown;
 
 use std::collections::BTreeMap;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -252,41 +253,9 @@ async fn show(ran: (Task, Results), client: &Client, json: bool) -> Result<u8, R
         }
     }
     // On a thread of its own: who reads may be slow, and Ctrl-C is to be heard meanwhile.
-    let printed = tokio::task::spawn_blocking(move || print(&task, &results, &stdout, json));
+    let printed = tokio::task::spawn_blocking(move || shown::print(&task, &results, &stdout, json));
     let gone = |error| RunError::Write(io::Error::other(error));
     printed.await.map_err(gone)?
-}
-
-fn print(task: &Task, results: &Results, stdout: &[u8], json: bool) -> Result<u8, RunError> {
-    let mut out = io::stdout().lock();
-    if json {
-        let value = serde_json::json!({"task": task, "results": results});
-        writeln!(out, "{value:#}").map_err(RunError::Write)?;
-    } else {
-        io::stderr()
-            .write_all(results.stderr.as_bytes())
-            .map_err(RunError::Write)?;
-        out.write_all(stdout).map_err(RunError::Write)?;
-        if let (true, Some(text)) = (results.exit_code.is_none(), results.results.as_str())
-            && text.as_bytes() != stdout
-        {
-            writeln!(out, "{text}").map_err(RunError::Write)?;
-        }
-    }
-    out.flush().map_err(RunError::Write)?;
-    if task.state == TaskState::Completed as u8 {
-        return Ok(0);
-    }
-    match results.exit_code {
-        Some(code) => Ok(u8::try_from(code).unwrap_or(EXIT_CANNOT_RUN)),
-        None => {
-            say(&format!("error: {}", results.error));
-            if !results.hint.is_empty() {
-                say(&format!("hint: {}", results.hint));
-            }
-            Ok(EXIT_CANNOT_RUN)
-        }
-    }
 }
 
 fn read_stdin(path: &Path) -> Result<Stdin, RunError> {

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{World, client, guest_path, ready};
+use crate::support::{World, client, guest_path, ready, wat};
 
 fn propeller(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_propeller"))
@@ -68,6 +68,27 @@ fn run_keeps_125_to_127_for_what_is_not_the_guests() {
     assert_eq!(code, 126, "{err}");
     let (code, _, err) = run("hello.wasm", &["--manager", "http://127.0.0.1:1"]);
     assert_eq!(code, 125, "{err}");
+}
+
+#[test]
+fn run_says_an_exit_code_that_it_cannot_end_with() {
+    let exits = |code: i32| {
+        format!(
+            r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+                (memory (export "memory") 1)
+                (func (export "_start") (call $exit (i32.const {code}))))"#
+        )
+    };
+    let scratch = propeller::stack::Scratch::new().unwrap();
+    let path = scratch.path("exits.wasm").display().to_string();
+    std::fs::write(&path, wat(&exits(300))).unwrap();
+    let (code, _, err) = run(&path, &[]);
+    assert_eq!(code, 126, "{err}");
+    assert!(err.contains("error: exit code 300, "), "{err}");
+    std::fs::write(&path, wat(&exits(255))).unwrap();
+    let (code, _, err) = run(&path, &[]);
+    assert_eq!(code, 255, "{err}");
+    assert!(!err.contains("error"), "{err}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
