@@ -26,6 +26,7 @@ mod units;
 pub use connection::{Connection, Secret};
 pub use error::Exit;
 pub use page::PageArgs;
+pub use printable::{printable, printable_json};
 pub use tasks::{GrantArgs, LimitArgs};
 pub use ui::Ui;
 

@@ -1,6 +1,8 @@
 //! What a guest printed, made fit for a terminal: no byte of it moves the cursor, clears the screen
 //! or turns the text around.
 
+use std::borrow::Cow;
+
 /// A stream of bytes on its way to a terminal, in pieces that may end within a character.
 #[derive(Debug, Default)]
 pub(crate) struct Printable {
@@ -35,6 +37,42 @@ impl Printable {
     }
 }
 
+/// The whole of what a guest printed, made fit for a terminal: control characters, what turns text
+/// around, and bytes that are no text are spelled out, and line feeds and tabs stay.
+#[must_use]
+pub fn printable(bytes: &[u8]) -> String {
+    let mut printable = Printable::default();
+    let mut shown = printable.push(bytes);
+    shown.push_str(&printable.finish());
+    shown
+}
+
+/// JSON made fit for a terminal, with the same meaning. Such characters can only be in its strings,
+/// where each has an escape.
+#[must_use]
+pub fn printable_json(json: &str) -> Cow<'_, str> {
+    if !json.contains(is_harmful) {
+        return Cow::Borrowed(json);
+    }
+    let mut shown = String::with_capacity(json.len() + 8);
+    for c in json.chars() {
+        if is_harmful(c) {
+            shown.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            shown.push(c);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+fn show(c: char, shown: &mut String) {
+    if is_harmful(c) {
+        shown.extend(c.escape_default());
+    } else {
+        shown.push(c);
+    }
+}
+
 /// Whether a character turns the direction of text around, so that it says other than it seems to.
 pub(crate) fn turns(c: char) -> bool {
     const TURNS: [std::ops::RangeInclusive<char>; 3] = [
@@ -45,13 +83,10 @@ pub(crate) fn turns(c: char) -> bool {
     TURNS.iter().any(|range| range.contains(&c))
 }
 
-fn show(c: char, shown: &mut String) {
+/// Whether a character moves the cursor, or turns the text around. All of them have four digits.
+fn is_harmful(c: char) -> bool {
     let plain = matches!(c, '\n' | '\t');
-    if !plain && (c.is_control() || turns(c)) {
-        shown.extend(c.escape_default());
-    } else {
-        shown.push(c);
-    }
+    !plain && (c.is_control() || turns(c))
 }
 
 fn escape(bytes: &[u8], shown: &mut String) {
@@ -101,5 +136,14 @@ mod tests {
         check(&[b"a\xff\xc3(", b"\xe6\x97"], "a\\xff\\xc3(\\xe6\\x97");
         // An escape sequence cannot be smuggled in behind half a character.
         check(&[b"\xe6", b"\x1b[2J"], "\\xe6\\u{1b}[2J");
+    }
+
+    #[test]
+    fn json_keeps_its_meaning() {
+        let json = "{\n\t\"a\": \"\\u001b[2J\u{9b}2J\u{7f}\u{202e}\u{f6}\"\n}";
+        let shown = "{\n\t\"a\": \"\\u001b[2J\\u009b2J\\u007f\\u202e\u{f6}\"\n}";
+        assert_eq!(printable_json(json), shown);
+        let read = |json: &str| serde_json::from_str::<serde_json::Value>(json).unwrap();
+        assert_eq!(read(json), read(shown));
     }
 }

@@ -8,7 +8,7 @@ use propeller_sdk::Reply;
 
 use crate::error::{CliError, Exit, Explanation};
 use crate::json::pretty;
-use crate::printable::Printable;
+use crate::printable::{Printable, printable_json};
 use crate::table::visible;
 
 /// From this size on, an upload shows a progress bar; less is over before one can read it.
@@ -101,7 +101,15 @@ impl<'a> Ui<'a> {
 
     /// Writes what the manager said.
     pub(crate) fn json<T>(&mut self, reply: &Reply<T>) -> Result<(), CliError> {
-        self.text(&pretty(reply.json()))
+        self.json_text(&pretty(reply.json()))
+    }
+
+    /// Writes JSON, which may have in it what a guest printed.
+    pub(crate) fn json_text(&mut self, json: &str) -> Result<(), CliError> {
+        match self.guest_out {
+            Some(_) => self.text(&printable_json(json)),
+            None => self.text(json),
+        }
     }
 
     pub(crate) fn flush(&mut self) -> Result<(), CliError> {

@@ -14,7 +14,7 @@ use data_encoding::BASE64;
 use propeller_api::{Results, Task, TaskRequest, TaskState};
 use propeller_broker::Broker;
 use propeller_cli::tasks::{LargeError, Stdin, copy_stdout, give_stdin};
-use propeller_cli::{Connection, GrantArgs, LimitArgs};
+use propeller_cli::{Connection, GrantArgs, LimitArgs, printable};
 use propeller_envelope::WorkloadKey;
 use propeller_manager::Manager;
 use propeller_proplet::Proplet;
@@ -354,5 +354,6 @@ impl Embedded {
 
 #[allow(clippy::print_stderr, reason = "progress is for whoever watches")]
 fn say(text: &str) {
-    eprintln!("{text}");
+    // A manager may say what a guest said.
+    eprintln!("{}", printable(text.as_bytes()));
 }

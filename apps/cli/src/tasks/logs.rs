@@ -67,7 +67,7 @@ pub(crate) async fn run(args: Logs, session: &mut Session<'_, '_>) -> Result<Exi
             continue;
         }
         if session.json {
-            session.ui.text(&format!("{}\n", event.json()))?;
+            session.ui.json_text(&format!("{}\n", event.json()))?;
         } else {
             show(&args, event.into_value(), &mut reached, session)?;
         }

@@ -44,7 +44,8 @@ pub(crate) async fn run(args: Results, session: &mut Session<'_, '_>) -> Result<
     match output.filter(|path| path != Path::new("-")) {
         Some(path) => {
             if !session.json {
-                session.ui.raw_note(results.stderr.as_bytes());
+                session.ui.guest_err(results.stderr.as_bytes());
+                session.ui.guest_done()?;
             }
             if state == TaskState::Completed && !save(&id, &results, &path, session).await? {
                 return Ok(Exit::Interrupted);
@@ -56,20 +57,21 @@ pub(crate) async fn run(args: Results, session: &mut Session<'_, '_>) -> Result<
     verdict(&id, state, &results.error, &results.hint)
 }
 
-/// Writes the task's output to standard output and its messages to standard error, as they are. Of a
-/// task that has not completed, an output that is not to be had is only noted: why the task ended
+/// Writes the task's output to standard output and its messages to standard error: as they are, but
+/// on a terminal, where no byte of a guest moves the cursor. Of a task that has not completed, an output that is not to be had is only noted: why the task ended
 /// is what its caller has to tell.
 pub(crate) async fn show(
     id: &str,
     results: &api::Results,
     session: &mut Session<'_, '_>,
 ) -> Result<(), CliError> {
-    session.ui.raw_note(results.stderr.as_bytes());
+    session.ui.guest_err(results.stderr.as_bytes());
     let shown = match produced(results) {
-        Ok(Produced::Bytes(bytes)) => session.ui.raw(&bytes),
+        Ok(Produced::Bytes(bytes)) => session.ui.guest_out(&bytes),
         Ok(Produced::Stored(sealed)) => print(id, sealed, session).await,
         Err(error) => Err(error),
     };
+    session.ui.guest_done()?;
     match shown {
         Err(error @ (CliError::Task(_) | CliError::Encoding(_)))
             if results.state != TaskState::Completed as u8 =>
@@ -111,7 +113,7 @@ async fn print(
     let Session { client, ui, .. } = session;
     let got = fetch(id, sealed, client, |bytes, got| {
         bar.set_position(got);
-        ui.raw(bytes)
+        ui.guest_out(bytes)
     });
     let got = got.await;
     bar.finish_and_clear();

@@ -2,7 +2,7 @@
 
 use propeller_cli::Exit;
 
-use crate::support::{answer, run};
+use crate::support::{answer, run, run_on_terminal};
 
 const ID: &str = "01997c7e-0000-7000-8000-000000000001";
 const OTHER: &str = "01997c7e-0000-7000-8000-000000000002";
@@ -142,6 +142,47 @@ fn output_is_printed_byte_for_byte() {
         (ran.exit, ran.out, ran.err.as_str()),
         (Exit::Success, vec![0, 255, 10], "note\n")
     );
+}
+
+#[test]
+fn no_guest_writes_on_a_terminal_that_shows_its_output() {
+    // `\e]0;t\a`, half a character, and `\e[2J` with a turn of the text.
+    let json =
+        r#"{"results":null,"state":3,"stdout_base64":"G10wO3QH5pcK","stderr":"\u001b[2J\u202e\n"}"#;
+    let task = format!(r#"{{"id":"{ID}","name":"x","state":3}}"#);
+    let results = ["tasks", "results", ID];
+    let wait = ["tasks", "wait", ID];
+    let script = [answer(200, &task), answer(200, json)];
+    for ran in [
+        run_on_terminal(&results, &script[1..]),
+        run_on_terminal(&wait, &script),
+    ] {
+        let out = String::from_utf8(ran.out).unwrap();
+        assert_eq!(out, "\\u{1b}]0;t\\u{7}\\xe6\\x97\n");
+        assert_eq!(ran.err, "\\u{1b}[2J\\u{202e}\n");
+    }
+    // What a function returned, and the rest of a terminal while the output goes to a file.
+    let json = r#"{"results":"\u009b2J","state":3}"#;
+    let ran = run_on_terminal(&results, &[answer(200, json)]);
+    assert_eq!(ran.out, b"\\u{9b}2J\n");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    let json = r#"{"results":"\u009b2J","state":3,"stderr":"\u001b[2J"}"#;
+    let to_file = [&results[..], &["--output", path]].concat();
+    let ran = run_on_terminal(&to_file, &[answer(200, json)]);
+    assert!(ran.err.starts_with("\\u{1b}[2J"), "{}", ran.err);
+    assert_eq!(std::fs::read(path).unwrap(), "\u{9b}2J\n".as_bytes());
+}
+
+#[test]
+fn json_on_a_terminal_moves_nothing_and_is_json() {
+    let json = "{\"results\":\"\u{9b}2J\",\"state\":3}";
+    let line = ["tasks", "results", ID, "--json"];
+    let ran = run_on_terminal(&line, &[answer(200, json)]);
+    let shown = "{\n  \"results\": \"\\u009b2J\",\n  \"state\": 3\n}\n";
+    assert_eq!(String::from_utf8(ran.out).unwrap(), shown);
+    let (ran, _) = run(&line, &[answer(200, json)]);
+    assert_eq!(ran.out, shown.replace("\\u009b", "\u{9b}").as_bytes());
 }
 
 #[test]

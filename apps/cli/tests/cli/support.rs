@@ -224,6 +224,15 @@ impl Ran {
 
 /// Runs a command line against a manager whose address is `url`.
 pub(crate) fn run_at(url: &str, args: &[&str]) -> Ran {
+    run_before(url, args, false)
+}
+
+/// The same where a person looks at both streams.
+pub(crate) fn run_on_terminal(args: &[&str], script: &[Act]) -> Ran {
+    run_before(&Manager::new(script).url, args, true)
+}
+
+fn run_before(url: &str, args: &[&str], terminal: bool) -> Ran {
     // Another test of this process may have been first.
     rustls::crypto::aws_lc_rs::default_provider()
         .install_default()
@@ -231,7 +240,7 @@ pub(crate) fn run_at(url: &str, args: &[&str]) -> Ran {
     let line = [&["propeller-cli", "--manager-url", url], args].concat();
     let cli = Cli::try_parse_from(line).expect("the command line makes sense");
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let mut ui = Ui::new(&mut out, &mut err, false);
+    let mut ui = Ui::new(&mut out, &mut err, false).on_terminal(terminal, terminal);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
