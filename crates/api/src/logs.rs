@@ -22,10 +22,14 @@ pub enum LogEvent {
         /// To which stream.
         stream: LogStream,
         /// Where in the stream it begins. If that is later than where the piece before it ended,
-        /// the bytes between are not kept any more.
+        /// the bytes between are not kept any more, unless `stored` says where they are.
         offset: u64,
         /// The bytes, in standard base64.
         data_base64: String,
+        /// Whether the bytes before it are in the object store: the task's results say more, and
+        /// `GET /tasks/{id}/stdout` gives them.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        stored: bool,
     },
     /// There is no more: the task has ended, or nobody wanted to follow it.
     End {
@@ -125,8 +129,18 @@ mod tests {
                 stream: LogStream::Stderr,
                 offset: 7,
                 data_base64: "aGk=".to_owned(),
+                stored: false,
             },
             r#"{"event":"output","stream":"stderr","offset":7,"data_base64":"aGk="}"#,
+        );
+        check(
+            &LogEvent::Output {
+                stream: LogStream::Stdout,
+                offset: 9,
+                data_base64: String::new(),
+                stored: true,
+            },
+            r#"{"event":"output","stream":"stdout","offset":9,"data_base64":"","stored":true}"#,
         );
         check(
             &LogEvent::End {

@@ -125,6 +125,7 @@ impl Logs {
                 stream,
                 offset,
                 data_base64,
+                ..
             } => {
                 let len = base64_len(data_base64)
                     .ok_or_else(|| self.client.not_a_log("a piece is not base64"))?;

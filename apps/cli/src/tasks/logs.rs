@@ -26,7 +26,8 @@ pub struct Logs {
 const EXIT_CODES: &str = "\
 What the guest wrote to standard output goes to standard output, and its standard error to standard \
 error: byte for byte into a file or a pipe, without control characters on a terminal. A daemon's log \
-begins with what its proplet still keeps; what is missing is said on standard error.
+begins with what its proplet still keeps; what is missing, or is in the object store, is said on \
+standard error.
 
 Exit codes: 0 after the whole log, however the task ended; 1 if there is none or it was cut off; 130 \
 after Ctrl-C.";
@@ -109,6 +110,7 @@ fn show(
             stream,
             offset,
             data_base64,
+            stored,
         } => {
             let bytes = data_encoding::BASE64
                 .decode(data_base64.as_bytes())
@@ -118,7 +120,14 @@ fn show(
                 LogStream::Stderr => (1, "standard error"),
             };
             let missing = offset.saturating_sub(reached.offsets[index]);
-            if missing > 0 {
+            if missing > 0 && stored {
+                let program = session.program;
+                session.ui.note(&format!(
+                    "{missing} bytes of {name} are in the object store: get all of it with: {program} \
+                     tasks results {}",
+                    args.id
+                ));
+            } else if missing > 0 {
                 session
                     .ui
                     .note(&format!("{missing} bytes of {name} are not kept any more"));

@@ -216,6 +216,23 @@ fn the_log_of_a_task_that_has_ended() {
 }
 
 #[test]
+fn a_log_says_where_an_output_is_that_is_in_the_object_store() {
+    let log = concat!(
+        r#"{"event":"attempt","attempt":1,"proplet_id":"edge-1"}"#,
+        "\n",
+        r#"{"event":"output","stream":"stdout","offset":9000000,"data_base64":"","stored":true}"#,
+        "\n",
+        r#"{"event":"end","state":3}"#,
+        "\n",
+    );
+    let (ran, _) = run(&["tasks", "logs", ID], &[answer(200, log)]);
+    assert_eq!((ran.exit, ran.out), (Exit::Success, Vec::new()));
+    let place = "are in the object store: get all of it with: propeller-cli tasks results";
+    let expected = format!("9000000 bytes of standard output {place} {ID}\n");
+    assert_eq!(ran.err, expected);
+}
+
+#[test]
 fn the_log_of_a_task_that_fails_while_it_is_followed() {
     let (ran, requests) = run(&["tasks", "logs", ID, "-f"], &[answer(200, LOG)]);
     insta::assert_snapshot!(ran.transcript());

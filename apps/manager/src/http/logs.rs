@@ -237,7 +237,7 @@ impl Feed {
         place.from[index] = printed.offset.saturating_add(bytes.len() as u64);
         let reached = place.from;
         if !bytes.is_empty() {
-            self.output(printed.stream, printed.offset, &bytes);
+            self.output(printed.stream, printed.offset, &bytes, false);
         }
         self.goal[index].get_or_insert(printed.printed);
         let is_there = |index: usize| self.goal[index].is_some_and(|goal| reached[index] >= goal);
@@ -286,17 +286,17 @@ impl Feed {
             let mut offset = gone + skip as u64;
             let stored = output.stdout_object.filter(|_| stream == Stream::Stdout);
             if let Some(object) = stored.filter(|object| object.plain_len > from[0]) {
-                // Nothing, at its end: what came before is not kept here.
-                self.output(stream, object.plain_len, &[]);
+                // Nothing, at its end: what came before is there, and not here.
+                self.output(stream, object.plain_len, &[], true);
             }
             for piece in bytes[skip..].chunks(PRINTED_LEN_MAX) {
-                self.output(stream, offset, piece);
+                self.output(stream, offset, piece, false);
                 offset += piece.len() as u64;
             }
         }
     }
 
-    fn output(&mut self, stream: Stream, offset: u64, bytes: &[u8]) {
+    fn output(&mut self, stream: Stream, offset: u64, bytes: &[u8], stored: bool) {
         self.say(&Line::Output {
             stream: match stream {
                 Stream::Stdout => LogStream::Stdout,
@@ -304,6 +304,7 @@ impl Feed {
             },
             offset,
             data_base64: BASE64.encode(bytes),
+            stored,
         });
     }
 

@@ -81,7 +81,8 @@ async fn an_input_goes_to_the_proplet_and_its_output_comes_back() {
     assert_eq!(head.header("content-length"), Some(len.as_str()));
     let logs = bed.get(&format!("/tasks/{id}/logs"), NO_HEADERS).await;
     assert!(
-        logs.text().contains(r#""offset":14,"data_base64":"""#),
+        logs.text()
+            .contains(r#""offset":14,"data_base64":"","stored":true"#),
         "{}",
         logs.text()
     );

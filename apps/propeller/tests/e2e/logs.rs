@@ -121,6 +121,7 @@ impl Heard {
                 stream,
                 offset,
                 data_base64,
+                ..
             } => {
                 let index = usize::from(stream == LogStream::Stderr);
                 let at = self.missing[index] + self.streams[index].len() as u64;
