@@ -54,18 +54,19 @@ impl Ceilings {
         let wall = ceiling("wall clock", " ms", wall_max, "PROPLET_MAX_WALL");
         let output = ceiling("output", " bytes", self.output_bytes, "PROPLET_MAX_OUTPUT");
         let stored = self.stored_output_bytes.filter(|_| input.objects.is_some());
-        let (stdout, beside) = match stored {
-            None => (
-                output(default.stdout_bytes, asked.output_bytes)?,
-                asked.output_bytes,
-            ),
-            // The others still have to fit into a message, whatever standard output may have.
+        let stdout = match stored {
+            None => output(default.stdout_bytes, asked.output_bytes)?,
             Some(stored) => {
                 let variable = "PROPLET_MAX_STORED_OUTPUT";
                 let stdout = ceiling("output", " bytes", stored, variable);
-                let beside = asked.output_bytes.map(|asked| asked.min(self.output_bytes));
-                (stdout(default.stdout_bytes, asked.output_bytes)?, beside)
+                stdout(default.stdout_bytes, asked.output_bytes)?
             }
+        };
+        // The others have to fit into a message, whatever standard output may have: if that was
+        // taken, what they lack is the proplet's doing and not the task's.
+        let beside = |default: Bound| {
+            let asked = default.or_task(asked.output_bytes);
+            asked.capped(Some(self.output_bytes))
         };
         let limits = Limits {
             memory_bytes: memory(default.memory_bytes, asked.memory_bytes)?,
@@ -73,8 +74,8 @@ impl Ceilings {
             wall_ms: wall(default.wall_ms, asked.wall_ms)?,
             stack_bytes: default.stack_bytes,
             stdout_bytes: stdout,
-            stderr_bytes: output(default.stderr_bytes, beside)?,
-            result_bytes: output(default.result_bytes, beside)?,
+            stderr_bytes: beside(default.stderr_bytes),
+            result_bytes: beside(default.result_bytes),
             handles: default.handles.capped(Some(self.handles)),
         };
         if !input.daemon {
@@ -247,10 +248,9 @@ mod tests {
         });
         let (limits, _) = CEILINGS.limits(&large).unwrap();
         assert_eq!(limits.stdout_bytes.value, 9000);
-        assert_eq!(
-            (limits.stderr_bytes.value, limits.result_bytes.value),
-            (4000, 4000)
-        );
+        for beside in [limits.stderr_bytes, limits.result_bytes] {
+            assert_eq!((beside.value, beside.set_by), (4000, SetBy::Proplet));
+        }
         large.limits.output_bytes = Some(9001);
         let excess = CEILINGS.limits(&large).unwrap_err().to_string();
         assert!(

@@ -1,6 +1,8 @@
 //! What to do about an end that nobody wanted: one sentence, the next step, nothing of the guest's.
 
-use crate::exit::{Inconclusive, Limit, Status, Trap};
+use propeller_model::SetBy;
+
+use crate::exit::{Inconclusive, Limit, LimitHit, Status, Trap};
 use crate::runtime::RunError;
 
 /// How the message of a trap names a function, where it names some.
@@ -15,7 +17,7 @@ impl Status {
             Self::Trapped { trap, message } if message.contains(FRAME) => Some(trap.hint()),
             Self::Trapped { trap, .. } => Some(trap.hint_without_backtrace()),
             Self::LimitHit(hit) | Self::Inconclusive(Inconclusive::LimitHit(hit)) => {
-                Some(hit.limit.hint())
+                Some(hit.hint())
             }
             Self::Inconclusive(Inconclusive::HostMemory) => {
                 Some("run it again, or on a machine with more memory")
@@ -94,6 +96,25 @@ impl Trap {
                  a proplet with its own engine, PROPLET_ENGINE=wasmtime"
             }
             named => named.hint(),
+        }
+    }
+}
+
+impl LimitHit {
+    /// What to do about it.
+    #[must_use]
+    pub fn hint(self) -> &'static str {
+        match (self.limit, self.bound.set_by) {
+            // Standard output may have more than these, so that a task may ask for what they lack.
+            (Limit::Stderr, SetBy::Proplet) => {
+                "print it to standard output, which may have more in an object store: here it has at \
+                 most PROPLET_MAX_OUTPUT, however much a task asks for with --output-limit"
+            }
+            (Limit::Result, SetBy::Proplet) => {
+                "print the result, which may have more in an object store: here it has at most \
+                 PROPLET_MAX_OUTPUT, however much a task asks for with --output-limit"
+            }
+            (limit, _) => limit.hint(),
         }
     }
 }
@@ -234,10 +255,9 @@ fn missing_import(module: &str) -> &'static str {
 mod tests {
     use std::sync::Arc;
 
-    use propeller_model::Limits;
+    use propeller_model::{Bound, Limits};
 
     use super::*;
-    use crate::exit::LimitHit;
 
     /// A hint is one short sentence in lower case, without a full stop, that says what to do.
     fn check(hint: &str, says: &str) {
@@ -305,6 +325,21 @@ mod tests {
         ] {
             let hit = LimitHit::new(limit, &Limits::default());
             check(Status::LimitHit(hit).hint().unwrap(), says);
+        }
+    }
+
+    #[test]
+    fn nobody_is_told_to_ask_for_what_the_proplet_does_not_give() {
+        for limit in [Limit::Stderr, Limit::Result] {
+            let bound = Bound {
+                value: 1,
+                set_by: SetBy::Proplet,
+            };
+            let hint = LimitHit { limit, bound }.hint();
+            check(hint, "at most PROPLET_MAX_OUTPUT");
+            let set_by = SetBy::Task;
+            let bound = Bound { set_by, ..bound };
+            assert_eq!(LimitHit { limit, bound }.hint(), limit.hint());
         }
     }
 
