@@ -59,8 +59,9 @@ func Verify(shards []Source, wanted *Wanted) (Report, error) {
 }
 
 // Repair rebuilds the shards that rebuilt names by their index, bit for bit, without a key. Want the
-// digest: without it, shards of what most of them agree on are built. If it fails, what was written is
-// of no use.
+// digest. Without it, shards are built of what the others agree on, and nobody votes: if there are enough
+// of two objects, or one that is whole by itself contradicts others, it is refused, and asks for the
+// digest. If it fails, what was written is of no use.
 func Repair(shards []Source, rebuilt map[int]io.Writer, wanted *Wanted) error {
 	if err := wanted.check(); err != nil {
 		return err

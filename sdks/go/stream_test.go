@@ -193,6 +193,29 @@ func TestWhatReadersAndWritersSayIsTheCause(t *testing.T) {
 	}
 }
 
+func TestShardsOfTwoObjectsAreRepairedForWhoKnowsTheDigest(t *testing.T) {
+	keys := Keys{Key: [32]byte{1}}
+	mine, others := make([]bytes.Buffer, 5), make([]bytes.Buffer, 5)
+	info, err := Encode(writers(mine), strings.NewReader("a text"), keys, small())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Encode(writers(others), strings.NewReader("another"), keys, small()); err != nil {
+		t.Fatal(err)
+	}
+	both := append(sources(mine)[:3], sources(others)...)
+	var rebuilt bytes.Buffer
+	var refused *Error
+	err = Repair(both, map[int]io.Writer{4: &rebuilt}, nil)
+	if !errors.As(err, &refused) || refused.Status != StatusArgument || rebuilt.Len() != 0 {
+		t.Fatal(err, rebuilt.Len())
+	}
+	err = Repair(both, map[int]io.Writer{4: &rebuilt}, &Wanted{Digest: &info.Digest})
+	if err != nil || !bytes.Equal(rebuilt.Bytes(), mine[4].Bytes()) {
+		t.Fatal(err)
+	}
+}
+
 func TestShardsAreVerifiedRepairedAndRotated(t *testing.T) {
 	old, young := Keys{Key: [32]byte{1}}, Keys{Key: [32]byte{2}}
 	buffers := make([]bytes.Buffer, 5)

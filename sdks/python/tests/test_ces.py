@@ -254,6 +254,17 @@ class Streams(unittest.TestCase):
             with self.assertRaises(ces.ArgumentError):
                 ces.encode(b"text", [io.BytesIO() for _ in range(chosen.data + 2)], KEY, chosen)
 
+    def test_shards_of_two_objects_are_repaired_for_who_knows_the_digest(self):
+        mine, info = sealed(b"a text")
+        others, _ = sealed(b"another")
+        both = [*mine[:3], *others]
+        rebuilt = io.BytesIO()
+        with self.assertRaises(ces.ArgumentError):
+            ces.repair(both, {4: rebuilt})
+        self.assertEqual(rebuilt.getvalue(), b"")
+        ces.repair(both, {4: rebuilt}, digest=info.digest)
+        self.assertEqual(rebuilt.getvalue(), mine[4])
+
     def test_shards_are_verified_repaired_and_rotated(self):
         shards, info = sealed(b"a text")
         report = ces.verify(shards, digest=info.digest)

@@ -69,8 +69,9 @@ pub unsafe extern "C" fn ces2_verify(
 /// Rebuilds the shards that `rebuilt` names by their index, bit for bit, without the key.
 ///
 /// The shards are handed over as to `ces2_verify`, damaged ones included; `write` gets each rebuilt one
-/// by its index. Name the digest in `wanted`: without it, shards of what most of them agree on are
-/// built. If it fails, what was written is of no use.
+/// by its index. Name the digest in `wanted`. Without it, shards are built of what the others agree on,
+/// and nobody votes: if there are enough of two objects, or one that is whole by itself contradicts
+/// others, it is refused, and asks for the digest. If it fails, what was written is of no use.
 ///
 /// # Safety
 /// As for `ces2_reader_open`; where they are not NULL, `rebuilt` has `rebuilt_count` elements, and

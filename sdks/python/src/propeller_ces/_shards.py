@@ -81,8 +81,9 @@ def repair(
 ) -> None:
     """Rebuilds the shards that ``rebuilt`` names by their index, bit for bit, without a key.
 
-    Give the digest: without it, shards of what most of them agree on are built. If it fails, what was
-    written is of no use.
+    Give the digest. Without it, shards are built of what the others agree on, and nobody votes: if there
+    are enough of two objects, or one that is whole by itself contradicts others, it is refused, and asks
+    for the digest. If it fails, what was written is of no use.
     """
     indices = list(rebuilt)
     if any(not 0 <= index <= 255 for index in indices):
