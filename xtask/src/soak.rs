@@ -5,11 +5,12 @@ use std::process::ExitCode;
 use crate::{metadata::Metadata, run};
 
 /// Tests that are ignored otherwise: package, test binary, what their names have in common.
-const TESTS: [(&str, &str, &str); 4] = [
+const TESTS: [(&str, &str, &str); 5] = [
     ("propeller", "e2e", "soak::"),
     ("propeller-sandbox", "process", "soak_a_thousand"),
     ("propeller-ces", "stream", "soak_a_million"),
     ("propeller-ces", "memory", "soak_a_hundred_gigabytes"),
+    ("propeller-ces-ffi", "abi", "soak_more_than_two_gibibytes"),
 ];
 
 /// Runs the long tests, then the fuzz targets; with arguments only the fuzz targets, which the

@@ -287,6 +287,19 @@ class Streams(unittest.TestCase):
             ces.Reader(turned, KEY)
 
 
+class Large(unittest.TestCase):
+    @unittest.skipUnless(
+        os.environ.get("PROPELLER_TEST_LARGE"),
+        "it takes 9 GiB of memory: `cargo xtask soak` runs it, by PROPELLER_TEST_LARGE",
+    )
+    def test_more_than_two_gibibytes_come_back(self):
+        # More than 31 bits can count.
+        data = random.Random(1).randbytes(1 << 20) * 2048 + b"8 bytes."
+        with ces.Pipeline(KEY, level=0) as pipeline:
+            shards = pipeline.process(data)
+            self.assertTrue(pipeline.reconstruct(shards[2:]) == data)
+
+
 class Vectors(unittest.TestCase):
     def vector(self, path):
         head, body = path.read_text().split("\n\n", 1)
