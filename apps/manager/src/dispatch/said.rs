@@ -5,7 +5,7 @@ use std::time::Duration;
 use propeller_attest::Tee;
 use propeller_model::task::{Event, Retry};
 use propeller_model::{AttemptId, ExitKind, PropletId};
-use propeller_scheduler::Link;
+use propeller_scheduler::{Link, Needs};
 use propeller_wire::message::{
     Beat, Fetch, FromProplet, Heartbeat, Hello, PIECE_LEN, PIECES_IN_FLIGHT_MAX, Piece, Refusal,
     Refused, ToProplet, Welcome,
@@ -24,9 +24,6 @@ use crate::store::{Blobs, StoreError};
 
 /// For how long a proplet gets nothing that needs the object store after the store has not answered.
 const STORE_PAUSE: Duration = Duration::from_secs(5);
-
-/// How many proplets are asked for a key at no cost to the task. Beyond, each counts as an attempt.
-const ASKED_FREE_MAX: usize = 32;
 
 impl Mind {
     pub(super) fn said(
@@ -253,15 +250,20 @@ impl Mind {
         let Some(task) = task_find(db, attempt.task)? else {
             return Ok(Retry::IsPointless);
         };
+        if task.pinned.is_some() {
+            return Ok(Retry::IsPointless);
+        }
         let mut tried: Vec<&PropletId> = task.excluded.iter().collect();
         tried.push(proplet);
+        let needs = Needs {
+            tee: true,
+            store: task.stored,
+        };
         let (now, term) = (moment.now, self.rules.lease);
-        let others = task.pinned.is_none() && self.fleet.has_tee_besides(&tried, now, term);
-        Ok(match others {
-            true if tried.len() < ASKED_FREE_MAX => Retry::IsFree,
-            true => Retry::MayHelp,
-            false => Retry::IsPointless,
-        })
+        let only_checked = self.rules.judge.has_policy();
+        let mut able = self.fleet.candidates(now, term, &self.leases, only_checked);
+        able.retain(|candidate| candidate.suits(needs));
+        Ok(self.fleet.besides(&tried, &able, now, term))
     }
 
     /// Sends the pieces of a module that a proplet asks for, from where they stand.
