@@ -215,11 +215,7 @@ impl Mind {
                 (Retry::MayHelp, true)
             }
             Refusal::Unopenable => (Retry::IsPointless, true),
-            // Another proplet may allow more, if there is one.
-            Refusal::AboveCeiling if self.fleet.alive(moment.now, self.rules.lease) > 1 => {
-                (Retry::MayHelp, true)
-            }
-            Refusal::AboveCeiling => (Retry::IsPointless, true),
+            Refusal::AboveCeiling => (self.allowed_elsewhere(db, attempt, moment)?, true),
             Refusal::NoTee | Refusal::NoKey => {
                 (self.elsewhere(db, proplet, attempt, moment)?, true)
             }
@@ -235,6 +231,25 @@ impl Mind {
             store_away: refused.reason == Refusal::Store,
         };
         self.undone(db, attempt, &setback, moment, effects)
+    }
+
+    /// Whether another attempt may help a task for which this proplet does not allow what it asks:
+    /// another proplet may allow more, if there is one and the task may go there. This one says the
+    /// same again, unless it is of the daemons that it runs already, of which one may end.
+    fn allowed_elsewhere(
+        &self,
+        db: &Connection,
+        attempt: AttemptId,
+        moment: Moment,
+    ) -> Result<Retry, StoreError> {
+        let others = self.fleet.alive(moment.now, self.rules.lease) > 1;
+        let task = task_find(db, attempt.task)?;
+        let may = task.is_some_and(|task| task.pinned.is_none() || task.daemon);
+        Ok(if others && may {
+            Retry::MayHelp
+        } else {
+            Retry::IsPointless
+        })
     }
 
     /// Whether somebody else may do what this proplet gets no key for: who may ask which broker, and

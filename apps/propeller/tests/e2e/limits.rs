@@ -129,3 +129,31 @@ async fn a_proplets_operator_sets_what_tasks_have_that_ask_for_nothing() {
     let why = "limit: stack 131072 bytes (set by proplet)";
     assert!(task.error.contains(why), "{}", task.error);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pinned_task_that_its_proplet_does_not_allow_ends_at_once() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let _proplets = ["p1", "p2"].map(|id| world.proplet(id));
+    let client = client(manager.url());
+    ready(&client, 2).await;
+    let beyond = Limits {
+        fuel: Some(u64::MAX),
+        ..Limits::default()
+    };
+    let asks = TaskRequest {
+        limits: Some(beyond),
+        ..request("main", &endless())
+    };
+    let pinned = TaskRequest {
+        proplet_id: Some("p1".to_owned()),
+        ..asks.clone()
+    };
+    let task = run(&client, &pinned).await;
+    assert_eq!((state(&task), task.attempts.len()), ("failed", 1));
+    assert!(task.error.contains("PROPLET_MAX_FUEL"), "{}", task.error);
+    // Another one might allow it.
+    let task = run(&client, &asks).await;
+    assert_eq!(state(&task), "failed");
+    assert!(task.attempts.len() > 1, "{}", task.error);
+}
