@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, StatusCode};
 use data_encoding::BASE64;
-use propeller_api::TaskRequest;
+use propeller_api::{Limits, TaskRequest};
 use propeller_attest::rcar::KbsUri;
 use propeller_model::{Digest, PropletId, TaskId, Trace};
 use propeller_wire::message::{AskedLimits, Input};
@@ -176,17 +176,7 @@ pub(super) fn change_input(
         keep.change_stdin(input, bytes)?;
     }
     if let Some(limits) = request.limits {
-        if limits.wall_ms == Some(0) {
-            let why =
-                "limits.wall_ms is 0, in which no guest can end: leave it out for the default";
-            return Err(ApiError::invalid(why));
-        }
-        input.limits = AskedLimits {
-            memory_bytes: limits.memory_bytes,
-            fuel: limits.fuel,
-            wall_ms: limits.wall_ms,
-            output_bytes: limits.output_bytes,
-        };
+        input.limits = asked(&limits)?;
     }
     keep.change_key(input, request)?;
     input.daemon = request.daemon.unwrap_or(input.daemon);
@@ -211,6 +201,35 @@ pub(super) fn change_input(
         return Err(ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, detail));
     }
     Ok(())
+}
+
+/// The limits that a task asks for. None of them is 0: of nothing, no guest gets anywhere.
+fn asked(limits: &Limits) -> Result<AskedLimits, ApiError> {
+    let Limits {
+        memory_bytes,
+        fuel,
+        wall_ms,
+        output_bytes,
+    } = *limits;
+    for (name, value) in [
+        ("memory_bytes", memory_bytes),
+        ("fuel", fuel),
+        ("wall_ms", wall_ms),
+        ("output_bytes", output_bytes),
+    ] {
+        if value == Some(0) {
+            let why = format!(
+                "limits.{name} is 0, with which no task can run: leave it out for the default"
+            );
+            return Err(ApiError::invalid(why));
+        }
+    }
+    Ok(AskedLimits {
+        memory_bytes,
+        fuel,
+        wall_ms,
+        output_bytes,
+    })
 }
 
 /// `cli_args` is a closed list: `--invoke NAME` and nothing else, because upstream passes it to a
