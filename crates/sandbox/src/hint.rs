@@ -220,6 +220,11 @@ impl RunError {
             Self::Escaped | Self::Forged => {
                 "do not run this module again; its bytes are evidence: tell the proplet's operator"
             }
+            // Its program is built without, whatever a module is called with.
+            Self::External { runtime, what } if runtime == "wasmi" && what.contains("SIMD") => {
+                "wasmi's program knows no SIMD: build the module without it (simd128), or send it to \
+                 a proplet with its own engine or another PROPLET_EXTERNAL_WASM_RUNTIME"
+            }
             _ => return None,
         })
     }
@@ -381,5 +386,10 @@ mod tests {
         let long = RunError::StdinTooLong { len_max: 1 };
         check(long.hint().unwrap(), "--profile pure");
         check(RunError::Escaped.hint().unwrap(), "evidence");
+        let simd = RunError::External {
+            runtime: "wasmi".to_owned(),
+            what: "cannot run it: unexpected SIMD opcode: 0xfd".to_owned(),
+        };
+        check(simd.hint().unwrap(), "without it");
     }
 }

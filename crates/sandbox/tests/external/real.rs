@@ -1,9 +1,10 @@
 //! Every runtime that is here, through every case that it can run.
 
+use propeller_sandbox::Runtime;
 use propeller_sandbox::external::ExternalRuntime;
 
 use crate::cases::{Can, Grow, conforms};
-use crate::support::{Folder, config, find};
+use crate::support::{Folder, config, find, job, start};
 
 async fn check(program: &str, can: Can) {
     let Some(path) = find(program) else {
@@ -56,6 +57,20 @@ async fn wasmi_conforms() {
         ..COMMANDS
     };
     check("wasmi", can).await;
+}
+
+#[tokio::test]
+async fn wasmi_says_what_to_do_with_a_module_that_has_simd() {
+    let Some(path) = find("wasmi") else {
+        return;
+    };
+    let runtime = start(&path, None).expect("the runtime starts");
+    let text = r#"(module (func (export "main") (drop (v128.const i64x2 0 0))))"#;
+    let refused = runtime.run(job(text, "main", &[])).await;
+    let refused = refused.expect_err("its program knows no SIMD");
+    assert!(refused.to_string().contains("SIMD opcode"), "{refused}");
+    let hint = refused.hint().expect("there is something to do");
+    assert!(hint.contains("PROPLET_EXTERNAL_WASM_RUNTIME"), "{hint}");
 }
 
 #[tokio::test]
