@@ -8,6 +8,7 @@ use crate::{metadata::Metadata, run};
 const TESTS: [(&str, &str, &str); 5] = [
     ("propeller", "e2e", "soak::"),
     ("propeller-sandbox", "process", "soak_a_thousand"),
+    ("propeller-sandbox", "process", "soak_a_daemon"),
     ("propeller-ces", "stream", "soak_a_million"),
     ("propeller-ces", "memory", "soak_a_hundred_gigabytes"),
     ("propeller-ces-ffi", "abi", "soak_more_than_two_gibibytes"),

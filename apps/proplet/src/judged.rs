@@ -93,7 +93,10 @@ fn kind_of_failure(error: &RunError) -> ExitKind {
         | RunError::CompileMemory { .. } => ExitKind::Limit,
         RunError::Escaped | RunError::Forged => ExitKind::Escaped,
         RunError::Lost => ExitKind::Lost,
-        RunError::Stopped | RunError::Runtime(_) | RunError::Listen { .. } => ExitKind::Host,
+        RunError::Stopped
+        | RunError::Runtime(_)
+        | RunError::Killed { .. }
+        | RunError::Listen { .. } => ExitKind::Host,
         _ => ExitKind::Refused,
     }
 }

@@ -217,6 +217,11 @@ impl RunError {
                 "something else listens there, or only root may: ask for another port with \
                  --grant-port"
             }
+            Self::Killed { .. } => {
+                "see in the machine's log (`journalctl -k`) who ended it: if memory ran out, run fewer \
+                 guests at a time or give them less; otherwise raise the proplet's own limit \
+                 (`ulimit -t`)"
+            }
             Self::Escaped | Self::Forged => {
                 "do not run this module again; its bytes are evidence: tell the proplet's operator"
             }
@@ -391,5 +396,11 @@ mod tests {
             what: "cannot run it: unexpected SIMD opcode: 0xfd".to_owned(),
         };
         check(simd.hint().unwrap(), "without it");
+        let killed = RunError::Killed {
+            signal: "SIGKILL",
+            cpu_ms: 5384,
+            cpu_seconds_max: None,
+        };
+        check(killed.hint().unwrap(), "journalctl");
     }
 }

@@ -246,6 +246,21 @@ pub enum RunError {
     /// The process that the guest ran in went away. The job may be tried again.
     #[error("the process of the guest was lost before the job ended")]
     Lost,
+    /// Neither we nor the guest ended its process: the kernel did, or somebody on the machine.
+    #[error(
+        "the guest's process was killed ({signal}) after {cpu_ms} ms on processors, and not by this \
+         proplet: the machine may have run out of memory, or the process into a limit of processor \
+         time (RLIMIT_CPU; this proplet sets {})",
+        seconds(*.cpu_seconds_max)
+    )]
+    Killed {
+        /// The signal's name.
+        signal: &'static str,
+        /// How long the process had computed.
+        cpu_ms: u64,
+        /// How long it might have, as far as the proplet is concerned.
+        cpu_seconds_max: Option<u64>,
+    },
     /// The runtime was shut down.
     #[error("the runtime stopped before the job ended")]
     Stopped,
@@ -279,6 +294,11 @@ fn counted(bytes: u64) -> String {
         u64::MAX => "more than can be counted".to_owned(),
         bytes => bytes.to_string(),
     }
+}
+
+/// A limit in a message; "none" if there is none.
+fn seconds(limit: Option<u64>) -> String {
+    limit.map_or_else(|| "none".to_owned(), |seconds| format!("{seconds} s"))
 }
 
 /// Names in a message; "none" if there are none.

@@ -9,11 +9,11 @@ use propeller_model::{Profile, Stream};
 use tracing::error;
 
 use super::keeper::{Child, Keeper};
-use super::memfd;
 use super::socket::{receive_when_there, send_when_possible};
 use super::wire::{
     Done, End, Ended, FromChild, MESSAGE_BYTES_MAX, ToChild, Verdict, Work, encode, frame,
 };
+use super::{lock, memfd};
 use crate::engine::split::{Kind, Prepared, Seed, seed, trap_message};
 use crate::exit::{Exit, Inconclusive, Limit, LimitHit, Status, Usage};
 use crate::job::Job;
@@ -245,6 +245,14 @@ impl<'a> Told<'a> {
                 Ok(self.cut_off(status, ended, wall))
             }
             End::Killed(libc::SIGABRT) => Err(RunError::Runtime(Arc::new(NoMemory))),
+            End::Killed(signal @ (libc::SIGKILL | libc::SIGXCPU)) => Err(RunError::Killed {
+                signal: match signal {
+                    libc::SIGXCPU => "SIGXCPU",
+                    _ => "SIGKILL",
+                },
+                cpu_ms: ended.cpu_us / 1000,
+                cpu_seconds_max: lock::guests_cpu_seconds(&self.job.limits),
+            }),
             end => Err(RunError::Runtime(Arc::new(Unexpected(end)))),
         }
     }

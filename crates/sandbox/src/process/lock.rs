@@ -10,6 +10,7 @@ use std::io;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, RulesetStatus, Scope,
 };
+use propeller_model::Limits;
 use rustix::mount::{
     MountFlags, MountPropagationFlags, UnmountFlags, mount, mount_change, unmount,
 };
@@ -43,6 +44,10 @@ const DATA_SLACK_BYTES: u64 = 64 * 1024 * 1024;
 /// What a child may compute beyond the guest's time, before the kernel ends it by itself. The
 /// proplet is there first, unless it hangs.
 const CPU_SLACK_SECONDS: u64 = 5;
+
+/// From here on, 31 years, a process may compute for ever. The kernel counts nanoseconds in 64 bits:
+/// a limit of 18,446,744,074 s or more would wrap around to a few seconds.
+const CPU_SECONDS_MAX: u64 = 1_000_000_000;
 
 /// What a process with threads can leave; in a new namespace of processes it could start none.
 const NAMESPACES: UnshareFlags = UnshareFlags::NEWUSER
@@ -141,17 +146,12 @@ pub(super) fn guest(locks: Locks, filters: &Filters, job: &Job, input: u64) -> R
     if locks.limits {
         let limits = &job.limits;
         let data = limits.memory_bytes.value.saturating_add(DATA_SLACK_BYTES);
-        let seconds = limits
-            .wall_ms
-            .value
-            .div_ceil(1000)
-            .saturating_add(CPU_SLACK_SECONDS);
         first_failure([
             (
                 "RLIMIT_DATA",
                 limit(Resource::Data, data.saturating_add(input)),
             ),
-            ("RLIMIT_CPU", limit(Resource::Cpu, seconds)),
+            ("RLIMIT_CPU", limit_cpu(guests_cpu_seconds(limits))),
             ("RLIMIT_FSIZE", limit(Resource::Fsize, 0)),
             ("RLIMIT_NOFILE", limit(Resource::Nofile, 0)),
         ])?;
@@ -217,7 +217,7 @@ fn compilers_limits(memory_bytes: u64, cpu_seconds: u64) -> Result<(), String> {
     first_failure([
         ("RLIMIT_DATA", limit(Resource::Data, memory_bytes)),
         ("RLIMIT_FSIZE", limit(Resource::Fsize, memory_bytes)),
-        ("RLIMIT_CPU", limit(Resource::Cpu, cpu_seconds)),
+        ("RLIMIT_CPU", limit_cpu(countable(cpu_seconds))),
         ("RLIMIT_MEMLOCK", limit(Resource::Memlock, 0)),
         ("RLIMIT_MSGQUEUE", limit(Resource::Msgqueue, 0)),
     ])
@@ -277,6 +277,21 @@ fn limits() -> Result<(), String> {
         ("RLIMIT_MSGQUEUE", limit(Resource::Msgqueue, 0)),
         ("RLIMIT_NOFILE", limit(Resource::Nofile, DESCRIPTORS_MAX)),
     ])
+}
+
+/// How long a guest may compute, in seconds; `None` for ever, as a daemon may.
+pub(super) fn guests_cpu_seconds(limits: &Limits) -> Option<u64> {
+    let guests = limits.wall_ms.value.div_ceil(1000);
+    countable(guests.saturating_add(CPU_SLACK_SECONDS))
+}
+
+fn countable(cpu_seconds: u64) -> Option<u64> {
+    Some(cpu_seconds).filter(|seconds| *seconds <= CPU_SECONDS_MAX)
+}
+
+/// Without a limit of ours, one that the proplet was started with stays: nobody may lift that.
+fn limit_cpu(seconds: Option<u64>) -> io::Result<()> {
+    seconds.map_or(Ok(()), |seconds| limit(Resource::Cpu, seconds))
 }
 
 pub(super) fn limit(resource: Resource, value: u64) -> io::Result<()> {

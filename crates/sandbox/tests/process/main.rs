@@ -46,6 +46,7 @@ mod transcript;
 mod both;
 mod compiler;
 mod cost;
+mod daemons;
 mod deaths;
 mod priority;
 mod runtime;
