@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+use crate::bulk;
 use crate::job::{Entry, Job};
 use crate::numbers::{NumberType, Signature};
 
@@ -199,6 +200,38 @@ impl Calls {
     }
 }
 
+/// What is copied into a guest, out of it and to its output: at most a piece at one go, as with
+/// the instructions of the guest itself. Between two pieces others have the thread, and whoever waits
+/// for the guest looks at its time.
+#[derive(Debug, Default)]
+pub(crate) struct Copying {
+    /// How many bytes of this piece are copied.
+    done: usize,
+}
+
+impl Copying {
+    /// Has `copy` copy `len` bytes, and tells it which ones.
+    pub(crate) async fn each<E>(
+        &mut self,
+        len: usize,
+        mut copy: impl FnMut(Range<usize>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let piece = usize::try_from(bulk::PIECES.bytes).unwrap_or(usize::MAX);
+        let mut at = 0;
+        while at < len {
+            if self.done == piece {
+                tokio::task::yield_now().await;
+                self.done = 0;
+            }
+            let end = len.min(at + piece - self.done);
+            self.done += end - at;
+            copy(at..end)?;
+            at = end;
+        }
+        Ok(())
+    }
+}
+
 /// A list of these chunks in pieces, so that no chunk is copied.
 fn joined(chunks: &[Bytes]) -> Vec<Bytes> {
     let number = |number: usize| {
@@ -265,6 +298,11 @@ pub(crate) fn place(packed: i64) -> Range<usize> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::convert::Infallible;
+    use std::future::poll_fn;
+    use std::pin::pin;
+
     use super::*;
 
     fn list(chunks: &[&[u8]]) -> Vec<u8> {
@@ -331,6 +369,45 @@ mod tests {
         ] {
             assert_eq!(places(bytes), Err(why), "{bytes:?}");
             assert_eq!(play(bytes), Err(why));
+        }
+    }
+
+    #[tokio::test]
+    async fn bytes_are_copied_a_mebibyte_at_one_go() {
+        const MIB: usize = 1 << 20;
+        // In how many turns, with how much in the longest one.
+        for (lens, turns, most) in [
+            (&[0][..], 1, 0),
+            (&[MIB], 1, MIB),
+            (&[MIB + 1], 2, MIB),
+            (&[3, MIB, 5], 2, MIB),
+            (&[1; 100], 1, 100),
+            (&[110 * MIB], 110, MIB),
+        ] {
+            let (turn, copied) = (Cell::new(0), RefCell::new(vec![0]));
+            let copying = async {
+                let mut copying = Copying::default();
+                for len in lens {
+                    let copy = |now: Range<usize>| -> Result<(), Infallible> {
+                        copied.borrow_mut()[turn.get()] += now.len();
+                        Ok(())
+                    };
+                    copying.each(*len, copy).await.unwrap();
+                }
+            };
+            let mut copying = pin!(copying);
+            poll_fn(|context| {
+                let polled = copying.as_mut().poll(context);
+                if polled.is_pending() {
+                    turn.set(turn.get() + 1);
+                    copied.borrow_mut().push(0);
+                }
+                polled
+            })
+            .await;
+            let copied = copied.borrow();
+            assert_eq!(copied.iter().sum::<usize>(), lens.iter().sum::<usize>());
+            assert_eq!((copied.len(), copied.iter().max()), (turns, Some(&most)));
         }
     }
 

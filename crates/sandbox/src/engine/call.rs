@@ -6,6 +6,7 @@ use super::chunked::ChunkedCall;
 use super::code::Code;
 use super::component::ComponentCall;
 use super::guest::Guest;
+use super::output::Output;
 use super::remembered::{self, Remembered};
 use super::values;
 use crate::chunks::Step;
@@ -25,10 +26,8 @@ pub(super) enum Call<'code> {
 pub(super) enum Returned {
     /// A command, with its exit code.
     Exited(i32),
-    /// A function, with its results as text.
+    /// A function, with its results as text, or a job in chunks, which has printed its result.
     Value(Option<String>),
-    /// A job in chunks, with bytes for its standard output.
-    Bytes(Vec<u8>),
 }
 
 impl<'code> Call<'code> {
@@ -81,12 +80,13 @@ impl<'code> Call<'code> {
         &self,
         store: &mut Store<Guest>,
         job: &Job,
+        stdout: &Output,
     ) -> wasmtime::Result<Returned> {
         match self {
             Self::Module(call) => call.drive(store).await,
             Self::Chunked(call) => {
                 let input = job.stdin.whole().cloned();
-                call.drive(store, input.unwrap_or_default()).await
+                call.drive(store, input.unwrap_or_default(), stdout).await
             }
             Self::Component(call) => call.drive(store, job.limits.result_bytes.value).await,
         }

@@ -1,12 +1,15 @@
 //! Jobs in chunks: bytes go through the memory of the guest.
 
+use std::ops::Range;
+
 use bytes::Bytes;
 use wasmtime::{Engine, Instance, Memory, Store, Trap, TypedFunc};
 
 use super::call::{self, LinkedModule, Returned};
 use super::guest::Guest;
+use super::output::Output;
 use super::values;
-use crate::chunks::{self, ALLOC, Calls, MEMORY, Next, Step, Wanted};
+use crate::chunks::{self, ALLOC, Calls, Copying, MEMORY, Next, Step, Wanted};
 use crate::exports;
 use crate::job::Job;
 
@@ -46,21 +49,25 @@ impl<'code> ChunkedCall<'code> {
         self.linked.imports
     }
 
-    /// Makes all calls for `input` in one instance in a fresh store.
+    /// Makes all calls for `input` in one instance in a fresh store, and prints the result.
     pub(super) async fn drive(
         &self,
         store: &mut Store<Guest>,
         input: Bytes,
+        stdout: &Output,
     ) -> wasmtime::Result<Returned> {
         let instance = self.linked.code.instantiate_async(&mut *store).await?;
         if let Some(name) = self.initializer {
             call::initialize(store, instance, name).await?;
         }
-        let channel = Channel::of(&mut *store, instance)?;
+        let mut channel = Channel::of(&mut *store, instance)?;
         let mut calls = Calls::new(self.wanted, input);
         loop {
             match calls.next() {
-                Next::Done(result) => return Ok(Returned::Bytes(result)),
+                Next::Done(result) => {
+                    channel.print(&result, stdout).await?;
+                    return Ok(Returned::Value(None));
+                }
                 Next::Call(step, pieces) => {
                     let answer = channel.call(&mut *store, instance, step, &pieces).await?;
                     calls.answered(answer)?;
@@ -74,6 +81,7 @@ impl<'code> ChunkedCall<'code> {
 struct Channel {
     memory: Memory,
     alloc: TypedFunc<i32, i32>,
+    copying: Copying,
 }
 
 impl Channel {
@@ -82,11 +90,12 @@ impl Channel {
         Ok(Self {
             memory: memory.expect("a call is resolved against its module's exports"),
             alloc: instance.get_typed_func(&mut *store, ALLOC)?,
+            copying: Copying::default(),
         })
     }
 
     async fn call(
-        &self,
+        &mut self,
         store: &mut Store<Guest>,
         instance: Instance,
         step: Step,
@@ -100,19 +109,48 @@ impl Channel {
             len => self.alloc.call_async(&mut *store, len).await?,
         };
         let mut to = usize::try_from(at.cast_unsigned()).unwrap_or(usize::MAX);
+        let (memory, copying) = (self.memory, &mut self.copying);
         for piece in pieces {
-            let written = self.memory.write(&mut *store, to, piece);
+            let copy = |now: Range<usize>| {
+                let at = to.saturating_add(now.start);
+                memory.write(&mut *store, at, &piece[now])
+            };
+            let written = copying.each(piece.len(), copy).await;
             written.map_err(|_| outside())?;
             to = to.saturating_add(piece.len());
         }
         let function = instance.get_typed_func::<(i32, i32), i64>(&mut *store, step.name())?;
         let packed = function.call_async(&mut *store, (at, len)).await?;
-        let place = chunks::place(packed);
+        self.take(store, chunks::place(packed)).await
+    }
+
+    /// Copies what a function has given.
+    async fn take(
+        &mut self,
+        store: &mut Store<Guest>,
+        place: Range<usize>,
+    ) -> wasmtime::Result<Vec<u8>> {
         if place.end > self.memory.data_size(&*store) {
-            return Err(outside().into());
+            return Err(Trap::MemoryOutOfBounds.into());
         }
         // Before it is copied: what the host keeps for a guest counts as the guest's.
         store.data_mut().keep(place.len())?;
-        Ok(self.memory.data(&*store)[place].to_vec())
+        let memory = self.memory;
+        let mut taken = Vec::with_capacity(place.len());
+        let into = &mut taken;
+        // It owns the store's reference, since others may not so much as look at a store meanwhile.
+        let copy = move |now: Range<usize>| -> wasmtime::Result<()> {
+            let there = place.start + now.start..place.start + now.end;
+            into.extend_from_slice(&memory.data(&*store)[there]);
+            Ok(())
+        };
+        self.copying.each(place.len(), copy).await?;
+        Ok(taken)
+    }
+
+    /// Writes to standard output in the guest's place.
+    async fn print(&mut self, bytes: &[u8], stdout: &Output) -> wasmtime::Result<()> {
+        let print = |now: Range<usize>| stdout.append(&bytes[now]);
+        Ok(self.copying.each(bytes.len(), print).await?)
     }
 }

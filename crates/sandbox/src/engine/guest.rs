@@ -20,7 +20,7 @@ use super::network::{self, Egress, Reach};
 use super::output::Output;
 use super::poll;
 use super::seeds::{self, Seed};
-use super::verdict::{self, Exceeded};
+use super::verdict;
 use super::virtual_time::{self, VirtualClock};
 use super::world::World;
 use crate::capabilities::OpenDirectory;
@@ -181,12 +181,12 @@ pub(super) async fn run_with(
 
     let patience = Duration::from_millis(limits.wall_ms.value);
     let (end, spent) = {
-        let driven = pin!(call.drive(&mut store, job));
+        let driven = pin!(call.drive(&mut store, job, &stdout));
         metered(patience, driven).await
     };
 
     let (status, result) = match end {
-        Some(Ok(end)) => returned(end, job, &stdout),
+        Some(Ok(end)) => returned(end, job),
         Some(Err(error)) => (verdict::status(error, limits)?, None),
         None => (limit_hit(Limit::WallClock, job), None),
     };
@@ -298,12 +298,8 @@ fn store(engine: &Engine, mut guest: Guest, limits: &Limits) -> Store<Guest> {
     store
 }
 
-fn returned(end: Returned, job: &Job, stdout: &Output) -> (Status, Option<String>) {
+fn returned(end: Returned, job: &Job) -> (Status, Option<String>) {
     match end {
-        Returned::Bytes(bytes) => match stdout.append(&bytes) {
-            Ok(()) => (Status::Returned, None),
-            Err(Exceeded(limit)) => (limit_hit(limit, job), None),
-        },
         Returned::Exited(code) => (Status::Exited(code), None),
         Returned::Value(Some(text)) if text.len() as u64 > job.limits.result_bytes.value => {
             (limit_hit(Limit::Result, job), None)

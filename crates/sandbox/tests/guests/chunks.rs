@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use bytes::Bytes;
-use propeller_sandbox::{Entry, Job, Status};
+use propeller_sandbox::{Entry, Job, Limit, Status};
 
 use crate::support::{bound, check, exit, job_of, line, run};
 
@@ -141,6 +141,32 @@ async fn limits_hold_for_jobs_in_chunks() {
     let mut kept = chunked(&large, "", b"x");
     kept.limits.memory_bytes = bound(65_536 + 100);
     check(kept, "limit: memory 65636 bytes (set by task)").await;
+}
+
+/// A job whose `split` gives nearly 200 MB, in so much time.
+fn gives_much(wall_ms: u64) -> Job {
+    let much = giving(0, 196_608_000, "").replace("\"memory\") 1)", "\"memory\") 3000)");
+    let mut job = chunked(&much, "split", b"");
+    job.limits.memory_bytes = bound(1 << 30);
+    job.limits.wall_ms = bound(wall_ms);
+    job
+}
+
+#[tokio::test]
+async fn a_guest_whose_time_is_over_has_no_more_copied() {
+    let whole = exit(gives_much(60_000)).await;
+    // All of it was copied, and is more than may be printed.
+    let Status::LimitHit(hit) = whole.status else {
+        panic!("{:?}", whole.status);
+    };
+    assert_eq!(hit.limit, Limit::Stdout);
+    let hurried = exit(gives_much(1)).await;
+    let Status::LimitHit(hit) = hurried.status else {
+        panic!("{:?}", hurried.status);
+    };
+    assert_eq!(hit.limit, Limit::WallClock);
+    let (whole, hurried) = (whole.usage.cpu_us, hurried.usage.cpu_us);
+    assert!(hurried < whole / 2, "{hurried} us of {whole} us");
 }
 
 #[tokio::test]
