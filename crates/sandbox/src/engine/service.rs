@@ -64,6 +64,9 @@ const BIND_PAUSE: Duration = Duration::from_millis(50);
 /// many files open: trying again at once would only burn the processor.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// What the owner is told of a guest that answered nothing.
+const SILENT: &str = "it gave no response";
+
 /// A component that answers requests.
 pub(super) struct Service(ProxyPre<Guest>);
 
@@ -114,8 +117,8 @@ impl Service {
             host,
         });
         // Before anybody can connect: a component that cannot begin is no service.
-        if let Err(failed) = serving.begin().await {
-            return failed.exit(&serving);
+        if let Err(fault) = serving.begin().await {
+            return fault.exit(&serving);
         }
         let mut listening = JoinSet::new();
         for address in &serving.job.capabilities.listen {
@@ -143,18 +146,30 @@ struct Serving {
     guests: Semaphore,
 }
 
-/// Why a request has no answer of its guest.
-enum Failed {
+/// How a guest ended that did not do what it was for.
+enum Fault {
     /// The guest failed.
     Guest(Status),
+    /// The host failed.
+    Host(RunError),
+}
+
+/// Why a request has no answer of its guest.
+enum Failed {
+    /// Its guest ended before it gave one.
+    Ended(Fault),
     /// It came back without an answer.
     Silent,
     /// The request has no form that a guest can be given.
     Request,
     /// Too many others are being answered.
     Busy,
-    /// The host failed.
-    Host(RunError),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self::Ended(fault)
+    }
 }
 
 impl Serving {
@@ -189,9 +204,11 @@ impl Serving {
         }
     }
 
-    /// Makes one guest and lets it go.
-    async fn begin(&self) -> Result<(), Failed> {
-        let _place = self.place().await?;
+    /// Makes one guest and lets it go. It has its task's place, not one of those for requests: who
+    /// keeps the guests of other services busy keeps no service from beginning.
+    async fn begin(&self) -> Result<(), Fault> {
+        let place = self.host.place(self.service.engine()).await;
+        let _place = place.map_err(Fault::Host)?;
         let mut store = self.store()?;
         let made = self.service.instantiate_async(&mut store);
         self.within_limits(made).await.map(drop)
@@ -223,7 +240,7 @@ impl Serving {
         let ended = self.within_limits(handled).await;
         // The store is still there, and with it the other end of the answer.
         cut.store(ended.is_err(), Ordering::SeqCst);
-        ended
+        Ok(ended?)
     }
 
     /// Where a guest lives; to be held for longer than its store.
@@ -231,14 +248,14 @@ impl Serving {
         let places = async {
             let own = self.guests.acquire().await;
             let shared = self.host.service_places.acquire().await;
-            Ok([own, shared].map(|place| place.map_err(|_| RunError::Stopped)))
+            Ok([own, shared].map(|place| place.map_err(|_| Fault::Host(RunError::Stopped))))
         };
         let places = tokio::time::timeout(PLACE_WAIT_MAX, places).await;
         let [own, shared] = places.unwrap_or(Err(Failed::Busy))?;
-        Ok([own.map_err(Failed::Host)?, shared.map_err(Failed::Host)?])
+        Ok([own?, shared?])
     }
 
-    fn store(&self) -> Result<Store<Guest>, Failed> {
+    fn store(&self) -> Result<Store<Guest>, Fault> {
         let setting = Setting {
             job: &self.job,
             command: false,
@@ -248,26 +265,26 @@ impl Serving {
             stderr: &self.stderr,
             memory: MemoryMeter::within(&self.memory, World::of(self.job.profile)),
         };
-        guest::prepare(self.service.engine(), setting).map_err(Failed::Host)
+        guest::prepare(self.service.engine(), setting).map_err(Fault::Host)
     }
 
     /// Runs a guest, and judges the error that ends it.
     async fn within_limits<T>(
         &self,
         guest: impl Future<Output = wasmtime::Result<T>>,
-    ) -> Result<T, Failed> {
+    ) -> Result<T, Fault> {
         let _slot = self.host.ticker.enter();
         match tokio::time::timeout(self.patience(), guest).await {
             Ok(ended) => ended.map_err(|error| self.judged(error)),
             Err(_) => {
                 let hit = LimitHit::new(Limit::WallClock, &self.job.limits);
-                Err(Failed::Guest(Status::LimitHit(hit)))
+                Err(Fault::Guest(Status::LimitHit(hit)))
             }
         }
     }
 
-    fn judged(&self, error: wasmtime::Error) -> Failed {
-        verdict::status(error, &self.job.limits).map_or_else(Failed::Host, Failed::Guest)
+    fn judged(&self, error: wasmtime::Error) -> Fault {
+        verdict::status(error, &self.job.limits).map_or_else(Fault::Host, Fault::Guest)
     }
 
     /// How long one request may take.
@@ -284,7 +301,7 @@ impl Serving {
     }
 }
 
-impl Failed {
+impl Fault {
     /// The end of a service that could not begin.
     fn exit(self, serving: &Serving) -> Result<Exit, RunError> {
         match self {
@@ -299,7 +316,6 @@ impl Failed {
                 ..Exit::from(status)
             }),
             Self::Host(error) => Err(error),
-            Self::Silent | Self::Request | Self::Busy => Err(RunError::Stopped),
         }
     }
 
@@ -310,10 +326,20 @@ impl Failed {
             Self::Guest(Status::LimitHit(hit)) => hit.to_string(),
             Self::Guest(Status::Inconclusive(why)) => why.to_string(),
             Self::Guest(Status::Exited(code)) => format!("it exited with code {code}"),
-            Self::Guest(Status::Returned) | Self::Silent => "it gave no response".to_owned(),
+            Self::Guest(Status::Returned) => SILENT.to_owned(),
+            Self::Host(error) => error.to_string(),
+        }
+    }
+}
+
+impl Failed {
+    /// What its owner is told.
+    fn text(&self) -> String {
+        match self {
+            Self::Ended(fault) => fault.text(),
+            Self::Silent => SILENT.to_owned(),
             Self::Request => "the request names no host".to_owned(),
             Self::Busy => format!("too many requests: none of {GUESTS_MAX} guests had an end"),
-            Self::Host(error) => error.to_string(),
         }
     }
 
@@ -322,7 +348,7 @@ impl Failed {
         let (status, text) = match self {
             Self::Request => (StatusCode::BAD_REQUEST, "the request names no host\n"),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "the service is busy\n"),
-            Self::Guest(Status::LimitHit(hit)) if hit.limit == Limit::WallClock => (
+            Self::Ended(Fault::Guest(Status::LimitHit(hit))) if hit.limit == Limit::WallClock => (
                 StatusCode::GATEWAY_TIMEOUT,
                 "the service did not answer in time\n",
             ),

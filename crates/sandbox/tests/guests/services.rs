@@ -1,6 +1,7 @@
 //! HTTP services: components that export `wasi:http/incoming-handler`, and what they may reach.
 
 mod client;
+mod places;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
