@@ -153,6 +153,7 @@ impl ExternalRuntime {
             module_bytes_max: config.module_bytes_max,
             cores: cores as u64,
             slots: Semaphore::new(config.guests_max.clamp(1, Semaphore::MAX_PERMITS)),
+            looks: Arc::new(Semaphore::new(cores)),
             running: AtomicUsize::new(0),
             tasks: Mutex::default(),
         });

@@ -40,8 +40,8 @@ const REPLY_BYTES_MAX: usize = 64 * 1024;
 #[derive(Debug)]
 pub(super) struct Input<'a> {
     pub(super) order: Order,
-    pub(super) module: &'a [u8],
-    pub(super) request: &'a [u8],
+    pub(super) module: File,
+    pub(super) request: File,
     pub(super) stdin: &'a Stdin,
     pub(super) wall: Duration,
 }
@@ -225,8 +225,6 @@ fn start(program: &Path, input: &Input<'_>) -> io::Result<(Launcher, Pipes)> {
     let apart = rustix::fs::fcntl_setfl(&stdout_write, OFlags::DIRECT).is_ok();
     let (stderr, stderr_write) = io::pipe()?;
     let (reply, reply_write) = io::pipe()?;
-    let module = readable("module", input.module)?;
-    let request = readable("request", input.request)?;
     let order = sealed("order", &encode(&input.order))?;
     let child = Command::new(program)
         .arg(launcher::ARGUMENT)
@@ -246,8 +244,8 @@ fn start(program: &Path, input: &Input<'_>) -> io::Result<(Launcher, Pipes)> {
         gone: false,
     };
     let with = [
-        module.as_fd(),
-        request.as_fd(),
+        input.module.as_fd(),
+        input.request.as_fd(),
         reply_write.as_fd(),
         stdin_read.as_fd(),
         order.as_fd(),
@@ -266,7 +264,7 @@ fn start(program: &Path, input: &Input<'_>) -> io::Result<(Launcher, Pipes)> {
 }
 
 /// A sealed memory file, opened for reading alone.
-fn readable(name: &str, bytes: &[u8]) -> io::Result<File> {
+pub(super) fn readable(name: &str, bytes: &[u8]) -> io::Result<File> {
     use std::os::fd::AsRawFd;
     let file = sealed(name, bytes)?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());

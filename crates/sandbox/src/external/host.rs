@@ -1,8 +1,10 @@
 //! What every job of an external runtime shares: the program, the places, and the trial.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,10 +14,10 @@ use propeller_model::{Bound, Digest, Limits, Profile, Stream};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::JoinSet;
 
-use super::attend::{Input, Outcome, attend};
-use super::file::{self, Folder};
+use super::attend::{Input, Outcome, attend, readable};
+use super::file::{self, Folder, Written};
 use super::order::Order;
-use super::plan::{Manner, Planned};
+use super::plan::{Manner, Plan, Planned};
 use super::printed::Printed;
 use super::talk::Talks;
 use super::template::Slot;
@@ -61,9 +63,27 @@ pub(super) struct Host {
     pub(super) module_bytes_max: u64,
     pub(super) cores: u64,
     pub(super) slots: Semaphore,
+    /// How many modules are looked at at a time, each on a thread of its own: one for each core.
+    pub(super) looks: Arc<Semaphore>,
     pub(super) running: AtomicUsize,
     /// As many as there are jobs, and those that are ending their process.
     pub(super) tasks: Mutex<JoinSet<()>>,
+}
+
+/// A job with all that its runtime is given.
+struct Ready {
+    plan: Plan,
+    module: File,
+    request: File,
+    /// The module, where the runtime takes only files.
+    _written: Option<Written>,
+}
+
+/// What becomes of a job before its runtime is started.
+enum Prepared {
+    Run(Box<Ready>),
+    /// See [`Planned::Over`].
+    Over(Box<Exit>),
 }
 
 impl Host {
@@ -75,7 +95,7 @@ impl Host {
     }
 
     pub(super) async fn run(
-        &self,
+        self: &Arc<Self>,
         job: Job,
         cancelled: oneshot::Receiver<()>,
     ) -> Result<Exit, RunError> {
@@ -95,36 +115,38 @@ impl Host {
         let _slot = slot.map_err(|_| RunError::Stopped)?;
         let _running = Running::enter(&self.running);
         let ran = self
-            .run_to_end(&job, async { drop(cancelled.await) })
+            .run_to_end(&Arc::new(job), async { drop(cancelled.await) })
             .await?;
         ran.map_or(Err(RunError::Stopped), |(exit, _)| Ok(exit))
     }
 
     /// Runs a job; `None` if it was cancelled. With what held the runtime.
     async fn run_to_end(
-        &self,
-        job: &Job,
+        self: &Arc<Self>,
+        job: &Arc<Job>,
         cancelled: impl Future<Output = ()>,
     ) -> Result<Option<(Exit, String)>, RunError> {
-        let system = |error: io::Error| RunError::Runtime(Arc::new(error));
-        let file = self.folder.as_ref().map(Folder::name);
-        let path = file.as_ref().map(|file| file.display().to_string());
-        let plan = match self.manner.plan(job, path.as_deref())? {
-            Planned::Run(plan) => plan,
-            Planned::Over(exit) => return Ok(Some((*exit, String::new()))),
+        let mut cancelled = pin!(cancelled);
+        let prepared = tokio::select! {
+            prepared = self.prepared(job) => prepared?,
+            () = &mut cancelled => return Ok(None),
         };
-        let _written = match file {
-            Some(file) => Some(file::write(file, &plan.module).map_err(system)?),
-            None => None,
+        let Ready {
+            plan,
+            module,
+            request,
+            _written,
+        } = match prepared {
+            Prepared::Run(ready) => *ready,
+            Prepared::Over(exit) => return Ok(Some((*exit, String::new()))),
         };
-        let limits = &job.limits;
         let printed = printed(job, Talks::of(&self.manner, &plan.call));
         let input = Input {
             order: self.order(plan.words, job),
-            module: &plan.module,
-            request: plan.request.as_deref().unwrap_or_default(),
+            module,
+            request,
             stdin: &job.stdin,
-            wall: Duration::from_millis(limits.wall_ms.value),
+            wall: Duration::from_millis(job.limits.wall_ms.value),
         };
         let outcome = attend(&self.launcher, input, printed, cancelled).await;
         let Some(outcome) = outcome.map_err(system)? else {
@@ -133,6 +155,38 @@ impl Host {
         let held = outcome.held.clone();
         let exit = reading::read(&self.manner, &plan.call, job, outcome)?;
         Ok(Some((exit, held)))
+    }
+
+    /// Prepares a job beside the threads that hold every guest's wall clock: to look at a large module
+    /// takes hundreds of milliseconds. Nothing can stop that; who does not wait for it any more leaves
+    /// its place when it is over.
+    async fn prepared(self: &Arc<Self>, job: &Arc<Job>) -> Result<Prepared, RunError> {
+        let place = Arc::clone(&self.looks).acquire_owned().await;
+        let place = place.map_err(|_| RunError::Stopped)?;
+        let (host, job) = (Arc::clone(self), Arc::clone(job));
+        let prepared = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            host.prepare(&job)
+        });
+        let failed = |failed| Err(RunError::Runtime(Arc::new(failed)));
+        prepared.await.unwrap_or_else(failed)
+    }
+
+    fn prepare(&self, job: &Job) -> Result<Prepared, RunError> {
+        let file = self.folder.as_ref().map(Folder::name);
+        let path = file.as_ref().map(|file| file.display().to_string());
+        let plan = match self.manner.plan(job, path.as_deref())? {
+            Planned::Run(plan) => *plan,
+            Planned::Over(exit) => return Ok(Prepared::Over(exit)),
+        };
+        let written = file.map(|file| file::write(file, &plan.module));
+        let request = plan.request.as_deref().unwrap_or_default();
+        Ok(Prepared::Run(Box::new(Ready {
+            module: readable("module", &plan.module).map_err(system)?,
+            request: readable("request", request).map_err(system)?,
+            _written: written.transpose().map_err(system)?,
+            plan,
+        })))
     }
 
     fn order(&self, words: Vec<String>, job: &Job) -> Order {
@@ -153,9 +207,9 @@ impl Host {
     }
 
     /// The version, and what holds the runtime.
-    pub(super) async fn try_out(&self) -> Result<(String, String), StartError> {
+    pub(super) async fn try_out(self: &Arc<Self>) -> Result<(String, String), StartError> {
         let version = self.version().await?;
-        let job = nothing();
+        let job = Arc::new(nothing());
         let wrong = |said: String| StartError::Trial {
             program: self.program.display().to_string(),
             template: self.manner.template.to_string(),
@@ -176,10 +230,11 @@ impl Host {
 
     async fn version(&self) -> Result<String, StartError> {
         let known = self.manner.known;
+        let empty = |name| readable(name, &[]).map_err(StartError::System);
         let input = Input {
             order: self.order(vec![known.version.to_owned()], &nothing()),
-            module: &[],
-            request: &[],
+            module: empty("module")?,
+            request: empty("request")?,
             stdin: &Stdin::default(),
             wall: TRIAL_MAX,
         };
@@ -220,6 +275,10 @@ impl Host {
             said: said.to_owned(),
         }
     }
+}
+
+fn system(error: io::Error) -> RunError {
+    RunError::Runtime(Arc::new(error))
 }
 
 /// Where both streams of `job` go, of a runtime that may say `talks` in them.

@@ -3,11 +3,13 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use propeller_sandbox::external::{ExternalRuntime, StartError};
 use propeller_sandbox::{Job, Runtime, Status};
+use tokio::task::JoinSet;
 
-use crate::support::{Folder, bound, config, job, line, marked, start, unique};
+use crate::support::{Folder, bound, config, job, job_of, line, marked, start, unique, until};
 
 /// A folder with a shell script in it, called what a test wants.
 struct Script {
@@ -126,6 +128,78 @@ async fn a_runtime_that_will_not_end_is_ended() {
     late.limits.wall_ms = bound(300);
     let end = line(&runtime.run(late).await);
     assert_eq!(end, "limit: wall clock 300 ms (set by task)");
+}
+
+/// A module of 24 MB, which has nothing to call.
+fn large() -> Vec<u8> {
+    /// The longest function that a validator takes has a little more.
+    const BODY: usize = 6_000_000;
+    const FUNCTIONS: u8 = 4;
+    let number = |mut number: usize| {
+        let mut bytes = Vec::new();
+        while number > 0x7f {
+            bytes.push((number & 0x7f | 0x80) as u8);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+        bytes
+    };
+    // No locals; `i32.const 0`, `drop`, again and again; `end`.
+    let mut body = vec![0];
+    body.extend([0x41, 0, 0x1a].repeat(BODY / 3));
+    body.push(0x0b);
+    let one = [number(body.len()), body].concat();
+    let code = [vec![FUNCTIONS], one.repeat(FUNCTIONS.into())].concat();
+    [
+        &b"\0asm\x01\0\0\0\x01\x04\x01\x60\0\0"[..],
+        &[3, FUNCTIONS + 1, FUNCTIONS, 0, 0, 0, 0],
+        &[10],
+        &number(code.len()),
+        &code,
+    ]
+    .concat()
+}
+
+#[tokio::test]
+async fn large_modules_hold_up_nobodys_wall_clock() {
+    const LARGE: usize = 24;
+    let mark = format!(
+        "{}.5",
+        u32::from_str_radix(&unique()[..6], 16).unwrap() + 1_000_000
+    );
+    let script = Script::new("sleeps", &format!("sleep {mark}"));
+    let mut config = config(&script.path, Some("{module} --name={name} -- {args}"));
+    config.module_bytes_max = 32 << 20;
+    config.guests_max = 32;
+    let runtime = Arc::new(ExternalRuntime::new(config).expect("the script starts"));
+    let mut sleeps = nothing();
+    sleeps.limits.wall_ms = bound(300);
+    let mut sleeping = runtime.run(sleeps);
+    tokio::select! {
+        end = &mut sleeping => panic!("it sleeps for long: {end:?}"),
+        () = until(|| marked(&mark) > 0) => {}
+    }
+    // To look at each of them takes a core some 100 ms.
+    let large = job_of(large());
+    let mut looks = JoinSet::new();
+    for _ in 0..LARGE {
+        let (runtime, large) = (Arc::clone(&runtime), large.clone());
+        looks.spawn(async move { line(&runtime.run(large).await) });
+    }
+    assert_eq!(
+        line(&sleeping.await),
+        "limit: wall clock 300 ms (set by task)"
+    );
+    let mut looked = 0;
+    while let Some(end) = looks.try_join_next() {
+        let end = end.expect("it does not panic");
+        assert!(
+            end.starts_with("error: no function `guest` is exported"),
+            "{end}"
+        );
+        looked += 1;
+    }
+    assert!(looked < LARGE, "all modules were looked at first");
 }
 
 #[tokio::test]
