@@ -70,8 +70,6 @@ mod tests {
     use clap::{CommandFactory, Parser, Subcommand};
     use propeller_cli::Connection;
 
-    use super::*;
-
     #[derive(Debug, Parser)]
     struct Line {
         #[command(flatten)]
