@@ -1,5 +1,6 @@
 //! Who is there, as far as the manager knows.
 
+mod besides;
 mod standing;
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
