@@ -142,6 +142,9 @@ fn a_store_that_cannot_be_listed_says_why_once_and_what_to_do() {
         ("AWS_SECRET_ACCESS_KEY", "s".to_owned()),
         ("AWS_REGION", "us-east-1".to_owned()),
     ];
+    // The option goes before every variable, also before the one that goes before the others.
+    let elsewhere = "https://127.0.0.1:9".to_owned();
+    desk.variables.push(("AWS_ENDPOINT_URL_S3", elsewhere));
     let get = "get in --shards s3://none -o - --key-file %/key";
     let put = "put %/in --shards s3://none --key-file %/key";
     for line in [get, put] {
@@ -151,6 +154,7 @@ fn a_store_that_cannot_be_listed_says_why_once_and_what_to_do() {
         assert_eq!(err.matches("<Code>NoSuchBucket").count(), 1, "{err}");
         assert!(err.contains("hint: a bucket or container is not"), "{err}");
     }
+    desk.variables.pop();
     desk.variables.push(("AWS_ENDPOINT", url));
     for line in [get, put] {
         let plain = desk.run(line);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use object_store::aws::AmazonS3Builder;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::list::PaginatedListStore;
@@ -132,7 +132,8 @@ impl Reach<'_> {
         let builder = variables::s3(AmazonS3Builder::new(), &environment())?;
         let mut builder = builder.with_bucket_name(bucket).with_retry(retry());
         if let Some(endpoint) = &self.0.endpoint {
-            builder = builder.with_endpoint(endpoint);
+            // The one that goes before others, which a variable may have set.
+            builder = builder.with_config(AmazonS3ConfigKey::S3Endpoint, endpoint);
         }
         // The variables may allow it as well.
         if self.0.allow_http {
