@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use crate::{metadata::Metadata, run};
 
 /// Tests that are ignored otherwise: package, test binary, what their names have in common.
-const TESTS: [(&str, &str, &str); 5] = [
+const TESTS: [(&str, &str, &str); 6] = [
     ("propeller", "e2e", "soak::"),
     ("propeller-sandbox", "process", "soak_a_thousand"),
     ("propeller-sandbox", "process", "soak_a_daemon"),

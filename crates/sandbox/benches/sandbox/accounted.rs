@@ -106,7 +106,17 @@ impl Accounted {
     pub(crate) async fn times(&self, count: usize, function: &str, args: &[String]) {
         for _ in 0..count {
             let account = self.run(function, args).await.expect("the guest runs");
-            assert_eq!(black_box(account).result, "42");
+            let Account {
+                result,
+                wall,
+                fuel,
+                memory_peak_bytes,
+                input_bytes,
+                output_bytes,
+            } = black_box(account);
+            assert_eq!(result, "42");
+            assert!(wall > Duration::ZERO && fuel > 0 && memory_peak_bytes == 0);
+            assert_eq!((input_bytes, output_bytes), (3, 2));
         }
     }
 }

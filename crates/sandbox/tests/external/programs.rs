@@ -138,10 +138,10 @@ fn large() -> Vec<u8> {
     let number = |mut number: usize| {
         let mut bytes = Vec::new();
         while number > 0x7f {
-            bytes.push((number & 0x7f | 0x80) as u8);
+            bytes.push(u8::try_from(number & 0x7f).unwrap() | 0x80);
             number >>= 7;
         }
-        bytes.push(number as u8);
+        bytes.push(u8::try_from(number).unwrap());
         bytes
     };
     // No locals; `i32.const 0`, `drop`, again and again; `end`.

@@ -10,7 +10,7 @@ use propeller_oci::artifact::{Built, Form, Interfaces, build};
 use propeller_oci::crypt::{PrivateKey, PublicKey};
 use propeller_oci::manifest::Descriptor;
 use propeller_oci::registry::{Fetched, Progress};
-use propeller_oci::{Coming, Reference, Room, Source, media, sha256};
+use propeller_oci::{Coming, Pieces, Reference, Source, media, sha256};
 use serde_json::json;
 use tokio::sync::{oneshot, watch};
 
@@ -103,7 +103,7 @@ impl Source for Scripted {
         _: &'a Reference,
         descriptor: &'a Descriptor,
         _: Progress<'a>,
-    ) -> Coming<'a, Room> {
+    ) -> Coming<'a, Pieces> {
         Box::pin(async move {
             if descriptor.digest != self.config {
                 self.turn().await;
