@@ -122,11 +122,13 @@ impl ObjectArgs {
         reach.places(&self.shards, &work.runtime)
     }
 
-    fn wanted(&self) -> Wanted {
+    /// What is looked for among what was found.
+    fn wanted(&self, shelf: &Shelf) -> Wanted {
         Wanted {
             object: None,
             digest: self.digest,
             label: self.label,
+            is_partial: !shelf.dark.is_empty(),
         }
     }
 }

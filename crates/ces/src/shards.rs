@@ -19,6 +19,9 @@ pub struct Wanted {
     pub digest: Option<Digest>,
     /// The object's label: another environment's object is refused before a key is tried.
     pub label: Option<Label>,
+    /// Whether more of it may be where nobody could look: a place that is away. Then an object of which
+    /// too little is here may be the wanted one as well as one that is here whole.
+    pub is_partial: bool,
 }
 
 /// A shard whose header is one of the object.
@@ -59,8 +62,8 @@ pub enum GatherError {
         /// What was found in its place.
         damage: Damage,
     },
-    /// Shards of one object and of another, however many of each: what is missing of the wanted
-    /// one may be in a place that is away.
+    /// Enough shards of one object and of another, or, where a place is away, shards of both, however
+    /// many: what is missing of the wanted one may be there.
     #[error(
         "there are shards of object {one} and of object {other}, and nothing tells which one is \
          wanted: give its digest"
@@ -258,9 +261,9 @@ struct Claim {
     has_digest: bool,
 }
 
-/// The digest decides. Without one, an object is chosen only if no other may be the wanted one:
-/// whoever holds one place can put any number of an old object's shards there, while most of the
-/// wanted one's are away, so that neither more of them nor enough of them says anything. A key tells
+/// The digest decides. Without one, an object is chosen only if no other may be the wanted one. How
+/// many shards there are says nothing, since whoever holds one place can put any number of an old
+/// object's there; but of the wanted one there are enough, unless a place is away. A key tells
 /// objects apart that nobody else can make for it.
 fn choose<S: ReadAt>(found: &[Shard<S>], wanted: Wanted, opens: Option<Opens<'_>>) -> Choice {
     let mut claims: Vec<Claim> = Vec::new();
@@ -273,6 +276,9 @@ fn choose<S: ReadAt>(found: &[Shard<S>], wanted: Wanted, opens: Option<Opens<'_>
     }
     if let Some(named) = claims.iter().find(|claim| claim.has_digest) {
         return Choice::One(named.object);
+    }
+    if !wanted.is_partial && claims.iter().any(Claim::is_enough) {
+        claims.retain(Claim::is_enough);
     }
     if let Some(opens) = opens.filter(|_| claims.len() > 1) {
         claims = of_a_key(found, claims, opens);

@@ -78,7 +78,12 @@ fn open(
     let ring = keys.ring()?;
     let shelf = args.shelf(work)?;
     let hook = |event: &_| log.tell(event);
-    let object = Object::open(shelf.sources(), &ring, args.wanted(), Audit::to(&hook));
+    let object = Object::open(
+        shelf.sources(),
+        &ring,
+        args.wanted(&shelf),
+        Audit::to(&hook),
+    );
     log.check()?;
     let object = object.map_err(|error| Unreadable::new(&error, &shelf))?;
     Ok(Opened {

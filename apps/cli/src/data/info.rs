@@ -95,7 +95,8 @@ pub(super) fn run(args: &Info, work: &mut Work<'_, '_>) -> Result<Exit, CliError
     let objects = objects(args, &claims);
     if objects.is_empty() {
         // The core says best what is wrong with them.
-        let verified = propeller_ces::verify(shelf.sources(), args.object.wanted(), &mut |_| ());
+        let verified =
+            propeller_ces::verify(shelf.sources(), args.object.wanted(&shelf), &mut |_| ());
         let Err(error) = verified else {
             return Ok(Exit::Success);
         };

@@ -196,6 +196,7 @@ fn verify(
         object: Some(new.summary.object),
         digest: Some(new.summary.digest),
         label: Some(new.summary.label),
+        is_partial: false,
     };
     let read = (|| {
         let ring = KeyRing::new(key.clone());

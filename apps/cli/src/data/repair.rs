@@ -5,7 +5,7 @@ use std::io::ErrorKind;
 
 use clap::Args;
 use propeller_ces::format::HeaderError;
-use propeller_ces::{RepairError, Report, Why, repair};
+use propeller_ces::{RepairError, Report, Trust, Why, repair};
 use serde_json::json;
 
 use super::check::{look, trust_json, vouch};
@@ -116,7 +116,7 @@ fn rebuild(
     let bar = work.ui.progress(report.plain_len, title);
     let indexed = targets.keys().copied().zip(&mut sinks.0).collect();
     // What was verified, and nothing that has taken its place since.
-    let mut wanted = args.object.wanted();
+    let mut wanted = args.object.wanted(&shelf);
     wanted.object = Some(report.object.id);
     wanted.digest = Some(report.digest);
     let mut progress = |bytes| bar.set_position(bytes);
@@ -137,8 +137,7 @@ fn rebuild(
 /// that is free or taken by a ruin; else in the place with the fewest shards.
 ///
 /// A good shard, and a shard of another object, are never in the way of that. Without a digest,
-/// there is no report where shards are of several objects, or are whole and contradict each other:
-/// none is overwritten, nor a ruin that may be another object's.
+/// there is no report on shards that are whole and contradict each other: none is overwritten.
 fn targets(name: &Name, report: &Report, shelf: &Shelf) -> Result<BTreeMap<u8, Target>, Failure> {
     let mut targets = BTreeMap::new();
     let target = |input: usize| Target {
@@ -158,13 +157,15 @@ fn targets(name: &Name, report: &Report, shelf: &Shelf) -> Result<BTreeMap<u8, T
         }
     }
     let count = report.object.geometry.pieces();
+    let is_sole = is_sole(report);
     for &index in report.damage.missing() {
         let number = Numbered {
             index: index.into(),
             count,
         };
-        let ruin = (0..shelf.files.len())
-            .find(|input| shelf.files[*input].number == number && is_ruin(report, *input));
+        let ruin = (0..shelf.files.len()).find(|input| {
+            shelf.files[*input].number == number && is_sole && is_ruin(report, *input)
+        });
         if let Some(input) = ruin {
             targets.insert(index, target(input));
         }
@@ -189,6 +190,13 @@ fn targets(name: &Name, report: &Report, shelf: &Shelf) -> Result<BTreeMap<u8, T
         targets.insert(index, Target { place, file, takes });
     }
     Ok(targets)
+}
+
+/// Whether a ruin can be no other object's: that one's digest was given, or there is no other.
+fn is_sole(report: &Report) -> bool {
+    let mut faults = report.damage.shards().iter().flat_map(|shard| &shard.first);
+    report.trust == Trust::Digest
+        || !faults.any(|fault| matches!(fault.why, Why::Foreign { .. } | Why::Disguised))
 }
 
 /// Whether nobody can say any more whose shard it was: its header is damaged, or cut off.

@@ -91,7 +91,7 @@ pub(super) fn run(args: &Rotate, work: &mut Work<'_, '_>) -> Result<Exit, CliErr
     let object = Object::open(
         shelf.sources(),
         &both,
-        args.object.wanted(),
+        args.object.wanted(&shelf),
         Audit::to(&hook),
     );
     log.check()?;

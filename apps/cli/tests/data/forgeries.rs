@@ -107,9 +107,6 @@ fn an_outage_brings_no_older_object_back() {
         "verify x --shards ABC",
         "repair x --shards ABC",
         "rotate x --shards ABC --key-file %/key --new-key-file %/other",
-        // Nor if nobody says that there should be another place.
-        "get x --shards %/a %/c --key-file %/key -o -",
-        "verify x --shards %/a %/c",
     ] {
         let refused = desk.run(line);
         assert_eq!(

@@ -118,6 +118,7 @@ impl Ces2Wanted {
             digest: digest.map(|digest| Digest(digest.try_into().expect("a digest has 32 bytes"))),
             // SAFETY: as above.
             label: unsafe { label("wanted.label", wanted.label) }?,
+            is_partial: false,
         })
     }
 }

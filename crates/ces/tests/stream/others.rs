@@ -30,21 +30,29 @@ fn more_shards_of_another_object_of_the_same_key_do_not_replace_the_wanted_one()
 /// As whoever holds one place waits for an outage: what is there of the wanted object is too little,
 /// and what is there of another one of the same key would do.
 #[test]
-fn few_shards_of_one_object_beside_enough_of_another_are_no_answer() {
+fn while_a_place_is_away_few_shards_beside_enough_of_another_object_are_no_answer() {
     let (old, _) = sealed(b"pay 99 to Mallory", &options(8, 4));
     let (new, summary) = sealed(b"pay 10 to Alice", &options(8, 4));
     for left in [1, 4, 7] {
         let both = [&new[..left], &old[..]].concat();
-        let failed = read(both.clone()).unwrap_err().open();
+        let partial = Wanted {
+            is_partial: true,
+            ..Wanted::default()
+        };
+        let failed = read_with(both.clone(), &ring(), partial, Threads::ONE);
+        let failed = failed.unwrap_err().open();
         let ambiguous = matches!(failed, ObjectError::Gather(GatherError::Ambiguous { .. }));
         assert!(ambiguous, "{left}: {failed}");
-        let failed = verify(both.clone(), Wanted::default(), &mut |_| {}).unwrap_err();
+        let failed = verify(both.clone(), partial, &mut |_| {}).unwrap_err();
         let ambiguous = matches!(failed, WitnessError::Gather(GatherError::Ambiguous { .. }));
         assert!(ambiguous, "{left}: {failed}");
         let mut rebuilt = Vec::new();
         let sinks = vec![(0, &mut rebuilt)];
-        repair(both.clone(), sinks, Wanted::default(), &mut |_| {}).unwrap_err();
+        repair(both.clone(), sinks, partial, &mut |_| {}).unwrap_err();
         assert!(rebuilt.is_empty());
+        // Where nothing is away, so few are what anybody may put beside an object.
+        let (found, _) = read(both.clone()).unwrap();
+        assert_eq!(found, b"pay 99 to Mallory");
         // The digest says what there is too little of.
         let wanted = Wanted {
             digest: Some(summary.digest),

@@ -48,6 +48,7 @@ fn threads_change_nothing() {
                 object: Some(summary.object),
                 digest: Some(summary.digest),
                 label: Some(summary.label),
+                is_partial: false,
             };
             let (read, _) = read_with(shards.clone(), &ring(), wanted, threads).unwrap();
             assert!(read == plain, "{threads:?}");

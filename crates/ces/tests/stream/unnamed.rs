@@ -15,6 +15,14 @@ use propeller_ces::{
 use crate::objects::{Failure, key, options, other_key, read_with, ring, sealed_under};
 use crate::trials::{by, harm, plain};
 
+/// Nobody knows what else there is of which object: some of each are always away.
+const PARTIAL: Wanted = Wanted {
+    object: None,
+    digest: None,
+    label: None,
+    is_partial: true,
+};
+
 /// How a trial ended.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -138,7 +146,7 @@ fn read(seed: u64, pool: &Pool, threads: Threads, counts: &mut Counts) {
         .into_iter()
         .filter(|(_, opens)| *opens)
         .collect();
-    let read = read_with(pool.shards.clone(), &ring(), Wanted::default(), threads);
+    let read = read_with(pool.shards.clone(), &ring(), PARTIAL, threads);
     match &read {
         Ok((found, _)) => {
             counts.recovered += 1;
@@ -169,7 +177,7 @@ fn read(seed: u64, pool: &Pool, threads: Threads, counts: &mut Counts) {
 /// Without a key: one object, if no other says that it is there.
 fn judged(seed: u64, pool: &Pool) {
     let claims = pool.claims();
-    match verify(pool.shards.clone(), Wanted::default(), &mut |_| ()) {
+    match verify(pool.shards.clone(), PARTIAL, &mut |_| ()) {
         Ok(report) => {
             assert_eq!(claims.len(), 1, "seed {seed}: one of several");
             let number = pool
@@ -212,7 +220,7 @@ fn rebuilt(seed: u64, pool: &Pool) {
         let index = u8::try_from(index).unwrap();
         let mut rebuilt = Vec::new();
         let sinks = vec![(index, &mut rebuilt)];
-        if repair(pool.shards.clone(), sinks, Wanted::default(), &mut |_| ()).is_ok() {
+        if repair(pool.shards.clone(), sinks, PARTIAL, &mut |_| ()).is_ok() {
             assert_eq!(claims.len(), 1, "seed {seed}: one of several");
             let number = pool.number_of(object).expect("nobody makes another");
             let ours = &pool.made[number].shards[usize::from(index)];

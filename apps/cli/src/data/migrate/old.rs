@@ -81,7 +81,8 @@ impl Migrate {
             _ => {
                 let shelf = Shelf::find(places, name, work)?;
                 let ring = KeyRing::reading(keys)?;
-                let object = Object::open(shelf.sources(), &ring, self.object.wanted(), audit);
+                let object =
+                    Object::open(shelf.sources(), &ring, self.object.wanted(&shelf), audit);
                 let object = object.map_err(|error| Unreadable::new(&error, &shelf))?;
                 (shelf, Old::Object(Box::new(object)))
             }
