@@ -135,13 +135,14 @@ fn large() -> Vec<u8> {
     /// The longest function that a validator takes has a little more.
     const BODY: usize = 6_000_000;
     const FUNCTIONS: u8 = 4;
+    // LEB128, as all numbers of a module.
     let number = |mut number: usize| {
         let mut bytes = Vec::new();
         while number > 0x7f {
-            bytes.push(u8::try_from(number & 0x7f).unwrap() | 0x80);
+            bytes.push(number.to_le_bytes()[0] | 0x80);
             number >>= 7;
         }
-        bytes.push(u8::try_from(number).unwrap());
+        bytes.push(number.to_le_bytes()[0]);
         bytes
     };
     // No locals; `i32.const 0`, `drop`, again and again; `end`.
@@ -162,7 +163,7 @@ fn large() -> Vec<u8> {
 
 #[tokio::test]
 async fn large_modules_hold_up_nobodys_wall_clock() {
-    const LARGE: usize = 24;
+    const LARGE: usize = 64;
     let mark = format!(
         "{}.5",
         u32::from_str_radix(&unique()[..6], 16).unwrap() + 1_000_000
@@ -170,7 +171,7 @@ async fn large_modules_hold_up_nobodys_wall_clock() {
     let script = Script::new("sleeps", &format!("sleep {mark}"));
     let mut config = config(&script.path, Some("{module} --name={name} -- {args}"));
     config.module_bytes_max = 32 << 20;
-    config.guests_max = 32;
+    config.guests_max = LARGE + 1;
     let runtime = Arc::new(ExternalRuntime::new(config).expect("the script starts"));
     let mut sleeps = nothing();
     sleeps.limits.wall_ms = bound(300);
@@ -186,20 +187,18 @@ async fn large_modules_hold_up_nobodys_wall_clock() {
         let (runtime, large) = (Arc::clone(&runtime), large.clone());
         looks.spawn(async move { line(&runtime.run(large).await) });
     }
-    assert_eq!(
-        line(&sleeping.await),
-        "limit: wall clock 300 ms (set by task)"
-    );
+    let end = line(&sleeping.await);
+    assert_eq!(end, "limit: wall clock 300 ms (set by task)");
+    // Those that have an end hear of it.
+    tokio::task::yield_now().await;
     let mut looked = 0;
     while let Some(end) = looks.try_join_next() {
         let end = end.expect("it does not panic");
-        assert!(
-            end.starts_with("error: no function `guest` is exported"),
-            "{end}"
-        );
+        let refused = "error: no function `guest` is exported";
+        assert!(end.starts_with(refused), "{end}");
         looked += 1;
     }
-    assert!(looked < LARGE, "all modules were looked at first");
+    assert!(looked < LARGE / 2, "{looked} modules were looked at first");
 }
 
 #[tokio::test]

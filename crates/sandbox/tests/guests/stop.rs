@@ -8,7 +8,7 @@ use crate::parts::{COPIED_PAGES, copies};
 use crate::support::{bound, job, runtime, until};
 
 /// A stop is meant to take less than 50 ms. Tests run beside others and in debug builds.
-const SOON: Duration = Duration::from_millis(100);
+const SOON: Duration = Duration::from_millis(250);
 
 /// How often a guest may be gone later than that before it is taken for more than the machine's doing.
 const TRIES: usize = 10;
