@@ -187,8 +187,10 @@ fn ports(name: String, section: ListenSection) -> Result<ListenRule, PolicyError
 }
 
 fn variables(name: String, section: EnvSection) -> Result<EnvRule, PolicyError> {
-    let is_wide = |one: &String| one.trim_end_matches('*').is_empty();
-    if section.names.is_empty() || section.names.iter().any(is_wide) {
+    // What matches anything else would match nothing, and whoever wrote it would not learn that.
+    let beginning = |one: &String| one.strip_suffix('*').unwrap_or(one).to_owned();
+    let fits = |beginning: String| !beginning.is_empty() && !beginning.contains('*');
+    if section.names.is_empty() || !section.names.iter().map(beginning).all(fits) {
         return Err(wrong(
             "env",
             &name,

@@ -197,6 +197,16 @@ fn a_policy_that_cannot_mean_what_it_says_is_refused() {
 }
 
 #[test]
+fn a_rule_for_variables_that_could_match_none_is_refused() {
+    for names in ["*_TOKEN", "A*B", "APP_**", "**", ""] {
+        let error = policy(&format!("[env.a]\nnames = [\"LANG\", \"{names}\"]")).expect_err(names);
+        let says = "rule `env.a`: names have to be there, and `*` stands for an end only";
+        assert_eq!(error.to_string(), says, "{names}");
+    }
+    assert!(policy("[env.a]\nnames = [\"LANG\", \"APP_*\"]").is_ok());
+}
+
+#[test]
 fn a_rule_for_names_below_a_name_grants_no_address() {
     let policy = policy("[host.a]\nnames = [\"*.0.0.1\"]\nports = [80]\n").expect("it holds");
     assert_eq!(
