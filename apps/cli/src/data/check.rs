@@ -55,7 +55,7 @@ pub(crate) fn look(
     let bar = work
         .ui
         .progress_of(claimed_len(shelf), format!("Verifying {}", args.name));
-    let report = verify(shelf.sources(), args.wanted(&shelf), &mut |bytes| {
+    let report = verify(shelf.sources(), args.wanted(shelf), &mut |bytes| {
         bar.set_position(bytes);
     });
     bar.finish_and_clear();

@@ -116,7 +116,7 @@ fn rebuild(
     let bar = work.ui.progress(report.plain_len, title);
     let indexed = targets.keys().copied().zip(&mut sinks.0).collect();
     // What was verified, and nothing that has taken its place since.
-    let mut wanted = args.object.wanted(&shelf);
+    let mut wanted = args.object.wanted(shelf);
     wanted.object = Some(report.object.id);
     wanted.digest = Some(report.digest);
     let mut progress = |bytes| bar.set_position(bytes);
