@@ -22,6 +22,9 @@ const DATA: [u8; 48] = [7; 48];
 const REPORT_DATA_AT: usize = 0x050;
 const VMPL_AT: usize = 0x030;
 
+/// Something that is not as it should be.
+type Change = fn(&mut Machine);
+
 /// Of the TPM.
 static KEY: LazyLock<KeyPair> = LazyLock::new(|| KeyPair::generate(KeySize::Rsa2048).unwrap());
 
@@ -265,12 +268,12 @@ fn what_the_tpm_signs_has_to_be_a_quote() {
 fn the_paravisors_report_says_what_it_is_and_what_it_signs_with() {
     let report = "`hcl_report` is no report of a paravisor of this kind, with SHA-256";
     let key = "the runtime data name no RSA key `HCLAkPub` of the TPM, or more than one";
-    let changed = |change: fn(&mut Machine)| {
+    let changed = |change: Change| {
         let mut machine = Machine::new();
         change(&mut machine);
         machine.case().refusal()
     };
-    let cases: [(fn(&mut Machine), &str); 7] = [
+    let cases: [(Change, &str); 7] = [
         (|machine| machine.kind = 4, report),
         (|machine| machine.kind = 3, report),
         (|machine| machine.hash = 2, report),
