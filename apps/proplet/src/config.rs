@@ -2,6 +2,7 @@
 
 #[cfg(feature = "tee")]
 pub mod attested;
+mod ceilings;
 mod defaults;
 mod images;
 mod keys;
@@ -95,8 +96,6 @@ const OWN_PROGRAM: &str = "/proc/self/exe";
 
 /// Most of each output, so that all of them fit into one message.
 const OUTPUT_BYTES_MAX: u64 = 1024 * 1024;
-/// Most of a standard output that is in memory, and not in a message.
-const STORED_OUTPUT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
 impl Config {
     /// Reads the settings.
@@ -114,12 +113,9 @@ impl Config {
         if heartbeat.is_zero() {
             s.invalid("liveliness_interval", "more than 0".to_owned());
         }
-        if !(1..=OUTPUT_BYTES_MAX).contains(&s.bytes("max_output")) {
-            s.invalid("max_output", "1 to 1MiB".to_owned());
-        }
         let engine = s.parse("engine", str::parse).unwrap_or(BUILT_IN[0]);
         let (isolation, attested_isolation) = sandbox::isolation(s, engine);
-        let external = external(s);
+        let external = external(s, engine);
         tee::check(s, plaintext);
         let config = Self {
             log_level: s.text("log_level").unwrap_or("info").to_owned(),
@@ -134,19 +130,10 @@ impl Config {
             program: OWN_PROGRAM.into(),
             heartbeat,
             slots: u32::try_from(s.number("max_tasks", 1, 4096)).unwrap_or(1),
-            ceilings: Ceilings {
-                defaults: defaults::read(s),
-                memory_bytes: s.bytes("max_memory"),
-                fuel: s.number("max_fuel", 1, u64::MAX),
-                wall: s.duration("max_wall"),
-                output_bytes: s.bytes("max_output"),
-                stored_output_bytes: stored_output(s),
-                handles: s.number("max_handles", 1, 1_000_000),
-                daemons: u32::try_from(s.number("max_daemons", 0, 4096)).unwrap_or(0),
-            },
+            ceilings: ceilings::read(s),
             policy: policy(s),
             engine,
-            sandbox: sandbox::read(s),
+            sandbox: sandbox::read(s, engine),
             isolation,
             attested_isolation: attested_isolation.filter(|_| external.is_none()),
             external,
@@ -172,14 +159,6 @@ fn object_store(settings: &mut Settings, plaintext: bool) -> Option<Location> {
     settings.parse("object_store", str::parse)
 }
 
-fn stored_output(settings: &mut Settings) -> Option<u64> {
-    let most = settings.bytes("max_stored_output");
-    if !(1..=STORED_OUTPUT_BYTES_MAX).contains(&most) {
-        settings.invalid("max_stored_output", "1 to 1GiB".to_owned());
-    }
-    settings.is_set("object_store").then_some(most)
-}
-
 fn inline_max(settings: &mut Settings) -> usize {
     let longest = settings.bytes("inline_max");
     if longest > OUTPUT_BYTES_MAX {
@@ -200,7 +179,7 @@ fn policy(settings: &mut Settings) -> Arc<Policy> {
     Arc::new(read)
 }
 
-fn external(settings: &mut Settings) -> Option<External> {
+fn external(settings: &mut Settings, engine: Engine) -> Option<External> {
     let args = "external_wasm_runtime_args";
     let template = settings.parse(args, Template::parse);
     let Some(name) = settings.path("external_wasm_runtime") else {
@@ -215,6 +194,16 @@ fn external(settings: &mut Settings) -> Option<External> {
         let why = "an external runtime has processes of its own, which are not locked like those of \
                    PROPLET_ISOLATION=process: unset one of the two";
         settings.invalid("external_wasm_runtime", why.to_owned());
+    }
+    if settings.is_set("engine") && engine == Engine::Interpreter {
+        let why = "an external runtime runs every task, in place of the engine: unset this, or \
+                   PROPLET_ENGINE=interpreter";
+        settings.invalid("external_wasm_runtime", why.to_owned());
+    }
+    if settings.is_set("allocator") {
+        let why = "guests of an external runtime have their memory from it: unset this, or \
+                   PROPLET_EXTERNAL_WASM_RUNTIME";
+        settings.invalid("allocator", why.to_owned());
     }
     let Some(program) = program(&name) else {
         let why = format!("there is no program called `{}` in PATH", name.display());

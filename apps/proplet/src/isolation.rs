@@ -48,6 +48,14 @@ pub struct External {
     pub template: Option<Template>,
 }
 
+/// What runs guests as `config` says, in a word for the log.
+pub(crate) fn name(config: &Config) -> String {
+    match &config.external {
+        Some(external) => external.program.display().to_string(),
+        None => config.engine.to_string(),
+    }
+}
+
 /// What runs guests as `config` says.
 pub(crate) fn runtime(config: &Config) -> Result<Arc<dyn Runtime>, StartError> {
     if let Some(chosen) = &config.external {
@@ -213,4 +221,21 @@ mod elsewhere {
 
     /// There are no processes to become.
     pub fn enter_if_child() {}
+}
+
+#[cfg(all(test, target_os = "linux", feature = "wasmtime"))]
+mod tests {
+    use super::name;
+    use crate::config::configured;
+
+    #[test]
+    fn the_log_names_the_runtime_that_runs() {
+        let named = |flags: &[(&str, &str)]| name(&configured(flags).expect("it is a choice"));
+        assert_eq!(named(&[]), "wasmtime");
+        let external = [
+            ("external_wasm_runtime", "/bin/sh"),
+            ("external_wasm_runtime_args", "{module}"),
+        ];
+        assert_eq!(named(&external), "/bin/sh");
+    }
 }

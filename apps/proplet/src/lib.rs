@@ -17,6 +17,7 @@ mod attested;
 mod cache;
 pub mod config;
 pub mod courier;
+pub mod daemons;
 mod delivered;
 pub mod engine;
 mod fetch;

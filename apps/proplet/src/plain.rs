@@ -21,6 +21,7 @@ use tokio::sync::oneshot;
 use tokio::task::{AbortHandle, JoinSet};
 use tracing::{info, warn};
 
+use crate::daemons::Daemons;
 use crate::judged::judge;
 use crate::limits::Ceilings;
 use crate::plain_fetch::{Outcome, PlainFetches};
@@ -32,6 +33,7 @@ pub(crate) struct Plain {
     pub(crate) id: PropletId,
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) ceilings: Ceilings,
+    pub(crate) daemons: Daemons,
     pub(crate) about: About,
     pub(crate) slots: u32,
     pub(crate) heartbeat: Duration,
@@ -235,11 +237,13 @@ impl Plain {
             daemon: start.daemon,
             ..Input::default()
         };
+        let place = self.daemons.place(&input)?;
         let job = job(&self.ceilings, key, wasm, &start.name, input)
             .map_err(|excess| excess.to_string())?;
         let runtime = Arc::clone(&self.runtime);
         let proplet_id = self.id.to_string();
         Ok(async move {
+            let _place = place;
             let output = judge(run(runtime.as_ref(), job).await).output;
             Results {
                 task_id: start.id,
@@ -312,5 +316,64 @@ fn invoke_flag(args: &[String]) -> Result<Option<String>, String> {
         [] => Ok(None),
         [flag, name] if flag == "--invoke" => Ok(Some(name.clone())),
         [first, ..] => Err(format!("not supported by this version: cli_args {first}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use propeller_sandbox::{Act, Scripted};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::config::configured;
+    use crate::vitals::about;
+
+    /// A proplet with room for one daemon, and what it says.
+    fn plain() -> (Plain, mpsc::Receiver<Outgoing>) {
+        let config = configured(&[("plaintext", "true"), ("max_daemons", "1")]);
+        let config = config.expect("it is a choice");
+        let (outgoing, said) = mpsc::channel(8);
+        let (_, incoming) = mpsc::channel(1);
+        let plain = Plain {
+            id: "proplet".parse().expect("it is a name"),
+            runtime: Arc::new(Scripted::new(|_| Act::Hang)),
+            ceilings: config.ceilings,
+            daemons: Daemons::new(config.ceilings.daemons),
+            about: about(&config),
+            slots: config.slots,
+            heartbeat: config.heartbeat,
+            link: Link { outgoing, incoming },
+            running: HashMap::new(),
+            tasks: JoinSet::new(),
+            fetches: PlainFetches::new(config.images.module_bytes_max),
+        };
+        (plain, said)
+    }
+
+    fn start(id: &str, daemon: bool) -> Start {
+        let text = format!(r#"{{"id":"{id}","name":"app","file":"AA==","daemon":{daemon}}}"#);
+        upstream::read(text.as_bytes()).expect("it is a start")
+    }
+
+    #[tokio::test]
+    async fn a_plain_proplet_runs_no_more_daemons_than_it_may() {
+        let (mut plain, mut said) = plain();
+        plain.begin(start("1", true)).expect("there is room");
+        let refused = plain.begin(start("2", true)).expect_err("there is none");
+        let why = "this proplet runs at most 1 daemons at a time (PROPLET_MAX_DAEMONS)";
+        assert_eq!(refused, why);
+        plain.begin(start("3", false)).expect("it is no daemon");
+        let stop = upstream::read(br#"{"id":"1"}"#).expect("it is a stop");
+        plain.stop(&stop);
+        // The only one that ends: it lets go of its place.
+        assert!(
+            plain
+                .tasks
+                .join_next()
+                .await
+                .is_some_and(|end| end.is_err())
+        );
+        plain.begin(start("4", true)).expect("there is room again");
+        assert!(said.try_recv().is_err());
     }
 }

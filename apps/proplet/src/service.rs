@@ -11,13 +11,14 @@ use propeller_sandbox::Runtime;
 use propeller_settings::{DirectoryLock, LockError, store_variables};
 use propeller_wire::link::{Carry, Link, Listen};
 use propeller_wire::mqtt::{self, ConnectError};
-use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::info;
 
 use crate::attested::Attesting;
 use crate::config::Config;
 use crate::courier::Courier;
+use crate::daemons::Daemons;
 use crate::images::Images;
 use crate::isolation;
 use crate::outbox::OutboxError;
@@ -159,7 +160,7 @@ impl Proplet {
         let mut tasks = JoinSet::new();
         tasks.spawn(carry);
         let (stop, stopped) = oneshot::channel();
-        let engine = config.engine;
+        let engine = isolation::name(&config);
         info!(proplet = %id, broker = %config.mqtt.address, %engine, "proplet starts");
         let keys = match config.keys.clone() {
             Some(keys) => {
@@ -240,7 +241,7 @@ fn sealed(
             runtime,
             ceilings: config.ceilings,
             policy: Arc::clone(&config.policy),
-            daemons: Arc::new(Semaphore::new(config.ceilings.daemons as usize)),
+            daemons: Daemons::new(config.ceilings.daemons),
             images,
             attesting,
             store: store(config)?,
@@ -289,6 +290,7 @@ fn plain(config: &Config, id: PropletId, runtime: Arc<dyn Runtime>, link: Link) 
         id,
         runtime,
         ceilings: config.ceilings,
+        daemons: Daemons::new(config.ceilings.daemons),
         about: about(config),
         slots: config.slots,
         heartbeat: config.heartbeat,

@@ -11,10 +11,11 @@ use propeller_sandbox::{
 };
 use propeller_wire::message::{AttestedReport, Input, Output, Refusal, Refused, Report, Start};
 use serde_bytes::ByteBuf;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 use tracing::{error, info};
 
 use crate::attested::Attesting;
+use crate::daemons::Daemons;
 use crate::delivered::Delivered;
 use crate::images::Images;
 use crate::judged::{Judged, judge};
@@ -37,7 +38,7 @@ pub struct Bench {
     /// What tasks may be granted.
     pub policy: Arc<Policy>,
     /// Room for daemons.
-    pub daemons: Arc<Semaphore>,
+    pub daemons: Daemons,
     /// Where images come from.
     pub images: Arc<Images>,
     /// What is done for work that only a TEE may open, if this is one.
@@ -166,12 +167,7 @@ struct Admitted {
 
 /// Holds an attempt against the proplet's ceilings; in words, what it asks for beyond them.
 fn admit(bench: &Bench, start: &Start, wasm: Bytes, input: Input) -> Result<Admitted, String> {
-    let daemon = input.daemon;
-    let place = daemon.then(|| Arc::clone(&bench.daemons).try_acquire_owned());
-    let place = place.transpose().map_err(|_| {
-        let most = bench.ceilings.daemons;
-        format!("this proplet runs at most {most} daemons at a time (PROPLET_MAX_DAEMONS)")
-    })?;
+    let place = bench.daemons.place(&input)?;
     let key = ModuleKey {
         tenant: start.tenant.clone(),
         digest: start.module.digest,

@@ -47,7 +47,7 @@ pub(super) const KEYS: &[Key] = &[
         &[],
         Kind::Bytes,
         Some("1GiB"),
-        "Most memory of one guest, whatever its task asks for.",
+        "Most memory of one guest, whatever its task asks for; at least 64KiB.",
     ),
     Key::new(
         "max_fuel",
@@ -61,7 +61,7 @@ pub(super) const KEYS: &[Key] = &[
         &[],
         Kind::Duration,
         Some("1h"),
-        "Longest time of one guest, whatever its task asks for.",
+        "Longest time of one guest, whatever its task asks for; at least 1ms.",
     ),
     Key::new(
         "max_output",
@@ -152,14 +152,14 @@ pub(super) const KEYS: &[Key] = &[
         &[],
         Kind::Bytes,
         Some("4GiB"),
-        "Most memory that compiling a module may take, in a process of its own; only on Linux.",
+        "Most memory that compiling a module may take, in a process of its own; at least 64MiB, and only on Linux.",
     ),
     Key::new(
         "max_daemons",
         &[],
         Kind::Number,
         Some("16"),
-        "Daemons at a time: each keeps one of the slots of PROPLET_MAX_TASKS.",
+        "Daemons at a time, in plain mode too: each keeps one of the slots of PROPLET_MAX_TASKS.",
     ),
     Key::new(
         "policy_file",
@@ -194,14 +194,14 @@ pub(super) const KEYS: &[Key] = &[
         &[],
         Kind::Text,
         Some(engine::DEFAULT),
-        "What runs guests: `wasmtime`, which compiles them, or `interpreter`, for small machines; a proplet may be built with one of them alone.",
+        "What runs guests: `wasmtime`, which compiles them, or `interpreter`, for small machines; a proplet may be built with one of them alone. An external runtime runs every task, so that `interpreter` is refused with it.",
     ),
     Key::new(
         "allocator",
         &[],
         Kind::Text,
         Some("pooling"),
-        "Where the memory of guests on threads of the proplet comes from: `pooling`, a reserve of address space with places for `PROPLET_MAX_TASKS` guests, zeroed between them, or `on-demand`, from the operating system for each guest anew.",
+        "Where the memory of guests on threads of the proplet comes from: `pooling`, a reserve of address space with places for `PROPLET_MAX_TASKS` guests, zeroed between them, or `on-demand`, from the operating system for each guest anew; not with the interpreter or an external runtime, which have their own.",
     ),
     Key::new(
         "isolation",

@@ -5,6 +5,7 @@ use std::ops::RangeInclusive;
 use propeller_sandbox::{Allocator, EngineConfig, Metering};
 use propeller_settings::Settings;
 
+use super::ceilings;
 use crate::engine::Engine;
 use crate::isolation::{AllowMissing, Isolation};
 
@@ -14,8 +15,13 @@ const CODE_CACHE_ENTRIES_MAX: usize = 1024;
 /// in what a guest's process may have beside its memory.
 const STACK_BYTES: RangeInclusive<u64> = 64 * 1024..=16 * 1024 * 1024;
 
+/// What the shortest module has: the header.
+const MODULE_BYTES_MIN: u64 = 8;
+/// What a compiler needs for a small module, and some: its own tables, and the stacks of its threads.
+const COMPILE_MEMORY_BYTES_MIN: u64 = 64 * 1024 * 1024;
+
 /// What the settings say about it.
-pub(super) fn read(settings: &mut Settings) -> EngineConfig {
+pub(super) fn read(settings: &mut Settings, engine: Engine) -> EngineConfig {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let threads = match settings.number("threads", 0, 1024) {
         0 => cores,
@@ -23,14 +29,14 @@ pub(super) fn read(settings: &mut Settings) -> EngineConfig {
     };
     EngineConfig {
         stack_bytes_max: stack(settings),
-        module_bytes_max: settings.bytes("max_module"),
-        compile_max: settings.duration("max_compile"),
-        compile_memory_bytes_max: settings.bytes("max_compile_memory"),
+        module_bytes_max: module(settings),
+        compile_max: ceilings::time(settings, "max_compile"),
+        compile_memory_bytes_max: compile_memory(settings),
         cache_bytes_max: settings.bytes("code_cache"),
         cache_entries_max: CODE_CACHE_ENTRIES_MAX,
         cache_ttl: settings.duration("code_cache_ttl"),
         threads,
-        allocator: allocator(settings),
+        allocator: allocator(settings, engine),
     }
 }
 
@@ -42,7 +48,28 @@ fn stack(settings: &mut Settings) -> u64 {
     bytes
 }
 
-fn allocator(settings: &mut Settings) -> Allocator {
+fn module(settings: &mut Settings) -> u64 {
+    let bytes = settings.bytes("max_module");
+    if bytes < MODULE_BYTES_MIN {
+        let why = "at least 8, which the shortest module has";
+        settings.invalid("max_module", why.to_owned());
+    }
+    bytes
+}
+
+fn compile_memory(settings: &mut Settings) -> u64 {
+    let bytes = settings.bytes("max_compile_memory");
+    if bytes < COMPILE_MEMORY_BYTES_MIN {
+        settings.invalid("max_compile_memory", "at least 64MiB".to_owned());
+    }
+    bytes
+}
+
+fn allocator(settings: &mut Settings, engine: Engine) -> Allocator {
+    if settings.is_set("allocator") && engine == Engine::Interpreter {
+        let why = "the interpreter has its own: unset this, or PROPLET_ENGINE";
+        settings.invalid("allocator", why.to_owned());
+    }
     let guests_max = u32::try_from(settings.number("max_tasks", 1, 4096)).unwrap_or(1);
     match settings.text("allocator") {
         Some("pooling") | None => Allocator::Pooling { guests_max },
@@ -108,6 +135,33 @@ fn metering(settings: &mut Settings) -> Metering {
 #[cfg(test)]
 mod tests {
     use crate::config::images::tests::configured;
+
+    #[cfg(all(target_os = "linux", feature = "wasmtime", feature = "interpreter"))]
+    #[test]
+    fn an_engine_that_runs_nothing_and_what_is_for_another_one_are_refused() {
+        let external = ("external_wasm_runtime", "/bin/sh");
+        let template = ("external_wasm_runtime_args", "{module}");
+        let interpreter = ("engine", "interpreter");
+        let pool = ("allocator", "pooling");
+        for (set, why) in [
+            (
+                &[external, template, interpreter][..],
+                "unset this, or PROPLET_ENGINE=interpreter",
+            ),
+            (
+                &[external, template, pool],
+                "unset this, or PROPLET_EXTERNAL_WASM_RUNTIME",
+            ),
+            (&[interpreter, pool], "unset this, or PROPLET_ENGINE"),
+        ] {
+            let said = configured(set).unwrap_err();
+            assert!(said.contains(why), "{said}");
+        }
+        for set in [&[external, template][..], &[interpreter], &[pool]] {
+            let said = configured(set).err();
+            assert_eq!(said, None, "{set:?}");
+        }
+    }
 
     #[test]
     fn an_operator_chooses_how_much_stack_guests_have() {
