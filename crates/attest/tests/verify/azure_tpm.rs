@@ -28,7 +28,7 @@ fn what_a_machine_of_azures_sends_is_what_is_judged() {
     let mut data = digest(&SHA256, &json).as_ref().to_vec();
     data.resize(64, 0);
     let chip = Chip::genoa().with(0x050, &data);
-    azure.report(&super::azure::paravisor(&chip.signed(), 2, 1, &json));
+    azure.report(&super::azure_vm::paravisor(&chip.signed(), 2, 1, &json));
     let certificates = json!({ "vcekCert": pem(&chip.key()) }).to_string();
     let path = "/metadata/THIM/amd/certification";
     azure.metadata.answers(path, 200, certificates);

@@ -9,6 +9,7 @@ mod azure;
 mod azure_machine;
 #[cfg(feature = "azure-attester")]
 mod azure_tpm;
+mod azure_vm;
 mod chains;
 mod chip;
 mod claims;
@@ -16,6 +17,7 @@ mod der;
 mod ear;
 mod hostile;
 mod kinds;
+mod policy_azure;
 mod policy_dcap;
 mod policy_snp;
 mod quote_bytes;
