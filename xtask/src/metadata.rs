@@ -22,6 +22,7 @@ pub(crate) struct Package {
     pub(crate) manifest_path: PathBuf,
     pub(crate) dependencies: Vec<Dependency>,
     /// By name, what each switches on.
+    #[serde(default)]
     pub(crate) features: BTreeMap<String, Vec<String>>,
 }
 
