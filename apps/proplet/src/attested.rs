@@ -194,7 +194,8 @@ impl Attesting {
     async fn evidence(&self, report_data: [u8; 48]) -> Result<ByteBuf, String> {
         let made = tokio::time::timeout(EVIDENCE_MAX, self.prover.evidence(&report_data)).await;
         let made = made.map_err(|_| format!("no evidence of the TEE after {EVIDENCE_MAX:?}"))?;
-        let mut made = made.map_err(|error| format!("no evidence of the TEE: {error}"))?;
+        let mut made =
+            made.map_err(|error| format!("no evidence of the TEE: {}", chain(&error)))?;
         // Of interest to a key broker, long, and no part of what the hardware signs.
         if let Some(log) = made.get_mut("cc_eventlog") {
             *log = Value::Null;
