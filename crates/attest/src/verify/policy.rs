@@ -285,10 +285,6 @@ impl Policy {
 }
 
 impl TdxPolicy {
-    fn is_pinned(&self) -> bool {
-        self.measurements.is_pinned()
-    }
-
     fn against(&self, claims: &TdxClaims) -> Vec<Finding> {
         let mut findings = Vec::new();
         findings.extend(approved(&self.measurements, claims.measurement, "MRTD"));
@@ -322,10 +318,6 @@ impl DcapPolicy {
 }
 
 impl SnpPolicy {
-    fn is_pinned(&self) -> bool {
-        self.measurements.is_pinned()
-    }
-
     fn against(&self, claims: &SnpClaims) -> Vec<Finding> {
         let SnpClaims { report, key } = claims;
         let mut findings = Vec::new();

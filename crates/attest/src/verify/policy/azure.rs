@@ -8,7 +8,7 @@ use crate::verify::error::Finding;
 use crate::verify::measurement::{Approved, Measurement};
 use crate::verify::verdict::Checked;
 
-use super::{Expected, Policy, SnpPolicy, TdxPolicy, approved};
+use super::{Expected, Policy, approved};
 
 /// The register into which a guest measures its init-data.
 const INIT_DATA: usize = 8;
@@ -71,12 +71,12 @@ impl Policy {
             (AzureGuest::Snp(guest), Some(policy), _) => {
                 let checked = policy.against(claims, expected, findings);
                 findings.extend(policy.guest.against(guest));
-                (checked, SnpPolicy::is_pinned(&policy.guest))
+                (checked, policy.guest.measurements.is_pinned())
             }
             (AzureGuest::Tdx(guest), _, Some(policy)) => {
                 let checked = policy.against(claims, expected, findings);
                 findings.extend(policy.guest.against(guest));
-                (checked, TdxPolicy::is_pinned(&policy.guest))
+                (checked, policy.guest.measurements.is_pinned())
             }
             (AzureGuest::Snp(_), None, _) => {
                 let tee = Tee::AzSnpVtpm;
