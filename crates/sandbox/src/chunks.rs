@@ -8,8 +8,8 @@
 //! What the functions take and give, and the bytes of a list, are in docs/formats/chunks.md. Here is
 //! what to call next with which bytes; an engine makes the calls.
 
-use std::mem;
 use std::ops::Range;
+use std::{iter, mem};
 
 use bytes::Bytes;
 
@@ -27,7 +27,11 @@ pub(crate) const ALLOC: &str = "alloc";
 const CHUNKS_MAX: usize = 65_536;
 
 /// The bytes of a number in a list: a u32, little-endian.
-const NUMBER_LEN: usize = 4;
+pub(crate) const NUMBER_LEN: usize = 4;
+
+/// How much room the list for `merge` has beyond what is in it, at most: enough to grow seldom, and
+/// little beside what a guest may have.
+const AHEAD_BYTES_MAX: usize = 4 << 20;
 
 /// One of the three functions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,10 +100,14 @@ impl Wanted {
 
 /// The calls of one job, one after the other.
 ///
-/// It keeps every answer until the next step has all of them. Whoever makes the calls counts the
-/// answers as memory of the guest.
+/// What the chunks give becomes the list for `merge` as it comes, so that there is nothing to put
+/// together at its end. Whoever makes the calls counts the answers as memory of the guest.
 #[derive(Debug)]
-pub(crate) struct Calls(State);
+pub(crate) struct Calls {
+    state: State,
+    /// What answers are appended to: the list for `merge` while there are chunks, else one answer.
+    answers: Vec<u8>,
+}
 
 #[derive(Debug)]
 enum State {
@@ -107,21 +115,20 @@ enum State {
     Split(Bytes),
     Execute {
         list: Bytes,
-        /// The chunks that are left, last first.
-        left: Vec<Range<usize>>,
-        outputs: Vec<Bytes>,
+        chunk: Range<usize>,
+        rest: Cursor,
     },
-    Merge(Vec<Bytes>),
-    Done(Vec<u8>),
+    Merge(Bytes),
+    Done(Bytes),
 }
 
 /// What comes next.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// A call with these pieces, one after the other.
-    Call(Step, Vec<Bytes>),
+    /// A call with these bytes.
+    Call(Step, Bytes),
     /// Nothing: this is the result.
-    Done(Vec<u8>),
+    Done(Bytes),
 }
 
 /// Why bytes are no list of chunks.
@@ -145,58 +152,68 @@ pub enum ListError {
 impl Calls {
     /// For a job with `input`.
     pub(crate) fn new(wanted: Wanted, input: Bytes) -> Self {
-        Self(match wanted {
+        let state = match wanted {
             Wanted::All => State::Split(input),
             Wanted::One(step) => State::One(step, input),
-        })
+        };
+        let answers = Vec::new();
+        Self { state, answers }
     }
 
     /// What to call now. Asking again gives the same until the answer is there.
-    pub(crate) fn next(&mut self) -> Next {
-        match &mut self.0 {
-            State::One(step, input) => Next::Call(*step, vec![input.clone()]),
-            State::Split(input) => Next::Call(Step::Split, vec![input.clone()]),
-            State::Execute { list, left, .. } => {
-                let chunk = left.last().cloned().unwrap_or_default();
-                Next::Call(Step::Execute, vec![list.slice(chunk)])
+    pub(crate) fn next(&self) -> Next {
+        match &self.state {
+            State::One(step, input) => Next::Call(*step, input.clone()),
+            State::Split(input) => Next::Call(Step::Split, input.clone()),
+            State::Execute { list, chunk, .. } => {
+                Next::Call(Step::Execute, list.slice(chunk.clone()))
             }
-            State::Merge(outputs) => Next::Call(Step::Merge, joined(outputs)),
-            State::Done(result) => Next::Done(mem::take(result)),
+            State::Merge(list) => Next::Call(Step::Merge, list.clone()),
+            State::Done(result) => Next::Done(result.clone()),
         }
     }
 
+    /// Where an answer of `len` bytes is to be appended, before [`Self::answered`] is called.
+    pub(crate) fn room(&mut self, len: usize) -> &mut Vec<u8> {
+        let answers = &mut self.answers;
+        match self.state {
+            State::Execute { .. } => {
+                let len = len.saturating_add(NUMBER_LEN);
+                if answers.capacity() - answers.len() < len {
+                    answers.reserve_exact(len.max(answers.len().min(AHEAD_BYTES_MAX)));
+                }
+                answers.extend(written(len - NUMBER_LEN));
+            }
+            _ => answers.reserve_exact(len),
+        }
+        answers
+    }
+
     /// Takes what the call gave.
-    pub(crate) fn answered(&mut self, answer: Vec<u8>) -> Result<(), ListError> {
-        let state = mem::replace(&mut self.0, State::Done(Vec::new()));
-        self.0 = match state {
-            State::One(..) | State::Merge(_) | State::Done(_) => State::Done(answer),
+    pub(crate) fn answered(&mut self) -> Result<(), ListError> {
+        let state = mem::replace(&mut self.state, State::Done(Bytes::new()));
+        self.state = match state {
+            State::One(..) | State::Merge(_) | State::Done(_) => State::Done(self.whole()),
             State::Split(_) => {
-                let mut left = places(&answer)?;
-                left.reverse();
-                Self::go_on(Bytes::from(answer), left, Vec::new())
+                let list = self.whole();
+                let rest = Cursor::checked(&list)?;
+                self.answers.extend(written(rest.left));
+                self.go_on(list, rest)?
             }
-            State::Execute {
-                list,
-                mut left,
-                mut outputs,
-            } => {
-                left.pop();
-                outputs.push(Bytes::from(answer));
-                Self::go_on(list, left, outputs)
-            }
+            State::Execute { list, rest, .. } => self.go_on(list, rest)?,
         };
         Ok(())
     }
 
-    fn go_on(list: Bytes, left: Vec<Range<usize>>, outputs: Vec<Bytes>) -> State {
-        match left.is_empty() {
-            true => State::Merge(outputs),
-            false => State::Execute {
-                list,
-                left,
-                outputs,
-            },
-        }
+    fn go_on(&mut self, list: Bytes, mut rest: Cursor) -> Result<State, ListError> {
+        Ok(match rest.next(&list)? {
+            None => State::Merge(self.whole()),
+            Some(chunk) => State::Execute { list, chunk, rest },
+        })
+    }
+
+    fn whole(&mut self) -> Bytes {
+        Bytes::from(mem::take(&mut self.answers))
     }
 }
 
@@ -232,50 +249,67 @@ impl Copying {
     }
 }
 
-/// A list of these chunks in pieces, so that no chunk is copied.
-fn joined(chunks: &[Bytes]) -> Vec<Bytes> {
-    let number = |number: usize| {
-        // Guests have less memory than a number can say, and lists fewer chunks.
-        let number = u32::try_from(number).unwrap_or(u32::MAX);
-        Bytes::copy_from_slice(&number.to_le_bytes())
-    };
-    let mut pieces = vec![number(chunks.len())];
-    for chunk in chunks {
-        pieces.push(number(chunk.len()));
-        pieces.push(chunk.clone());
-    }
-    pieces
-}
-
 /// The chunks of a list, in order.
 ///
 /// # Errors
 ///
 /// [`ListError`] if the bytes are no list, or more than one.
 pub fn chunks(list: &[u8]) -> Result<impl Iterator<Item = &[u8]>, ListError> {
-    Ok(places(list)?.into_iter().map(|place| &list[place]))
+    let mut cursor = Cursor::checked(list)?;
+    Ok(iter::from_fn(move || {
+        let place = cursor.next(list).ok().flatten();
+        place.map(|place| &list[place])
+    }))
 }
 
-/// Where the chunks of a list are in it.
-fn places(list: &[u8]) -> Result<Vec<Range<usize>>, ListError> {
-    let mut at = 0;
-    let count = number(list, &mut at)?;
-    let count_max = usize::try_from(count).unwrap_or(usize::MAX);
-    if count_max > CHUNKS_MAX {
-        return Err(ListError::TooMany(count));
+/// How far a list is read. It keeps no places: a list may have many chunks.
+#[derive(Clone, Debug)]
+struct Cursor {
+    at: usize,
+    /// How many chunks there were.
+    seen: usize,
+    /// How many there are from here.
+    left: usize,
+}
+
+impl Cursor {
+    /// The beginning of `list`, which is read to its end first.
+    fn checked(list: &[u8]) -> Result<Self, ListError> {
+        let mut at = 0;
+        let count = number(list, &mut at)?;
+        let left = usize::try_from(count).unwrap_or(usize::MAX);
+        if left > CHUNKS_MAX {
+            return Err(ListError::TooMany(count));
+        }
+        let start = Self { at, seen: 0, left };
+        let mut ahead = start.clone();
+        while ahead.next(list)?.is_some() {}
+        Ok(start)
     }
-    let mut found = Vec::new();
-    for index in 0..count_max {
-        let len = usize::try_from(number(list, &mut at)?).unwrap_or(usize::MAX);
-        let end = at.checked_add(len).filter(|end| *end <= list.len());
-        let end = end.ok_or(ListError::TooLong(index))?;
-        found.push(at..end);
-        at = end;
+
+    /// Where the next chunk is; `None` behind the last one, where the list ends too.
+    fn next(&mut self, list: &[u8]) -> Result<Option<Range<usize>>, ListError> {
+        if self.left == 0 {
+            return match list.len() - self.at {
+                0 => Ok(None),
+                rest => Err(ListError::Rest(rest)),
+            };
+        }
+        let len = usize::try_from(number(list, &mut self.at)?).unwrap_or(usize::MAX);
+        let end = self.at.checked_add(len).filter(|end| *end <= list.len());
+        let end = end.ok_or(ListError::TooLong(self.seen))?;
+        let place = self.at..end;
+        self.at = end;
+        self.seen += 1;
+        self.left -= 1;
+        Ok(Some(place))
     }
-    match list.len() - at {
-        0 => Ok(found),
-        rest => Err(ListError::Rest(rest)),
-    }
+}
+
+/// A number as it is in a list.
+fn written(number: usize) -> [u8; NUMBER_LEN] {
+    // Guests have less memory than a number can say, and lists fewer chunks.
+    u32::try_from(number).unwrap_or(u32::MAX).to_le_bytes()
 }
 
 fn number(list: &[u8], at: &mut usize) -> Result<u32, ListError> {

@@ -16,22 +16,32 @@ fn list(chunks: &[&[u8]]) -> Vec<u8> {
     list
 }
 
+/// Gives `answer` in two pieces, as a long one comes.
+fn answer(calls: &mut Calls, answer: &[u8]) -> Result<(), ListError> {
+    let (first, second) = answer.split_at(answer.len() / 2);
+    let room = calls.room(answer.len());
+    room.extend_from_slice(first);
+    room.extend_from_slice(second);
+    calls.answered()
+}
+
 /// Plays a job whose `split` gives `cut`, whose `execute` doubles and whose `merge` is shown.
-fn play(cut: &[u8]) -> Result<Vec<u8>, ListError> {
+fn play(cut: &[u8]) -> Result<Bytes, ListError> {
     let mut calls = Calls::new(Wanted::All, Bytes::from_static(b"input"));
     loop {
         let (step, bytes) = match calls.next() {
-            Next::Call(step, pieces) => (step, pieces.concat()),
+            Next::Call(step, bytes) => (step, bytes),
             Next::Done(result) => return Ok(result),
         };
-        calls.answered(match step {
+        let given = match step {
             Step::Split => {
-                assert_eq!(bytes, b"input");
+                assert_eq!(bytes, &b"input"[..]);
                 cut.to_vec()
             }
             Step::Execute => bytes.repeat(2),
-            Step::Merge => bytes,
-        })?;
+            Step::Merge => bytes.to_vec(),
+        };
+        answer(&mut calls, &given)?;
     }
 }
 
@@ -44,17 +54,36 @@ fn what_is_split_is_executed_in_order_and_merged() {
         ),
         (&[], &[]),
     ] {
-        assert_eq!(play(&list(cut)), Ok(list(merged)));
+        assert_eq!(play(&list(cut)), Ok(list(merged).into()));
     }
+}
+
+#[test]
+fn the_list_for_merge_takes_little_more_than_what_is_in_it() {
+    const CHUNKS: usize = 1_000;
+    const LEN: usize = 20_000;
+    let mut calls = Calls::new(Wanted::All, Bytes::new());
+    answer(&mut calls, &list(&[&b""[..]; CHUNKS])).unwrap();
+    for _ in 0..CHUNKS - 1 {
+        answer(&mut calls, &[7; LEN]).unwrap();
+        let spare = calls.answers.capacity() - calls.answers.len();
+        assert!(spare <= AHEAD_BYTES_MAX, "{spare}");
+    }
+    answer(&mut calls, b"").unwrap();
+    let Next::Call(Step::Merge, list) = calls.next() else {
+        panic!("all chunks are executed");
+    };
+    let lens = chunks(&list).unwrap().map(<[u8]>::len);
+    assert!(lens.eq([LEN; CHUNKS - 1].into_iter().chain([0])));
 }
 
 #[test]
 fn one_function_takes_the_input_and_gives_the_result() {
     let input = Bytes::from_static(b"x");
     let mut calls = Calls::new(Wanted::One(Step::Merge), input.clone());
-    assert_eq!(calls.next(), Next::Call(Step::Merge, vec![input]));
-    assert_eq!(calls.answered(b"y".to_vec()), Ok(()));
-    assert_eq!(calls.next(), Next::Done(b"y".to_vec()));
+    assert_eq!(calls.next(), Next::Call(Step::Merge, input));
+    assert_eq!(answer(&mut calls, b"y"), Ok(()));
+    assert_eq!(calls.next(), Next::Done(Bytes::from_static(b"y")));
 }
 
 #[test]
@@ -69,7 +98,7 @@ fn what_is_no_list_is_refused() {
         (&[1, 0, 1, 0], ListError::TooMany(65_537)),
         (&[255; 4], ListError::TooMany(u32::MAX)),
     ] {
-        assert_eq!(places(bytes), Err(why), "{bytes:?}");
+        assert_eq!(chunks(bytes).err(), Some(why), "{bytes:?}");
         assert_eq!(play(bytes), Err(why));
     }
 }

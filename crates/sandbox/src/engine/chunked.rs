@@ -9,7 +9,7 @@ use super::call::{self, LinkedModule, Returned};
 use super::guest::Guest;
 use super::output::Output;
 use super::values;
-use crate::chunks::{self, ALLOC, Calls, Copying, MEMORY, Next, Step, Wanted};
+use crate::chunks::{self, ALLOC, Calls, Copying, MEMORY, NUMBER_LEN, Next, Step, Wanted};
 use crate::exports;
 use crate::job::Job;
 
@@ -68,9 +68,10 @@ impl<'code> ChunkedCall<'code> {
                     channel.print(&result, stdout).await?;
                     return Ok(Returned::Value(None));
                 }
-                Next::Call(step, pieces) => {
-                    let answer = channel.call(&mut *store, instance, step, &pieces).await?;
-                    calls.answered(answer)?;
+                Next::Call(step, bytes) => {
+                    let place = channel.call(&mut *store, instance, step, &bytes).await?;
+                    channel.take(&mut *store, place, &mut calls).await?;
+                    calls.answered()?;
                 }
             }
         }
@@ -94,34 +95,32 @@ impl Channel {
         })
     }
 
+    /// Where in the memory the answer is.
     async fn call(
         &mut self,
         store: &mut Store<Guest>,
         instance: Instance,
         step: Step,
-        pieces: &[Bytes],
-    ) -> wasmtime::Result<Vec<u8>> {
+        bytes: &[u8],
+    ) -> wasmtime::Result<Range<usize>> {
         let outside = || Trap::MemoryOutOfBounds;
-        let len = pieces.iter().map(Bytes::len).sum::<usize>();
-        let len = u32::try_from(len).map_err(|_| outside())?.cast_signed();
+        let len = u32::try_from(bytes.len()).map_err(|_| outside())?;
+        let len = len.cast_signed();
         let at = match len {
             0 => 0,
             len => self.alloc.call_async(&mut *store, len).await?,
         };
-        let mut to = usize::try_from(at.cast_unsigned()).unwrap_or(usize::MAX);
-        let (memory, copying) = (self.memory, &mut self.copying);
-        for piece in pieces {
-            let copy = |now: Range<usize>| {
-                let at = to.saturating_add(now.start);
-                memory.write(&mut *store, at, &piece[now])
-            };
-            let written = copying.each(piece.len(), copy).await;
-            written.map_err(|_| outside())?;
-            to = to.saturating_add(piece.len());
-        }
+        let to = usize::try_from(at.cast_unsigned()).unwrap_or(usize::MAX);
+        let memory = self.memory;
+        let copy = |now: Range<usize>| {
+            let at = to.saturating_add(now.start);
+            memory.write(&mut *store, at, &bytes[now])
+        };
+        let written = self.copying.each(bytes.len(), copy).await;
+        written.map_err(|_| outside())?;
         let function = instance.get_typed_func::<(i32, i32), i64>(&mut *store, step.name())?;
         let packed = function.call_async(&mut *store, (at, len)).await?;
-        self.take(store, chunks::place(packed)).await
+        Ok(chunks::place(packed))
     }
 
     /// Copies what a function has given.
@@ -129,23 +128,22 @@ impl Channel {
         &mut self,
         store: &mut Store<Guest>,
         place: Range<usize>,
-    ) -> wasmtime::Result<Vec<u8>> {
+        calls: &mut Calls,
+    ) -> wasmtime::Result<()> {
         if place.end > self.memory.data_size(&*store) {
             return Err(Trap::MemoryOutOfBounds.into());
         }
         // Before it is copied: what the host keeps for a guest counts as the guest's.
-        store.data_mut().keep(place.len())?;
+        store.data_mut().keep(place.len() + NUMBER_LEN)?;
         let memory = self.memory;
-        let mut taken = Vec::with_capacity(place.len());
-        let into = &mut taken;
+        let room = calls.room(place.len());
         // It owns the store's reference, since others may not so much as look at a store meanwhile.
         let copy = move |now: Range<usize>| -> wasmtime::Result<()> {
             let there = place.start + now.start..place.start + now.end;
-            into.extend_from_slice(&memory.data(&*store)[there]);
+            room.extend_from_slice(&memory.data(&*store)[there]);
             Ok(())
         };
-        self.copying.each(place.len(), copy).await?;
-        Ok(taken)
+        self.copying.each(place.len(), copy).await
     }
 
     /// Writes to standard output in the guest's place.
