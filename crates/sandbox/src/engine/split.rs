@@ -92,7 +92,7 @@ impl Compiler {
         let worlds = &self.host.worlds;
         let target = worlds.side(worlds.of(job)).on_demand.target();
         let code = target.image(wasm)?;
-        memfd::sealed("code", &code).map_err(|error| RunError::Runtime(Arc::new(error)))
+        memfd::sealed("code", &[&code]).map_err(|error| RunError::Runtime(Arc::new(error)))
     }
 
     pub(crate) fn compilations(&self) -> u64 {

@@ -225,7 +225,7 @@ fn start(program: &Path, input: &Input<'_>) -> io::Result<(Launcher, Pipes)> {
     let apart = rustix::fs::fcntl_setfl(&stdout_write, OFlags::DIRECT).is_ok();
     let (stderr, stderr_write) = io::pipe()?;
     let (reply, reply_write) = io::pipe()?;
-    let order = sealed("order", &encode(&input.order))?;
+    let order = sealed("order", &[&encode(&input.order)])?;
     let child = Command::new(program)
         .arg(launcher::ARGUMENT)
         .env_clear()
@@ -266,7 +266,7 @@ fn start(program: &Path, input: &Input<'_>) -> io::Result<(Launcher, Pipes)> {
 /// A sealed memory file, opened for reading alone.
 pub(super) fn readable(name: &str, bytes: &[u8]) -> io::Result<File> {
     use std::os::fd::AsRawFd;
-    let file = sealed(name, bytes)?;
+    let file = sealed(name, &[bytes])?;
     let path = format!("/proc/self/fd/{}", file.as_raw_fd());
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     Ok(File::from(rustix::fs::open(path, flags, Mode::empty())?))

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use propeller_model::{Profile, Stream};
+use tokio::task::spawn_blocking;
 use tracing::error;
 
 use super::keeper::{Child, Keeper};
@@ -33,7 +34,9 @@ const ENDED_MAX: Duration = Duration::from_secs(5);
 /// Runs `job`, whose code is `code`, in a child. Dropping the future kills the child.
 pub(super) async fn attend(keeper: &Keeper, code: &Prepared, job: &Job) -> Result<Exit, RunError> {
     let host = |error: io::Error| RunError::Runtime(Arc::new(error));
-    let parcel = Parcel::pack(job, code.kind(), seed(job)?).map_err(host)?;
+    let parcel = Parcel::pack(job, code.kind(), seed(job)?)
+        .await
+        .map_err(host)?;
     let pipe = job.stdin.for_blocking().map_err(host)?;
     let with: Vec<BorrowedFd<'_>> = [Some(code.image().as_fd())]
         .into_iter()
@@ -81,18 +84,25 @@ struct Parcel {
 }
 
 impl Parcel {
-    fn pack(job: &Job, kind: Kind, seed: Seed) -> io::Result<Self> {
+    async fn pack(job: &Job, kind: Kind, seed: Seed) -> io::Result<Self> {
         let work = encode(&Work::of(job, kind, seed));
-        if work.len() <= INLINE_BYTES_MAX {
+        let stdin = job.stdin.whole().cloned().unwrap_or_default();
+        if work.len() + stdin.len() <= INLINE_BYTES_MAX {
+            let (work, stdin) = (&work[..], &stdin[..]);
             return Ok(Self {
-                message: encode(&ToChild::Inline(&work)),
+                message: encode(&ToChild::Inline { work, stdin }),
                 input: None,
             });
         }
-        let len = work.len() as u64;
+        let message = encode(&ToChild::Attached {
+            work: work.len() as u64,
+            stdin: stdin.len() as u64,
+        });
+        // Not here: whoever waits for other guests looks at their time on this thread.
+        let copied = spawn_blocking(move || memfd::sealed("input", &[&work, &stdin]));
         Ok(Self {
-            message: encode(&ToChild::Attached { len }),
-            input: Some(memfd::sealed("input", &work)?),
+            message,
+            input: Some(copied.await??),
         })
     }
 }

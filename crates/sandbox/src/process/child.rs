@@ -6,6 +6,7 @@ use std::fs::File;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::time::Duration;
 
+use bytes::Bytes;
 use rustix::process::{Pid, getpid};
 use tokio::runtime::{Builder, Runtime};
 
@@ -181,17 +182,20 @@ fn assignment() -> Result<Option<Assignment>, String> {
     let mut with = with.into_iter();
     let code = with.next().ok_or("a job came without code")?;
     let message: ToChild<'_> = postcard::from_bytes(&buffer[..len]).map_err(text)?;
-    let work = match message {
-        ToChild::Inline(bytes) => Cow::Borrowed(bytes),
-        ToChild::Attached { len } => {
+    let (work, stdin) = match message {
+        ToChild::Inline { work, stdin } => (Cow::Borrowed(work), Bytes::copy_from_slice(stdin)),
+        ToChild::Attached { work, stdin } => {
             let input = with.next().ok_or("a job came without its input")?;
-            let len = usize::try_from(len).map_err(text)?;
-            let read = memfd::contents(&input, len).map_err(text)?;
+            let stdin_at = usize::try_from(work).map_err(text)?;
+            let len = usize::try_from(work.saturating_add(stdin)).map_err(text)?;
+            let mut read = Bytes::from(memfd::contents(&input, len).map_err(text)?);
             // A debug build looks at a descriptor before it closes it, which no filter allows.
             std::mem::forget(input);
-            Cow::Owned(read)
+            let stdin = read.split_off(stdin_at);
+            (Cow::Owned(read.to_vec()), stdin)
         }
     };
+    let input = work.len() + stdin.len();
     let job: Work<'_> = postcard::from_bytes(&work).map_err(text)?;
     if job.piped {
         let pipe = with.next().ok_or("a job came without its pipe")?;
@@ -202,9 +206,9 @@ fn assignment() -> Result<Option<Assignment>, String> {
     Ok(Some(Assignment {
         seed: job.seed,
         kind: job.kind,
-        job: job.into_job(),
+        job: job.into_job(stdin),
         code: File::from(code),
-        input: work.len() as u64,
+        input: input as u64,
     }))
 }
 

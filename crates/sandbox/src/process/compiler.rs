@@ -144,7 +144,7 @@ impl Compilers {
     ) -> Result<Image, RunError> {
         let deadline = Instant::now() + self.patience;
         let mut compiler = Compiler::start(&self.program).map_err(host)?;
-        let module = memfd::sealed("module", wasm).map_err(host)?;
+        let module = memfd::sealed("module", &[wasm]).map_err(host)?;
         let order = self.order(Some(Work {
             target,
             wasm_len: wasm.len() as u64,

@@ -6,11 +6,11 @@ use std::os::fd::{AsFd, OwnedFd};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use rustix::io::Errno;
 
-/// A sealed memory file with `bytes` in it: never on a disk, never executable as a program, and
-/// never written again, not even by us.
-pub(crate) fn sealed(name: &str, bytes: &[u8]) -> io::Result<OwnedFd> {
+/// A sealed memory file with these `pieces` in it, one behind the other: never on a disk, never
+/// executable as a program, and never written again, not even by us.
+pub(crate) fn sealed(name: &str, pieces: &[&[u8]]) -> io::Result<OwnedFd> {
     let file = empty(name)?;
-    fill(&file, bytes)?;
+    fill(&file, pieces)?;
     Ok(file)
 }
 
@@ -25,12 +25,14 @@ pub(super) fn empty(name: &str) -> io::Result<OwnedFd> {
     Ok(file)
 }
 
-/// Writes `bytes` to a memory file and seals it.
-pub(super) fn fill(file: impl AsFd, bytes: &[u8]) -> io::Result<()> {
-    let mut left = bytes;
-    while !left.is_empty() {
-        let written = rustix::io::write(&file, left)?;
-        left = &left[written..];
+/// Writes `pieces` to a memory file and seals it.
+pub(super) fn fill(file: impl AsFd, pieces: &[&[u8]]) -> io::Result<()> {
+    for piece in pieces {
+        let mut left = *piece;
+        while !left.is_empty() {
+            let written = rustix::io::write(&file, left)?;
+            left = &left[written..];
+        }
     }
     let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
     Ok(fcntl_add_seals(file, seals)?)
@@ -55,7 +57,7 @@ mod tests {
 
     #[test]
     fn what_is_sealed_can_be_read_and_not_changed() {
-        let file = sealed("test", b"bytes").expect("there are memory files");
+        let file = sealed("test", &[b"by", b"", b"tes"]).expect("there are memory files");
         assert_eq!(contents(&file, 5).expect("they are there"), b"bytes");
         assert!(contents(&file, 6).is_err());
         assert_eq!(rustix::io::pwrite(&file, b"x", 0), Err(Errno::PERM));

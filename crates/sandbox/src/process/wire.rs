@@ -66,18 +66,24 @@ pub(crate) enum End {
     Killed(i32),
 }
 
-/// What a child gets, with its code: the work, or how long it is in a second descriptor. The last
-/// descriptor is the guest's pipe, if it has one.
+/// What a child gets, with its code: the work and the guest's standard input, or how long they are,
+/// one behind the other in a second descriptor. The last descriptor is the guest's pipe, if it has
+/// one.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum ToChild<'a> {
-    #[serde(borrow)]
-    Inline(#[serde(with = "serde_bytes")] &'a [u8]),
+    Inline {
+        #[serde(borrow, with = "serde_bytes")]
+        work: &'a [u8],
+        #[serde(borrow, with = "serde_bytes")]
+        stdin: &'a [u8],
+    },
     Attached {
-        len: u64,
+        work: u64,
+        stdin: u64,
     },
 }
 
-/// A job, without its module.
+/// A job, without its module and its standard input.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Work<'a> {
     #[serde(borrow)]
@@ -85,8 +91,6 @@ pub(super) struct Work<'a> {
     entry: Cow<'a, Entry>,
     args: Cow<'a, [String]>,
     env: Cow<'a, [(String, String)]>,
-    #[serde(borrow, with = "serde_bytes")]
-    stdin: &'a [u8],
     /// Whether standard input is a pipe, which comes beside.
     pub(super) piped: bool,
     limits: Limits,
@@ -120,7 +124,6 @@ impl<'a> Work<'a> {
             entry: Cow::Borrowed(entry),
             args: Cow::Borrowed(args),
             env: Cow::Borrowed(env),
-            stdin: stdin.whole().map_or(&[], |bytes| bytes),
             piped: stdin.is_pipe(),
             limits: *limits,
             profile: *profile,
@@ -131,7 +134,7 @@ impl<'a> Work<'a> {
     }
 
     /// The job as a child sees it: it learns neither whose module it is nor the module's bytes.
-    pub(super) fn into_job(self) -> Job {
+    pub(super) fn into_job(self, stdin: Bytes) -> Job {
         Job {
             key: ModuleKey {
                 tenant: String::new(),
@@ -144,7 +147,7 @@ impl<'a> Work<'a> {
             env: self.env.into_owned(),
             stdin: match self.piped {
                 true => Stdin::own(),
-                false => Bytes::copy_from_slice(self.stdin).into(),
+                false => stdin.into(),
             },
             limits: self.limits,
             profile: self.profile,

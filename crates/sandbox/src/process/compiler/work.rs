@@ -69,7 +69,7 @@ fn work(taken_over: Option<TakenOver>) -> Result<Option<OwnedFd>, RunError> {
         return Err(host(told));
     }
     let code = split::compiled(target, &wasm)?;
-    memfd::fill(&result, &code).map_err(host)?;
+    memfd::fill(&result, &[&code]).map_err(host)?;
     Ok(Some(result))
 }
 
