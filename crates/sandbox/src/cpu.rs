@@ -7,7 +7,7 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -63,7 +63,7 @@ pub(crate) async fn metered<F: Future>(
 ) -> (Option<F::Output>, Spent) {
     let mut spent = Spent::default();
     let mut first = None;
-    let mut timer = pin!(None);
+    let mut timer = None;
     let ended = poll_fn(|context| {
         let (polled, turn) = turn(future.as_mut(), context);
         let begun = *first.get_or_insert(turn.begun);
@@ -81,10 +81,10 @@ pub(crate) async fn metered<F: Future>(
             && let Some(over) = begun.checked_add(patience)
         {
             // It is looked at also when the guest has used up what it may poll in one turn.
-            timer.set(Some(unconstrained(sleep_until(over.into()))));
+            timer = Some(Box::pin(unconstrained(sleep_until(over.into()))));
         }
-        match timer.as_mut().as_pin_mut() {
-            Some(timer) => timer.poll(context).map(|()| None),
+        match &mut timer {
+            Some(timer) => timer.as_mut().poll(context).map(|()| None),
             None => Poll::Pending,
         }
     })
@@ -127,6 +127,7 @@ pub(crate) fn micros(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::pin::pin;
     use std::thread;
 
     use super::*;

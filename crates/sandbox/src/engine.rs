@@ -36,10 +36,10 @@ mod verdict;
 mod virtual_time;
 mod world;
 
-use std::fmt;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::{fmt, mem};
 
 use propeller_model as model;
 use tokio::runtime::Handle;
@@ -50,7 +50,7 @@ use wasmtime::Engine;
 use crate::config::{self, Allocator, EngineConfig, Metering, StartError};
 use crate::excerpt;
 use crate::exit::Exit;
-use crate::job::Job;
+use crate::job::{Job, ModuleKey};
 use crate::making;
 use crate::runtime::{RunError, Runtime};
 use crate::shelf::{Found, Shelf};
@@ -271,13 +271,19 @@ impl Host {
     async fn found(self: &Arc<Self>, job: &mut Job) -> Result<Found<Compiled>, RunError> {
         job.has_fitting_stdin()?;
         let world = self.worlds.of(job);
-        let module = job.key.clone();
+        // Lent for the look-up, which is done for every job.
+        let module = ModuleKey {
+            tenant: mem::take(&mut job.key.tenant),
+            digest: job.key.digest,
+        };
         let key = Key { module, world };
         let compile = || {
             let host = Arc::clone(self);
             move |wasm: &[u8]| host.compile(world, wasm)
         };
-        let found = self.shelf.get(&key, &job.wasm, compile).await?;
+        let found = self.shelf.get(&key, &job.wasm, compile).await;
+        job.key = key.module;
+        let found = found?;
         let Compiled {
             code,
             image,

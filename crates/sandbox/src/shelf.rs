@@ -119,12 +119,17 @@ where
         if first {
             self.fill(key.clone(), Arc::clone(&cell), wasm.clone(), maker());
         }
-        // It goes on, for whoever asks next.
-        let made = tokio::time::timeout(self.compile_max, cell.wait()).await;
-        made.map_err(|_| RunError::CompileTime {
-            limit_ms: u64::try_from(self.compile_max.as_millis()).unwrap_or(u64::MAX),
-        })?;
+        // Boxed, so that a job that waits for nothing has no room for it in its future.
+        Box::pin(self.wait(&cell)).await?;
         Found::new(cell, Some(arrived.elapsed()))
+    }
+
+    /// Waits for a cell that is being filled. That goes on, for whoever asks next.
+    async fn wait(&self, cell: &Cell<Result<V, RunError>>) -> Result<(), RunError> {
+        let made = tokio::time::timeout(self.compile_max, cell.wait()).await;
+        made.map(drop).map_err(|_| RunError::CompileTime {
+            limit_ms: u64::try_from(self.compile_max.as_millis()).unwrap_or(u64::MAX),
+        })
     }
 
     /// Fills `cell`, on a thread that no job owns: a job that is dropped while it waits does not

@@ -174,8 +174,9 @@ impl Job {
     /// Reads a pipe to its end if the guest has to have all of it: because its code takes it as a
     /// whole, or because it is to see the same on every machine.
     pub(crate) async fn gather_stdin(&mut self, as_a_whole: bool) -> Result<(), RunError> {
-        if as_a_whole || self.profile == Profile::Deterministic {
-            self.stdin.gather(&self.limits).await?;
+        let wanted = as_a_whole || self.profile == Profile::Deterministic;
+        if wanted && self.stdin.is_pipe() {
+            Box::pin(self.stdin.gather(&self.limits)).await?;
         }
         Ok(())
     }

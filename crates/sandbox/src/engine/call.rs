@@ -84,11 +84,14 @@ impl<'code> Call<'code> {
     ) -> wasmtime::Result<Returned> {
         match self {
             Self::Module(call) => call.drive(store).await,
+            // Boxed, because they would make the future of every call of a module larger.
             Self::Chunked(call) => {
                 let input = job.stdin.whole().cloned();
-                call.drive(store, input.unwrap_or_default(), stdout).await
+                Box::pin(call.drive(store, input.unwrap_or_default(), stdout)).await
             }
-            Self::Component(call) => call.drive(store, job.limits.result_bytes.value).await,
+            Self::Component(call) => {
+                Box::pin(call.drive(store, job.limits.result_bytes.value)).await
+            }
         }
     }
 }
@@ -197,7 +200,7 @@ impl<'code> ModuleCall<'code> {
             ..
         } = &*self.function;
         if let Some(name) = initializer {
-            initialize(&mut *store, instance, name).await?;
+            Box::pin(initialize(&mut *store, instance, name)).await?;
         }
         let function = instance.get_module_export(&mut *store, export);
         let function = function.and_then(Extern::into_func);

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -42,8 +42,7 @@ impl Ticker {
 
     /// Counts a guest, until the slot is dropped.
     pub(super) fn enter(&self) -> Slot<'_> {
-        self.shared.guests.fetch_add(1, Ordering::SeqCst);
-        self.shared.entered.fetch_add(1, Ordering::Relaxed);
+        self.shared.guests.fetch_add(ENTERED | 1, Ordering::SeqCst);
         // The thread says that it sleeps before it looks for guests a last time, so that one of the
         // two sees what the other did. To look first is what costs nothing while it is awake.
         let asleep = &self.shared.asleep;
@@ -54,7 +53,7 @@ impl Ticker {
     }
 
     pub(super) fn guests(&self) -> usize {
-        self.shared.guests.load(Ordering::SeqCst)
+        self.shared.running()
     }
 
     fn wake(&self) {
@@ -85,21 +84,31 @@ impl Drop for Slot<'_> {
     }
 }
 
+/// One guest in the number of those that there have been.
+const ENTERED: u64 = 1 << 32;
+/// Where the number of those that there are is.
+const RUNNING: u64 = ENTERED - 1;
+
 #[derive(Default)]
 struct Shared {
-    guests: AtomicUsize,
-    /// How many guests there have been.
-    entered: AtomicU64,
+    /// How many guests there are, and from the 33rd bit on how many there have been: in one, because
+    /// all threads count here, for every guest.
+    guests: AtomicU64,
     asleep: AtomicBool,
     stopping: AtomicBool,
 }
 
 impl Shared {
+    fn running(&self) -> usize {
+        let guests = self.guests.load(Ordering::SeqCst) & RUNNING;
+        usize::try_from(guests).unwrap_or(usize::MAX)
+    }
+
     /// Waits until there is a guest, or an end.
     fn sleep(&self) {
         self.asleep.store(true, Ordering::SeqCst);
         while self.asleep.load(Ordering::SeqCst)
-            && self.guests.load(Ordering::SeqCst) == 0
+            && self.running() == 0
             && !self.stopping.load(Ordering::SeqCst)
         {
             thread::park();
@@ -120,8 +129,9 @@ fn tick(shared: &Shared, engines: &[Engine]) {
         for engine in engines {
             engine.increment_epoch();
         }
-        let before = std::mem::replace(&mut entered, shared.entered.load(Ordering::Relaxed));
-        let is_idle = before == entered && shared.guests.load(Ordering::SeqCst) == 0;
+        let guests = shared.guests.load(Ordering::SeqCst);
+        let before = std::mem::replace(&mut entered, guests & !RUNNING);
+        let is_idle = before == entered && guests & RUNNING == 0;
         idle = if is_idle { idle + 1 } else { 0 };
     }
 }
