@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use propeller_wire::message::Input;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Room for so many daemons at a time.
@@ -22,17 +21,28 @@ impl Daemons {
         }
     }
 
-    /// A place for a task that is a daemon, to be held for as long as it runs; others need none.
+    /// A place for a task, to be held for as long as it runs, if it is a daemon; others need none.
     ///
     /// # Errors
-    /// In words, that there is none left.
-    pub fn place(&self, input: &Input) -> Result<Option<OwnedSemaphorePermit>, String> {
-        let place = input
-            .daemon
-            .then(|| Arc::clone(&self.places).try_acquire_owned());
-        place.transpose().map_err(|_| {
-            let most = self.most;
-            format!("this proplet runs at most {most} daemons at a time (PROPLET_MAX_DAEMONS)")
-        })
+    /// See [`NoPlace`].
+    pub fn place(&self, daemon: bool) -> Result<Option<OwnedSemaphorePermit>, NoPlace> {
+        let place = daemon.then(|| Arc::clone(&self.places).try_acquire_owned());
+        let most = self.most;
+        place.transpose().map_err(|_| NoPlace { most })
+    }
+}
+
+/// There is no room for another daemon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this proplet runs at most {most} daemons at a time (PROPLET_MAX_DAEMONS)")]
+pub struct NoPlace {
+    most: u32,
+}
+
+impl NoPlace {
+    /// Whether there may be room once another daemon has ended.
+    #[must_use]
+    pub fn may_end(self) -> bool {
+        self.most > 0
     }
 }

@@ -227,6 +227,8 @@ impl Plain {
             tenant: "plain".to_owned(),
             digest: Digest(hash.as_ref().try_into().map_err(|_| "no digest")?),
         };
+        let place = self.daemons.place(start.daemon);
+        let place = place.map_err(|none| none.to_string())?;
         let input = Input {
             invoke: invoke_flag(start.cli_args.as_deref().unwrap_or_default())?,
             task_name: start.name.clone(),
@@ -237,7 +239,6 @@ impl Plain {
             daemon: start.daemon,
             ..Input::default()
         };
-        let place = self.daemons.place(&input)?;
         let job = job(&self.ceilings, key, wasm, &start.name, input)
             .map_err(|excess| excess.to_string())?;
         let runtime = Arc::clone(&self.runtime);

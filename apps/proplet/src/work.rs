@@ -103,8 +103,7 @@ async fn make(
 ) -> Result<Worked, Declined> {
     let attempt = start.attempt;
     let objects = Objects::of(&input);
-    let admitted = admit(bench, start, wasm, input);
-    let mut admitted = admitted.map_err(|text| (Refusal::AboveCeiling, text))?;
+    let mut admitted = admit(bench, start, wasm, input)?;
     let feed = stored::feed(bench, attempt, objects.as_ref(), &mut admitted.job).await?;
     let prepared = micros(received.elapsed());
     let transcript = admitted.job.transcript.clone();
@@ -165,17 +164,19 @@ struct Admitted {
     _place: Option<OwnedSemaphorePermit>,
 }
 
-/// Holds an attempt against the proplet's ceilings; in words, what it asks for beyond them.
-fn admit(bench: &Bench, start: &Start, wasm: Bytes, input: Input) -> Result<Admitted, String> {
-    let place = bench.daemons.place(&input)?;
+/// Holds an attempt against the policy and the ceilings of the proplet, and only then against the
+/// room that it has just now: what it never allows, it says first.
+fn admit(bench: &Bench, start: &Start, wasm: Bytes, input: Input) -> Result<Admitted, Declined> {
+    let never = |text: String| (Refusal::AboveCeiling, text);
+    let daemon = input.daemon;
     let key = ModuleKey {
         tenant: start.tenant.clone(),
         digest: start.module.digest,
     };
     let granted = bench.policy.grant(input.profile, &input.grants);
-    let granted = granted.map_err(|refused| refused.to_string())?;
+    let granted = granted.map_err(|refused| never(refused.to_string()))?;
     let job = job(&bench.ceilings, key, wasm, &start.app_name, input);
-    let mut job = job.map_err(|excess| excess.to_string())?;
+    let mut job = job.map_err(|excess| never(excess.to_string()))?;
     job.capabilities = granted.capabilities;
     // What the task itself sets goes before what its host has.
     let set = |name: &str| job.env.iter().any(|(other, _)| other == name);
@@ -185,6 +186,11 @@ fn admit(bench: &Bench, start: &Start, wasm: Bytes, input: Input) -> Result<Admi
         .filter(|(name, _)| !set(name))
         .collect();
     job.env.extend(more);
+    let place = bench.daemons.place(daemon);
+    let place = place.map_err(|none| match none.may_end() {
+        true => (Refusal::NoPlace, none.to_string()),
+        false => never(none.to_string()),
+    })?;
     Ok(Admitted { job, _place: place })
 }
 

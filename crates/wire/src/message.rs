@@ -266,6 +266,8 @@ pub enum Refusal {
     NoInput,
     /// What the task printed is too large for a message, and the store does not take it.
     NoOutput,
+    /// It runs as many daemons as it may, of which one may end.
+    NoPlace,
 }
 
 /// See [`FromProplet::Finished`].

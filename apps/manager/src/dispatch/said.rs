@@ -210,10 +210,12 @@ impl Mind {
                 (Retry::IsFree, false)
             }
             Refusal::LeaseLost => (Retry::MayHelp, false),
-            // Another proplet may be luckier, or find what this one does not.
-            Refusal::Leaving | Refusal::NoModule | Refusal::NoInput | Refusal::NoOutput => {
-                (Retry::MayHelp, true)
-            }
+            // Another proplet may be luckier, or find what this one does not; so may this one, later.
+            Refusal::Leaving
+            | Refusal::NoModule
+            | Refusal::NoInput
+            | Refusal::NoOutput
+            | Refusal::NoPlace => (Retry::MayHelp, true),
             Refusal::Unopenable => (Retry::IsPointless, true),
             Refusal::AboveCeiling => (self.allowed_elsewhere(db, attempt, moment)?, true),
             Refusal::NoTee | Refusal::NoKey => {
@@ -235,7 +237,7 @@ impl Mind {
 
     /// Whether another attempt may help a task for which this proplet does not allow what it asks:
     /// another proplet may allow more, if there is one and the task may go there. This one says the
-    /// same again, unless it is of the daemons that it runs already, of which one may end.
+    /// same again.
     fn allowed_elsewhere(
         &self,
         db: &Connection,
@@ -244,7 +246,7 @@ impl Mind {
     ) -> Result<Retry, StoreError> {
         let others = self.fleet.alive(moment.now, self.rules.lease) > 1;
         let task = task_find(db, attempt.task)?;
-        let may = task.is_some_and(|task| task.pinned.is_none() || task.daemon);
+        let may = task.is_some_and(|task| task.pinned.is_none());
         Ok(if others && may {
             Retry::MayHelp
         } else {

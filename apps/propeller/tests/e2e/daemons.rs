@@ -120,7 +120,7 @@ async fn what_a_proplet_does_not_allow_is_refused_with_both_numbers() {
     );
     let task = run(&client, &daemon("main", &endless())).await;
     assert!(task.error.contains("PROPLET_MAX_DAEMONS"), "{}", task.error);
-    // Somebody else allows more.
+    // Somebody else allows more, and whoever has to have this one is not asked again.
     let _large = world.proplet("large");
     ready(&client, 2).await;
     let task = run(&client, &greedy).await;
@@ -130,4 +130,53 @@ async fn what_a_proplet_does_not_allow_is_refused_with_both_numbers() {
         "{}",
         task.error
     );
+    for (asks, why) in [
+        (greedy.clone(), "PROPLET_MAX_MEMORY"),
+        (request("main", &endless()), "PROPLET_MAX_DAEMONS"),
+    ] {
+        let pinned = TaskRequest {
+            daemon: Some(true),
+            proplet_id: Some("small".to_owned()),
+            ..asks
+        };
+        let task = run(&client, &pinned).await;
+        assert_eq!((state(&task), task.attempts.len()), ("failed", 1), "{why}");
+        assert!(task.error.contains(why), "{}", task.error);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daemon_waits_for_the_place_of_another() {
+    let world = World::new().await;
+    let manager = world
+        .manager_part()
+        .with("attempts_max", "50")
+        .manager()
+        .await
+        .unwrap();
+    let one = world.part("p1").with("max_daemons", "1");
+    let _one = one.proplet("p1").unwrap();
+    let client = client(manager.url());
+    ready(&client, 1).await;
+    let [first, second] = [daemon("first", &endless()), daemon("second", &endless())];
+    let first = client.task_create(&first, true).await.unwrap();
+    until("the first runs", async || {
+        state(&client.task_view(&first.id).await.unwrap()) == "running"
+    })
+    .await;
+    let second = client.task_create(&second, true).await.unwrap();
+    until("the second is refused", async || {
+        let task = client.task_view(&second.id).await.unwrap();
+        let mut outcomes = task
+            .attempts
+            .iter()
+            .filter_map(|made| made.outcome.as_ref());
+        outcomes.any(|why| why.contains("at most 1 daemons at a time"))
+    })
+    .await;
+    client.task_stop(&first.id).await.unwrap();
+    until("the second runs", async || {
+        state(&client.task_view(&second.id).await.unwrap()) == "running"
+    })
+    .await;
 }

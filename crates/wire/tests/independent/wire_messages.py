@@ -108,7 +108,7 @@ def from_proplet():
     yield "started", variant(2, attempt(1)), "The guest runs."
     reasons = ["busy", "outbox-full", "unopenable", "no-module", "lease-lost", "leaving"]
     reasons += ["above-ceiling", "no-tee", "no-key", "store", "no-input"]
-    reasons += ["no-output"]
+    reasons += ["no-output", "no-place"]
     for place, reason in enumerate(reasons):
         refused = variant(3, attempt(1), variant(place), blob("in words"))
         yield f"refused-{reason}", refused, f"Refused: {reason.replace('-', ' ')}."
@@ -220,8 +220,8 @@ def wrong():
     cases += [("task-short", "ToProplet", short, "The task's id has 15 bytes.")]
     wide = variant(2, blob(bytes(16)), varint(2**32))
     cases += [("number-wide", "ToProplet", wide, "The attempt's number has 33 bits.")]
-    refused = variant(3, attempt(1), variant(12), blob(""))
-    cases += [("refusal", "FromProplet", refused, "There is no refusal 12.")]
+    refused = variant(3, attempt(1), variant(13), blob(""))
+    cases += [("refusal", "FromProplet", refused, "There is no refusal 13.")]
     text = variant(3, attempt(1), variant(0), blob(b"\xff"))
     cases += [("utf8", "FromProplet", text, "The text is not UTF-8.")]
     flag_2 = variant(4, attempt(1), b"\2", blob(b""), b"\0" * 5)

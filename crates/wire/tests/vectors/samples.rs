@@ -162,6 +162,7 @@ fn from_proplet_name(message: &FromProplet) -> String {
             Refusal::Store => "refused-store",
             Refusal::NoInput => "refused-no-input",
             Refusal::NoOutput => "refused-no-output",
+            Refusal::NoPlace => "refused-no-place",
         },
         FromProplet::Finished(report) => match report.exit {
             ExitKind::Returned => "finished-returned",
@@ -353,6 +354,7 @@ fn from_proplet() -> Vec<FromProplet> {
         refused(Refusal::Store),
         refused(Refusal::NoInput),
         refused(Refusal::NoOutput),
+        refused(Refusal::NoPlace),
         FromProplet::Fetch(Fetch {
             attempt: attempt(1),
             digest: module_digest(),
