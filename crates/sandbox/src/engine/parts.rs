@@ -1,8 +1,8 @@
 //! Components that are made of others.
 //!
 //! Text that one component of a composition gives to another, the engine copies at one go, in which
-//! nobody can stop the guest; of a list it copies one element after the other. A mebibyte takes up to
-//! 0.7 ms the first time, when the system makes the pages. Text that one has in UTF-8 and the other in
+//! nobody can stop the guest; of a list it copies one element after the other. A mebibyte takes 0.4 to
+//! 1.0 ms the first time, when the system makes the pages. Text that one has in UTF-8 and the other in
 //! UTF-16 is converted, and takes several times as long. So the guest has only as much memory as is
 //! copied or converted well within the 50 ms after which a task that is stopped is gone.
 //!
@@ -15,11 +15,11 @@ use wasmparser::{CanonicalFunction, CanonicalOption, Encoding, Parser, Payload};
 use crate::runtime::RunError;
 
 /// Memory of all parts together where they may give each other text: half of it is copied into the
-/// other half in some 25 ms.
-const COPIED_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// other half in some 15 ms, and in twice that where others have the processors too.
+const COPIED_BYTES_MAX: u64 = 32 * 1024 * 1024;
 
-/// The same where text is converted, which takes some 30 ms too.
-const CONVERTED_BYTES_MAX: u64 = 32 * 1024 * 1024;
+/// The same where text is converted, which takes as long for half as much.
+const CONVERTED_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Why a guest may have less memory than others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

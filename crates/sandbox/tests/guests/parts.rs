@@ -9,7 +9,7 @@ use crate::support::{bound, check, job};
 
 const MIB: u64 = 1024 * 1024;
 /// Of 64 KiB, that a text has which may just be copied at one go.
-pub(crate) const COPIED_PAGES: u32 = 512;
+pub(crate) const COPIED_PAGES: u32 = 256;
 
 /// A component of which one part gives the other `len` bytes of text, again and again. The first has
 /// `encoding` and `pages` of 64 KiB, the second UTF-8 and room for the text.
@@ -77,24 +77,24 @@ async fn check_bounded(job: Job, end: &str) {
 #[tokio::test]
 async fn what_is_copied_at_one_go_has_less_memory_to_be_in() {
     check(copies(COPIED_PAGES, "2"), "1").await;
-    check(has("utf8", 1023, Some(64 * MIB)), "1").await;
-    let limit = "limit: memory 67108864 bytes (set by proplet)";
-    check_bounded(has("utf8", 1024, None), limit).await;
-    let refused = "error: the task asks for memory 134217728 bytes; a component that is made of \
-                   several may have 67108864, because text that one gives to another is copied at \
+    check(has("utf8", 511, Some(32 * MIB)), "1").await;
+    let limit = "limit: memory 33554432 bytes (set by proplet)";
+    check_bounded(has("utf8", 512, None), limit).await;
+    let refused = "error: the task asks for memory 67108864 bytes; a component that is made of \
+                   several may have 33554432, because text that one gives to another is copied at \
                    one go";
-    check_bounded(has("utf8", 16, Some(128 * MIB)), refused).await;
+    check_bounded(has("utf8", 16, Some(64 * MIB)), refused).await;
 }
 
 #[tokio::test]
 async fn what_is_converted_at_one_go_has_less_still() {
-    check(has("utf16", 500, None), "1").await;
-    check(has("utf16", 100, Some(32 * MIB)), "1").await;
-    let limit = "limit: memory 33554432 bytes (set by proplet)";
-    check_bounded(has("utf16", 600, None), limit).await;
-    let refused = "error: the task asks for memory 67108864 bytes; a component whose parts have text \
-                   in different encodings may have 33554432, because text is converted at one go";
-    check_bounded(has("utf16", 100, Some(64 * MIB)), refused).await;
+    check(has("utf16", 250, None), "1").await;
+    check(has("utf16", 100, Some(16 * MIB)), "1").await;
+    let limit = "limit: memory 16777216 bytes (set by proplet)";
+    check_bounded(has("utf16", 300, None), limit).await;
+    let refused = "error: the task asks for memory 33554432 bytes; a component whose parts have text \
+                   in different encodings may have 16777216, because text is converted at one go";
+    check_bounded(has("utf16", 100, Some(32 * MIB)), refused).await;
 }
 
 #[tokio::test]

@@ -72,7 +72,7 @@ const BUSY: &str = r#"
           (br $again))))
 "#;
 
-/// 32 MiB of text at one go, again and again: the longest that a guest computes without a look.
+/// 16 MiB of text at one go, again and again: the longest that a guest computes without a look.
 const PARTS: &str = "copying between parts";
 
 /// A job in chunks, of which each gives nearly 200 MB, which are copied and kept. It ends when its
