@@ -11,6 +11,7 @@
 
 mod answer;
 mod connection;
+mod request;
 
 use std::io;
 use std::net::SocketAddr;
@@ -44,6 +45,7 @@ use crate::job::Job;
 use crate::runtime::RunError;
 
 use connection::Connection;
+use request::names_its_host;
 
 /// How many connections a service has at a time; as many requests are answered at a time. Further
 /// ones wait in the system's queue.
@@ -162,6 +164,8 @@ enum Failed {
     Silent,
     /// The request has no form that a guest can be given.
     Request,
+    /// Its head is longer than it may be.
+    LongHead,
     /// Too many others are being answered.
     Busy,
 }
@@ -339,6 +343,7 @@ impl Failed {
             Self::Ended(fault) => fault.text(),
             Self::Silent => SILENT.to_owned(),
             Self::Request => "the request names no host".to_owned(),
+            Self::LongHead => "the head of the request is too long".to_owned(),
             Self::Busy => format!("too many requests: none of {GUESTS_MAX} guests had an end"),
         }
     }
@@ -347,6 +352,10 @@ impl Failed {
     fn answer(&self) -> Answer {
         let (status, text) = match self {
             Self::Request => (StatusCode::BAD_REQUEST, "the request names no host\n"),
+            Self::LongHead => (
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "the head of the request is too long\n",
+            ),
             Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "the service is busy\n"),
             Self::Ended(Fault::Guest(Status::LimitHit(hit))) if hit.limit == Limit::WallClock => (
                 StatusCode::GATEWAY_TIMEOUT,
@@ -365,12 +374,6 @@ impl Failed {
         answer.headers_mut().insert(header::CONNECTION, close);
         answer
     }
-}
-
-/// Whether there is an authority to tell the guest.
-fn names_its_host(request: &Request<Incoming>) -> bool {
-    let host = request.headers().get(header::HOST);
-    request.uri().authority().is_some() || host.is_some_and(|host| host.to_str().is_ok())
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, RunError> {

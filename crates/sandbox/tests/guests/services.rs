@@ -1,6 +1,7 @@
 //! HTTP services: components that export `wasi:http/incoming-handler`, and what they may reach.
 
 mod client;
+mod connections;
 mod places;
 
 use std::net::SocketAddr;
@@ -250,6 +251,8 @@ async fn requests_that_are_none_are_turned_away() {
         &b"GET / HTTP/1.1\r\n\r\n"[..],
         b"nonsense\r\n\r\n",
         b"GET / HTTP/1.1\r\nhost: \xff\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a b\r\n\r\n",
+        b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n",
     ] {
         let answer = send(served.address, request).await;
         assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");

@@ -2,9 +2,11 @@
 //!
 //! A connection takes one of few places, so nobody may keep one for nothing: a client has
 //! [`HEAD_MAX`] for the head of a request, and [`READ_MAX`] for the rest of a response when its
-//! guest's time is over.
+//! guest's time is over; and when all places are taken, one that has no request at hand goes after
+//! [`IDLE_MIN`].
 
 use std::convert::Infallible;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
@@ -21,11 +23,15 @@ use tokio::task::JoinSet;
 use wasmtime_wasi_http::io::TokioIo;
 
 use super::answer::Ended;
+use super::request::{head_bytes, line};
 use super::{Answer, Failed, PLACE_WAIT_MAX, Serving};
 use crate::excerpt::excerpt_of;
 
 /// How long a client may take to send the head of a request, also of the next one.
 const HEAD_MAX: Duration = Duration::from_secs(30);
+
+/// How long a connection without a request at hand may stay when there is no place for others.
+const IDLE_MIN: Duration = Duration::from_secs(1);
 
 /// How long the head of a request may be, in bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
@@ -67,10 +73,25 @@ impl Connection {
             .header_read_timeout(HEAD_MAX)
             .max_buf_size(HEAD_BYTES_MAX)
             .serve_connection(TokioIo::new(stream), answer);
-        tokio::select! {
-            // How it ended is the client's business.
-            _ = served => {}
-            () = self.overdue() => return,
+        // In a block, since what it holds has to be let go before the guest is waited for.
+        let in_time = {
+            let mut served = pin!(served);
+            tokio::select! {
+                // How it ended is the client's business.
+                _ = served.as_mut() => true,
+                () = self.overdue() => false,
+                () = self.crowded() => {
+                    // It ends with its request, or now if it has none.
+                    served.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        _ = served => true,
+                        () = self.overdue() => false,
+                    }
+                }
+            }
+        };
+        if !in_time {
+            return;
         }
         let mut guest = self.guest.lock().await;
         // Its own failure it has told.
@@ -97,7 +118,23 @@ impl Connection {
         }
     }
 
+    /// Comes back when all places are taken, but not at once: a request may be on its way.
+    async fn crowded(&self) {
+        loop {
+            tokio::time::sleep(IDLE_MIN).await;
+            if self.serving.connections.available_permits() == 0 {
+                return;
+            }
+        }
+    }
+
     async fn answer(&self, request: Request<Incoming>) -> Answer {
+        if head_bytes(&request) > HEAD_BYTES_MAX {
+            let failed = Failed::LongHead;
+            self.serving
+                .tell(&format!("{}: {}", line(&request), failed.text()));
+            return failed.answer();
+        }
         let mut guest = self.guest.lock().await;
         while guest.join_next().await.is_some() {}
         let patience = self
@@ -140,9 +177,4 @@ impl Connection {
             },
         }
     }
-}
-
-/// A request in a word that is fit to show.
-fn line(request: &Request<Incoming>) -> String {
-    excerpt_of(format_args!("{} {}", request.method(), request.uri()))
 }
