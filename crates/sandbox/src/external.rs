@@ -192,7 +192,7 @@ impl ExternalRuntime {
         let Host {
             program, manner, ..
         } = &*self.host;
-        let (name, version, held) = (manner.known.name, &self.version, &self.held);
+        let (name, version, held) = (&manner.called, &self.version, &self.held);
         let template = &manner.template;
         format!(
             "{name} {version} ({}): `{template}`; {held}",
@@ -210,7 +210,7 @@ impl ExternalRuntime {
     fn engine(&self, profile: Profile) -> Engine {
         let Host { manner, .. } = &*self.host;
         Engine {
-            name: manner.known.name.to_owned(),
+            name: manner.called.clone(),
             version: self.version.clone(),
             sandbox: env!("CARGO_PKG_VERSION").to_owned(),
             arch: std::env::consts::ARCH.to_owned(),
@@ -262,7 +262,7 @@ impl Drop for ExternalRuntime {
 impl fmt::Debug for ExternalRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ExternalRuntime")
-            .field("runtime", &self.host.manner.known.name)
+            .field("runtime", &self.host.manner.called)
             .field("version", &self.version)
             .field("running", &self.running())
             .finish_non_exhaustive()
@@ -274,9 +274,11 @@ fn manner(config: &ExternalConfig) -> Result<Manner, StartError> {
     let name = config.program.file_name().unwrap_or_default();
     let name = name.to_string_lossy();
     let known = catalog::find(&name);
+    let called = known.map_or_else(|| excerpt(&name), |known| known.name.to_owned());
     let manner = match (known, &config.template) {
         (Some(known), None) => Manner {
             known,
+            called,
             template: known
                 .template
                 .parse()
@@ -285,13 +287,14 @@ fn manner(config: &ExternalConfig) -> Result<Manner, StartError> {
         },
         (known, Some(template)) => Manner {
             known: known.unwrap_or(&UNKNOWN),
+            called,
             template: template.clone(),
             shipped: false,
         },
         (None, None) => return Err(StartError::Unknown(excerpt(&name))),
     };
     if config.folder.is_none() {
-        let called = manner.known.name;
+        let called = &manner.called;
         if let Some(what) = manner.known.writes {
             return Err(StartError::Writes(format!("{called} {what}")));
         }

@@ -177,6 +177,15 @@ impl RunError {
     pub fn hint(&self) -> Option<&'static str> {
         Some(match self {
             Self::NotWasm => "see what the file is with `propeller inspect FILE`",
+            // As the parser says it of every one of them.
+            Self::Invalid { reason }
+                if ["must be enabled", "not enabled"]
+                    .iter()
+                    .any(|it| reason.contains(it)) =>
+            {
+                "it is valid with a proposal that Propeller has switched off: build it without; \
+                 `propeller inspect FILE` names it"
+            }
             Self::Invalid { .. } => {
                 "copy or build the module again; `propeller inspect FILE` says more"
             }

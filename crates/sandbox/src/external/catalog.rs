@@ -204,6 +204,7 @@ mod tests {
         let known = find(program).expect(program);
         let template = known.template.parse().expect(program);
         let manner = Manner {
+            called: known.name.to_owned(),
             known,
             template,
             shipped: true,

@@ -3,7 +3,7 @@
 //! ```text
 //!  proplet ──spawn──► launcher ──fork, exec──► runtime
 //!     ▲  socket: order, end   │ waits for it, says what it used
-//!     └───────────────────────┘ ends it and everything it started when the socket ends
+//!     └───────────────────────┘ ends it and all of its session when the socket ends
 //! ```
 //!
 //! It is our own program, executed with an empty environment, so it has one thread, which makes

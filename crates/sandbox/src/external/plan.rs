@@ -45,6 +45,8 @@ const INSTEAD: &str = "use another runtime, or none (PROPLET_EXTERNAL_WASM_RUNTI
 #[derive(Debug)]
 pub(super) struct Manner {
     pub(super) known: &'static Known,
+    /// What it is called in what is said about it: its name, or that of its file.
+    pub(super) called: String,
     pub(super) template: Template,
     /// Whether the template is the one that ships.
     pub(super) shipped: bool,
@@ -180,7 +182,7 @@ impl Manner {
 
     fn cannot(&self, what: &str) -> RunError {
         RunError::External {
-            runtime: self.known.name.to_owned(),
+            runtime: self.called.clone(),
             what: format!("cannot {what}; {INSTEAD}"),
         }
     }

@@ -327,7 +327,7 @@ impl Reading<'_> {
 
     fn said(&self, what: &str) -> RunError {
         RunError::External {
-            runtime: self.manner.known.name.to_owned(),
+            runtime: self.manner.called.clone(),
             what: what.to_owned(),
         }
     }
