@@ -94,6 +94,7 @@ fn kind_of_failure(error: &RunError) -> ExitKind {
         RunError::Escaped | RunError::Forged => ExitKind::Escaped,
         RunError::Lost => ExitKind::Lost,
         RunError::Stopped
+        | RunError::CompilersBusy
         | RunError::Runtime(_)
         | RunError::Killed { .. }
         | RunError::Listen { .. } => ExitKind::Host,

@@ -14,7 +14,42 @@ use std::time::{Duration, Instant};
 use tokio::sync::SetOnce;
 
 /// Where the value of one key appears, once.
-pub(crate) type Cell<V> = Arc<SetOnce<V>>;
+pub(crate) type Cell<V> = Arc<Place<V>>;
+
+/// A value that is being made, or waits for that.
+pub(crate) struct Place<V> {
+    begun: SetOnce<()>,
+    made: SetOnce<V>,
+}
+
+impl<V> Place<V> {
+    fn new() -> Self {
+        Self {
+            begun: SetOnce::new(),
+            made: SetOnce::new(),
+        }
+    }
+
+    /// Says that it is being made now.
+    pub(crate) fn begin(&self) {
+        // Whoever is to make it is one.
+        self.begun.set(()).ok();
+    }
+
+    /// Waits until it is being made.
+    pub(crate) async fn begun(&self) {
+        self.begun.wait().await;
+    }
+
+    pub(crate) fn get(&self) -> Option<&V> {
+        self.made.get()
+    }
+
+    /// Waits until it is there.
+    pub(crate) async fn made(&self) {
+        self.made.wait().await;
+    }
+}
 
 /// A bounded map from key to cell.
 pub(crate) struct Cache<K, V> {
@@ -76,7 +111,7 @@ impl<K: Clone + Eq + Hash, V> Cache<K, V> {
             }
             slots.evict(entries_max, bytes_max);
         }
-        if cell.set(value).is_err() {
+        if cell.made.set(value).is_err() {
             tracing::error!("a module was compiled twice for one cell");
         }
         kept.is_some()
@@ -149,7 +184,7 @@ impl<K: Clone + Eq + Hash, V> Slots<K, V> {
                 first: false,
             };
         }
-        let cell = Arc::new(SetOnce::new());
+        let cell = Arc::new(Place::new());
         let slot = Slot {
             cell: Arc::clone(&cell),
             used,

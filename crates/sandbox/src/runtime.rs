@@ -164,6 +164,9 @@ pub enum RunError {
         /// What it may have.
         memory_max: u64,
     },
+    /// The module could not be compiled in time, because others were: this says nothing about it.
+    #[error("no compiler was free for the module for as long as one may take")]
+    CompilersBusy,
     /// The compiler took longer than it may.
     #[error("limit: compile time {limit_ms} ms (set by proplet): the module is not compiled yet")]
     CompileTime {

@@ -113,7 +113,7 @@ where
         }
         let Claim { cell, first } = self.cache.claim(key, arrived);
         // Before a clock is set: for most jobs it is ready.
-        if cell.initialized() {
+        if cell.get().is_some() {
             return Found::new(cell, None);
         }
         if first {
@@ -124,10 +124,13 @@ where
         Found::new(cell, Some(arrived.elapsed()))
     }
 
-    /// Waits for a cell that is being filled. That goes on, for whoever asks next.
+    /// Waits for a cell that is being filled, and before that for its turn: what others have to be
+    /// made takes none of its time. It goes on, for whoever asks next.
     async fn wait(&self, cell: &Cell<Result<V, RunError>>) -> Result<(), RunError> {
-        let made = tokio::time::timeout(self.compile_max, cell.wait()).await;
-        made.map(drop).map_err(|_| RunError::CompileTime {
+        let begun = tokio::time::timeout(self.compile_max, cell.begun()).await;
+        begun.map_err(|_| RunError::CompilersBusy)?;
+        let made = tokio::time::timeout(self.compile_max, cell.made()).await;
+        made.map_err(|_| RunError::CompileTime {
             limit_ms: u64::try_from(self.compile_max.as_millis()).unwrap_or(u64::MAX),
         })
     }
@@ -148,6 +151,7 @@ where
             if shelf.cache.abandon(&key, &cell) {
                 return;
             }
+            cell.begin();
             shelf.made.fetch_add(1, Ordering::Relaxed);
             // A compiler that panics has met a module that it cannot take, and the jobs that wait
             // have to learn of it; the panic itself is in the process's log.
@@ -186,10 +190,14 @@ mod tests {
     static WASM: Bytes = Bytes::new();
 
     fn shelf(cache_ttl: Duration) -> Arc<Shelf<u8, Arc<()>>> {
+        patient(cache_ttl, Duration::from_secs(60))
+    }
+
+    fn patient(cache_ttl: Duration, compile_max: Duration) -> Arc<Shelf<u8, Arc<()>>> {
         Shelf::new(&EngineConfig {
             stack_bytes_max: 1,
             module_bytes_max: 10,
-            compile_max: Duration::from_secs(60),
+            compile_max,
             compile_memory_bytes_max: 4 << 30,
             cache_bytes_max: 10,
             cache_entries_max: 10,
@@ -245,6 +253,24 @@ mod tests {
         let third = shelf.get(&3, &WASM, || |_: &[u8]| Ok((Arc::new(()), 1)));
         assert!(third.await.is_ok());
         assert_eq!(shelf.made(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_has_not_had_its_turn_in_time_is_not_what_takes_long() {
+        let shelf = patient(Duration::from_secs(60), Duration::from_millis(20));
+        let (go, going) = std::sync::mpsc::channel();
+        let slow = shelf.get(&1, &WASM, || {
+            move |_: &[u8]| {
+                going.recv().ok();
+                Ok((Arc::new(()), 1))
+            }
+        });
+        let late = slow.await.err();
+        assert!(matches!(late, Some(RunError::CompileTime { .. })));
+        let next = shelf.get(&2, &WASM, || |_: &[u8]| Ok((Arc::new(()), 1)));
+        let late = next.await.err();
+        assert!(matches!(late, Some(RunError::CompilersBusy)), "{late:?}");
+        go.send(()).expect("somebody listens");
     }
 
     /// Waits until something is being made.

@@ -223,7 +223,9 @@ async fn fork(
         .await
         .map_err(text)?;
     drop(theirs);
-    let (forked, process) = forks.recv().await.ok_or("it forks no more")?;
+    let forked = tokio::time::timeout(READY_MAX, forks.recv()).await;
+    let forked = forked.map_err(|_| "it does not answer")?;
+    let (forked, process) = forked.ok_or("it forks no more")?;
     if forked != id {
         return Err("it forked another child than it was asked for".to_owned());
     }
