@@ -49,7 +49,7 @@ pub(crate) async fn run(args: Inspect, json: bool, ui: &mut Ui<'_>) -> Result<Ex
         path: target.clone(),
         source,
     })?;
-    let run = |call: &Call| call.command_line(&typed(&target));
+    let run = |call: &Call| command_line(call, &report, &target);
     if json {
         ui.text(&pretty(&as_json(&target, &report, &run).to_string()))?;
     } else {
@@ -97,6 +97,23 @@ async fn read(path: &Path) -> io::Result<Result<Vec<u8>, InspectError>> {
         return Ok(Err(InspectError::TooLarge { bytes }));
     }
     Ok(Ok(bytes))
+}
+
+/// The command line that runs the module in the file `target`. Without --invoke, `run` calls the export
+/// that is called like the file, if there is one.
+fn command_line(call: &Call, report: &Report, target: &Path) -> String {
+    let file = typed(target);
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    let name = name.trim_end_matches(".wasm");
+    let is_called = |export: &Export| export.kind == ItemKind::Function && export.name == name;
+    let other = report.format == Format::Core && report.exports.items.iter().any(is_called);
+    match call {
+        Call::Command if other => format!("propeller run {file} --invoke _start -- ARGS"),
+        Call::Chunks if other => {
+            format!("propeller tasks create NAME --file {file} --stdin INPUT --wait")
+        }
+        _ => call.command_line(&file),
+    }
 }
 
 /// The description of a module, which the command line that `run` makes of a call runs.

@@ -34,7 +34,9 @@ pub async fn demo(args: &Args, json: bool) -> ExitCode {
     } else {
         report::text(&story)
     };
-    crate::services::show(&text);
+    if let Err(error) = crate::services::show(&text) {
+        return crate::services::ended(Err(error));
+    }
     if story.held() {
         ExitCode::SUCCESS
     } else {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Command, ValueEnum};
 
-use crate::services::{BROKER_SCHEMA, show};
+use crate::services::{BROKER_SCHEMA, ended, show};
 
 /// Which document.
 #[derive(Debug, clap::Args)]
@@ -31,8 +31,7 @@ pub fn print(args: &Args, program: Command) -> ExitCode {
         Document::Cli => cli(program),
         Document::Config => config(),
     };
-    show(&text);
-    ExitCode::SUCCESS
+    ended(show(&text))
 }
 
 fn config() -> String {

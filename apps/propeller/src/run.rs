@@ -1,10 +1,11 @@
 //! `propeller run`: one module through the whole encrypted path, and its result on stdout.
 
+mod before;
 mod chosen;
 mod shown;
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ use propeller_manager::Manager;
 use propeller_proplet::Proplet;
 use propeller_sdk::{Client, ClientError, ClientOptions, Upload};
 
+use self::before::{has_header, tell_unheeded};
 use self::chosen::Chosen;
 use crate::stack::{Part, Scratch, StackError, broker, chain};
 
@@ -75,6 +77,8 @@ fn pair(text: &str) -> Result<(String, String), String> {
 enum RunError {
     #[error("cannot read {}", .0.display())]
     File(PathBuf, #[source] io::Error),
+    #[error("{} is no WebAssembly module: {}", .0.display(), .1)]
+    NotWasm(PathBuf, &'static str),
     #[error("cannot make a temporary directory")]
     Scratch(#[source] io::Error),
     #[error(transparent)]
@@ -105,6 +109,7 @@ pub async fn run(args: Args, connection: &Connection) -> ExitCode {
                 RunError::File(_, cause) if cause.kind() == io::ErrorKind::NotFound => {
                     ExitCode::from(EXIT_NOT_FOUND)
                 }
+                RunError::NotWasm(..) => ExitCode::from(EXIT_CANNOT_RUN),
                 _ => ExitCode::from(EXIT_OURS),
             }
         }
@@ -114,6 +119,7 @@ pub async fn run(args: Args, connection: &Connection) -> ExitCode {
 async fn try_run(args: &Args, connection: &Connection) -> Result<u8, RunError> {
     let begun = Instant::now();
     let wasm = std::fs::read(&args.file).map_err(|e| RunError::File(args.file.clone(), e))?;
+    has_header(&args.file, &wasm)?;
     // Before anything listens for Ctrl-C: a pipe that says nothing is waited for here.
     let stdin = args.stdin.as_deref().map(read_stdin).transpose()?;
     let embedded = match &args.manager.0 {
@@ -121,13 +127,14 @@ async fn try_run(args: &Args, connection: &Connection) -> Result<u8, RunError> {
         None => Some(Embedded::start(needs_store(args, stdin.as_ref())).await?),
     };
     let client = client(args, connection, embedded.as_ref())?;
-    let mut half = None;
+    let mut left = None;
     let work = async {
         if let Some(embedded) = &embedded {
             embedded.wait(&client).await?;
             say("started broker, manager and proplet in this process");
+            tell_unheeded();
         }
-        let ran = submit(args, &client, wasm, stdin, begun, &mut half).await?;
+        let ran = submit(args, &client, wasm, stdin, begun, &mut left).await?;
         show(ran, &client, connection.json).await
     };
     let ended = tokio::select! {
@@ -136,9 +143,9 @@ async fn try_run(args: &Args, connection: &Connection) -> Result<u8, RunError> {
         ended = work => ended,
     };
     let tidy = async {
-        match (embedded, half) {
+        match (embedded, left) {
             (Some(embedded), _) => embedded.stop().await,
-            (None, Some(id)) => remove(&id, &client).await,
+            (None, Some(left)) => left.tidy(&client).await,
             (None, None) => {}
         }
     };
@@ -150,14 +157,29 @@ async fn try_run(args: &Args, connection: &Connection) -> Result<u8, RunError> {
     ended
 }
 
-/// Removes a task that lacks something, and that nobody else is going to start.
-async fn remove(id: &str, client: &Client) {
-    match client.task_delete(id).await {
-        Ok(()) => say(&format!("task {id} is removed again")),
-        Err(error) => say(&format!(
-            "task {id} could not be removed: {}",
-            chain(&error)
-        )),
+/// What a manager elsewhere still has of a run that ends before its time.
+enum Left {
+    /// A task that lacks something, and that nobody else is going to start.
+    Half(String),
+    /// A task whose result nobody waits for any more.
+    Started(String),
+}
+
+impl Left {
+    async fn tidy(self, client: &Client) {
+        let (id, done, failed, tidied) = match &self {
+            Self::Half(id) => (id, "removed again", "removed", client.task_delete(id).await),
+            Self::Started(id) => (
+                id,
+                "stopped",
+                "stopped",
+                client.task_stop(id).await.map(drop),
+            ),
+        };
+        say(&match tidied {
+            Ok(()) => format!("task {id} is {done}"),
+            Err(error) => format!("task {id} could not be {failed}: {}", chain(&error)),
+        });
     }
 }
 
@@ -168,14 +190,14 @@ fn needs_store(args: &Args, stdin: Option<&Stdin>) -> bool {
     matches!(stdin, Some(Stdin::Large(_))) || output.is_some_and(|max| max > OUTPUT_LEN_INLINE)
 }
 
-/// `half` is the task while it lacks something, for whoever ends this then.
+/// `left` is what there is to do for whoever ends this before its time.
 async fn submit(
     args: &Args,
     client: &Client,
     wasm: Vec<u8>,
     stdin: Option<Stdin>,
     begun: Instant,
-    half: &mut Option<String>,
+    left: &mut Option<Left>,
 ) -> Result<(Task, Results), RunError> {
     let file_name = args.file.file_name().map_or_else(
         || "module.wasm".to_owned(),
@@ -199,9 +221,10 @@ async fn submit(
     let (task, large) = Stdin::create_task(stdin, request, inline, client).await?;
     let id = task.id.clone();
     let is_whole = inline && large.is_none();
-    if !is_whole {
-        *half = Some(id.clone());
-    }
+    *left = Some(match is_whole {
+        true => Left::Started(id.clone()),
+        false => Left::Half(id.clone()),
+    });
     if let Some(large) = large {
         let sent = give_stdin(large, &id, client)
             .await
@@ -214,9 +237,10 @@ async fn submit(
     }
     if !is_whole {
         client.task_start(&id).await?;
-        *half = None;
+        *left = Some(Left::Started(id.clone()));
     }
     let task = client.task_wait(&id, None).await?.into_value();
+    *left = None;
     let results = client.task_results(&id).await?.into_value();
     let attempt = task.attempts.last();
     let on = attempt.map_or("nobody", |attempt| attempt.proplet_id.as_str());
@@ -352,8 +376,8 @@ impl Embedded {
     }
 }
 
-#[allow(clippy::print_stderr, reason = "progress is for whoever watches")]
+/// Tells whoever watches; nobody may.
 fn say(text: &str) {
     // A manager may say what a guest said.
-    eprintln!("{}", printable(text.as_bytes()));
+    writeln!(io::stderr(), "{}", printable(text.as_bytes())).ok();
 }

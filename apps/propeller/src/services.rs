@@ -1,5 +1,6 @@
 //! Each part as a process of its own: settings, log, start, wait for a signal, stop.
 
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -190,10 +191,7 @@ pub fn broker_options(settings: &mut Settings) -> Options {
 fn settings(args: &Args, schema: Schema) -> Result<Option<Settings>, String> {
     match args.settings(schema)? {
         Asked::Run(settings) => Ok(Some(settings)),
-        Asked::Show(text) => {
-            show(&text);
-            Ok(None)
-        }
+        Asked::Show(text) => show(&text).map(|()| None),
     }
 }
 
@@ -203,19 +201,26 @@ pub(crate) fn warn(warnings: &[String]) {
     }
 }
 
-#[allow(clippy::print_stdout, reason = "this is what the command is for")]
-pub(crate) fn show(text: &str) {
-    print!("{text}");
+/// Prints what a command is for. Whoever has stopped reading has seen enough.
+pub(crate) fn show(text: &str) -> Result<(), String> {
+    let mut stdout = io::stdout().lock();
+    let written = stdout.write_all(text.as_bytes());
+    match written.and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(format!("cannot write to standard output: {error}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The exit code of a service, after saying what went wrong.
-#[allow(clippy::print_stderr, reason = "logging may not have started")]
 #[must_use]
 pub fn ended(result: Result<(), String>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            // Logging may not have started, and nobody may read this.
+            writeln!(io::stderr(), "error: {error}").ok();
             ExitCode::FAILURE
         }
     }

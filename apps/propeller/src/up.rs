@@ -72,7 +72,7 @@ async fn serve(args: &Args) -> Result<(), String> {
         &broker_address,
         &key_file,
         &key_id,
-    ));
+    ))?;
     tokio::select! {
         stopped = until_stopped(|| reload(args, &manager, proxy.as_ref(), &proplet)) => stopped?,
         () = manager.failed() => return Err(DISPATCHER_FAILED.to_owned()),

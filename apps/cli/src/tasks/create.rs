@@ -69,7 +69,7 @@ pub(crate) async fn run(args: Create, session: &mut Session<'_, '_>) -> Result<E
     let created = Stdin::create_task(stdin, request, at_once, &session.client).await;
     let (task, input) = created?;
     let is_started = at_once && input.is_none();
-    tell(session, wait, &format!("Created task {}", task.id))?;
+    tell(session, wait, &format!("Created task {}", task.id));
     let rest = Rest {
         module,
         start,
@@ -102,7 +102,8 @@ async fn give(
         Ok(sent) => {
             let (size, digest) = (bytes_text(sent.length), sent.digest);
             let sentence = format!("Uploaded its standard input ({size}), sealed as {digest}");
-            tell(session, wait, &sentence)
+            tell(session, wait, &sentence);
+            Ok(())
         }
         Err(source) => {
             let (id, source) = (id.to_owned(), Box::new(source));
@@ -143,7 +144,7 @@ async fn finish(
             session,
             wait,
             &format!("Uploaded its module as {}", task.app_name),
-        )?;
+        );
     }
     if start && !is_started {
         task = start_and_view(&id, session).await?;
@@ -168,13 +169,14 @@ async fn start_and_view(id: &str, session: &mut Session<'_, '_>) -> Result<Reply
     Ok(session.client.task_view(id).await?)
 }
 
-/// Says what was done. Who waits gets the task's output alone on standard output.
-fn tell(session: &mut Session<'_, '_>, wait: bool, sentence: &str) -> Result<(), CliError> {
+/// Says what was done. Who waits gets the task's output alone on standard output. Where nobody listens
+/// any more is found out by what is said last: until then there is more to do.
+fn tell(session: &mut Session<'_, '_>, wait: bool, sentence: &str) {
     if wait && !session.json {
         session.ui.note(sentence);
-        return Ok(());
+    } else {
+        session.done(sentence).ok();
     }
-    session.done(sentence)
 }
 
 fn next_step(task: &Task, started: bool, session: &mut Session<'_, '_>) -> Result<(), CliError> {

@@ -120,6 +120,30 @@ fn a_job_in_chunks() {
 }
 
 #[test]
+fn a_file_that_is_called_like_an_export_is_run_as_what_it_is() {
+    let command =
+        r#"(module (func (export "_start")) (func (export "add") (result i32) i32.const 9))"#;
+    let chunks = r#"(module (memory (export "memory") 1)
+        (func $f (param i32 i32) (result i64) i64.const 0)
+        (func (export "alloc") (param i32) (result i32) i32.const 0)
+        (export "split" (func $f)) (export "execute" (func $f)) (export "merge" (func $f)))"#;
+    for (name, text, run) in [
+        ("m.wasm", command, "m.wasm -- ARGS\n"),
+        (
+            "_start.wasm",
+            command,
+            "_start.wasm --invoke _start -- ARGS\n",
+        ),
+        ("add.wasm", command, "add.wasm --invoke _start -- ARGS\n"),
+        ("m.wasm", chunks, "m.wasm --stdin INPUT\n"),
+        ("split.wasm", chunks, "split.wasm --stdin INPUT --wait\n"),
+    ] {
+        let said = said(name, &wat::parse_str(text).unwrap(), &[]);
+        assert!(said.contains(run), "{name}: {said}");
+    }
+}
+
+#[test]
 fn what_cannot_be_run_says_why_and_what_to_do() {
     let modules = [
         r#"(module (import "env" "log" (func (param i32))) (func (export "f")))"#,

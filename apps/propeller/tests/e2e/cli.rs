@@ -1,8 +1,13 @@
 //! The program as people type it.
 
+use std::collections::BTreeMap;
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{World, client, guest_path, ready, wat};
+use propeller_api::Task;
+use propeller_sdk::{Client, Page};
+
+use crate::processes::Process;
+use crate::support::{World, client, endless, guest_path, ready, state, until, wat};
 
 fn propeller(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_propeller"))
@@ -62,8 +67,8 @@ fn run_keeps_125_to_127_for_what_is_not_the_guests() {
     let (code, _, err) = run("nothing.wasm", &[]);
     assert_eq!(code, 127, "{err}");
     let (code, _, err) = run("README.md", &[]);
-    assert_eq!(code, 125, "{err}");
-    assert!(err.contains("not a WebAssembly module"), "{err}");
+    assert_eq!(code, 126, "{err}");
+    assert!(err.contains("README.md is no WebAssembly module"), "{err}");
     let (code, _, err) = run("add.wasm", &["--invoke", "sub"]);
     assert_eq!(code, 126, "{err}");
     let (code, _, err) = run("hello.wasm", &["--manager", "http://127.0.0.1:1"]);
@@ -119,6 +124,80 @@ async fn run_goes_to_a_manager_that_is_named_and_to_no_other() {
     let (code, out, err) = run("add.wasm", &[&["--token", "x"], &add[..]].concat());
     assert_eq!((code, out.as_str()), (2, ""), "{err}");
     assert!(err.contains("--manager URL"), "{err}");
+}
+
+/// The only task of a manager.
+async fn task_of(client: &Client) -> Option<Task> {
+    let page = Page {
+        offset: 0,
+        limit: 10,
+    };
+    let list = client.task_list(page, &BTreeMap::new()).await.unwrap();
+    list.into_value().tasks.pop()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn run_that_is_interrupted_stops_its_task_elsewhere() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let _proplet = world.proplet("named");
+    let client = client(manager.url());
+    ready(&client, 1).await;
+    let folder = world.scratch.path("cwd");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("main.wasm"), endless()).unwrap();
+    let args = ["run", "-m", manager.url(), "main.wasm", "--timeout", "1h"];
+    let args = [&args[..], &["--fuel", "1000000000000"]].concat();
+    let mut run = Process::start(&folder, &args, &[]);
+    until("it runs", async || {
+        let task = task_of(&client).await;
+        task.is_some_and(|task| state(&task) == "running")
+    })
+    .await;
+    assert_eq!(run.interrupt(), Some(130));
+    let task = task_of(&client).await.unwrap();
+    assert_eq!(state(&task), "interrupted");
+    run.expect(&["task", &task.id, "is stopped"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_is_to_be_started_is_also_when_nobody_reads_that() {
+    let world = World::new().await;
+    let manager = world.manager().await;
+    let _proplet = world.proplet("p1");
+    let client = client(manager.url());
+    ready(&client, 1).await;
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let file = guest_path("add.wasm").display().to_string();
+    let args = ["tasks", "create", "add", "--file", &file, "--invoke", "add"];
+    let mut create = Command::new(env!("CARGO_BIN_EXE_propeller"));
+    create.args(args).args(["--inputs", "2,40", "--start"]);
+    create.args(["-m", manager.url()]).stdout(writer);
+    assert_eq!(create.status().unwrap().code(), Some(0));
+    let task = task_of(&client).await.unwrap();
+    let task = client.task_wait(&task.id, None).await.unwrap();
+    assert_eq!(state(&task), "completed", "{}", task.error);
+}
+
+#[test]
+fn what_cannot_be_printed_is_no_panic() {
+    for args in [&["demo"][..], &["manager", "config", "show"]] {
+        let run = |stdout: Stdio| {
+            let mut program = Command::new(env!("CARGO_BIN_EXE_propeller"));
+            program.args(args).env_clear().stdout(stdout);
+            let output = program.output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            (output.status.code(), said)
+        };
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert_eq!(run(writer.into()).0, Some(0), "{args:?}");
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full");
+        let (code, said) = run(full.unwrap().into());
+        assert_eq!(code, Some(1), "{args:?}");
+        assert!(said.contains("cannot write to standard output"), "{said}");
+    }
 }
 
 #[test]
