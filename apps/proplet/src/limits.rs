@@ -22,6 +22,8 @@ pub struct Ceilings {
     pub stored_output_bytes: Option<u64>,
     /// Open handles of one guest.
     pub handles: u64,
+    /// The same of one that was granted what may open files or sockets: see [`open_files`].
+    pub open_files: u64,
     /// Daemons at a time.
     pub daemons: u32,
 }
@@ -37,6 +39,21 @@ pub struct Excess {
     asked: u64,
     ceiling: u64,
     variable: &'static str,
+}
+
+/// Open handles of each guest with folders, hosts or ports, so that all of them together leave files
+/// for the rest of the process: connections, compiled code, guests' processes, and whatever runs
+/// beside the proplet. `files` is how many the process may have, `slots` how many tasks there are.
+#[must_use]
+pub fn open_files(files: u64, slots: u32) -> u64 {
+    const RESERVED: u64 = 2048;
+    /// Requests to services have guests of their own, all services together so many.
+    const REQUESTS: u64 = 64;
+    /// With fewer a guest opens next to nothing.
+    const LEAST: u64 = 8;
+    let guests = u64::from(slots) + REQUESTS;
+    let share = (files - RESERVED.min(files / 2)) / guests;
+    share.max(LEAST)
 }
 
 impl Ceilings {
@@ -148,6 +165,7 @@ mod tests {
         output_bytes: 4000,
         stored_output_bytes: Some(9000),
         handles: 5,
+        open_files: 5,
         daemons: 1,
     };
 
@@ -209,6 +227,19 @@ mod tests {
         };
         let memory = CEILINGS.limits(&input(asked)).unwrap().0.memory_bytes;
         assert_eq!((memory.value, memory.set_by), (1000, SetBy::Task));
+    }
+
+    #[test]
+    fn guests_that_may_open_files_leave_some_to_the_proplet() {
+        for (files, slots, each) in [
+            (1_048_576, 64, 8176),
+            (20_000, 64, 140),
+            (20_000, 16, 224),
+            (1024, 64, 8),
+            (0, 1, 8),
+        ] {
+            assert_eq!(open_files(files, slots), each, "{files} for {slots}");
+        }
     }
 
     #[test]

@@ -110,6 +110,7 @@ async fn make(
     slot.get_or_init(|| transcript.clone());
     let (ran, fed) = stored::run(bench.runtime.as_ref(), admitted.job, feed).await?;
     match &ran {
+        Err(busy @ RunError::CompilersBusy) => return Err((Refusal::Busy, busy.to_string())),
         // The guest did nothing wrong: the task is tried again.
         Err(lost @ RunError::Lost) => return Err((Refusal::LeaseLost, lost.to_string())),
         // Another proplet may have what guests of this one cannot be given: those in a process of
@@ -178,6 +179,15 @@ fn admit(bench: &Bench, start: &Start, wasm: Bytes, input: Input) -> Result<Admi
     let job = job(&bench.ceilings, key, wasm, &start.app_name, input);
     let mut job = job.map_err(|excess| never(excess.to_string()))?;
     job.capabilities = granted.capabilities;
+    if !job.capabilities.is_empty() {
+        let most = Some(bench.ceilings.open_files);
+        for limits in [Some(&mut job.limits), job.daemon.as_mut()]
+            .into_iter()
+            .flatten()
+        {
+            limits.handles = limits.handles.capped(most);
+        }
+    }
     // What the task itself sets goes before what its host has.
     let set = |name: &str| job.env.iter().any(|(other, _)| other == name);
     let more: Vec<_> = granted

@@ -32,6 +32,12 @@ pub fn many_files() -> Result<(), String> {
         .map_err(|error| format!("cannot have more open files: {error}"))
 }
 
+/// How many files this process has open at most, once [`many_files`] was called; `None` without a limit.
+#[must_use]
+pub fn files_max() -> Option<u64> {
+    getrlimit(Resource::Nofile).maximum
+}
+
 /// Closes this process's memory and environment to others of the same user.
 ///
 /// # Errors

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use propeller_settings::Settings;
+use propeller_settings::{Settings, harden};
 
 use super::{OUTPUT_BYTES_MAX, defaults};
-use crate::limits::Ceilings;
+use crate::limits::{Ceilings, open_files};
 
 /// Most of a standard output that is in memory, and not in a message.
 const STORED_OUTPUT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
@@ -30,7 +30,7 @@ pub(super) fn read(settings: &mut Settings) -> Ceilings {
     if memory_bytes < MEMORY_BYTES_MIN {
         s.invalid("max_memory", "at least 64KiB".to_owned());
     }
-    Ceilings {
+    let ceilings = Ceilings {
         defaults: defaults::read(s),
         memory_bytes,
         fuel: s.number("max_fuel", 1, u64::MAX),
@@ -38,8 +38,20 @@ pub(super) fn read(settings: &mut Settings) -> Ceilings {
         output_bytes,
         stored_output_bytes: stored_output(s),
         handles: s.number("max_handles", 1, 1_000_000),
+        open_files: open_files(
+            harden::files_max().unwrap_or(u64::MAX),
+            u32::try_from(s.number("max_tasks", 1, 4096)).unwrap_or(1),
+        ),
         daemons: u32::try_from(s.number("max_daemons", 0, 4096)).unwrap_or(0),
+    };
+    if s.is_set("policy_file") && ceilings.open_files < ceilings.handles {
+        s.warnings.push(format!(
+            "a guest with grants has at most {} open handles, so that all of them together leave files for this process: \
+             let it have more (ulimit -n), or lower PROPLET_MAX_TASKS",
+            ceilings.open_files
+        ));
     }
+    ceilings
 }
 
 /// A time in which something can be done.

@@ -89,9 +89,7 @@ pub(super) fn read(path: &Path, own: &Path) -> Result<Policy, PolicyError> {
 pub(super) fn parse(text: &str, own: &Path) -> Result<Policy, PolicyError> {
     let malformed = |error: toml::de::Error| PolicyError::Malformed(error.message().to_owned());
     let file: File = toml::from_str(text).map_err(malformed)?;
-    // Before the first start it is not there yet, and its path may be relative.
-    let absolute = || std::path::absolute(own).unwrap_or_else(|_| own.to_owned());
-    let own = std::fs::canonicalize(own).unwrap_or_else(|_| absolute());
+    let own = real(own);
     let directories = file.directory.into_iter();
     let hosts = file.host.into_iter();
     let listen = file.listen.into_iter();
@@ -118,6 +116,17 @@ fn wrong(section: &str, name: &str, why: impl Into<String>) -> PolicyError {
         rule: format!("{section}.{name}"),
         why: why.into(),
     }
+}
+
+/// Where a folder is or will be: before the first start it is not there yet, its path may be relative,
+/// and what is there of it may be a link.
+fn real(folder: &Path) -> PathBuf {
+    let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let there = absolute.ancestors().find_map(|part| {
+        let rest = absolute.strip_prefix(part).ok()?;
+        Some(std::fs::canonicalize(part).ok()?.join(rest))
+    });
+    there.unwrap_or(absolute)
 }
 
 fn directory(

@@ -228,6 +228,22 @@ fn the_data_directory_is_out_of_reach_before_it_is_there() {
 }
 
 #[test]
+fn the_data_directory_is_out_of_reach_through_a_link_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let real = folder.path().join("real");
+    let link = folder.path().join("link");
+    std::fs::create_dir(&real).expect("a folder");
+    std::os::unix::fs::symlink(&real, &link).expect("a link");
+    let text = format!("[directory.a]\npath = \"{}\"", real.display());
+    for own in ["data", "data/below"] {
+        let error = file::parse(&text, &link.join(own)).expect_err("it will be below");
+        let said = error.to_string();
+        assert!(said.ends_with("data directory is in its reach"), "{said}");
+    }
+    assert!(file::parse(&text, &folder.path().join("other")).is_ok());
+}
+
+#[test]
 fn grants_hold_only_with_their_profile() {
     let policy = policy("[listen.web]\nports = [8080]\n").expect("the policy holds");
     let asked = Grants {
